@@ -1,0 +1,25 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/event_log.h"
+
+#include <utility>
+
+namespace instar {
+
+void EventLog::Add(std::string event) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  events_.push_back(std::move(event));
+}
+
+std::vector<std::string> EventLog::Events() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return events_;
+}
+
+std::vector<std::string> EventLog::Take() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return std::exchange(events_, {});
+}
+
+}  // namespace instar
