@@ -18,12 +18,12 @@
 
 #include <sstream>
 
-#define INSTAR_CHECK(condition)                        \
-  (__builtin_expect(static_cast<bool>(condition), 1))  \
-      ? (void)0                                        \
-      : ::instar::base_internal::Voidify() &           \
-            ::instar::base_internal::CheckFailure(     \
-                __FILE__, __LINE__, #condition)        \
+#define INSTAR_CHECK(condition)                                       \
+  (__builtin_expect(static_cast<bool>(condition), 1))                 \
+      ? (void)0                                                       \
+      : ::instar::base_internal::Voidify() &                          \
+            ::instar::base_internal::CheckFailure(__FILE__, __LINE__, \
+                                                  #condition)         \
                 .stream()
 
 // A check that costs too much for a program in production: it holds in builds
@@ -36,9 +36,8 @@
 #endif
 
 // Ends the program with a message, where no condition is left to test.
-#define INSTAR_FATAL()                                              \
-  ::instar::base_internal::CheckFailure(__FILE__, __LINE__, nullptr) \
-      .stream()
+#define INSTAR_FATAL() \
+  ::instar::base_internal::CheckFailure(__FILE__, __LINE__, nullptr).stream()
 
 namespace instar {
 namespace base_internal {

@@ -19,17 +19,18 @@
 
 // Returns from the enclosing function if `expression`, an absl::Status, is not
 // OK.
-#define INSTAR_RETURN_IF_ERROR(expression)              \
-  do {                                                  \
-    absl::Status instar_status = (expression);          \
-    if (!instar_status.ok()) return instar_status;      \
+#define INSTAR_RETURN_IF_ERROR(expression)         \
+  do {                                             \
+    absl::Status instar_status = (expression);     \
+    if (!instar_status.ok()) return instar_status; \
   } while (false)
 
 // Assigns the value of `expression`, an absl::StatusOr, to `left` (which may
 // declare a variable), or returns its error from the enclosing function.
-#define INSTAR_ASSIGN_OR_RETURN(left, expression)                         \
-  INSTAR_ASSIGN_OR_RETURN_IMPL_(                                          \
-      INSTAR_STATUS_MACROS_JOIN_(instar_status_or_, __LINE__), left, expression)
+#define INSTAR_ASSIGN_OR_RETURN(left, expression)                    \
+  INSTAR_ASSIGN_OR_RETURN_IMPL_(                                     \
+      INSTAR_STATUS_MACROS_JOIN_(instar_status_or_, __LINE__), left, \
+      expression)
 
 #define INSTAR_ASSIGN_OR_RETURN_IMPL_(result, left, expression) \
   auto result = (expression);                                   \

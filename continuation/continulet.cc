@@ -1,0 +1,282 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "continuation/continulet.h"
+
+#include <cxxabi.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "continuation/stack_overflow.h"
+
+namespace instar {
+namespace continuation_internal {
+
+__thread ThreadState thread_state ABSL_ATTRIBUTE_INITIAL_EXEC;
+
+namespace {
+
+// How often a cancellation is thrown into a body that keeps swallowing it.
+constexpr int kCancelAttempts = 100;
+
+// The threads that have started continulets.
+class ThreadList {
+ public:
+  void Add(ThreadState* thread) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    threads_.push_back(thread);
+  }
+  void Remove(ThreadState* thread) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    threads_.erase(std::find(threads_.begin(), threads_.end(), thread));
+  }
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const ThreadState* thread : threads_) visit(*thread);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<ThreadState*> threads_;
+};
+
+// Never destroyed: threads may end after the destructors of globals have run.
+ThreadList& Threads() {
+  static ThreadList& threads = *new ThreadList;
+  return threads;
+}
+
+// What a thread has from its first continulet to its end.
+struct ThreadResources {
+  ThreadResources() { Threads().Add(&thread_state); }
+  ~ThreadResources() {
+    Threads().Remove(&thread_state);
+    thread_state.exceptions = nullptr;  // whoever starts one more prepares anew
+  }
+  AlternateSignalStack signal_stack;
+};
+
+void FindThreadStack(ThreadState* thread) {
+  pthread_attr_t attributes;
+  void* low = nullptr;
+  std::size_t size = 0;
+  INSTAR_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0);
+  INSTAR_CHECK(pthread_attr_getstack(&attributes, &low, &size) == 0);
+  pthread_attr_destroy(&attributes);
+  thread->stack_low = reinterpret_cast<std::uintptr_t>(low);
+  thread->stack_high = thread->stack_low + size;
+}
+
+PausedContext MakePausedContext(const MachineContext& context,
+                                std::uintptr_t low, std::uintptr_t high) {
+  return PausedContext{context.rip, context.rsp, context.rbp, low, high};
+}
+
+PausedContext ContextOfSwitcher(const ControlBlock& c) {
+  const ControlBlock* const outer = c.outer;
+  return outer == nullptr ? MakePausedContext(c.switcher, c.thread->stack_low,
+                                              c.thread->stack_high)
+                          : MakePausedContext(c.switcher, outer->stack.low(),
+                                              outer->stack.high());
+}
+
+void DestroyCallable(ControlBlock* c) {
+  if (c->destroy_callable == nullptr) return;
+  std::exchange(c->destroy_callable, nullptr)(c->callable);
+}
+
+void FinishUnstarted(ControlBlock* c) {
+  c->finished = true;
+  DestroyCallable(c);
+}
+
+}  // namespace
+
+StackMemory TakeStackOrDie(std::size_t size, absl::string_view name) {
+  absl::StatusOr<StackMemory> stack = StackMemory::Take(size);
+  INSTAR_CHECK(stack.ok()) << "no stack for continulet '" << name
+                           << "': " << stack.status();
+  return *std::move(stack);
+}
+
+void PrepareThread() {
+  ThreadState* const thread = &thread_state;
+  thread->exceptions =
+      reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+  if (thread->tid != 0) return;  // this thread is ending; the rest is there
+  thread->tid = gettid();
+  FindThreadStack(thread);
+  AdoptThreadFiber(&thread->fiber);
+  InstallStackOverflowHandler();
+  static thread_local ThreadResources resources;
+}
+
+void FailSwitch(const ControlBlock* c, const char* done) {
+  const char* reason = "it is running";
+  std::string detail;
+  if (c->finished) {
+    reason = "it is finished";
+  } else if (c->thread != nullptr && c->thread != &thread_state) {
+    reason = "it belongs to another thread";
+    detail = " (" + std::to_string(c->thread->tid) + ", this is " +
+             std::to_string(gettid()) + ")";
+  } else if (c->cancelling) {
+    reason = "it is being cancelled";
+  }
+  INSTAR_FATAL() << "continulet '" << c->name_view() << "' cannot be " << done
+                 << ": " << reason << detail;
+  __builtin_unreachable();
+}
+
+void FailMovedFrom() {
+  INSTAR_FATAL() << "a continulet was used after it had been moved from";
+  __builtin_unreachable();
+}
+
+void ThrowArrived() {
+  ThreadState* const thread = &thread_state;
+  const Signal signal = std::exchange(thread->signal, Signal::kValue);
+  if (signal == Signal::kCancel) throw ContinuletCancelled();
+  std::rethrow_exception(std::move(*thread->exception));
+}
+
+void EnterWithException(ControlBlock* c, std::exception_ptr* exception) {
+  INSTAR_CHECK(*exception != nullptr) << "Throw() needs an exception";
+  if (!c->started() && !c->finished) {
+    FinishUnstarted(c);
+    std::rethrow_exception(std::move(*exception));
+  }
+  RequireResumable(c, "thrown into");
+  thread_state.signal = Signal::kException;
+  thread_state.exception = exception;
+  Enter(c);
+}
+
+void LeaveForGood(ControlBlock* c, Signal signal) {
+  DestroyCallable(c);
+  ThreadState* const thread = c->thread;
+  *c->link_to_this = c->next_started;
+  if (c->next_started != nullptr) {
+    c->next_started->link_to_this = c->link_to_this;
+  }
+  c->finished = true;
+  thread->current = c->outer;
+  thread->signal = signal;
+  *thread->exceptions = c->exceptions;
+  BeforeLeave(c, nullptr);
+  SwitchMachineContext(&c->body, &c->switcher);
+  __builtin_unreachable();  // it is not resumable by anyone
+}
+
+bool Cancel(ControlBlock* c) {
+  if (c->finished) return true;
+  if (!c->started()) {
+    FinishUnstarted(c);
+    return true;
+  }
+  RequireResumable(c, "cancelled");
+  c->cancelling = true;
+  int attempts = 0;
+  while (!c->finished) {
+    INSTAR_CHECK(attempts < kCancelAttempts)
+        << "continulet '" << c->name_view() << "' swallowed its cancellation "
+        << attempts << " times. A catch (...) must end with `throw;`";
+    ++attempts;
+    thread_state.signal = Signal::kCancel;
+    Enter(c);
+    thread_state.signal = Signal::kValue;
+  }
+  return attempts == 1 && c->cancelled_cleanly;
+}
+
+void Release(ControlBlock* c) {
+  if (!c->finished && !Cancel(c)) {
+    std::fprintf(stderr,
+                 "Instar: continulet '%.*s' resisted its cancellation: it was "
+                 "swallowed, or replaced by another exception or a return. A "
+                 "catch (...) must end with `throw;`\n",
+                 static_cast<int>(c->name_length), c->name);
+  }
+  if (c->started()) DestroyFiber(&c->fiber);
+  // The control block lies on the stack that it gives back.
+  StackMemory stack = std::move(c->stack);
+  c->~ControlBlock();
+}
+
+PausedContext BodyContext(const ControlBlock& c) {
+  return MakePausedContext(c.body, c.stack.low(), c.stack.high());
+}
+
+// The first C++ function on every continulet's stack.
+extern "C" void instar_continulet_main(MachineContext* context) {
+  auto* const c = reinterpret_cast<ControlBlock*>(context);
+  AfterSwitch(&c->fiber);
+  std::exception_ptr thrown;
+  try {
+    c->run(c);  // does not return: when the body does, it leaves for good
+  } catch (const ContinuletCancelled&) {
+    // Rethrown by someone else's doing, it is an exception like others.
+    c->cancelled_cleanly = c->cancelling;
+    if (!c->cancelling) thrown = std::current_exception();
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  if (c->cancelling) {
+    thrown = nullptr;
+    LeaveForGood(c, Signal::kResult);
+  }
+  thread_state.exception = &thrown;  // its receiver moves it out
+  LeaveForGood(c, Signal::kException);
+}
+
+}  // namespace continuation_internal
+
+using continuation_internal::ControlBlock;
+using continuation_internal::thread_state;
+using continuation_internal::ThreadState;
+
+bool IsContinuletBase(std::uintptr_t pc) {
+  return pc >= reinterpret_cast<std::uintptr_t>(
+                   &continuation_internal::instar_continulet_start) &&
+         pc < reinterpret_cast<std::uintptr_t>(
+                  &continuation_internal::instar_continulet_start_end);
+}
+
+void VisitPausedComputations(
+    absl::FunctionRef<void(const PausedComputation&)> visit) {
+  continuation_internal::Threads().ForEach([&](const ThreadState& thread) {
+    for (const ControlBlock* c = thread.started; c != nullptr;
+         c = c->next_started) {
+      PausedComputation paused;
+      paused.tid = thread.tid;
+      if (c->resumable_by.load(std::memory_order_relaxed) != nullptr) {
+        paused.context = BodyContext(*c);
+        paused.continulet = c->name_view();
+      } else {
+        paused.context = continuation_internal::ContextOfSwitcher(*c);
+        if (c->outer != nullptr) paused.continulet = c->outer->name_view();
+      }
+      visit(paused);
+    }
+  });
+}
+
+std::optional<PausedContext> SwitcherContext() {
+  const ControlBlock* const current = thread_state.current;
+  if (current == nullptr) return std::nullopt;
+  return continuation_internal::ContextOfSwitcher(*current);
+}
+
+}  // namespace instar

@@ -1,0 +1,195 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Callers' errors and overflows: each ends the program with a message that
+// names the continulet.
+
+#include <atomic>
+#include <csignal>
+#include <cstdint>
+#include <cstring>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+
+#include "absl/base/attributes.h"
+#include "continuation/continulet.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+class ContinuletDeathTest : public testing::Test {
+ protected:
+  ContinuletDeathTest() {
+    testing::FLAGS_gtest_death_test_style = "threadsafe";
+  }
+};
+
+TEST_F(ContinuletDeathTest, SwitchToAFinishedOne) {
+  Continulet<void()> c("ended", [](auto&) {});
+  c.Switch();
+  EXPECT_DEATH(c.Switch(),
+               "continulet 'ended' cannot be switched to: it is finished");
+  EXPECT_DEATH(c.Throw(std::runtime_error("late")),
+               "continulet 'ended' cannot be thrown into: it is finished");
+}
+
+TEST_F(ContinuletDeathTest, SwitchToARunningOne) {
+  Continulet<void()> c("busy", [&](auto&) { c.Switch(); });
+  EXPECT_DEATH(c.Switch(),
+               "continulet 'busy' cannot be switched to: it is running");
+}
+
+TEST_F(ContinuletDeathTest, SwitchToOneThatWaitsForThisOne) {
+  Continulet<void()> outer("waiting", [&](auto&) {
+    Continulet<void()> inner("inner", [&](auto&) { outer.Switch(); });
+    inner.Switch();
+  });
+  EXPECT_DEATH(outer.Switch(),
+               "continulet 'waiting' cannot be switched to: it is running");
+}
+
+TEST_F(ContinuletDeathTest, SwitchDirectlyToItself) {
+  Continulet<void()> c("narcissus", [&](auto& self) { self.SwitchTo(c); });
+  EXPECT_DEATH(c.Switch(),
+               "continulet 'narcissus' cannot be switched to: it is running");
+}
+
+TEST_F(ContinuletDeathTest, SwitchFromAnotherThreadWhilePaused) {
+  Continulet<void()> c("settled", [](auto& self) { self.Switch(); });
+  c.Switch();
+  EXPECT_DEATH(std::thread([&] { c.Switch(); }).join(),
+               "continulet 'settled' cannot be switched to: it belongs to "
+               "another thread");
+}
+
+TEST_F(ContinuletDeathTest, SwitchFromAnotherThreadWhileRunning) {
+  EXPECT_DEATH(
+      {
+        Continulet<void()> c("occupied", [&](auto&) {
+          std::thread([&] { c.Switch(); }).join();
+        });
+        c.Switch();
+      },
+      "continulet 'occupied' cannot be switched to: it belongs to another "
+      "thread");
+}
+
+TEST_F(ContinuletDeathTest, DestroyedOnAnotherThread) {
+  EXPECT_DEATH(
+      {
+        Continulet<void()> c("settled", [](auto& self) { self.Switch(); });
+        c.Switch();
+        std::thread([moved = std::move(c)] {}).join();
+      },
+      "continulet 'settled' cannot be cancelled: it belongs to another thread");
+}
+
+TEST_F(ContinuletDeathTest, DestroyedWhileRunning) {
+  EXPECT_DEATH(
+      {
+        auto* c = static_cast<Continulet<void()>*>(nullptr);
+        c = new Continulet<void()>("suicidal", [&](auto&) { delete c; });
+        c->Switch();
+      },
+      "continulet 'suicidal' cannot be cancelled: it is running");
+}
+
+TEST_F(ContinuletDeathTest, UsedAfterItWasMovedFrom) {
+  Continulet<void()> c("gone", [](auto&) {});
+  Continulet<void()> other = std::move(c);
+  EXPECT_DEATH(c.Switch(), "used after it had been moved from");
+}
+
+TEST_F(ContinuletDeathTest, CancellationSwallowedForever) {
+  EXPECT_DEATH(
+      {
+        Continulet<void()> c("immortal", [](auto& self) {
+          for (;;) {
+            try {
+              self.Switch();
+            } catch (...) {
+            }
+          }
+        });
+        c.Switch();
+        c.Cancel();
+      },
+      "continulet 'immortal' swallowed its cancellation 100 times");
+}
+
+TEST_F(ContinuletDeathTest, SwitchedAwayFromWhileCancelled) {
+  EXPECT_DEATH(
+      {
+        Continulet<void()> other("other", [](auto&) {});
+        Continulet<void()> c("escaping", [&](auto& self) {
+          try {
+            self.Switch();
+          } catch (...) {
+            self.SwitchTo(other);
+          }
+        });
+        c.Switch();
+        c.Cancel();
+      },
+      "continulet 'escaping' cannot be switched away from: it is being "
+      "cancelled");
+}
+
+// Uses about 1 KiB of stack a level and cannot be turned into a loop.
+ABSL_ATTRIBUTE_NOINLINE std::uintptr_t Recurse(std::uintptr_t depth) {
+  volatile char frame[1024];
+  std::memset(const_cast<char*>(frame), static_cast<int>(depth), sizeof(frame));
+  if (depth == 0) return static_cast<std::uintptr_t>(frame[17]);
+  return Recurse(depth - 1) + static_cast<std::uintptr_t>(frame[17]);
+}
+
+TEST_F(ContinuletDeathTest, StackOverflowNamesTheContinulet) {
+  EXPECT_DEATH(
+      {
+        Continulet<void()> c("bottomless", [](auto&) { Recurse(1 << 20); });
+        c.Switch();
+      },
+      "continulet 'bottomless' overflowed its stack of [0-9]+ bytes");
+}
+
+TEST_F(ContinuletDeathTest, StackOverflowIsNamedOnEveryThread) {
+  EXPECT_DEATH(std::thread([] {
+                 Continulet<void()> outer("shallow", [](auto&) {
+                   Continulet<void()> inner(
+                       "deep", [](auto&) { Recurse(1 << 20); }, 64 << 10);
+                   inner.Switch();
+                 });
+                 outer.Switch();
+               }).join(),
+               "continulet 'deep' overflowed its stack of [0-9]+ bytes");
+}
+
+TEST_F(ContinuletDeathTest, ALargerStackTakesADeeperRecursion) {
+  Continulet<bool()> c(
+      "roomy",
+      [](auto&) {
+        Recurse(1 << 10);
+        return true;
+      },
+      8 << 20);
+  EXPECT_TRUE(c.Switch());
+}
+
+TEST_F(ContinuletDeathTest, OtherFaultsGoToThePreviousHandler) {
+  EXPECT_EXIT(
+      {
+        struct sigaction action = {};
+        action.sa_handler = [](int) { _exit(42); };
+        sigaction(SIGSEGV, &action, nullptr);
+        Continulet<void()> c("faulting", [](auto&) {
+          *reinterpret_cast<volatile int*>(std::uintptr_t{64}) = 1;
+        });
+        c.Switch();
+      },
+      testing::ExitedWithCode(42), "");
+}
+
+}  // namespace
+}  // namespace instar

@@ -1,0 +1,97 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a value travels with a switch: the sender keeps it in a Parcel on its own
+// stack, its address crosses, the receiver moves it out. Nothing is copied or
+// allocated on the way. The sender is paused meanwhile, so the value is alive.
+// Nothing here is for users.
+
+#ifndef INSTAR_CONTINUATION_PARCEL_H_
+#define INSTAR_CONTINUATION_PARCEL_H_
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/base/attributes.h"
+
+namespace instar {
+namespace continuation_internal {
+
+// Selects the constructor that holds what a call returns.
+struct ResultOf {};
+
+template <typename T>
+class Parcel {
+  static_assert(!std::is_rvalue_reference_v<T>,
+                "pass the value itself: it is moved, not copied");
+
+ public:
+  template <typename Value>
+  explicit Parcel(Value&& value) : value_(std::forward<Value>(value)) {
+    static_assert(std::is_convertible_v<Value&&, T>,
+                  "the value has not the type that this switch passes");
+  }
+  template <typename Call>
+  Parcel(ResultOf, Call& call) : value_(call()) {}
+
+  void* address() {
+    return const_cast<void*>(
+        static_cast<const volatile void*>(std::addressof(value_)));
+  }
+  ABSL_ATTRIBUTE_ALWAYS_INLINE static T Open(void* address) {
+    return std::move(*static_cast<T*>(address));
+  }
+  static void Destroy(void* address) { static_cast<T*>(address)->~T(); }
+
+ private:
+  T value_;
+};
+
+template <typename T>
+class Parcel<T&> {
+ public:
+  explicit Parcel(T& value) : value_(&value) {}
+  template <typename Call>
+  Parcel(ResultOf, Call& call) : value_(&call()) {}
+
+  void* address() {
+    return const_cast<void*>(static_cast<const volatile void*>(value_));
+  }
+  static T& Open(void* address) { return *static_cast<T*>(address); }
+  static void Destroy(void*) {}
+
+ private:
+  T* value_;
+};
+
+template <>
+class Parcel<void> {
+ public:
+  Parcel() = default;
+  template <typename Call>
+  Parcel(ResultOf, Call& call) {
+    call();
+  }
+
+  void* address() { return nullptr; }
+  static void Open(void*) {}
+  static void Destroy(void*) {}
+};
+
+// The only type of a list, or void if it is empty.
+template <typename... T>
+struct OneOrVoid {
+  static_assert(sizeof...(T) == 0,
+                "a switch passes at most one value: use a struct or a tuple");
+  using type = void;
+};
+template <typename T>
+struct OneOrVoid<T> {
+  using type = T;
+};
+
+}  // namespace continuation_internal
+}  // namespace instar
+
+#endif  // INSTAR_CONTINUATION_PARCEL_H_
