@@ -63,8 +63,11 @@
 // thread-local variables across a call, and a lock belongs to the thread that
 // took it. Thread-locals read after a switch have their current values.
 //
-// What a switch preserves is what a call preserves, floating-point control
-// included. It takes no lock, allocates nothing and makes no system call.
+// A switch takes no lock, allocates nothing and makes no system call. It leaves
+// alone what belongs to the thread: thread-locals, the signal mask, and the
+// floating-point environment (rounding mode, exception flags), which has thread
+// storage duration in C++ ([cfenv.syn]). A body that changes the rounding mode
+// sets it back before it switches, as a function does before it returns.
 //
 // Stacks (continuation/stack_memory.h) have kDefaultStackSize bytes unless
 // another size is given; the body's callable and about 300 bytes of bookkeeping
@@ -118,7 +121,7 @@ class ContinuletSelf<Out(In...)> {
   ABSL_ATTRIBUTE_ALWAYS_INLINE decltype(auto) Switch(Value&&... value) {
     continuation_internal::Parcel<Out> parcel(std::forward<Value>(value)...);
     continuation_internal::thread_state.transfer = parcel.address();
-    continuation_internal::Leave(control_);
+    continuation_internal::Leave(continuation_internal::thread_state.current);
     return Receive();
   }
 

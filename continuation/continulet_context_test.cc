@@ -22,37 +22,22 @@
 namespace instar {
 namespace {
 
-TEST(ContinuletContextTest, FloatingPointControlIsPerComputation) {
-  Continulet<void()> c("rounding up", [](auto& self) {
-    EXPECT_EQ(std::fegetround(), FE_TONEAREST);  // as at the start
-    std::fesetround(FE_UPWARD);
-    self.Switch();
-    EXPECT_EQ(std::fegetround(), FE_UPWARD);
-    self.Switch();
-    EXPECT_EQ(std::fegetround(), FE_UPWARD);
-  });
-  c.Switch();
-  EXPECT_EQ(std::fegetround(), FE_TONEAREST);
+TEST(ContinuletContextTest, TheFloatingPointEnvironmentIsTheThreads) {
+  std::feclearexcept(FE_ALL_EXCEPT);
   std::fesetround(FE_DOWNWARD);
-  c.Switch();
-  EXPECT_EQ(std::fegetround(), FE_DOWNWARD);
-  c.Switch();
-  EXPECT_EQ(std::fegetround(), FE_DOWNWARD);
-  std::fesetround(FE_TONEAREST);
-}
-
-TEST(ContinuletContextTest, StickyExceptionFlagsTravelOnAsThroughACall) {
-  std::feclearexcept(FE_ALL_EXCEPT);
-  Continulet<void()> c("dividing", [](auto& self) {
+  Continulet<void()> c("rounding", [](auto& self) {
+    EXPECT_EQ(std::fegetround(), FE_DOWNWARD);
+    std::fesetround(FE_UPWARD);
     std::feraiseexcept(FE_DIVBYZERO);
-    std::fesetround(FE_UPWARD);  // takes the way that reloads MXCSR
     self.Switch();
+    EXPECT_EQ(std::fegetround(), FE_TONEAREST);
   });
   c.Switch();
+  EXPECT_EQ(std::fegetround(), FE_UPWARD);
   EXPECT_NE(std::fetestexcept(FE_DIVBYZERO), 0);
-  std::feclearexcept(FE_ALL_EXCEPT);
+  std::fesetround(FE_TONEAREST);
   c.Switch();
-  EXPECT_EQ(std::fetestexcept(FE_DIVBYZERO), 0);
+  std::feclearexcept(FE_ALL_EXCEPT);
 }
 
 thread_local int thread_local_number = 0;

@@ -225,7 +225,7 @@ TEST(ContinuletTest, AValueOnItsWayIsDestroyedWhenTheBodyIsCancelled) {
       return Counted(&living);
     });
     c.Switch();
-      EXPECT_EQ(living, 3);  // `local`, the argument, and the one on its way
+    EXPECT_EQ(living, 3);  // `local`, the argument, and the one on its way
   }
   EXPECT_EQ(living, 0);
 }

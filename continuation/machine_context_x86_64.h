@@ -3,17 +3,17 @@
 //
 // Switching stacks on x86-64 (System V psABI, section 3.2).
 //
-// What is saved: the instruction, stack and frame pointers, and the control
-// bits of MXCSR and of the x87 control word, which the psABI calls
-// callee-saved. What is not: every other register. SwitchMachineContext() is
-// inlined and declares them all clobbered, so the compiler spills those that
-// are live and no others; that, and the `jmp` in the place of a `ret` that the
-// return predictor would get wrong, is why this is several times cheaper than a
-// call.
+// What is saved: the instruction, stack and frame pointers. What is not: every
+// other register. SwitchMachineContext() is inlined and declares them all
+// clobbered, so the compiler spills those that are live and no others; that,
+// and the `jmp` in the place of a `ret` that the return predictor would get
+// wrong, is why this is several times cheaper than a call of a function that
+// switches.
 //
-// The status bits of MXCSR (the sticky exception flags) and the x87 stack
-// travel on, as they do through a call. A shadow stack (CET) is not switched:
-// Linux has none switched on for the programs of Debian 12.
+// The control words of SSE and x87 (MXCSR, FCW) are left alone: the
+// floating-point environment belongs to the thread. (Storing MXCSR at each
+// switch alone would double the cost of the switch.) A shadow stack (CET) is
+// not switched: Linux has none switched on for the programs of Debian 12.
 
 #ifndef INSTAR_CONTINUATION_MACHINE_CONTEXT_X86_64_H_
 #define INSTAR_CONTINUATION_MACHINE_CONTEXT_X86_64_H_
@@ -30,16 +30,12 @@ struct MachineContext {
   std::uintptr_t rip;
   std::uintptr_t rsp;
   std::uintptr_t rbp;
-  std::uint32_t mxcsr;
-  std::uint16_t x87_control;
 };
 
 // The assembly below and in continulet_start_x86_64.S counts on these.
 static_assert(offsetof(MachineContext, rip) == 0);
 static_assert(offsetof(MachineContext, rsp) == 8);
 static_assert(offsetof(MachineContext, rbp) == 16);
-static_assert(offsetof(MachineContext, mxcsr) == 24);
-static_assert(offsetof(MachineContext, x87_control) == 28);
 
 // Where every continulet starts: calls instar_continulet_main(context) with the
 // context that was switched to. Its call frame information says that nothing
@@ -48,16 +44,12 @@ extern "C" void instar_continulet_start();
 extern "C" char instar_continulet_start_end;
 
 // Makes `context` start at instar_continulet_start() on the stack that ends
-// at `stack_high` (a multiple of 16), with the caller's floating-point control.
+// at `stack_high` (a multiple of 16).
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline void PrepareMachineContext(
     MachineContext* context, std::uintptr_t stack_high) {
   context->rip = reinterpret_cast<std::uintptr_t>(&instar_continulet_start);
   context->rsp = stack_high;
   context->rbp = 0;
-  asm volatile(
-      "stmxcsr %0\n\t"
-      "fnstcw %1"
-      : "=m"(context->mxcsr), "=m"(context->x87_control));
 }
 
 #ifdef __AVX512F__
@@ -73,32 +65,14 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void PrepareMachineContext(
 // when something switches to `*from`.
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline void SwitchMachineContext(
     MachineContext* from, MachineContext* to) {
-  // Labels: 1 is where `from` goes on, 2 restores other floating-point control
-  // bits (rare), 3 is the way on to `to`.
   asm volatile(
       "leaq 1f(%%rip), %%rax\n\t"
       "movq %%rax, 0(%[from])\n\t"
       "movq %%rsp, 8(%[from])\n\t"
       "movq %%rbp, 16(%[from])\n\t"
-      "stmxcsr 24(%[from])\n\t"
-      "fnstcw 28(%[from])\n\t"
-      "movl 24(%[from]), %%eax\n\t"
-      "movzwl 28(%[from]), %%ecx\n\t"
-      "xorl 24(%[to]), %%eax\n\t"
-      "xorw 28(%[to]), %%cx\n\t"
-      "andl $0xffc0, %%eax\n\t"  // the control bits; below them is status
-      "orl %%eax, %%ecx\n\t"
-      "jnz 2f\n"
-      "3:\n\t"
       "movq 8(%[to]), %%rsp\n\t"
       "movq 16(%[to]), %%rbp\n\t"
       "jmpq *0(%[to])\n"
-      "2:\n\t"
-      "xorl 24(%[from]), %%eax\n\t"  // their control bits, our status bits
-      "movl %%eax, 24(%[to])\n\t"
-      "ldmxcsr 24(%[to])\n\t"
-      "fldcw 28(%[to])\n\t"
-      "jmp 3b\n"
       "1:\n\t"
       : [from] "+D"(from), [to] "+S"(to)
       :
