@@ -1,0 +1,262 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/terminate_calls.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+
+#include <cstdint>
+#include <cstring>
+#include <exception>
+
+#include "base/unwind_table.h"
+
+namespace instar {
+namespace base_internal {
+namespace {
+
+// Reads whatever stands at `at`, which may be no object of the program:
+// AddressSanitizer must not look.
+template <typename T>
+__attribute__((no_sanitize("address", "thread"))) T Load(std::uintptr_t at) {
+  struct __attribute__((packed, may_alias)) Unaligned {
+    T value;
+  };
+  return reinterpret_cast<const Unaligned*>(at)->value;
+}
+
+// The loaded object that the searched code belongs to.
+class Image {
+ public:
+  explicit Image(std::uintptr_t pc) {
+    known_ = _dl_find_object(reinterpret_cast<void*>(pc), &object_) == 0;
+  }
+
+  bool known() const { return known_; }
+
+  bool Contains(std::uintptr_t address) const {
+    return address >= Start() && address < End();
+  }
+
+  // Whether `bytes` bytes at `address` are code of this object. Its map has
+  // holes, so the range of the whole does not say that.
+  bool IsCode(std::uintptr_t address, std::size_t bytes) const {
+    return InSegment(address, bytes, PF_R | PF_X);
+  }
+
+  bool IsData(std::uintptr_t address) const {
+    return address % sizeof(void*) == 0 &&
+           InSegment(address, sizeof(void*), PF_R);
+  }
+
+  // Whether the global offset table holds the address of std::terminate at
+  // `slot`.
+  bool HoldsTerminate(std::uintptr_t slot) const {
+    return IsData(slot) &&
+           Load<std::uintptr_t>(slot) ==
+               reinterpret_cast<std::uintptr_t>(&std::terminate);
+  }
+
+  // The same for a slot of a procedure linkage table, which may hold another
+  // address until the first call.
+  bool LeadsToTerminate(std::uintptr_t slot) const {
+    return HoldsTerminate(slot) ||
+           (IsData(slot) && RelocationNamesTerminate(slot));
+  }
+
+ private:
+  std::uintptr_t Start() const {
+    return reinterpret_cast<std::uintptr_t>(object_.dlfo_map_start);
+  }
+  std::uintptr_t End() const {
+    return reinterpret_cast<std::uintptr_t>(object_.dlfo_map_end);
+  }
+
+  bool InSegment(std::uintptr_t address, std::size_t bytes,
+                 unsigned flags) const {
+    if (!Contains(address) || End() - address < bytes) return false;
+    const auto* header = reinterpret_cast<const ElfW(Ehdr)*>(Start());
+    if (std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return false;
+    const auto* segments =
+        reinterpret_cast<const ElfW(Phdr)*>(Start() + header->e_phoff);
+    const std::uintptr_t bias = object_.dlfo_link_map->l_addr;
+    for (int i = 0; i < header->e_phnum; ++i) {
+      const ElfW(Phdr)& segment = segments[i];
+      if (segment.p_type != PT_LOAD || (segment.p_flags & flags) != flags) {
+        continue;
+      }
+      const std::uintptr_t start = bias + segment.p_vaddr;
+      if (address >= start && address - start < segment.p_memsz &&
+          segment.p_memsz - (address - start) >= bytes) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  bool RelocationNamesTerminate(std::uintptr_t slot) const {
+    const link_map* map = object_.dlfo_link_map;
+    std::uintptr_t relocations = 0;
+    std::size_t size = 0;
+    const ElfW(Sym)* symbols = nullptr;
+    const char* names = nullptr;
+    for (const ElfW(Dyn)* entry = map->l_ld; entry->d_tag != DT_NULL; ++entry) {
+      // ld.so has turned these into addresses.
+      switch (entry->d_tag) {
+        case DT_JMPREL:
+          relocations = entry->d_un.d_ptr;
+          break;
+        case DT_PLTRELSZ:
+          size = entry->d_un.d_val;
+          break;
+        case DT_SYMTAB:
+          symbols = reinterpret_cast<const ElfW(Sym)*>(entry->d_un.d_ptr);
+          break;
+        case DT_STRTAB:
+          names = reinterpret_cast<const char*>(entry->d_un.d_ptr);
+          break;
+        default:
+          break;
+      }
+    }
+    if (relocations == 0 || symbols == nullptr || names == nullptr) {
+      return false;
+    }
+    const auto* relocation = reinterpret_cast<const ElfW(Rela)*>(relocations);
+    const auto* end = relocation + size / sizeof(ElfW(Rela));
+    for (; relocation != end; ++relocation) {
+      if (map->l_addr + relocation->r_offset == slot) {
+        const auto symbol = ELF64_R_SYM(relocation->r_info);
+        const char* name = names + symbols[symbol].st_name;
+        return std::strcmp(name, "_ZSt9terminatev") == 0 ||
+               std::strcmp(name, "__cxa_call_terminate") == 0;
+      }
+    }
+    return false;
+  }
+
+  dl_find_object object_;
+  bool known_;
+};
+
+// The slot through which the stub at `target` jumps, or 0 if no stub of a
+// procedure linkage table stands there: an optional endbr64, an optional bnd
+// prefix, jmp *slot(%rip).
+std::uintptr_t SlotOfStub(const Image& image, std::uintptr_t target) {
+  if (!image.IsCode(target, 12)) return 0;
+  static constexpr unsigned char kEndbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
+  if (std::memcmp(reinterpret_cast<const void*>(target), kEndbr64, 4) == 0) {
+    target += 4;
+  }
+  if (Load<unsigned char>(target) == 0xf2) ++target;
+  if (Load<unsigned char>(target) != 0xff ||
+      Load<unsigned char>(target + 1) != 0x25) {
+    return 0;
+  }
+  return target + 6 + Load<std::int32_t>(target + 2);
+}
+
+constexpr int kMaxRegions = 8;
+constexpr std::uintptr_t kLargestTerminateHelper = 32;  // bytes
+
+class Search {
+ public:
+  explicit Search(std::uintptr_t pc) : image_(pc) { AddRegion(pc); }
+
+  bool Run() {
+    if (!image_.known()) return true;
+    for (int i = 0; i < count_; ++i) {
+      if (ScanRegion(starts_[i], ends_[i])) return true;
+    }
+    return overflow_;
+  }
+
+ private:
+  void AddRegion(std::uintptr_t pc) {
+    UnwindEntry entry;
+    if (FindUnwindEntry(pc, &entry) != UnwindLookup::kFound) return;
+    // A jump to another function's start that has no exception table is a tail
+    // call; parts of this function share its table.
+    if (count_ != 0 && pc == entry.start && entry.language_data == 0) return;
+    for (int i = 0; i < count_; ++i) {
+      if (starts_[i] == entry.start) return;
+    }
+    if (count_ == kMaxRegions) {
+      overflow_ = true;
+      return;
+    }
+    starts_[count_] = entry.start;
+    ends_[count_++] = entry.end;
+  }
+
+  bool ScanRegion(std::uintptr_t start, std::uintptr_t end) {
+    for (std::uintptr_t at = start; at + 5 <= end; ++at) {
+      const auto byte = Load<unsigned char>(at);
+      const std::uintptr_t target = at + 5 + Load<std::int32_t>(at + 1);
+      if (byte == 0xe8 || byte == 0xe9) {  // call, jmp
+        if (CallsTerminate(target, /*helpers=*/true)) return true;
+        if (byte == 0xe9) FollowJump(target, start, end);
+      } else if (byte >= 0x80 && byte <= 0x8f && at > start &&
+                 Load<unsigned char>(at - 1) == 0x0f) {  // jcc
+        FollowJump(target, start, end);
+      } else if (image_.HoldsTerminate(target)) {  // call *slot, mov slot, ...
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void FollowJump(std::uintptr_t target, std::uintptr_t start,
+                  std::uintptr_t end) {
+    if ((target < start || target >= end) && image_.IsCode(target, 12) &&
+        SlotOfStub(image_, target) == 0) {
+      AddRegion(target);
+    }
+  }
+
+  bool CallsTerminate(std::uintptr_t target, bool helpers) const {
+    if (target == reinterpret_cast<std::uintptr_t>(&std::terminate)) {
+      return true;
+    }
+    if (!image_.IsCode(target, 12)) return false;
+    const std::uintptr_t slot = SlotOfStub(image_, target);
+    if (slot != 0) return image_.LeadsToTerminate(slot);
+    return helpers && IsTerminateHelper(target);
+  }
+
+  // clang calls a small function of the object that calls std::terminate, for
+  // which it writes no unwind information.
+  bool IsTerminateHelper(std::uintptr_t target) const {
+    UnwindEntry entry;
+    std::uintptr_t size = kLargestTerminateHelper;
+    if (FindUnwindEntry(target, &entry) == UnwindLookup::kFound) {
+      if (entry.start != target || entry.end - target > size) return false;
+      size = entry.end - target;
+    }
+    if (!image_.IsCode(target, size)) return false;
+    for (std::uintptr_t at = target; at + 5 <= target + size; ++at) {
+      if (Load<unsigned char>(at) == 0xe8 &&
+          CallsTerminate(at + 5 + Load<std::int32_t>(at + 1), false)) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  Image image_;
+  std::uintptr_t starts_[kMaxRegions];
+  std::uintptr_t ends_[kMaxRegions];
+  int count_ = 0;
+  bool overflow_ = false;
+};
+
+}  // namespace
+
+bool CanReachTerminate(std::uintptr_t landing_pad) {
+  return Search(landing_pad).Run();
+}
+
+}  // namespace base_internal
+}  // namespace instar
