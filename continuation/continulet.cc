@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "continuation/cancellation_failure.h"
 #include "continuation/stack_overflow.h"
 
 namespace instar {
@@ -148,7 +149,10 @@ void FailMovedFrom() {
 void ThrowArrived() {
   ThreadState* const thread = &thread_state;
   const Signal signal = std::exchange(thread->signal, Signal::kValue);
-  if (signal == Signal::kCancel) throw ContinuletCancelled();
+  if (signal == Signal::kCancel) {
+    ExplainTerminationFromHere();
+    throw ContinuletCancelled();
+  }
   std::rethrow_exception(std::move(*thread->exception));
 }
 

@@ -137,6 +137,23 @@ TEST_F(ContinuletDeathTest, SwitchedAwayFromWhileCancelled) {
       "cancelled");
 }
 
+struct PausesInItsDestructor {
+  ~PausesInItsDestructor() { self->Switch(); }
+  Continulet<void()>::Self* self;
+};
+
+TEST_F(ContinuletDeathTest, CancelledWhilePausedInADestructor) {
+  EXPECT_DEATH(
+      {
+        Continulet<void()> c("inextricable", [](auto& self) {
+          PausesInItsDestructor object{&self};
+        });
+        c.Switch();
+      },
+      "continulet 'inextricable' cannot be cancelled: it is paused inside .*, "
+      "which no exception may leave");
+}
+
 // Uses about 1 KiB of stack a level and cannot be turned into a loop.
 ABSL_ATTRIBUTE_NOINLINE std::uintptr_t Recurse(std::uintptr_t depth) {
   volatile char frame[1024];

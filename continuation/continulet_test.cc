@@ -366,9 +366,9 @@ TEST(ContinuletTest, ALargeOverAlignedCallableLiesAtTheStacksEnd) {
 TEST(ContinuletTest, TheStackIsAlignedForVectorInstructions) {
   Continulet<std::uintptr_t()> c("aligned", [](auto&) {
     alignas(16) volatile char bytes[16] = {};
-    return reinterpret_cast<std::uintptr_t>(&bytes);
+    return reinterpret_cast<std::uintptr_t>(&bytes) % 16;
   });
-  EXPECT_EQ(c.Switch() % 16, 0u);
+  EXPECT_EQ(c.Switch(), 0u);
 }
 
 TEST(ContinuletTest, MakeReportsWhatTheSystemRefuses) {
