@@ -51,9 +51,18 @@ FunctionSet::FunctionSet(std::vector<FunctionRange> ranges) {
     i = end;
   }
   segments_.push_back({functions_.size()});
-  if (!starts_.empty()) {
-    low_ = starts_.front();
-    size_ = starts_.back() - low_;
+  if (starts_.empty()) return;
+  low_ = starts_.front();
+  size_ = starts_.back() - low_;
+  // Twice as many stretches as starts, or up to four times.
+  while ((size_ >> shift_) > 4 * starts_.size()) ++shift_;
+  std::size_t last = 0;
+  for (std::uintptr_t i = 0; i <= (size_ >> shift_) + 1; ++i) {
+    while (last + 1 < starts_.size() &&
+           starts_[last + 1] - low_ <= (i << shift_)) {
+      ++last;
+    }
+    stretches_.push_back(static_cast<std::uint32_t>(last));
   }
 }
 

@@ -74,10 +74,11 @@ class FunctionSet {
 
   std::size_t Find(std::uintptr_t pc) const {
     if (pc - low_ >= size_) return kNone;
-    // The last start that is not above pc: the number of steps depends on the
-    // size of the set alone, and no branch on the addresses.
-    const std::uintptr_t* base = starts_.data();
-    std::size_t length = starts_.size();
+    // The last start that is not above pc. The stretch of addresses that pc is
+    // in leaves a few candidates, mostly one or two.
+    const std::uint32_t* stretch = &stretches_[(pc - low_) >> shift_];
+    const std::uintptr_t* base = starts_.data() + stretch[0];
+    std::size_t length = stretch[1] - stretch[0] + 1;
     while (length > 1) {
       const std::size_t half = length / 2;
       base += (base[half] <= pc) ? half : 0;
@@ -89,6 +90,10 @@ class FunctionSet {
 
   std::uintptr_t low_ = 0;   // the first start
   std::uintptr_t size_ = 0;  // of all from there, in bytes
+  // The addresses from low_ on are divided into stretches of 2^shift_ bytes;
+  // for each, and for their end, the last of starts_ not above its beginning.
+  int shift_ = 0;
+  std::vector<std::uint32_t> stretches_;
   std::vector<std::uintptr_t> starts_;
   std::vector<Segment> segments_;  // one more than starts_
   std::vector<int> functions_;

@@ -107,6 +107,7 @@ void Handle(int, siginfo_t* info, void* context) {
   const auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
   StackSnapshot& snapshot = request.snapshot;
   snapshot = StackSnapshot();
+  snapshot.is_interrupted = true;
   snapshot.rip = static_cast<std::uintptr_t>(machine->gregs[REG_RIP]);
   snapshot.rsp = static_cast<std::uintptr_t>(machine->gregs[REG_RSP]);
   snapshot.rbp = static_cast<std::uintptr_t>(machine->gregs[REG_RBP]);

@@ -21,6 +21,10 @@
 // others (poll, epoll_wait, nanosleep: see signal(7)) return EINTR, as with any
 // signal.
 //
+// The handler runs on the stack that it interrupts, a continulet's too, and
+// needs about 1 KiB there and what the kernel saves, up to 3.5 KiB with
+// AVX-512.
+//
 // While a thread is held it may own any lock of the program, that of the
 // allocator included: whoever holds it must take none that it could own. Walks
 // take none. Release() takes none either and allocates nothing.

@@ -41,11 +41,7 @@ std::mutex& RangesMutex() {  // held while a range is added
   return *mutex;
 }
 
-void AddRange(const void* address) {
-  dl_find_object object;
-  if (_dl_find_object(const_cast<void*>(address), &object) != 0) return;
-  const Range range{reinterpret_cast<std::uintptr_t>(object.dlfo_map_start),
-                    reinterpret_cast<std::uintptr_t>(object.dlfo_map_end)};
+void AddRange(const Range& range) {
   std::lock_guard<std::mutex> lock(RangesMutex());
   const int count = range_count.load(std::memory_order_relaxed);
   for (int i = 0; i < count; ++i) {
@@ -57,7 +53,7 @@ void AddRange(const void* address) {
 }
 
 struct LoadedObject {
-  const ElfW(Dyn) * dynamic;
+  std::vector<Range> code;
   std::string name;
   std::vector<std::string> needed;
 };
@@ -72,21 +68,20 @@ std::vector<LoadedObject> LoadedObjects() {
   dl_iterate_phdr(
       [](dl_phdr_info* info, std::size_t, void* argument) {
         auto* objects = static_cast<std::vector<LoadedObject>*>(argument);
+        LoadedObject object{{}, BaseName(info->dlpi_name), {}};
         const ElfW(Dyn)* dynamic = nullptr;
         for (int i = 0; i < info->dlpi_phnum; ++i) {
-          if (info->dlpi_phdr[i].p_type == PT_DYNAMIC) {
-            dynamic = reinterpret_cast<const ElfW(Dyn)*>(
-                info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+          const std::uintptr_t start = info->dlpi_addr + segment.p_vaddr;
+          if (segment.p_type == PT_DYNAMIC) {
+            dynamic = reinterpret_cast<const ElfW(Dyn)*>(start);
+          } else if (segment.p_type == PT_LOAD &&
+                     (segment.p_flags & PF_X) != 0) {
+            object.code.push_back({start, start + segment.p_memsz});
           }
         }
-        if (dynamic == nullptr) return 0;
-        LoadedObject object{dynamic, BaseName(info->dlpi_name), {}};
-        dl_find_object found;
-        if (_dl_find_object(const_cast<ElfW(Dyn)*>(dynamic), &found) != 0) {
-          return 0;
-        }
         const char* strings = nullptr;
-        for (const ElfW(Dyn)* d = dynamic; d->d_tag != DT_NULL; ++d) {
+        for (const ElfW(Dyn)* d = dynamic; d && d->d_tag != DT_NULL; ++d) {
           if (d->d_tag == DT_STRTAB) {
             std::uintptr_t at = d->d_un.d_ptr;
             // The vdso's are not relocated.
@@ -119,7 +114,7 @@ void AddProgramAndItsLibraries() {
   while (!pending.empty()) {
     const LoadedObject& object = objects[pending.back()];
     pending.pop_back();
-    AddRange(object.dynamic);
+    for (const Range& range : object.code) AddRange(range);
     for (std::size_t i = 0; i < objects.size(); ++i) {
       if (reached[i]) continue;
       for (const std::string& needed : object.needed) {
@@ -139,7 +134,10 @@ void AddProgramAndItsLibraries() {
   return true;
 }();
 
-bool IsMarkedNoDelete(const link_map* map) {
+// ThreadSanitizer does not see that ld.so had written all of this before it let
+// any thread run code of the object.
+__attribute__((no_sanitize("thread"))) bool IsMarkedNoDelete(
+    const link_map* map) {
   for (const ElfW(Dyn)* entry = map->l_ld; entry->d_tag != DT_NULL; ++entry) {
     if (entry->d_tag == DT_FLAGS_1) {
       return (entry->d_un.d_val & DF_1_NODELETE) != 0;
@@ -160,32 +158,42 @@ bool IsNeverUnloaded(std::uintptr_t pc) {
          IsMarkedNoDelete(object.dlfo_link_map);
 }
 
-void CacheRule(std::uintptr_t pc, const FrameRule& rule) {
-  if (rule.kind != RuleKind::kFromRsp && rule.kind != RuleKind::kFromRbp) {
+void CacheRule(std::uintptr_t pc, bool is_exact, const FrameRule& rule) {
+  if (rule.kind != RuleKind::kFromRsp && rule.kind != RuleKind::kFromRbp &&
+      rule.kind != RuleKind::kOutermost) {
     return;
   }
-  if (!IsNeverUnloaded(pc - 1)) return;
-  CachedRule* entry = &rule_cache[CacheSlot(pc)];
+  if (pc >= kExact || !IsNeverUnloaded(pc - (is_exact ? 0 : 1))) return;
+  const std::uint64_t key = CacheKey(pc, is_exact);
+  CachedRule* entry = &rule_cache[CacheSlot(key)];
   for (int i = 0; i < kCacheProbes; ++i, ++entry) {
-    std::uint64_t key = entry->key.load(std::memory_order_relaxed);
-    if ((key & ~kBusy) == pc) return;  // another thread has it, or soon will
-    if (key == 0 && entry->key.compare_exchange_strong(
-                        key, pc | kBusy, std::memory_order_relaxed)) {
-      entry->rule.store(PackedRule(rule).bits(), std::memory_order_relaxed);
-      entry->key.store(pc, std::memory_order_release);
+    std::uint64_t found = entry->key.load(std::memory_order_relaxed);
+    if (found == 0 && entry->key.compare_exchange_strong(
+                          found, key | kBusy, std::memory_order_relaxed)) {
+      entry->rule.store(
+          PackedRule(rule.kind, rule.cfa_offset, rule.rbp_offset).bits(),
+          std::memory_order_relaxed);
+      entry->key.store(key, std::memory_order_release);
       return;
     }
-    if ((key & ~kBusy) == pc) return;
+    // Another thread has it, or soon will.
+    if ((found & ~kBusy) == key) return;
   }
 }
 
 }  // namespace stack_internal
 
 void DeclareNeverUnloaded(const void* address) {
-  dl_find_object object;
-  INSTAR_CHECK(_dl_find_object(const_cast<void*>(address), &object) == 0)
-      << address << " lies in no loaded object";
-  stack_internal::AddRange(address);
+  using stack_internal::Range;
+  const auto pc = reinterpret_cast<std::uintptr_t>(address);
+  for (const auto& object : stack_internal::LoadedObjects()) {
+    for (const Range& found : object.code) {
+      if (pc < found.start || pc >= found.end) continue;
+      for (const Range& range : object.code) stack_internal::AddRange(range);
+      return;
+    }
+  }
+  INSTAR_FATAL() << address << " is no code of a loaded object";
 }
 
 }  // namespace instar

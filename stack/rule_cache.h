@@ -13,14 +13,14 @@
 // know whether something was unloaded since the last one, and none takes a
 // lock.
 //
-// State of an entry (`key`; pc is a return address, below 2^63):
+// State of an entry's key (k is CacheKey() of a program counter):
 //
-//   from        to          by
-//   0           pc | kBusy  a writer that wins the compare-exchange
-//   pc | kBusy  pc          the same writer, after it has stored `rule`
-//   pc          -           final
+//   from       to         by
+//   0          k | kBusy  a writer that wins the compare-exchange
+//   k | kBusy  k          the same writer, after it has stored `rule`
+//   k          -          final
 //
-// Memory ordering: the writer's release store of `pc` pairs with the reader's
+// Memory ordering: the writer's release store of `k` pairs with the reader's
 // acquire load; without it a reader could match the key and read a rule of 0.
 // A signal handler that interrupts a writer finds kBusy and computes the rule.
 
@@ -36,34 +36,38 @@
 namespace instar {
 namespace stack_internal {
 
-// A rule of kind kFromRsp or kFromRbp in 64 bits: the kind in bits 0 to 3, an
-// eighth of rbp_offset in bits 4 to 31, cfa_offset in bits 32 to 63.
+// A rule of kind kFromRsp, kFromRbp or kOutermost in 64 bits: the kind in bits
+// 0 to 3, an eighth of rbp_offset in bits 4 to 31, cfa_offset in bits 32 to 63.
 class PackedRule {
  public:
-  PackedRule() = default;
-  explicit PackedRule(std::uint64_t bits) : bits_(bits) {}
-  explicit PackedRule(const FrameRule& rule)
-      : bits_(static_cast<std::uint64_t>(rule.kind) |
-              ((static_cast<std::uint64_t>(
-                    static_cast<std::uint32_t>(rule.rbp_offset / 8)) &
-                0xfffffffu)
-               << 4) |
-              (static_cast<std::uint64_t>(
-                   static_cast<std::uint32_t>(rule.cfa_offset))
-               << 32)) {}
+  constexpr PackedRule() = default;
+  constexpr explicit PackedRule(std::uint64_t bits) : bits_(bits) {}
+  constexpr PackedRule(RuleKind kind, std::int32_t cfa_offset,
+                       std::int32_t rbp_offset)
+      : bits_(
+            static_cast<std::uint64_t>(kind) |
+            ((static_cast<std::uint64_t>(
+                  static_cast<std::uint32_t>(rbp_offset / 8)) &
+              0xfffffffu)
+             << 4) |
+            (static_cast<std::uint64_t>(static_cast<std::uint32_t>(cfa_offset))
+             << 32)) {}
 
-  std::uint64_t bits() const { return bits_; }
-  RuleKind kind() const { return static_cast<RuleKind>(bits_ & 0xf); }
-  std::int64_t cfa_offset() const {
+  constexpr std::uint64_t bits() const { return bits_; }
+  constexpr RuleKind kind() const { return static_cast<RuleKind>(bits_ & 0xf); }
+  constexpr std::int64_t cfa_offset() const {
     return static_cast<std::int64_t>(bits_) >> 32;
   }
-  std::int64_t rbp_offset() const {
+  constexpr std::int64_t rbp_offset() const {
     return std::int64_t{static_cast<std::int32_t>(bits_) >> 4} * 8;
   }
 
  private:
   std::uint64_t bits_ = 0;
 };
+
+// CFA = rbp + 16, the caller's rbp saved at the CFA - 16.
+constexpr PackedRule kFramePointerRule(RuleKind::kFromRbp, 16, -16);
 
 struct CachedRule {
   std::atomic<std::uint64_t> key;
@@ -73,30 +77,38 @@ struct CachedRule {
 constexpr int kCacheBits = 14;  // 16,384 entries, 256 KiB
 constexpr int kCacheProbes = 8;
 constexpr std::uint64_t kBusy = std::uint64_t{1} << 63;
+constexpr std::uint64_t kExact = std::uint64_t{1} << 62;
+
+// A program counter (below 2^47 in user space) at which a computation goes on,
+// `is_exact`, or a return address, whose rule is that of the call before it.
+constexpr std::uint64_t CacheKey(std::uintptr_t pc, bool is_exact) {
+  return pc | (is_exact ? kExact : 0);
+}
 
 // The last probes lie behind the table's end.
 extern CachedRule rule_cache[(1 << kCacheBits) + kCacheProbes];
 
-inline std::size_t CacheSlot(std::uintptr_t pc) {
-  return (pc * std::uint64_t{0x9e3779b97f4a7c15}) >> (64 - kCacheBits);
+inline std::size_t CacheSlot(std::uint64_t key) {
+  return (key * std::uint64_t{0x9e3779b97f4a7c15}) >> (64 - kCacheBits);
 }
 
-// The rule for the return address `pc`; of kind kNone if it is not there.
-inline PackedRule FindCachedRule(std::uintptr_t pc) {
-  const CachedRule* entry = &rule_cache[CacheSlot(pc)];
+// The rule for `key`; of kind kNone if it is not there.
+inline PackedRule FindCachedRule(std::uint64_t key) {
+  const CachedRule* entry = &rule_cache[CacheSlot(key)];
   for (int i = 0; i < kCacheProbes; ++i, ++entry) {
-    const std::uint64_t key = entry->key.load(std::memory_order_acquire);
-    if (key == pc) {
+    const std::uint64_t found = entry->key.load(std::memory_order_acquire);
+    if (__builtin_expect(found == key, true)) {
       return PackedRule(entry->rule.load(std::memory_order_relaxed));
     }
-    if (key == 0) break;
+    if (found == 0) break;
   }
   return PackedRule();
 }
 
-// Keeps the rule if its kind has a packed form and the code is never unloaded.
-// Does nothing when there is no room.
-void CacheRule(std::uintptr_t pc, const FrameRule& rule);
+// Keeps the rule of the code at `pc` if its kind has a packed form and the code
+// is never unloaded. Does nothing when there is no room. A rule of kind
+// kOutermost must be that of a base that is known.
+void CacheRule(std::uintptr_t pc, bool is_exact, const FrameRule& rule);
 
 // Whether the code at `pc` is never unloaded. Lock-free, async-signal-safe.
 bool IsNeverUnloaded(std::uintptr_t pc);

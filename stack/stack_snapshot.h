@@ -48,6 +48,8 @@ struct StackSnapshot {
   // True if `rip` is where the computation goes on; false if it is a return
   // address, which belongs to the call before it.
   bool is_exact = true;
+  // True if a signal interrupted the computation there.
+  bool is_interrupted = false;
   // Where the bytes are to be read, minus where they belong: not zero if a copy
   // of the stack is walked (modulo 2^64).
   std::uintptr_t copy_offset = 0;

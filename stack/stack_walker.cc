@@ -90,19 +90,24 @@ WalkEnd AtBase(std::uintptr_t function_start, WalkState* state) {
 
 WalkEnd StepSlowly(WalkState* state) {
   const std::uintptr_t pc = state->registers.rip;
-  const FrameRule rule = ComputeFrameRule(pc - (state->is_exact ? 0 : 1));
+  const bool is_exact = state->is_exact;
+  // Where a signal interrupts is somewhere else each time: not worth a place.
+  const bool remember = !is_exact || !state->snapshot->is_interrupted;
+  const FrameRule rule = ComputeFrameRule(pc - (is_exact ? 0 : 1));
   switch (rule.kind) {
     case RuleKind::kFromRsp:
     case RuleKind::kFromRbp: {
-      const bool was_exact = state->is_exact;
       const WalkEnd end = Follow(rule, state);
-      if (end == WalkEnd::kStopped && !was_exact) CacheRule(pc, rule);
+      if (end == WalkEnd::kStopped && remember) CacheRule(pc, is_exact, rule);
       return end;
     }
     case RuleKind::kExpression:
       return Follow(rule, state);
-    case RuleKind::kOutermost:
-      return AtBase(rule.function_start, state);
+    case RuleKind::kOutermost: {
+      const WalkEnd end = AtBase(rule.function_start, state);
+      if (end == WalkEnd::kComplete && remember) CacheRule(pc, is_exact, rule);
+      return end;
+    }
     case RuleKind::kSignalFrame:
       return WalkEnd::kSignalFrame;
     case RuleKind::kUnknownCode:

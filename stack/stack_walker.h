@@ -80,8 +80,9 @@ struct WalkResult {
 template <typename Visitor>
 WalkResult WalkStack(const StackSnapshot& snapshot, Visitor&& visit);
 
-// Says that the object that holds `address` is never unloaded, so that walks
-// through it are fast. Fatal if no object holds it.
+// Says that the object that holds the code at `address` is never unloaded, so
+// that walks through it are fast. Fatal if none holds it. Takes a lock of the
+// dynamic linker and allocates.
 void DeclareNeverUnloaded(const void* address);
 
 namespace stack_internal {
@@ -129,24 +130,40 @@ WalkResult WalkStack(const StackSnapshot& snapshot, Visitor&& visit) {
       result.end = WalkEnd::kStopped;
       return result;
     }
-    if (!state.is_exact) {
-      const PackedRule rule = FindCachedRule(at.rip);
-      if (rule.kind() != RuleKind::kNone) {
-        const StackBounds& bounds = state.snapshot->bounds;
-        const std::uintptr_t cfa =
-            (rule.kind() == RuleKind::kFromRbp ? at.rbp : at.rsp) +
-            static_cast<std::uintptr_t>(rule.cfa_offset());
-        const std::uintptr_t saved_rbp =
-            cfa + static_cast<std::uintptr_t>(rule.rbp_offset());
-        if (stack_internal::IsNextFrame(cfa, at.rsp, bounds) &&
-            saved_rbp >= bounds.low && saved_rbp <= cfa) {
-          const std::uintptr_t shift = state.snapshot->copy_offset;
-          at.rip = ReadStack(cfa - 8 + shift);
-          if (rule.rbp_offset() != 0) at.rbp = ReadStack(saved_rbp + shift);
-          at.rsp = cfa;
-          continue;
-        }
+    const PackedRule rule =
+        FindCachedRule(stack_internal::CacheKey(at.rip, state.is_exact));
+    const StackBounds& bounds = state.snapshot->bounds;
+    const std::uintptr_t shift = state.snapshot->copy_offset;
+    // The rule of nearly all code with frame pointers, tested by a branch: the
+    // processor then follows the chain without waiting for the table.
+    if (rule.bits() == stack_internal::kFramePointerRule.bits()) {
+      const std::uintptr_t cfa = at.rbp + 16;
+      if (stack_internal::IsNextFrame(cfa, at.rsp + 8, bounds)) {
+        at.rip = ReadStack(cfa - 8 + shift);
+        at.rbp = ReadStack(cfa - 16 + shift);
+        at.rsp = cfa;
+        state.is_exact = false;
+        continue;
       }
+    } else if (rule.kind() == RuleKind::kFromRbp ||
+               rule.kind() == RuleKind::kFromRsp) {
+      const std::uintptr_t cfa =
+          (rule.kind() == RuleKind::kFromRbp ? at.rbp : at.rsp) +
+          static_cast<std::uintptr_t>(rule.cfa_offset());
+      const std::uintptr_t saved_rbp =
+          cfa + static_cast<std::uintptr_t>(rule.rbp_offset());
+      if (stack_internal::IsNextFrame(cfa, at.rsp, bounds) &&
+          saved_rbp >= bounds.low && saved_rbp <= cfa) {
+        at.rip = ReadStack(cfa - 8 + shift);
+        if (rule.rbp_offset() != 0) at.rbp = ReadStack(saved_rbp + shift);
+        at.rsp = cfa;
+        state.is_exact = false;
+        continue;
+      }
+    } else if (rule.kind() == RuleKind::kOutermost &&
+               state.snapshot->switcher == nullptr) {
+      result.end = WalkEnd::kComplete;
+      return result;
     }
     const WalkEnd end = stack_internal::StepSlowly(&state);
     if (end != WalkEnd::kStopped) {

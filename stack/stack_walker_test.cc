@@ -131,6 +131,20 @@ TEST(StackWalkerTest, PassesFramesOfEveryShape) {
   }
 }
 
+// Otherwise walks would be right, and slow.
+TEST(StackWalkerTest, RulesOfTheProgramAndItsLibrariesAreRemembered) {
+  UnoptimizedFrame([] {
+    const Walk walk = CheckedWalk();
+    for (std::size_t i = 1; i < walk.pcs.size(); ++i) {
+      EXPECT_TRUE(stack_internal::IsNeverUnloaded(walk.pcs[i]));
+      EXPECT_NE(stack_internal::FindCachedRule(
+                    stack_internal::CacheKey(walk.pcs[i], false))
+                    .kind(),
+                stack_internal::RuleKind::kNone);
+    }
+  });
+}
+
 TEST(StackWalkerTest, TenThousandFrames) {
   int frames = 0;
   const auto count = [&] {
@@ -164,6 +178,17 @@ TEST(StackWalkerTest, AssemblyWithoutUnwindInformationIsNotPassedInSilence) {
     EXPECT_TRUE(Visits(
         walk, reinterpret_cast<void*>(&instar_without_unwind_information)));
     EXPECT_THAT(walk.result.ToString(), HasSubstr("no unwind information"));
+    called = true;
+  });
+  EXPECT_TRUE(called);
+}
+
+TEST(StackWalkerTest, AThunkAtAnEntryPassesOverTheFunctionThatHasNotBegun) {
+  bool called = false;
+  CallFromEntryThunk([&] {
+    const Walk walk = CheckedWalk();
+    EXPECT_FALSE(Visits(walk, reinterpret_cast<void*>(&instar_intercepted)));
+    EXPECT_TRUE(Visits(walk, reinterpret_cast<void*>(&CallFromEntryThunk)));
     called = true;
   });
   EXPECT_TRUE(called);

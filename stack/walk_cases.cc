@@ -45,9 +45,39 @@ instar_unknown_base:
         ret
         .cfi_endproc
         .size instar_unknown_base, . - instar_unknown_base
+
+        .type instar_intercepted, @function
+        .globl instar_intercepted
+instar_intercepted:
+        .cfi_startproc
+        call instar_thunk
+        ret
+        .cfi_endproc
+        .size instar_intercepted, . - instar_intercepted
+
+        .type instar_thunk, @function
+instar_thunk:
+        .cfi_startproc
+        .cfi_def_cfa rsp, 16
+        pushq %rbp
+        .cfi_adjust_cfa_offset 8
+        .cfi_offset rbp, -24
+        movq %rsp, %rbp
+        .cfi_def_cfa_register rbp
+        andq $-64, %rsp
+        movq %rdi, %rax
+        movq %rsi, %rdi
+        call *%rax
+        movq %rbp, %rsp
+        popq %rbp
+        .cfi_def_cfa rsp, 16
+        ret
+        .cfi_endproc
+        .size instar_thunk, . - instar_thunk
 )");
 
 extern "C" void instar_unknown_base(void (*)(const void*), const void*);
+extern "C" void instar_intercepted(void (*)(const void*), const void*);
 
 namespace instar {
 namespace {
@@ -158,6 +188,11 @@ void CallWithoutUnwindInformation(const Action& action) {
 
 void CallFromUnknownBase(const Action& action) {
   instar_unknown_base(&Run, &action);
+  sink = 1;
+}
+
+void CallFromEntryThunk(const Action& action) {
+  instar_intercepted(&Run, &action);
   sink = 1;
 }
 

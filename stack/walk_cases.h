@@ -38,6 +38,12 @@ extern "C" void instar_without_unwind_information(void (*)(const void*),
 // Calls the action from assembly that claims that nobody called it.
 void CallFromUnknownBase(const Action& action);
 
+// Calls the action from a thunk that was called at the entry of
+// instar_intercepted(), which has not begun: its unwind information passes over
+// that function.
+void CallFromEntryThunk(const Action& action);
+extern "C" void instar_intercepted(void (*)(const void*), const void*);
+
 // Copies bytes of a stack, redzones of sanitizers included.
 void CopyStack(char* to, std::uintptr_t from, std::size_t size);
 
