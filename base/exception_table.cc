@@ -4,10 +4,10 @@
 #include "base/exception_table.h"
 
 #include <dlfcn.h>
+#include <gnu/libc-version.h>
 #include <unwind.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <optional>
 #include <typeinfo>
 
@@ -106,7 +106,8 @@ bool IsPersonalityOfC(std::uintptr_t personality) {
   dl_find_object owner;
   dl_find_object libc;
   return _dl_find_object(reinterpret_cast<void*>(personality), &owner) == 0 &&
-         _dl_find_object(reinterpret_cast<void*>(&std::abort), &libc) == 0 &&
+         _dl_find_object(reinterpret_cast<void*>(&gnu_get_libc_version),
+                         &libc) == 0 &&
          owner.dlfo_link_map == libc.dlfo_link_map;
 }
 

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <sys/auxv.h>
 
 #include <cstdint>
 #include <cstring>
@@ -31,14 +32,24 @@ __attribute__((no_sanitize("address", "thread"))) T Load(std::uintptr_t at) {
 class Image {
  public:
   explicit Image(std::uintptr_t pc) {
-    known_ = _dl_find_object(reinterpret_cast<void*>(pc), &object_) == 0;
+    dl_find_object object;
+    if (_dl_find_object(reinterpret_cast<void*>(pc), &object) != 0) return;
+    map_ = object.dlfo_link_map;
+    if (map_->l_prev == nullptr && map_->l_name[0] == 0) {
+      // The program itself: what is known of its place is that of a segment.
+      segments_ = reinterpret_cast<const ElfW(Phdr)*>(getauxval(AT_PHDR));
+      segment_count_ = static_cast<int>(getauxval(AT_PHNUM));
+      return;
+    }
+    const auto start = reinterpret_cast<std::uintptr_t>(object.dlfo_map_start);
+    const auto* header = reinterpret_cast<const ElfW(Ehdr)*>(start);
+    if (std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return;
+    segments_ = reinterpret_cast<const ElfW(Phdr)*>(start + header->e_phoff);
+    segment_count_ = header->e_phnum;
   }
 
-  bool known() const { return known_; }
-
-  bool Contains(std::uintptr_t address) const {
-    return address >= Start() && address < End();
-  }
+  // If not, nothing can be said of the code.
+  bool known() const { return segments_ != nullptr; }
 
   // Whether `bytes` bytes at `address` are code of this object. Its map has
   // holes, so the range of the whole does not say that.
@@ -67,29 +78,15 @@ class Image {
   }
 
  private:
-  std::uintptr_t Start() const {
-    return reinterpret_cast<std::uintptr_t>(object_.dlfo_map_start);
-  }
-  std::uintptr_t End() const {
-    return reinterpret_cast<std::uintptr_t>(object_.dlfo_map_end);
-  }
-
   bool InSegment(std::uintptr_t address, std::size_t bytes,
                  unsigned flags) const {
-    if (!Contains(address) || End() - address < bytes) return false;
-    const auto* header = reinterpret_cast<const ElfW(Ehdr)*>(Start());
-    if (std::memcmp(header->e_ident, ELFMAG, SELFMAG) != 0) return false;
-    const auto* segments =
-        reinterpret_cast<const ElfW(Phdr)*>(Start() + header->e_phoff);
-    const std::uintptr_t bias = object_.dlfo_link_map->l_addr;
-    for (int i = 0; i < header->e_phnum; ++i) {
-      const ElfW(Phdr)& segment = segments[i];
+    for (int i = 0; i < segment_count_; ++i) {
+      const ElfW(Phdr)& segment = segments_[i];
       if (segment.p_type != PT_LOAD || (segment.p_flags & flags) != flags) {
         continue;
       }
-      const std::uintptr_t start = bias + segment.p_vaddr;
-      if (address >= start && address - start < segment.p_memsz &&
-          segment.p_memsz - (address - start) >= bytes) {
+      const std::uintptr_t offset = address - map_->l_addr - segment.p_vaddr;
+      if (offset < segment.p_memsz && segment.p_memsz - offset >= bytes) {
         return true;
       }
     }
@@ -97,7 +94,7 @@ class Image {
   }
 
   bool RelocationNamesTerminate(std::uintptr_t slot) const {
-    const link_map* map = object_.dlfo_link_map;
+    const link_map* const map = map_;
     std::uintptr_t relocations = 0;
     std::size_t size = 0;
     const ElfW(Sym)* symbols = nullptr;
@@ -137,8 +134,9 @@ class Image {
     return false;
   }
 
-  dl_find_object object_;
-  bool known_;
+  const link_map* map_ = nullptr;
+  const ElfW(Phdr) * segments_ = nullptr;
+  int segment_count_ = 0;
 };
 
 // The slot through which the stub at `target` jumps, or 0 if no stub of a

@@ -1,0 +1,113 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Another thread of this process, interrupted by a signal and held, so that its
+// stack can be walked.
+//
+//   absl::StatusOr<InterruptedThread> thread =
+//       InterruptedThread::Hold(tid, std::chrono::milliseconds(5));
+//   if (!thread.ok()) ...                  // it did not arrive in time
+//   WalkStack(thread->snapshot(), visit);
+//   thread->Release();                     // or its destructor
+//
+//   // Without holding it longer than the copy takes:
+//   std::vector<char> bytes(64 * 1024);
+//   auto snapshot = CopyThread(tid, std::chrono::milliseconds(5), bytes.data(),
+//                              bytes.size());
+//
+// The thread may be running or wait in a system call. The handler records three
+// registers (and copies the stack if asked to) and waits; it interprets
+// nothing. Where the kernel can, it restarts the system call (SA_RESTART);
+// others (poll, epoll_wait, nanosleep: see signal(7)) return EINTR, as with any
+// signal.
+//
+// The handler runs on the stack that it interrupts, a continulet's too, and
+// needs about 1 KiB there and what the kernel saves, up to 3.5 KiB with
+// AVX-512.
+//
+// While a thread is held it may own any lock of the program, that of the
+// allocator included: whoever holds it must take none that it could own. Walks
+// take none. Release() takes none either and allocates nothing.
+//
+// States of a request (one word, with a number that grows with each use, so
+// that a signal that arrives late finds that its request is over):
+//
+//   from       to         by
+//   free       posted     Hold()
+//   posted     entered    the handler (compare-exchange)
+//   posted     free       Hold(), when time is up (compare-exchange)
+//   entered    captured   the handler, when the registers are written
+//   captured   released   Release()
+//   released   free       the handler, its last step
+//
+// Memory ordering: the handler's release store of "captured" pairs with
+// Hold()'s acquire load, or it could read registers that are not written;
+// Release()'s release store of "released" pairs with the handler's acquire
+// load, or the thread could change its stack under the last reads of a walk.
+//
+// Threads: Hold() from any thread, for any other thread. At most 64 threads are
+// held at a time; others wait their turn within their limit. A real-time signal
+// that has no handler is taken for this when it is first needed.
+
+#ifndef INSTAR_STACK_INTERRUPTED_THREAD_H_
+#define INSTAR_STACK_INTERRUPTED_THREAD_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "stack/stack_snapshot.h"
+
+namespace instar {
+
+class InterruptedThread {
+ public:
+  // Interrupts the thread `tid` (as gettid() names it) and holds it in its
+  // signal handler. NOT_FOUND if there is no such thread in this process;
+  // DEADLINE_EXCEEDED if it did not arrive within `limit`, which it does not
+  // while it blocks the signal or while the system does not run it;
+  // INVALID_ARGUMENT for the calling thread; RESOURCE_EXHAUSTED if no signal is
+  // free or none can be sent.
+  static absl::StatusOr<InterruptedThread> Hold(pid_t tid,
+                                                std::chrono::nanoseconds limit);
+
+  InterruptedThread(InterruptedThread&& other) noexcept;
+  InterruptedThread& operator=(InterruptedThread&& other) noexcept;
+  ~InterruptedThread() { Release(); }
+
+  // Where it was interrupted. Its bounds are those of the stack that it ran on.
+  // Valid until the release.
+  const StackSnapshot& snapshot() const { return snapshot_; }
+
+  // Lets the thread go on; does nothing if that was done already.
+  void Release();
+
+ private:
+  InterruptedThread(int request, std::uint64_t number,
+                    const StackSnapshot& snapshot)
+      : request_(request), number_(number), snapshot_(snapshot) {}
+
+  int request_;  // -1: released
+  std::uint64_t number_;
+  StackSnapshot snapshot_;
+};
+
+// Interrupts the thread, copies the stack above its stack pointer to `room`,
+// and lets it go on. The snapshot reads the copy, so it is valid as long as
+// `room` is. If the stack is larger than `size` bytes, the snapshot's bounds
+// end where the copy ends, and a walk will say that it left them. Errors as for
+// Hold().
+absl::StatusOr<StackSnapshot> CopyThread(pid_t tid,
+                                         std::chrono::nanoseconds limit,
+                                         char* room, std::size_t size);
+
+// The signal that threads are interrupted by, for those who set masks. It is
+// chosen at the first call. RESOURCE_EXHAUSTED if none is free.
+absl::StatusOr<int> InterruptionSignal();
+
+}  // namespace instar
+
+#endif  // INSTAR_STACK_INTERRUPTED_THREAD_H_

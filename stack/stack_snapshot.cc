@@ -1,0 +1,91 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "stack/stack_snapshot.h"
+
+#include <pthread.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/check.h"
+#include "continuation/continulet.h"
+
+namespace instar {
+namespace {
+
+// Zero until asked for. Initial-exec: a signal handler may read it.
+__thread StackBounds thread_stack __attribute__((tls_model("initial-exec")));
+
+StackBounds AskForStack() {
+  pthread_attr_t attributes;
+  void* low = nullptr;
+  std::size_t size = 0;
+  INSTAR_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0)
+      << "the system does not tell where this thread's stack lies";
+  pthread_attr_getstack(&attributes, &low, &size);
+  pthread_attr_destroy(&attributes);
+  const auto start = reinterpret_cast<std::uintptr_t>(low);
+  return StackBounds{start, start + size};
+}
+
+}  // namespace
+
+StackBounds StackOfThisThread() {
+  if (__builtin_expect(thread_stack.high == 0, false)) {
+    thread_stack = AskForStack();
+  }
+  return thread_stack;
+}
+
+StackBounds StackOfCallerIfKnown() {
+  const auto* current = continuation_internal::thread_state.current;
+  if (current == nullptr) return thread_stack;
+  return StackBounds{current->stack.low(), current->stack.high()};
+}
+
+StackBounds StackOfCaller() {
+  const StackBounds known = StackOfCallerIfKnown();
+  return known.high != 0 ? known : StackOfThisThread();
+}
+
+StackSnapshot SnapshotOf(const PausedContext& context) {
+  StackSnapshot snapshot;
+  snapshot.rip = context.rip;
+  snapshot.rsp = context.rsp;
+  snapshot.rbp = context.rbp;
+  snapshot.bounds = StackBounds{context.stack_low, context.stack_high};
+  return snapshot;
+}
+
+StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t rsp,
+                              std::uintptr_t rbp, StackBounds bounds) {
+  StackSnapshot snapshot;
+  snapshot.rip = return_address;
+  snapshot.rsp = rsp;
+  snapshot.rbp = rbp;
+  snapshot.bounds = bounds;
+  snapshot.is_exact = false;
+  return snapshot;
+}
+
+int LinkSwitchers(StackSnapshot* first, StackSnapshot* room, int size) {
+  int count = 0;
+  StackSnapshot* last = first;
+  for (const auto* c = continuation_internal::thread_state.current;
+       c != nullptr; c = c->outer) {
+    if (count == size) return -1;
+    const StackBounds bounds =
+        c->outer == nullptr
+            ? StackBounds{c->thread->stack_low, c->thread->stack_high}
+            : StackBounds{c->outer->stack.low(), c->outer->stack.high()};
+    room[count] =
+        SnapshotOf(PausedContext{c->switcher.rip, c->switcher.rsp,
+                                 c->switcher.rbp, bounds.low, bounds.high});
+    last->switcher = &room[count];
+    last = &room[count++];
+  }
+  return count;
+}
+
+}  // namespace instar

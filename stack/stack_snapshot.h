@@ -1,0 +1,115 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// From where a stack is walked: three registers, and the memory in which its
+// frames lie.
+//
+//   StackSnapshot here = SnapshotOfCaller();
+//   StackSnapshot body = SnapshotOf(*continulet.paused_context());
+//   StackSnapshot entry = SnapshotAtEntry(return_address, rsp, rbp, bounds);
+//   // another thread: stack/interrupted_thread.h
+//
+// Three registers suffice for every function that GCC and clang compile: their
+// call frame information finds the other callee-saved registers, which nobody
+// asks a stack walk for. Code that keeps its frame's address in another
+// register (the lazy binding of ld.so, some hand-written assembly) is reported
+// as not walkable.
+//
+// Lifetime: a snapshot is a view. That of a paused computation is valid until
+// it goes on; that of the caller, while the calling function has not returned.
+// Threads: a value type. SnapshotOfCaller() is async-signal-safe once
+// StackOfThisThread() has been called on the thread.
+
+#ifndef INSTAR_STACK_STACK_SNAPSHOT_H_
+#define INSTAR_STACK_STACK_SNAPSHOT_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "continuation/paused_context.h"
+
+namespace instar {
+
+// The memory of a stack: [low, high), in bytes' addresses.
+struct StackBounds {
+  std::uintptr_t low = 0;
+  std::uintptr_t high = 0;
+
+  bool Contains(std::uintptr_t address) const {
+    return address >= low && address < high;
+  }
+};
+
+struct StackSnapshot {
+  std::uintptr_t rip = 0;
+  std::uintptr_t rsp = 0;
+  std::uintptr_t rbp = 0;
+  StackBounds bounds;
+  // True if `rip` is where the computation goes on; false if it is a return
+  // address, which belongs to the call before it.
+  bool is_exact = true;
+  // True if a signal interrupted the computation there.
+  bool is_interrupted = false;
+  // Where the bytes are to be read, minus where they belong: not zero if a copy
+  // of the stack is walked (modulo 2^64).
+  std::uintptr_t copy_offset = 0;
+  // Where the walk goes on when it has reached the base of a continulet: the
+  // computation that switched to it. Null ends the walk there.
+  const StackSnapshot* switcher = nullptr;
+};
+
+// The calling thread's own stack, even when it runs on another one. The first
+// call on a thread asks the system (it may allocate and read /proc); later ones
+// take about a nanosecond.
+StackBounds StackOfThisThread();
+
+// The stack that the caller runs on: of the innermost running continulet, or
+// the thread's own.
+StackBounds StackOfCaller();
+
+// The same, empty if StackOfThisThread() was never called on the thread and it
+// runs in no continulet. Async-signal-safe.
+StackBounds StackOfCallerIfKnown();
+
+namespace stack_internal {
+
+inline __attribute__((always_inline)) StackSnapshot CaptureCaller() {
+  StackSnapshot snapshot;
+  asm volatile(
+      "leaq 0(%%rip), %0\n\t"
+      "movq %%rsp, %1\n\t"
+      "movq %%rbp, %2"
+      : "=&r"(snapshot.rip), "=&r"(snapshot.rsp), "=&r"(snapshot.rbp));
+  return snapshot;
+}
+
+}  // namespace stack_internal
+
+// The function that calls this is the innermost frame. It is inlined, so that
+// the registers are those of that function.
+inline __attribute__((always_inline)) StackSnapshot SnapshotOfCaller() {
+  const StackBounds bounds = StackOfCaller();
+  StackSnapshot snapshot = stack_internal::CaptureCaller();
+  snapshot.bounds = bounds;
+  return snapshot;
+}
+
+// A paused computation: a continulet, or whoever switched to one.
+StackSnapshot SnapshotOf(const PausedContext& context);
+
+// A thread that stopped at the entry of a function, before it began: its caller
+// is the innermost frame. `rsp` is the caller's, after the call would have
+// returned.
+StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t rsp,
+                              std::uintptr_t rbp, StackBounds bounds);
+
+// The computations that wait for the caller because they switched to the
+// continulet in which it runs, innermost first; linked, so that a walk from
+// `*first`, which runs in that continulet, goes on through them to the base of
+// the thread. `room` has space for `size` snapshots and must live as long as
+// the walk. Returns how many there are, or -1 if there are more than `size`.
+int LinkSwitchers(StackSnapshot* first, StackSnapshot* room, int size);
+
+}  // namespace instar
+
+#endif  // INSTAR_STACK_STACK_SNAPSHOT_H_

@@ -1,0 +1,85 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "stack/unwind_safety.h"
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "continuation/paused_context.h"
+
+namespace instar {
+namespace {
+
+// Takes over what is known of a frame, once it is known not to be the catcher.
+// True if the frame stops an exception.
+bool Count(const Frame& frame, const ExceptionEffect& effect,
+           UnwindSafety* safety) {
+  if (StopsException(effect.outcome)) {
+    safety->verdict = UnwindSafety::Verdict::kUnsafe;
+    safety->frame = frame;
+    safety->effect = effect;
+    return true;
+  }
+  if (effect.outcome == ExceptionOutcome::kCatchAll &&
+      safety->catch_all_frames++ == 0) {
+    safety->first_catch_all = frame;
+  }
+  return false;
+}
+
+}  // namespace
+
+UnwindSafety CheckUnwindSafety(const StackSnapshot& snapshot,
+                               std::uintptr_t catcher) {
+  UnwindSafety safety;
+  StackSnapshot start = snapshot;
+  start.switcher = nullptr;  // exceptions do not cross a switch
+  // Whether a frame is the catcher shows only where it ends: at the stack
+  // pointer of the next.
+  Frame last = {};
+  ExceptionEffect last_effect;
+  last_effect.outcome = ExceptionOutcome::kPasses;
+  bool catcher_reached = false;
+  safety.walk = WalkStack(start, [&](const Frame& frame) {
+    if ((catcher != 0 && frame.rsp > catcher) ||
+        (catcher == 0 && IsContinuletBase(frame.pc))) {
+      catcher_reached = true;
+      return false;
+    }
+    if (Count(last, last_effect, &safety)) return false;
+    last = frame;
+    last_effect = EffectOnException(frame.lookup_pc);
+    return true;
+  });
+  if (safety.verdict == UnwindSafety::Verdict::kUnsafe) return safety;
+  if (catcher_reached) {
+    safety.verdict = UnwindSafety::Verdict::kSafe;
+  } else if (catcher == 0 && safety.walk.complete() &&
+             !Count(last, last_effect, &safety)) {
+    safety.verdict = UnwindSafety::Verdict::kSafe;
+  }
+  return safety;
+}
+
+std::string UnwindSafety::ToString() const {
+  switch (verdict) {
+    case Verdict::kSafe:
+      if (catch_all_frames == 0) return "safe";
+      return absl::StrCat("safe, unless a catch (...) keeps it: first at pc 0x",
+                          absl::Hex(first_catch_all.pc), ", frame ",
+                          first_catch_all.depth);
+    case Verdict::kUnsafe:
+      return absl::StrCat("unsafe: ", instar::ToString(effect.outcome),
+                          " at pc 0x", absl::Hex(frame.pc), ", frame ",
+                          frame.depth);
+    case Verdict::kUnknown:
+      break;
+  }
+  return absl::StrCat("unknown: ", walk.complete()
+                                       ? "the catcher is not on the stack"
+                                       : walk.ToString());
+}
+
+}  // namespace instar
