@@ -1,0 +1,110 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/function.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "code/loaded_images.h"
+#include "code/symbol_name.h"
+
+namespace instar {
+
+using code_internal::FunctionRecord;
+using code_internal::LoadedImage;
+using code_internal::LoadedImages;
+
+absl::StatusOr<Function> Function::AtEntry(uintptr_t entry) {
+  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
+  const LoadedImage* image = images->Find(entry);
+  if (image == nullptr) {
+    return absl::NotFoundError(absl::StrFormat(
+        "%#x is in no program or shared object that is loaded", entry));
+  }
+  const uintptr_t address = entry - image->load_base;
+  if (const FunctionRecord* record = image->symbols->FindEntry(address)) {
+    return Function(image->symbols, record, image->load_base);
+  }
+  if (const FunctionRecord* record = image->symbols->FindFunction(address)) {
+    const Function inside(image->symbols, record, image->load_base);
+    return absl::NotFoundError(absl::StrFormat(
+        "%#x is not the start of a function: it is %d bytes into %s", entry,
+        entry - inside.entry(), inside.name()));
+  }
+  return absl::NotFoundError(absl::StrFormat(
+      "no function starts at %#x in %s%s. If this is the address of a function "
+      "of another object, compile the code that takes it with -fPIC",
+      entry, image->symbols->name(),
+      image->symbols->unreadable_because().empty()
+          ? ""
+          : absl::StrCat(" (", image->symbols->unreadable_because(), ")")));
+}
+
+absl::StatusOr<Function> Function::Containing(uintptr_t pc) {
+  const FunctionMap map = FunctionMap::Preload();
+  if (const std::optional<Function> function = map.Containing(pc)) {
+    return *function;
+  }
+  return absl::NotFoundError(
+      absl::StrFormat("no function is known to have code at %#x", pc));
+}
+
+absl::string_view Function::linkage_name() const {
+  const absl::Span<const char* const> names = linkage_names();
+  return names.empty() ? "" : names[0];
+}
+
+absl::Span<const char* const> Function::linkage_names() const {
+  return table_->names(*record_);
+}
+
+std::string Function::name() const {
+  if (record_->name_count == 0) {
+    const absl::string_view path = image();
+    return absl::StrFormat("%s+%#x", path.substr(path.rfind('/') + 1),
+                           record_->entry);
+  }
+  return code_internal::Demangle(linkage_name());
+}
+
+absl::InlinedVector<CodeRange, 4> Function::ranges() const {
+  absl::InlinedVector<CodeRange, 4> result;
+  for (const CodeRange& range : table_->ranges(*record_)) {
+    result.push_back({range.begin + load_base_, range.end + load_base_});
+  }
+  return result;
+}
+
+bool Function::Contains(uintptr_t pc) const {
+  for (const CodeRange& range : table_->ranges(*record_)) {
+    if (range.Contains(pc - load_base_)) return true;
+  }
+  return false;
+}
+
+absl::Span<const char* const> Function::clones() const {
+  return table_->clones(*record_);
+}
+
+FunctionMap FunctionMap::Preload() {
+  return FunctionMap(LoadedImages::Current());
+}
+
+std::optional<Function> FunctionMap::Containing(uintptr_t pc) const {
+  const auto& images = *static_cast<const LoadedImages*>(images_.get());
+  const LoadedImage* image = images.Find(pc);
+  if (image == nullptr) return std::nullopt;
+  const FunctionRecord* record =
+      image->symbols->FindFunction(pc - image->load_base);
+  if (record == nullptr) return std::nullopt;
+  return Function(image->symbols, record, image->load_base);
+}
+
+bool FunctionMap::IsCurrent() const {
+  return static_cast<const LoadedImages*>(images_.get())->IsCurrent();
+}
+
+}  // namespace instar
