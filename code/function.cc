@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "code/loaded_images.h"
+#include "code/name_index.h"
 #include "code/symbol_name.h"
 
 namespace instar {
@@ -16,6 +17,8 @@ namespace instar {
 using code_internal::FunctionRecord;
 using code_internal::LoadedImage;
 using code_internal::LoadedImages;
+using code_internal::NameIndex;
+using code_internal::SymbolKind;
 
 absl::StatusOr<Function> Function::AtEntry(uintptr_t entry) {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
@@ -50,6 +53,33 @@ absl::StatusOr<Function> Function::Containing(uintptr_t pc) {
   }
   return absl::NotFoundError(
       absl::StrFormat("no function is known to have code at %#x", pc));
+}
+
+absl::StatusOr<Function> Function::Named(absl::string_view name,
+                                         absl::string_view image) {
+  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
+  const std::vector<NameIndex::Match> matches =
+      NameIndex::Find(*images, SymbolKind::kFunction, name, image);
+  if (matches.empty()) {
+    return absl::NotFoundError(NameIndex::NotFoundMessage(
+        *images, SymbolKind::kFunction, name, image));
+  }
+  const NameIndex::Match* match = &matches[0];
+  if (matches.size() > 1) {
+    match = NameIndex::BoundByLinker(matches);
+    if (match == nullptr) {
+      return absl::FailedPreconditionError(
+          NameIndex::AmbiguousMessage(name, matches));
+    }
+  }
+  const FunctionRecord& record =
+      match->image->symbols->functions()[match->index];
+  const Function function(match->image->symbols, &record,
+                          match->image->load_base);
+  if (!record.is_indirect) return function;
+  // The resolver is made to be called whenever the name is bound.
+  const auto resolver = reinterpret_cast<uintptr_t (*)()>(function.entry());
+  return AtEntry(resolver());
 }
 
 absl::string_view Function::linkage_name() const {
@@ -87,6 +117,12 @@ bool Function::Contains(uintptr_t pc) const {
 
 absl::Span<const char* const> Function::clones() const {
   return table_->clones(*record_);
+}
+
+void PreloadNames() {
+  for (const LoadedImage& image : LoadedImages::Current()->images()) {
+    NameIndex::Of(*image.symbols);
+  }
 }
 
 FunctionMap FunctionMap::Preload() {

@@ -203,5 +203,72 @@ std::string CanonicalName(absl::string_view name) {
   return result;
 }
 
+std::string WithoutEnclosingParameters(absl::string_view name) {
+  std::string result(name);
+  for (size_t i = 0; i < result.size(); ++i) {
+    const size_t behind = SkipOperator(result, i);
+    if (behind != i) {
+      i = behind - 1;
+      continue;
+    }
+    if (result[i] == '{') {  // a lambda's parameters tell it from others
+      i = result.find('}', i);
+      if (i == std::string::npos) break;
+      continue;
+    }
+    if (result[i] != '(' ||
+        absl::StartsWith(absl::string_view(result).substr(i),
+                         "(anonymous namespace)")) {
+      continue;
+    }
+    int depth = 0;
+    size_t end = i;
+    do {
+      if (result[end] == '(') ++depth;
+      if (result[end] == ')') --depth;
+      ++end;
+    } while (depth > 0 && end < result.size());
+    absl::string_view rest = absl::string_view(result).substr(end);
+    absl::ConsumePrefix(&rest, " ");
+    absl::ConsumePrefix(&rest, "const");
+    if (absl::StartsWith(rest, "::")) {
+      result.erase(i, result.size() - rest.size() - i);
+    }
+  }
+  return result;
+}
+
+std::string NameKey(absl::string_view readable) {
+  std::string key = CanonicalName(QualifiedName(readable));
+  key = WithoutAnonymousNamespaces(WithoutTemplateArguments(key));
+  return WithoutEnclosingParameters(key);
+}
+
+int MatchName(absl::string_view wanted, absl::string_view linkage_name,
+              absl::string_view readable) {
+  if (wanted == linkage_name) return 0;
+  constexpr int kOmissions = 3;
+  const std::string want = CanonicalName(WithoutReturnType(wanted));
+  const std::string full = CanonicalName(WithoutReturnType(readable));
+  const std::string qualified = CanonicalName(QualifiedName(readable));
+  int best = -1;
+  for (int mask = 0; mask < 1 << kOmissions; ++mask) {
+    int level = 1 + __builtin_popcount(mask);
+    if (best >= 0 && level >= best) continue;
+    const auto omit = [mask](std::string name) {
+      if ((mask & 1) != 0) name = WithoutAnonymousNamespaces(name);
+      if ((mask & 2) != 0) name = WithoutTemplateArguments(name);
+      if ((mask & 4) != 0) name = WithoutEnclosingParameters(name);
+      return name;
+    };
+    const std::string whole = omit(full);
+    if (want == whole || want == omit(qualified) ||
+        absl::StrCat(want, "const") == whole) {
+      best = level;
+    }
+  }
+  return best;
+}
+
 }  // namespace code_internal
 }  // namespace instar

@@ -40,6 +40,20 @@ std::string WithoutAnonymousNamespaces(absl::string_view name);
 // Without template arguments: "ns::Max<int>(int)" gives "ns::Max(int)".
 std::string WithoutTemplateArguments(absl::string_view name);
 
+// Without the parameters of functions that enclose it:
+// "f(int)::counter" gives "f::counter".
+std::string WithoutEnclosingParameters(absl::string_view name);
+
+// What all spellings of one name have in common: its qualified name without
+// anything that may be left out.
+std::string NameKey(absl::string_view readable);
+
+// How well what someone wrote fits a symbol; smaller is better, 0 is its
+// linkage name. -1: not at all. Both names must have the same NameKey(), or be
+// the same.
+int MatchName(absl::string_view wanted, absl::string_view linkage_name,
+              absl::string_view readable);
+
 }  // namespace code_internal
 }  // namespace instar
 

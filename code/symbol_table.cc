@@ -256,7 +256,7 @@ class SymbolTable::Builder {
   }
 
   // Makes one function of the symbols at the address of symbols_[i]; returns
-  // the index of the first one at another address.
+  // the index of the first one that is not part of it.
   size_t AddFunction(size_t i) {
     const Symbol& first = symbols_[i];
     Draft draft;
@@ -265,7 +265,11 @@ class SymbolTable::Builder {
     draft.record.is_indirect = first.is_indirect;
     draft.source = first.source;
     absl::flat_hash_set<absl::string_view> seen;
-    for (; i < symbols_.size() && symbols_[i].value == first.value; ++i) {
+    // The resolver of an indirect function stands at the same address, and is
+    // another function.
+    for (; i < symbols_.size() && symbols_[i].value == first.value &&
+           symbols_[i].is_indirect == first.is_indirect;
+         ++i) {
       draft.record.size = std::max(draft.record.size, symbols_[i].size);
       if (exported_.contains({symbols_[i].name, first.value})) {
         draft.record.is_exported = true;
