@@ -4,10 +4,12 @@
 #include "code/function.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "code/inlined_copies.h"
 #include "code/loaded_images.h"
 #include "code/name_index.h"
 #include "code/symbol_name.h"
@@ -15,10 +17,32 @@
 namespace instar {
 
 using code_internal::FunctionRecord;
+using code_internal::InlinedCopyTable;
 using code_internal::LoadedImage;
 using code_internal::LoadedImages;
 using code_internal::NameIndex;
 using code_internal::SymbolKind;
+using code_internal::SymbolTable;
+
+namespace {
+
+// The names that debug information may give to copies of the function with this
+// linkage name: GCC calls constructors and destructors C4 and D4 there,
+// whatever their variants are called where they are defined.
+std::vector<std::string> InlinedSpellings(absl::string_view name) {
+  std::vector<std::string> spellings = {std::string(name)};
+  for (size_t i = 0; i + 2 < name.size(); ++i) {
+    if ((name[i] != 'C' && name[i] != 'D') || name[i + 2] != 'E' ||
+        name[i + 1] < '0' || name[i + 1] > '2') {
+      continue;
+    }
+    spellings.emplace_back(name);
+    spellings.back()[i + 1] = '4';
+  }
+  return spellings;
+}
+
+}  // namespace
 
 absl::StatusOr<Function> Function::AtEntry(uintptr_t entry) {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
@@ -117,6 +141,58 @@ bool Function::Contains(uintptr_t pc) const {
 
 absl::Span<const char* const> Function::clones() const {
   return table_->clones(*record_);
+}
+
+absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies() const {
+  const InlinedCopyTable& own = InlinedCopyTable::Of(*table_);
+  if (!own.missing_because().empty() || !own.Describes(record_->entry)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "where ", name(), " was inlined is not known: ",
+        own.missing_because().empty()
+            ? "its source file was compiled without debug information"
+            : own.missing_because(),
+        "; build it with updatable_cc_library, or with -g1, and do not strip "
+        "it (bazel build --strip=never)"));
+  }
+  std::vector<InlinedCopy> copies;
+  const auto add = [&copies](const SymbolTable& table, uintptr_t load_base,
+                             absl::Span<const InlinedCopyTable::Copy> found) {
+    for (const InlinedCopyTable::Copy& copy : found) {
+      copies.push_back(
+          {Function(&table, copy.into, load_base),
+           {copy.range.begin + load_base, copy.range.end + load_base}});
+    }
+  };
+  add(*table_, load_base_, own.OfEntry(record_->entry));
+  if (binding() != SymbolBinding::kLocal) {
+    for (const LoadedImage& image : LoadedImages::Current()->images()) {
+      const InlinedCopyTable& table = InlinedCopyTable::Of(*image.symbols);
+      for (const char* name : linkage_names()) {
+        for (const std::string& spelling : InlinedSpellings(name)) {
+          add(*image.symbols, image.load_base, table.OfName(spelling));
+        }
+      }
+    }
+  }
+  // Two source files may describe one copy, in an inline function they share.
+  std::sort(
+      copies.begin(), copies.end(),
+      [](const InlinedCopy& a, const InlinedCopy& b) {
+        return std::make_tuple(a.into.entry(), a.range.begin, a.range.end) <
+               std::make_tuple(b.into.entry(), b.range.begin, b.range.end);
+      });
+  copies.erase(std::unique(copies.begin(), copies.end(),
+                           [](const InlinedCopy& a, const InlinedCopy& b) {
+                             return a.into == b.into && a.range == b.range;
+                           }),
+               copies.end());
+  return copies;
+}
+
+void PreloadInlinedCopies() {
+  for (const LoadedImage& image : LoadedImages::Current()->images()) {
+    InlinedCopyTable::Of(*image.symbols);
+  }
 }
 
 void PreloadNames() {

@@ -124,7 +124,7 @@ TEST(FunctionNamed, NotFoundNamesWhatIsSimilarAndWhatWasStripped) {
   EXPECT_THAT(LinkageName(slip),
               AllOf(HasSubstr("\"found::Fre\""), HasSubstr("found::Free(int)"),
                     HasSubstr("stripped")));
-  EXPECT_THAT(Named("abrot", "libc.so.6"),
+  EXPECT_THAT(Named("std::abort", "libc.so.6"),
               AllOf(HasSubstr("similar names are: abort"),
                     HasSubstr("only exported names are known: libc.so.6")));
   EXPECT_THAT(Named("found::Free(long)"), HasSubstr("found::Free(int)"));

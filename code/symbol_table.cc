@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -424,7 +425,37 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   elf_version(EV_CURRENT);
   Elf* elf = elf_begin(file, ELF_C_READ, nullptr);
   const absl::Cleanup end = [elf] { elf_end(elf); };
-  return Of(name, elf);
+  absl::StatusOr<std::unique_ptr<SymbolTable>> table = Of(name, elf);
+  if (table.ok()) {
+    (*table)->path_ = path;
+    (*table)->identity_ = IdentityOf(file);
+  }
+  return table;
+}
+
+absl::StatusOr<int> SymbolTable::OpenFile() const {
+  if (path_.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name_, " is not loaded from a file"));
+  }
+  const int file = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name_, " cannot be opened: ", std::strerror(errno)));
+  }
+  if (IdentityOf(file) != identity_) {
+    close(file);
+    return absl::FailedPreconditionError(
+        absl::StrCat(name_, " has been replaced by another file"));
+  }
+  return file;
+}
+
+SymbolTable::FileIdentity SymbolTable::IdentityOf(int file) {
+  struct stat status {};
+  fstat(file, &status);
+  return {status.st_dev, status.st_ino, status.st_size,
+          status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec};
 }
 
 absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfMemory(

@@ -28,6 +28,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -96,6 +97,10 @@ class SymbolTable {
   // memory is recognised as loaded from this very file.
   size_t fingerprint() const { return fingerprint_; }
 
+  // Opens the file again, to be closed by the caller. Error: FailedPrecondition
+  // if another file has its name now.
+  absl::StatusOr<int> OpenFile() const;
+
   // The function that has code at this address, or null.
   const FunctionRecord* FindFunction(uintptr_t address) const;
   // The function that starts at this address, or null.
@@ -122,12 +127,19 @@ class SymbolTable {
     uint32_t function;
   };
 
+  // The device, inode, size and time of change in ns of a file.
+  using FileIdentity = std::tuple<uint64_t, uint64_t, int64_t, int64_t>;
+
   SymbolTable() = default;
+
+  static FileIdentity IdentityOf(int file);
 
   static absl::StatusOr<std::unique_ptr<SymbolTable>> Of(
       const std::string& name, Elf* elf);
 
   std::string name_;
+  std::string path_;  // of the file; empty if it was in memory
+  FileIdentity identity_{};
   std::string unreadable_because_;
   bool has_local_symbols_ = false;
   size_t fingerprint_ = 0;
