@@ -58,8 +58,10 @@ TEST(InlinedCopies, FileLocalFunction) {
   EXPECT_EQ(f->binding(), SymbolBinding::kLocal);
   EXPECT_THAT(InlinedInto(f), ElementsAre("inlined::CallsFileLocal(int)"));
   const uintptr_t pc = inlined::InCopyOfFileLocal();
+  const absl::StatusOr<std::vector<InlinedCopy>> copies = f->InlinedCopies();
+  ASSERT_TRUE(copies.ok()) << copies.status();
   bool contained = false;
-  for (const InlinedCopy& copy : *f->InlinedCopies()) {
+  for (const InlinedCopy& copy : *copies) {
     contained |= copy.range.Contains(pc);
   }
   EXPECT_TRUE(contained);

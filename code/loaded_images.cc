@@ -33,6 +33,7 @@ struct Sighting {
   size_t mapped_size;
   CodeRange code;
   size_t fingerprint;
+  size_t thread_local_module;
 };
 
 struct Counters {
@@ -56,6 +57,7 @@ Sighting See(const dl_phdr_info& info) {
   Sighting image{};
   image.name = info.dlpi_name;
   image.load_base = info.dlpi_addr;
+  image.thread_local_module = info.dlpi_tls_modid;
   image.code = {~uintptr_t{0}, 0};
   uintptr_t first = ~uintptr_t{0};
   uintptr_t last = 0;
@@ -208,6 +210,7 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
     LoadedImage image;
     image.load_base = sighting.load_base;
     image.code = sighting.code;
+    image.thread_local_module = sighting.thread_local_module;
     image.symbols =
         tables.Get(sighting, /*is_program=*/images->images_.empty());
     image.name = std::move(sighting.name);

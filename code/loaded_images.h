@@ -29,6 +29,7 @@ struct LoadedImage {
   std::string name;         // as the dynamic linker knows it
   uintptr_t load_base = 0;  // what is added to the addresses of the file
   CodeRange code;           // from the first to the last executable segment
+  size_t thread_local_module = 0;  // what __tls_get_addr() calls it; 0: none
   const SymbolTable* symbols = nullptr;  // never null
 };
 

@@ -163,6 +163,10 @@ std::string CanonicalName(absl::string_view name) {
               "std::allocator<char> >",
               "std::string"},
              {"(void)", "()"}});
+  for (size_t tag; (tag = text.find("[abi:")) != std::string::npos;) {
+    const size_t end = text.find(']', tag);
+    text.erase(tag, end == std::string::npos ? end : end + 1 - tag);
+  }
   // `const T` at the start of a parameter or template argument: `T const`. The
   // qualified type ends where a declarator, another argument or the list does.
   std::string moved;

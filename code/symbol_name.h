@@ -22,7 +22,7 @@ std::string DemangleType(const char* name);
 
 // One spelling for what means the same: no blanks but between words, `T const`
 // for `const T` in parameters, `std::string` for what stands behind it, `()`
-// for `(void)`.
+// for `(void)`, and none of the tags (`[abi:cxx11]`) that nobody writes.
 std::string CanonicalName(absl::string_view name);
 
 // Without return type, parameters and qualifiers of a member function:

@@ -59,6 +59,7 @@ TEST(WithoutReturnType, KeepsParameters) {
 TEST(CanonicalName, IsTheSameForWhatMeansTheSame) {
   EXPECT_EQ(CanonicalName("f( int ,char  const & )"), "f(int,char const&)");
   EXPECT_EQ(CanonicalName("f(void)"), "f()");
+  EXPECT_EQ(CanonicalName("f[abi:cxx11](int)"), "f(int)");
   EXPECT_EQ(CanonicalName("f(const char*)"), CanonicalName("f(char const*)"));
   EXPECT_EQ(CanonicalName("f(int, const ns::A<const int> &)"),
             CanonicalName("f(int,ns::A<int const> const&)"));

@@ -102,7 +102,8 @@ absl::StatusOr<Function> Function::OfVirtual(MemberPointer member,
   }
   return absl::FailedPreconditionError(absl::StrCat(
       "the virtual table of ", DemangleType(type.name()), " was not found",
-      stripped ? ", perhaps because it is in a file that was stripped" : "",
+      ", because no object of that class is ever made",
+      stripped ? ", or because its file was stripped" : "",
       ": pass an object of the class as well, Function::Of(member, object)"));
 }
 
