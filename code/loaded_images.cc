@@ -3,6 +3,7 @@
 
 #include "code/loaded_images.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <limits.h>
 #include <link.h>
@@ -211,8 +212,8 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
     image.load_base = sighting.load_base;
     image.code = sighting.code;
     image.thread_local_module = sighting.thread_local_module;
-    image.symbols =
-        tables.Get(sighting, /*is_program=*/images->images_.empty());
+    image.is_program = images->images_.empty();
+    image.symbols = tables.Get(sighting, image.is_program);
     image.name = std::move(sighting.name);
     images->images_.push_back(std::move(image));
   }
@@ -225,6 +226,22 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
             });
   current = std::move(images);
   return current;
+}
+
+ImagePin::ImagePin(const LoadedImage& image) {
+  if (image.is_program) {
+    ok_ = true;
+    return;
+  }
+  handle_ = dlopen(image.name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  link_map* map = nullptr;
+  // Another object of that name may have taken its place.
+  ok_ = handle_ != nullptr && dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 &&
+        map->l_addr == image.load_base;
+}
+
+ImagePin::~ImagePin() {
+  if (handle_ != nullptr) dlclose(handle_);
 }
 
 bool LoadedImages::IsCurrent() const {

@@ -29,6 +29,7 @@ struct LoadedImage {
   std::string name;         // as the dynamic linker knows it
   uintptr_t load_base = 0;  // what is added to the addresses of the file
   CodeRange code;           // from the first to the last executable segment
+  bool is_program = false;
   size_t thread_local_module = 0;  // what __tls_get_addr() calls it; 0: none
   const SymbolTable* symbols = nullptr;  // never null
 };
@@ -57,6 +58,22 @@ class LoadedImages {
   std::vector<const LoadedImage*> by_address_;
   uint64_t loads_ = 0;    // how many objects had ever been loaded
   uint64_t unloads_ = 0;  // and unloaded
+};
+
+// Keeps an image loaded while it exists.
+class ImagePin {
+ public:
+  explicit ImagePin(const LoadedImage& image);
+  ImagePin(const ImagePin&) = delete;
+  ImagePin& operator=(const ImagePin&) = delete;
+  ~ImagePin();
+
+  // False if the image is not loaded any more: then nothing of it may be read.
+  bool ok() const { return ok_; }
+
+ private:
+  void* handle_ = nullptr;
+  bool ok_ = false;
 };
 
 }  // namespace code_internal

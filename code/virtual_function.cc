@@ -19,6 +19,7 @@ namespace instar {
 namespace {
 
 using code_internal::DemangleType;
+using code_internal::ImagePin;
 using code_internal::LoadedImage;
 using code_internal::LoadedImages;
 using code_internal::SymbolTable;
@@ -94,6 +95,8 @@ absl::StatusOr<Function> Function::OfVirtual(MemberPointer member,
     stripped |= !image.symbols->has_local_symbols();
     for (const VariableRecord& variable : image.symbols->variables()) {
       if (symbol != variable.name) continue;
+      const ImagePin pin(image);
+      if (!pin.ok()) continue;
       const uintptr_t table =
           FindTable(image.load_base + variable.address, variable.size, type,
                     member.this_adjustment);
