@@ -3,7 +3,8 @@
 //
 // Functions by name.
 
-#include <cstdlib>
+#include <gnu/libc-version.h>
+
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -92,12 +93,14 @@ TEST(FunctionNamed, FileLocalFunctionsOfTwoFilesAreAmbiguous) {
             HasSubstr(absl::StrCat(absl::Hex(found::OtherFileLocalEntry())))));
 }
 
+#ifndef __clang__  // which names lambdas in another way
 TEST(FunctionNamed, Lambdas) {
   const absl::StatusOr<Function> f =
       Function::Named("found::LambdaEntry()::{lambda(int)#1}::operator()");
   ASSERT_TRUE(f.ok()) << f.status();
   EXPECT_EQ(f->entry(), found::LambdaEntry());
 }
+#endif  // __clang__
 
 TEST(FunctionNamed, PlainCAliasAndIndirectFunctions) {
   const auto entry = reinterpret_cast<uintptr_t>(&found::FoundPlainC);
@@ -109,9 +112,10 @@ TEST(FunctionNamed, PlainCAliasAndIndirectFunctions) {
 }
 
 TEST(FunctionNamed, SharedLibraries) {
-  const absl::StatusOr<Function> f = Function::Named("abort", "libc.so.6");
+  const absl::StatusOr<Function> f =
+      Function::Named("gnu_get_libc_version", "libc.so.6");
   ASSERT_TRUE(f.ok()) << f.status();
-  EXPECT_EQ(*f, *Function::Of(&std::abort));
+  EXPECT_EQ(*f, *Function::Of(&gnu_get_libc_version));
   // An indirect function of the C library.
   const absl::StatusOr<Function> copy = Function::Named("strchr", "libc.so.6");
   ASSERT_TRUE(copy.ok()) << copy.status();

@@ -17,7 +17,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-int Local(int x) { return x + 1; }
+[[maybe_unused]] int Local(int x) { return x + 1; }
 
 TEST(StrippedProgram, FunctionsByPointerHaveNoNameButSizeAndEntry) {
   const absl::StatusOr<Function> f = Function::Of(&found::Free);
@@ -35,11 +35,13 @@ TEST(StrippedProgram, FunctionsByPointerHaveNoNameButSizeAndEntry) {
   EXPECT_FALSE(Function::AtEntry(f->entry() + 1).ok());
 }
 
+#ifndef __clang__  // whose entries are of another kind
 TEST(StrippedProgram, PatchableEntriesAreKnown) {
   const absl::StatusOr<Function> f = Function::Of(&Local);
   ASSERT_TRUE(f.ok()) << f.status();
   EXPECT_TRUE(f->has_patchable_entry());
 }
+#endif  // __clang__
 
 TEST(StrippedProgram, NamesAreNotFoundAndTheErrorSaysWhy) {
   const absl::StatusOr<Function> f = Function::Named("found::Free");

@@ -87,10 +87,9 @@ const Base* MakeAnonymousDerived() { return new AnonymousDerived; }
 
 extern "C" int FoundPlainC(int x) { return x + 13; }
 extern "C" __attribute__((alias("FoundPlainC"))) int FoundAlias(int x);
-extern "C" {
-static int (*ChooseIndirect())(int) { return &FoundPlainC; }
-}
-extern "C" __attribute__((ifunc("ChooseIndirect"))) int FoundIndirect(int x);
+extern "C" int (*FoundChooseIndirect())(int) { return &FoundPlainC; }
+extern "C" __attribute__((ifunc("FoundChooseIndirect"))) int FoundIndirect(
+    int x);
 
 [[gnu::cold, gnu::noinline]] static void NoteAddress() {
   cold_path_address = reinterpret_cast<uintptr_t>(__builtin_return_address(0));

@@ -26,7 +26,7 @@ struct Built {
 
 int CallsShared(int x);
 int ElsewhereCallsShared(int x);
-int CallsFileLocal(int x);
+[[gnu::noinline]] int CallsFileLocal(int x);
 int CallsThroughAnother(int x);  // Shared() in a function inlined here
 int CallsConstructor(int x);
 int NeverInlined(int x);

@@ -159,12 +159,10 @@ std::vector<std::string> NameIndex::Similar(const LoadedImages& images,
   for (const LoadedImage& candidate : images.images()) {
     if (!IsSearched(candidate, image)) continue;
     for (const auto& [other, entries] : Of(*candidate.symbols).by_key(kind)) {
-      // The same name, other parameters; the same function, elsewhere; a slip.
-      const size_t distance = other == key ? 0
-                              : LastComponent(other) == last
-                                  ? 1
-                                  : EditDistance(key, other, limit);
-      if (distance > 1 && distance >= limit) continue;
+      // The same name, other parameters; the same name elsewhere; a slip.
+      const bool elsewhere = LastComponent(other) == last;
+      const size_t distance = EditDistance(key, other, elsewhere ? 100 : limit);
+      if (!elsewhere && distance >= limit) continue;
       for (const Entry& entry : entries) {
         nearest.emplace(distance, Demangle(entry.symbol));
         if (nearest.size() > kMaxSimilar) nearest.erase(--nearest.end());

@@ -203,6 +203,9 @@ def update_module(
       tags: as of every rule.
     """
     inner = {"testonly": testonly, "tags": tags + ["manual"], "visibility": ["//visibility:private"]}
+
+    # Headers that are handed on without their code lose the module map that the check of layers looks at.
+    no_layers = ["-layering_check"]
     headers_of_deps = name + "_headers_of_deps"
     headers = name + "_headers"
     linked = name + "_linked.so"
@@ -211,10 +214,11 @@ def update_module(
     soname = name + ".0000000000000000.so"
 
     _headers_only(name = headers_of_deps, deps = deps + requires, **inner)
-    cc_library(name = headers, hdrs = hdrs, deps = [":" + headers_of_deps], **inner)
+    cc_library(name = headers, hdrs = hdrs, features = no_layers, deps = [":" + headers_of_deps], **inner)
     cc_binary(
         name = linked,
         srcs = srcs,
+        features = no_layers,
         copts = UPDATE_MODULE_COPTS + copts,
         linkopts = [
             "-Wl,--gc-sections",

@@ -16,6 +16,14 @@
 #include "gtest/gtest.h"
 #include "tools/defs_test/shop.h"
 
+// clang builds the tree to check it. Programs that it builds work, but have
+// neither entries nor debug information that updates can use.
+#ifdef __clang__
+#define SKIP_WITH_CLANG() GTEST_SKIP() << "updatable code is built with GCC"
+#else
+#define SKIP_WITH_CLANG() static_cast<void>(0)
+#endif
+
 namespace shop {
 namespace {
 
@@ -38,6 +46,7 @@ int Call(void* module, const char* function, Arguments... arguments) {
 }
 
 TEST(UpdatableBinary, FunctionsHavePatchableEntries) {
+  SKIP_WITH_CLANG();
   const absl::StatusOr<instar::Function> f =
       instar::Function::Named("shop::Discount");
   ASSERT_TRUE(f.ok()) << f.status();
@@ -50,6 +59,7 @@ TEST(UpdatableBinary, FunctionsHavePatchableEntries) {
 }
 
 TEST(UpdatableBinary, KnowsWhereFunctionsHaveBeenInlined) {
+  SKIP_WITH_CLANG();
   const absl::StatusOr<instar::Function> f =
       instar::Function::Named("shop::Discount");
   ASSERT_TRUE(f.ok()) << f.status();
@@ -72,6 +82,7 @@ TEST(UpdateModule, UsesTheProgramsCode) {
 }
 
 TEST(UpdateModule, HasPatchableEntries) {
+  SKIP_WITH_CLANG();
   void* const ratings = Load("ratings");
   ASSERT_NE(ratings, nullptr);
   const absl::StatusOr<instar::Function> f = instar::Function::AtEntry(
