@@ -141,7 +141,7 @@ class InlinedCopyTable::Reader {
 };
 
 InlinedCopyTable::InlinedCopyTable(const SymbolTable& table) {
-  const absl::StatusOr<int> file = table.OpenFile();
+  const absl::StatusOr<int> file = table.OpenDebugInformation();
   if (!file.ok()) {
     missing_because_ = std::string(file.status().message());
     return;

@@ -17,6 +17,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "code/debug_file.h"
 
 namespace instar {
 namespace code_internal {
@@ -32,7 +33,14 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   elf_version(EV_CURRENT);
   Elf* elf = elf_begin(file, ELF_C_READ, nullptr);
   const absl::Cleanup end = [elf] { elf_end(elf); };
-  absl::StatusOr<std::unique_ptr<SymbolTable>> table = Of(name, elf);
+  const int debug_file = elf == nullptr ? -1 : OpenDebugFile(elf, name);
+  const absl::Cleanup close_debug_file = [debug_file] {
+    if (debug_file >= 0) close(debug_file);
+  };
+  Elf* debug_elf =
+      debug_file < 0 ? nullptr : elf_begin(debug_file, ELF_C_READ, nullptr);
+  const absl::Cleanup end_debug = [debug_elf] { elf_end(debug_elf); };
+  absl::StatusOr<std::unique_ptr<SymbolTable>> table = Of(name, elf, debug_elf);
   if (table.ok()) {
     (*table)->path_ = path;
     (*table)->identity_ = IdentityOf(file);
@@ -58,6 +66,17 @@ absl::StatusOr<int> SymbolTable::OpenFile() const {
   return file;
 }
 
+absl::StatusOr<int> SymbolTable::OpenDebugInformation() const {
+  absl::StatusOr<int> file = OpenFile();
+  if (!file.ok()) return file;
+  Elf* elf = elf_begin(*file, ELF_C_READ, nullptr);
+  const absl::Cleanup end = [elf] { elf_end(elf); };
+  const int debug_file = elf == nullptr ? -1 : OpenDebugFile(elf, name_);
+  if (debug_file < 0) return file;
+  close(*file);
+  return debug_file;
+}
+
 SymbolTable::FileIdentity SymbolTable::IdentityOf(int file) {
   struct stat status {};
   fstat(file, &status);
@@ -70,7 +89,7 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfMemory(
   elf_version(EV_CURRENT);
   Elf* elf = elf_memory(const_cast<char*>(data), size);
   const absl::Cleanup end = [elf] { elf_end(elf); };
-  return Of(name, elf);
+  return Of(name, elf, /*debug_elf=*/nullptr);
 }
 
 std::unique_ptr<SymbolTable> SymbolTable::Empty(const std::string& name,

@@ -9,9 +9,10 @@
 //                                               "the program"));
 //   const FunctionRecord* f = table->FindFunction(pc - load_base);
 //
-// Sources: .symtab (file-local symbols and all), .dynsym, and .eh_frame_hdr,
-// which lists the functions of stripped files too. Addresses are the file's
-// own: add the load base of the image for those of the process.
+// Sources: .symtab (file-local symbols and all; of a stripped file, that of its
+// separate debug file), .dynsym, and .eh_frame_hdr, which lists the functions
+// of stripped files too. Addresses are the file's own: add the load base of the
+// image for those of the process.
 //
 // Symbols that stand at one address (aliases, complete and base constructors)
 // are one function with several names. What the compiler split off a function,
@@ -89,7 +90,8 @@ class SymbolTable {
 
   const std::string& name() const { return name_; }
 
-  // False if the file was stripped: then it has its exported symbols only.
+  // False if the file was stripped and has no separate debug file: then its
+  // exported symbols alone are known.
   bool has_local_symbols() const { return has_local_symbols_; }
   // Empty, or the reason why there are no symbols at all.
   const std::string& unreadable_because() const { return unreadable_because_; }
@@ -100,6 +102,9 @@ class SymbolTable {
   // Opens the file again, to be closed by the caller. Error: FailedPrecondition
   // if another file has its name now.
   absl::StatusOr<int> OpenFile() const;
+  // The same for the file that holds its debug information: the separate one
+  // (code/debug_file.h) if there is one, or else the file itself.
+  absl::StatusOr<int> OpenDebugInformation() const;
 
   // The function that has code at this address, or null.
   const FunctionRecord* FindFunction(uintptr_t address) const;
@@ -135,7 +140,7 @@ class SymbolTable {
   static FileIdentity IdentityOf(int file);
 
   static absl::StatusOr<std::unique_ptr<SymbolTable>> Of(
-      const std::string& name, Elf* elf);
+      const std::string& name, Elf* elf, Elf* debug_elf);
 
   std::string name_;
   std::string path_;  // of the file; empty if it was in memory

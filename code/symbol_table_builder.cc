@@ -77,7 +77,8 @@ bool IsPatchable(absl::string_view code) {
 
 class SymbolTable::Builder {
  public:
-  Builder(SymbolTable* table, Elf* elf) : table_(*table), elf_(elf) {}
+  Builder(SymbolTable* table, Elf* elf, Elf* debug_elf)
+      : table_(*table), elf_(elf), debug_elf_(debug_elf) {}
 
   absl::Status Build() {
     raw_ = elf_rawfile(elf_, &raw_size_);
@@ -165,19 +166,30 @@ class SymbolTable::Builder {
             {header.sh_addr, header.sh_addr + header.sh_size});
       }
     }
+    if (dynamic != nullptr) ReadSymbols(elf_, dynamic, /*exported=*/true);
+    Elf* holder = elf_;
+    if (all == nullptr && debug_elf_ != nullptr) {
+      holder = debug_elf_;
+      while ((all = elf_nextscn(holder, all)) != nullptr) {
+        GElf_Shdr header;
+        if (gelf_getshdr(all, &header) != nullptr &&
+            header.sh_type == SHT_SYMTAB) {
+          break;
+        }
+      }
+    }
     table_.has_local_symbols_ = all != nullptr;
-    if (dynamic != nullptr) ReadSymbols(dynamic, /*exported=*/true);
-    if (all != nullptr) ReadSymbols(all, /*exported=*/false);
+    if (all != nullptr) ReadSymbols(holder, all, /*exported=*/false);
   }
 
-  void ReadSymbols(Elf_Scn* section, bool exported) {
+  void ReadSymbols(Elf* elf, Elf_Scn* section, bool exported) {
     GElf_Shdr header;
     Elf_Data* data = elf_getdata(section, nullptr);
     if (data == nullptr || gelf_getshdr(section, &header) == nullptr ||
         header.sh_entsize == 0) {
       return;
     }
-    Elf_Data* strings = elf_getdata(elf_getscn(elf_, header.sh_link), nullptr);
+    Elf_Data* strings = elf_getdata(elf_getscn(elf, header.sh_link), nullptr);
     if (strings == nullptr || strings->d_buf == nullptr) return;
     // The names outlive the file, which may be overwritten at any time.
     table_.string_tables_.emplace_back(static_cast<char*>(strings->d_buf),
@@ -383,6 +395,7 @@ class SymbolTable::Builder {
 
   SymbolTable& table_;
   Elf* const elf_;
+  Elf* const debug_elf_;  // of the separate debug file; may be null
   const char* raw_ = nullptr;
   size_t raw_size_ = 0;
   std::vector<GElf_Phdr> loads_;
@@ -396,7 +409,7 @@ class SymbolTable::Builder {
 };
 
 absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::Of(
-    const std::string& name, Elf* elf) {
+    const std::string& name, Elf* elf, Elf* debug_elf) {
   if (elf == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat(name, " cannot be read: ", elf_errmsg(-1)));
@@ -406,7 +419,7 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::Of(
   std::unique_ptr<SymbolTable> table(new SymbolTable);
   table->name_ = name;
   table->string_tables_.reserve(2);
-  const absl::Status status = Builder(table.get(), elf).Build();
+  const absl::Status status = Builder(table.get(), elf, debug_elf).Build();
   if (!status.ok()) return status;
   return table;
 }
