@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -47,20 +48,21 @@ uint32_t Checksum(int file) {
 
 }  // namespace
 
-int OpenDebugFile(Elf* elf, absl::string_view path) {
+std::string FindDebugFile(Elf* elf, absl::string_view path) {
   GElf_Word checksum = 0;
   const char* name = dwelf_elf_gnu_debuglink(elf, &checksum);
-  if (name == nullptr) return -1;
+  if (name == nullptr) return "";
   const absl::string_view folder = path.substr(0, path.rfind('/') + 1);
   for (const std::string& candidate :
        {absl::StrCat(folder, name), absl::StrCat(folder, ".debug/", name),
         absl::StrCat("/usr/lib/debug", folder, name)}) {
     const int file = open(candidate.c_str(), O_RDONLY | O_CLOEXEC);
     if (file < 0) continue;
-    if (Checksum(file) == checksum) return file;
+    const bool is_right = Checksum(file) == checksum;
     close(file);
+    if (is_right) return candidate;
   }
-  return -1;
+  return "";
 }
 
 }  // namespace code_internal

@@ -21,11 +21,11 @@ typedef struct Elf Elf;
 namespace instar {
 namespace code_internal {
 
-// Opens the debug file that `elf`, the file at `path`, names in .gnu_debuglink:
-// in the same folder, in .debug beside it, or below /usr/lib/debug. Returns a
-// file descriptor, or -1 if none is named, or none with the right checksum is
-// there. The caller closes it.
-int OpenDebugFile(Elf* elf, absl::string_view path);
+// The path of the debug file that `elf`, the file at `path`, names in
+// .gnu_debuglink: in the same folder, in .debug beside it, or below
+// /usr/lib/debug. Empty if none is named, or none with the right checksum is
+// there.
+std::string FindDebugFile(Elf* elf, absl::string_view path);
 
 }  // namespace code_internal
 }  // namespace instar

@@ -7,6 +7,7 @@
 #include <elfutils/libdw.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -125,7 +126,16 @@ class InlinedCopyTable::Reader {
 
   void AddCopy(Dwarf_Die* die, const FunctionRecord* into) {
     std::vector<CodeRange> ranges = RangesOf(die);
-    if (ranges.empty()) ranges.push_back({into->entry, into->entry});
+    // Empty ranges stand for statements that left no code. A copy that has no
+    // other is still a copy.
+    const CodeRange empty =
+        ranges.empty() ? CodeRange{into->entry, into->entry} : ranges.front();
+    ranges.erase(std::remove_if(ranges.begin(), ranges.end(),
+                                [](const CodeRange& range) {
+                                  return range.begin == range.end;
+                                }),
+                 ranges.end());
+    if (ranges.empty()) ranges.push_back(empty);
     Dwarf_Die origin = AbstractOrigin(*die);
     const char* name = LinkageName(&origin);
     for (const CodeRange& range : ranges) {

@@ -224,6 +224,9 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
             [](const LoadedImage* a, const LoadedImage* b) {
               return a->code.begin < b->code.begin;
             });
+  for (const LoadedImage* image : images->by_address_) {
+    images->begins_.push_back(image->code.begin);
+  }
   current = std::move(images);
   return current;
 }
@@ -250,13 +253,9 @@ bool LoadedImages::IsCurrent() const {
 }
 
 const LoadedImage* LoadedImages::Find(uintptr_t address) const {
-  const auto after =
-      std::upper_bound(by_address_.begin(), by_address_.end(), address,
-                       [](uintptr_t value, const LoadedImage* i) {
-                         return value < i->code.begin;
-                       });
-  if (after == by_address_.begin()) return nullptr;
-  const LoadedImage* image = *(after - 1);
+  const auto after = std::upper_bound(begins_.begin(), begins_.end(), address);
+  if (after == begins_.begin()) return nullptr;
+  const LoadedImage* image = by_address_[after - begins_.begin() - 1];
   return image->code.Contains(address) ? image : nullptr;
 }
 

@@ -56,8 +56,9 @@ class LoadedImages {
 
   std::vector<LoadedImage> images_;
   std::vector<const LoadedImage*> by_address_;
-  uint64_t loads_ = 0;    // how many objects had ever been loaded
-  uint64_t unloads_ = 0;  // and unloaded
+  std::vector<uintptr_t> begins_;  // of the code of by_address_
+  uint64_t loads_ = 0;             // how many objects had ever been loaded
+  uint64_t unloads_ = 0;           // and unloaded
 };
 
 // Keeps an image loaded while it exists.

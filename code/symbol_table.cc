@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <string>
 #include <string_view>
 
 #include "absl/cleanup/cleanup.h"
@@ -21,6 +22,23 @@
 
 namespace instar {
 namespace code_internal {
+namespace {
+
+// The contents of the file, as far as they can be read.
+std::string ReadAll(int file) {
+  struct stat status {};
+  fstat(file, &status);
+  std::string contents(status.st_size, '\0');
+  size_t size = 0;
+  for (ssize_t length; (length = pread(file, &contents[size],
+                                       contents.size() - size, size)) > 0;) {
+    size += length;
+  }
+  contents.resize(size);
+  return contents;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
     const std::string& path, const std::string& name) {
@@ -31,19 +49,28 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   }
   const absl::Cleanup close_file = [file] { close(file); };
   elf_version(EV_CURRENT);
-  Elf* elf = elf_begin(file, ELF_C_READ, nullptr);
+  // Read as a whole, since it may be overwritten at any time.
+  std::string contents = ReadAll(file);
+  Elf* elf = elf_memory(&contents[0], contents.size());
   const absl::Cleanup end = [elf] { elf_end(elf); };
-  const int debug_file = elf == nullptr ? -1 : OpenDebugFile(elf, name);
+  const std::string debug_path = elf == nullptr ? "" : FindDebugFile(elf, name);
+  const int debug_file =
+      debug_path.empty() ? -1 : open(debug_path.c_str(), O_RDONLY | O_CLOEXEC);
   const absl::Cleanup close_debug_file = [debug_file] {
     if (debug_file >= 0) close(debug_file);
   };
-  Elf* debug_elf =
-      debug_file < 0 ? nullptr : elf_begin(debug_file, ELF_C_READ, nullptr);
+  Elf* debug_elf = debug_file < 0
+                       ? nullptr
+                       : elf_begin(debug_file, ELF_C_READ_MMAP, nullptr);
   const absl::Cleanup end_debug = [debug_elf] { elf_end(debug_elf); };
   absl::StatusOr<std::unique_ptr<SymbolTable>> table = Of(name, elf, debug_elf);
   if (table.ok()) {
     (*table)->path_ = path;
     (*table)->identity_ = IdentityOf(file);
+    if (debug_file >= 0) {
+      (*table)->debug_path_ = debug_path;
+      (*table)->debug_identity_ = IdentityOf(debug_file);
+    }
   }
   return table;
 }
@@ -53,28 +80,27 @@ absl::StatusOr<int> SymbolTable::OpenFile() const {
     return absl::FailedPreconditionError(
         absl::StrCat(name_, " is not loaded from a file"));
   }
-  const int file = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+  return Open(path_, identity_);
+}
+
+absl::StatusOr<int> SymbolTable::OpenDebugInformation() const {
+  if (debug_path_.empty()) return OpenFile();
+  return Open(debug_path_, debug_identity_);
+}
+
+absl::StatusOr<int> SymbolTable::Open(const std::string& path,
+                                      const FileIdentity& identity) const {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) {
     return absl::FailedPreconditionError(
         absl::StrCat(name_, " cannot be opened: ", std::strerror(errno)));
   }
-  if (IdentityOf(file) != identity_) {
+  if (IdentityOf(file) != identity) {
     close(file);
     return absl::FailedPreconditionError(
         absl::StrCat(name_, " has been replaced by another file"));
   }
   return file;
-}
-
-absl::StatusOr<int> SymbolTable::OpenDebugInformation() const {
-  absl::StatusOr<int> file = OpenFile();
-  if (!file.ok()) return file;
-  Elf* elf = elf_begin(*file, ELF_C_READ, nullptr);
-  const absl::Cleanup end = [elf] { elf_end(elf); };
-  const int debug_file = elf == nullptr ? -1 : OpenDebugFile(elf, name_);
-  if (debug_file < 0) return file;
-  close(*file);
-  return debug_file;
 }
 
 SymbolTable::FileIdentity SymbolTable::IdentityOf(int file) {
@@ -108,9 +134,9 @@ size_t SymbolTable::Fingerprint(absl::string_view program_headers,
 }
 
 const FunctionRecord* SymbolTable::FindFunction(uintptr_t address) const {
-  auto stretch = std::upper_bound(
-      stretches_.begin(), stretches_.end(), address,
-      [](uintptr_t value, const Stretch& s) { return value < s.begin; });
+  const auto next =
+      std::upper_bound(stretch_begins_.begin(), stretch_begins_.end(), address);
+  auto stretch = stretches_.begin() + (next - stretch_begins_.begin());
   // Assembly nests functions in functions: the innermost begins last.
   while (stretch != stretches_.begin()) {
     --stretch;

@@ -138,6 +138,9 @@ class SymbolTable {
   SymbolTable() = default;
 
   static FileIdentity IdentityOf(int file);
+  // Opens the file at `path` if it is the one that it was.
+  absl::StatusOr<int> Open(const std::string& path,
+                           const FileIdentity& identity) const;
 
   static absl::StatusOr<std::unique_ptr<SymbolTable>> Of(
       const std::string& name, Elf* elf, Elf* debug_elf);
@@ -145,6 +148,8 @@ class SymbolTable {
   std::string name_;
   std::string path_;  // of the file; empty if it was in memory
   FileIdentity identity_{};
+  std::string debug_path_;  // of the separate debug file; empty if none
+  FileIdentity debug_identity_{};
   std::string unreadable_because_;
   bool has_local_symbols_ = false;
   size_t fingerprint_ = 0;
@@ -154,7 +159,8 @@ class SymbolTable {
   std::vector<const char*> names_;
   std::vector<const char*> clones_;
   std::vector<CodeRange> ranges_;
-  std::vector<Stretch> stretches_;  // by begin
+  std::vector<Stretch> stretches_;         // by begin
+  std::vector<uintptr_t> stretch_begins_;  // of stretches_: denser to search
 };
 
 }  // namespace code_internal

@@ -390,6 +390,7 @@ class SymbolTable::Builder {
     for (Stretch& stretch : table_.stretches_) {
       max_end = std::max(max_end, stretch.end);
       stretch.max_end = max_end;
+      table_.stretch_begins_.push_back(stretch.begin);
     }
   }
 
