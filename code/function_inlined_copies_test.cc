@@ -67,6 +67,11 @@ TEST(InlinedCopies, FileLocalFunction) {
   EXPECT_TRUE(contained);
 }
 
+TEST(InlinedCopies, Constructor) {
+  EXPECT_THAT(InlinedInto(Function::Named("inlined::Built::Built")),
+              ElementsAre("inlined::CallsConstructor(int)"));
+}
+
 TEST(InlinedCopies, NoneIsAnAnswer) {
   EXPECT_THAT(InlinedInto(Function::Of(&inlined::NeverInlined)), IsEmpty());
 }

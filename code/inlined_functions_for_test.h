@@ -19,16 +19,11 @@ extern volatile int sink;
   return x * 3;
 }
 
-struct Built {
-  [[gnu::always_inline]] inline explicit Built(int x) : value(x) { sink = x; }
-  int value;
-};
-
 int CallsShared(int x);
 int ElsewhereCallsShared(int x);
 [[gnu::noinline]] int CallsFileLocal(int x);
 int CallsThroughAnother(int x);  // Shared() in a function inlined here
-int CallsConstructor(int x);
+int CallsConstructor(int x);     // that of inlined::Built
 int NeverInlined(int x);
 
 uintptr_t SharedEntry();

@@ -7,6 +7,13 @@ namespace inlined {
 
 int ElsewhereCallsShared(int x) { return Shared(x) + 2; }
 
+struct Built {
+  [[gnu::always_inline, gnu::used]] inline explicit Built(int x) : value(x) {
+    sink = x;
+  }
+  int value;
+};
+
 int CallsConstructor(int x) {
   const Built built(x);
   return built.value;
