@@ -1,0 +1,222 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/function.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "code/inlined_copies.h"
+#include "code/loaded_images.h"
+#include "code/name_index.h"
+#include "code/symbol_name.h"
+
+namespace instar {
+
+using code_internal::FunctionRecord;
+using code_internal::InlinedCopyTable;
+using code_internal::LoadedImage;
+using code_internal::LoadedImages;
+using code_internal::NameIndex;
+using code_internal::SymbolKind;
+using code_internal::SymbolTable;
+
+namespace {
+
+// The names that debug information may give to copies of the function with this
+// linkage name: GCC calls constructors and destructors C4 and D4 there,
+// whatever their variants are called where they are defined.
+std::vector<std::string> InlinedSpellings(absl::string_view name) {
+  std::vector<std::string> spellings = {std::string(name)};
+  for (size_t i = 0; i + 2 < name.size(); ++i) {
+    if ((name[i] != 'C' && name[i] != 'D') || name[i + 2] != 'E' ||
+        name[i + 1] < '0' || name[i + 1] > '2') {
+      continue;
+    }
+    spellings.emplace_back(name);
+    spellings.back()[i + 1] = '4';
+  }
+  return spellings;
+}
+
+}  // namespace
+
+absl::StatusOr<Function> Function::AtEntry(uintptr_t entry) {
+  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
+  const LoadedImage* image = images->Find(entry);
+  if (image == nullptr) {
+    return absl::NotFoundError(absl::StrFormat(
+        "%#x is in no program or shared object that is loaded", entry));
+  }
+  const uintptr_t address = entry - image->load_base;
+  if (const FunctionRecord* record = image->symbols->FindEntry(address)) {
+    return Function(image->symbols, record, image->load_base);
+  }
+  if (const FunctionRecord* record = image->symbols->FindFunction(address)) {
+    const Function inside(image->symbols, record, image->load_base);
+    return absl::NotFoundError(absl::StrFormat(
+        "%#x is not the start of a function: it is %d bytes into %s", entry,
+        entry - inside.entry(), inside.name()));
+  }
+  return absl::NotFoundError(absl::StrFormat(
+      "no function starts at %#x in %s%s. If this is the address of a function "
+      "of another object, compile the code that takes it with -fPIC",
+      entry, image->symbols->name(),
+      image->symbols->unreadable_because().empty()
+          ? ""
+          : absl::StrCat(" (", image->symbols->unreadable_because(), ")")));
+}
+
+absl::StatusOr<Function> Function::Containing(uintptr_t pc) {
+  const FunctionMap map = FunctionMap::Preload();
+  if (const std::optional<Function> function = map.Containing(pc)) {
+    return *function;
+  }
+  return absl::NotFoundError(
+      absl::StrFormat("no function is known to have code at %#x", pc));
+}
+
+absl::StatusOr<Function> Function::Named(absl::string_view name,
+                                         absl::string_view image) {
+  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
+  const std::vector<NameIndex::Match> matches =
+      NameIndex::Find(*images, SymbolKind::kFunction, name, image);
+  if (matches.empty()) {
+    return absl::NotFoundError(NameIndex::NotFoundMessage(
+        *images, SymbolKind::kFunction, name, image));
+  }
+  const NameIndex::Match* match = &matches[0];
+  if (matches.size() > 1) {
+    match = NameIndex::BoundByLinker(matches);
+    if (match == nullptr) {
+      return absl::FailedPreconditionError(
+          NameIndex::AmbiguousMessage(name, matches));
+    }
+  }
+  const FunctionRecord& record =
+      match->image->symbols->functions()[match->index];
+  const Function function(match->image->symbols, &record,
+                          match->image->load_base);
+  if (!record.is_indirect) return function;
+  // The resolver is made to be called whenever the name is bound.
+  const auto resolver = reinterpret_cast<uintptr_t (*)()>(function.entry());
+  return AtEntry(resolver());
+}
+
+absl::string_view Function::linkage_name() const {
+  const absl::Span<const char* const> names = linkage_names();
+  return names.empty() ? "" : names[0];
+}
+
+absl::Span<const char* const> Function::linkage_names() const {
+  return table_->names(*record_);
+}
+
+std::string Function::name() const {
+  if (record_->name_count == 0) {
+    const absl::string_view path = image();
+    return absl::StrFormat("%s+%#x", path.substr(path.rfind('/') + 1),
+                           record_->entry);
+  }
+  return code_internal::Demangle(linkage_name());
+}
+
+absl::InlinedVector<CodeRange, 4> Function::ranges() const {
+  absl::InlinedVector<CodeRange, 4> result;
+  for (const CodeRange& range : table_->ranges(*record_)) {
+    result.push_back({range.begin + load_base_, range.end + load_base_});
+  }
+  return result;
+}
+
+bool Function::Contains(uintptr_t pc) const {
+  for (const CodeRange& range : table_->ranges(*record_)) {
+    if (range.Contains(pc - load_base_)) return true;
+  }
+  return false;
+}
+
+absl::Span<const char* const> Function::clones() const {
+  return table_->clones(*record_);
+}
+
+absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies() const {
+  const InlinedCopyTable& own = InlinedCopyTable::Of(*table_);
+  if (!own.missing_because().empty() || !own.Describes(record_->entry)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "where ", name(), " was inlined is not known: ",
+        own.missing_because().empty()
+            ? "its source file was compiled without debug information"
+            : own.missing_because(),
+        "; build it with updatable_cc_library, or with -g1, and do not strip "
+        "it (bazel build --strip=never)"));
+  }
+  std::vector<InlinedCopy> copies;
+  const auto add = [&copies](const SymbolTable& table, uintptr_t load_base,
+                             absl::Span<const InlinedCopyTable::Copy> found) {
+    for (const InlinedCopyTable::Copy& copy : found) {
+      copies.push_back(
+          {Function(&table, copy.into, load_base),
+           {copy.range.begin + load_base, copy.range.end + load_base}});
+    }
+  };
+  add(*table_, load_base_, own.OfEntry(record_->entry));
+  if (binding() != SymbolBinding::kLocal) {
+    for (const LoadedImage& image : LoadedImages::Current()->images()) {
+      const InlinedCopyTable& table = InlinedCopyTable::Of(*image.symbols);
+      for (const char* name : linkage_names()) {
+        for (const std::string& spelling : InlinedSpellings(name)) {
+          add(*image.symbols, image.load_base, table.OfName(spelling));
+        }
+      }
+    }
+  }
+  // Two source files may describe one copy, in an inline function they share.
+  std::sort(
+      copies.begin(), copies.end(),
+      [](const InlinedCopy& a, const InlinedCopy& b) {
+        return std::make_tuple(a.into.entry(), a.range.begin, a.range.end) <
+               std::make_tuple(b.into.entry(), b.range.begin, b.range.end);
+      });
+  copies.erase(std::unique(copies.begin(), copies.end(),
+                           [](const InlinedCopy& a, const InlinedCopy& b) {
+                             return a.into == b.into && a.range == b.range;
+                           }),
+               copies.end());
+  return copies;
+}
+
+void PreloadInlinedCopies() {
+  for (const LoadedImage& image : LoadedImages::Current()->images()) {
+    InlinedCopyTable::Of(*image.symbols);
+  }
+}
+
+void PreloadNames() {
+  for (const LoadedImage& image : LoadedImages::Current()->images()) {
+    NameIndex::Of(*image.symbols);
+  }
+}
+
+FunctionMap FunctionMap::Preload() {
+  return FunctionMap(LoadedImages::Current());
+}
+
+std::optional<Function> FunctionMap::Containing(uintptr_t pc) const {
+  const auto& images = *static_cast<const LoadedImages*>(images_.get());
+  const LoadedImage* image = images.Find(pc);
+  if (image == nullptr) return std::nullopt;
+  const FunctionRecord* record =
+      image->symbols->FindFunction(pc - image->load_base);
+  if (record == nullptr) return std::nullopt;
+  return Function(image->symbols, record, image->load_base);
+}
+
+bool FunctionMap::IsCurrent() const {
+  return static_cast<const LoadedImages*>(images_.get())->IsCurrent();
+}
+
+}  // namespace instar

@@ -1,0 +1,182 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Functions of objects that come and go.
+
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "code/function.h"
+#include "code/variable.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+constexpr char kObject[] = "code/loaded_for_test.so";
+constexpr char kRebuilt[] = "code/loaded_for_test_rebuilt.so";
+
+std::string Error(const absl::StatusOr<Function>& function) {
+  return std::string(function.status().message());
+}
+
+// Writes a new file, which takes the place of what was there.
+void Replace(const std::string& path, const std::string& with) {
+  const std::string fresh = path + ".new";
+  std::ofstream(fresh, std::ios::binary)
+      << std::ifstream(with, std::ios::binary).rdbuf();
+  ASSERT_EQ(std::rename(fresh.c_str(), path.c_str()), 0);
+}
+
+class LoadedObject {
+ public:
+  explicit LoadedObject(const std::string& path)
+      : handle_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
+    EXPECT_NE(handle_, nullptr) << dlerror();
+  }
+  ~LoadedObject() { dlclose(handle_); }
+
+  uintptr_t Address(const char* symbol) const {
+    return reinterpret_cast<uintptr_t>(dlsym(handle_, symbol));
+  }
+
+ private:
+  void* const handle_;
+};
+
+TEST(LoadedFunction, IsFoundWhileItsObjectIsLoaded) {
+  ASSERT_FALSE(Function::Named("loaded::Function").ok());
+  const FunctionMap before = FunctionMap::Preload();
+  {
+    const LoadedObject object(kObject);
+    EXPECT_FALSE(before.IsCurrent());
+    const absl::StatusOr<Function> f = Function::Named("loaded::Function");
+    ASSERT_TRUE(f.ok()) << f.status();
+    EXPECT_THAT(std::string(f->image()), EndsWith(kObject));
+    EXPECT_EQ(std::string(f->image()).front(), '/');
+    EXPECT_NE(f->load_base(), 0u);
+    EXPECT_TRUE(Function::Named("loaded::FileLocal").ok());
+    const absl::StatusOr<Function> c =
+        Function::AtEntry(object.Address("LoadedFunction"));
+    ASSERT_TRUE(c.ok()) << c.status();
+    EXPECT_EQ(c->linkage_name(), "LoadedFunction");
+    EXPECT_EQ(before.Containing(c->entry()), std::nullopt);
+    EXPECT_TRUE(FunctionMap::Preload().Containing(c->entry()).has_value());
+  }
+  EXPECT_EQ(Function::Named("loaded::Function").status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST(LoadedFunction, OfTwoObjectsIsAmbiguousUnlessTheObjectIsNamed) {
+  const LoadedObject object(kObject);
+  const LoadedObject rebuilt(kRebuilt);
+  const absl::StatusOr<Function> f = Function::Named("LoadedFunction");
+  EXPECT_EQ(f.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(Error(f), HasSubstr(kObject));
+  EXPECT_THAT(Error(f), HasSubstr(kRebuilt));
+  const absl::StatusOr<Function> one =
+      Function::Named("LoadedFunction", "loaded_for_test_rebuilt.so");
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ(one->entry(), rebuilt.Address("LoadedFunction"));
+}
+
+TEST(LoadedFunction, OfAReplacedFileIsNotGuessed) {
+  const std::string path = absl::StrCat(std::getenv("TEST_TMPDIR"), "/o.so");
+  Replace(path, kObject);
+  const LoadedObject object(path);
+  Replace(path, kRebuilt);
+  EXPECT_THAT(Error(Function::Named("loaded::Function", "o.so")),
+              HasSubstr("its file was replaced after loading"));
+  EXPECT_THAT(Error(Function::AtEntry(object.Address("LoadedFunction"))),
+              HasSubstr("its file was replaced after loading"));
+}
+
+TEST(LoadedFunction, OfARemovedFile) {
+  const std::string path = absl::StrCat(std::getenv("TEST_TMPDIR"), "/p.so");
+  Replace(path, kObject);
+  const LoadedObject object(path);
+  // What has been read before stays known.
+  ASSERT_TRUE(Function::Named("loaded::Function", "p.so").ok());
+  ASSERT_EQ(std::remove(path.c_str()), 0);
+  EXPECT_TRUE(Function::Named("loaded::Function", "p.so").ok());
+  EXPECT_THAT(Function::Named("loaded::Function", "p.so")
+                  ->InlinedCopies()
+                  .status()
+                  .message(),
+              HasSubstr("p.so"));
+}
+
+TEST(LoadedVariable, ThreadLocalsOfLoadedObjects) {
+  const LoadedObject object(kObject);
+  const absl::StatusOr<int*> variable = FindVariable<int>("loaded::variable");
+  ASSERT_TRUE(variable.ok()) << variable.status();
+  EXPECT_EQ(**variable, 3);
+  const absl::StatusOr<int*> per_thread =
+      FindVariable<int>("loaded::per_thread");
+  ASSERT_TRUE(per_thread.ok()) << per_thread.status();
+  EXPECT_EQ(**per_thread, 4);
+  **per_thread = 14;
+  std::thread([&] {
+    const absl::StatusOr<int*> of_thread =
+        FindVariable<int>("loaded::per_thread");
+    ASSERT_TRUE(of_thread.ok()) << of_thread.status();
+    EXPECT_NE(*of_thread, *per_thread);
+    EXPECT_EQ(**of_thread, 4);
+  }).join();
+}
+
+// Threads look up functions of every kind while others load and unload objects.
+TEST(LoadedFunction, LookupsWhileObjectsComeAndGo) {
+  constexpr int kRounds = 150;
+  std::atomic<int> running{2};
+  std::atomic<int> found{0};
+  const auto load = [&running](const char* path, const char* suffix) {
+    const std::string copy =
+        absl::StrCat(std::getenv("TEST_TMPDIR"), "/", suffix);
+    Replace(copy, path);
+    for (int i = 0; i < kRounds; ++i) {
+      const LoadedObject object(copy);
+      const uintptr_t entry = object.Address("LoadedFunction");
+      const absl::StatusOr<Function> f = Function::AtEntry(entry);
+      ASSERT_TRUE(f.ok()) << f.status();
+      EXPECT_EQ(f->linkage_name(), "LoadedFunction");
+      EXPECT_THAT(std::string(f->image()), EndsWith(suffix));
+      EXPECT_TRUE(Function::Named("loaded::Function", suffix).ok());
+    }
+    --running;
+  };
+  const auto look = [&running, &found] {
+    do {
+      const absl::StatusOr<Function> known = Function::Of(&std::abort);
+      ASSERT_TRUE(known.ok()) << known.status();
+      EXPECT_TRUE(Function::Containing(known->entry() + 1).ok());
+      // Loaded by none, one or both: all answers are right but a crash.
+      const absl::StatusOr<Function> f = Function::Named("loaded::Function");
+      if (f.ok()) ++found;
+      const FunctionMap map = FunctionMap::Preload();
+      EXPECT_TRUE(map.Containing(known->entry()).has_value());
+    } while (running > 0);
+  };
+  std::vector<std::thread> threads;
+  threads.emplace_back(load, kObject, "first.so");
+  threads.emplace_back(load, kRebuilt, "second.so");
+  threads.emplace_back(look);
+  threads.emplace_back(look);
+  for (std::thread& thread : threads) thread.join();
+  RecordProperty("found", found);
+}
+
+}  // namespace
+}  // namespace instar

@@ -1,0 +1,263 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/loaded_images.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <limits.h>
+#include <link.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <mutex>
+#include <tuple>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+// What is noted of an image while the dynamic linker holds its list.
+struct Sighting {
+  std::string name;
+  uintptr_t load_base;
+  uintptr_t mapped_from;  // where its first segment lies
+  size_t mapped_size;
+  CodeRange code;
+  size_t fingerprint;
+  size_t thread_local_module;
+};
+
+struct Counters {
+  uint64_t loads = 0;
+  uint64_t unloads = 0;
+};
+
+Counters ReadCounters() {
+  Counters counters;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* result) {
+        static_cast<Counters*>(result)->loads = info->dlpi_adds;
+        static_cast<Counters*>(result)->unloads = info->dlpi_subs;
+        return 1;
+      },
+      &counters);
+  return counters;
+}
+
+Sighting See(const dl_phdr_info& info) {
+  Sighting image{};
+  image.name = info.dlpi_name;
+  image.load_base = info.dlpi_addr;
+  image.thread_local_module = info.dlpi_tls_modid;
+  image.code = {~uintptr_t{0}, 0};
+  uintptr_t first = ~uintptr_t{0};
+  uintptr_t last = 0;
+  absl::string_view eh_frame_hdr;
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info.dlpi_phdr[i];
+    const uintptr_t begin = info.dlpi_addr + segment.p_vaddr;
+    const uintptr_t end = begin + segment.p_memsz;
+    if (segment.p_type == PT_GNU_EH_FRAME) {
+      eh_frame_hdr = {reinterpret_cast<const char*>(begin), segment.p_memsz};
+    }
+    if (segment.p_type != PT_LOAD) continue;
+    first = std::min(first, begin);
+    last = std::max(last, end);
+    if ((segment.p_flags & PF_X) == 0) continue;
+    image.code.begin = std::min(image.code.begin, begin);
+    image.code.end = std::max(image.code.end, end);
+  }
+  image.mapped_from = first;
+  image.mapped_size = last > first ? last - first : 0;
+  if (image.code.end == 0) image.code = {};
+  image.fingerprint =
+      SymbolTable::Fingerprint({reinterpret_cast<const char*>(info.dlpi_phdr),
+                                info.dlpi_phnum * sizeof(ElfW(Phdr))},
+                               eh_frame_hdr);
+  return image;
+}
+
+// The file that is mapped at this address, from /proc/self/maps; empty if none.
+std::string MappedFile(uintptr_t address) {
+  std::FILE* maps = std::fopen("/proc/self/maps", "re");
+  if (maps == nullptr) return "";
+  std::string result;
+  char line[PATH_MAX + 128];
+  while (std::fgets(line, sizeof(line), maps) != nullptr) {
+    unsigned long begin = 0;
+    unsigned long end = 0;
+    int path = 0;
+    if (std::sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &begin, &end, &path) ==
+            2 &&
+        begin <= address && address < end && path > 0) {
+      result = line + path;
+      while (!result.empty() && result.back() == '\n') result.pop_back();
+      break;
+    }
+  }
+  std::fclose(maps);
+  return result;
+}
+
+std::string ProgramPath() {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  if (length <= 0) return "/proc/self/exe";
+  return std::string(path, length);
+}
+
+// Tables that have been read, by the identity of their file. Used under the
+// lock of LoadedImages::Current() only; never shrinks.
+class SymbolTables {
+ public:
+  const SymbolTable* Get(const Sighting& image, bool is_program) {
+    if (image.mapped_from == getauxval(AT_SYSINFO_EHDR)) return Vdso(image);
+    const std::string name = is_program ? ProgramPath()
+                             : image.name[0] == '/'
+                                 ? image.name
+                                 : MappedFile(image.mapped_from);
+    // The link leads to the running file even when another one has its name.
+    const std::string path = is_program ? "/proc/self/exe" : name;
+    struct stat file;
+    if (stat(path.c_str(), &file) != 0) {
+      return Unreadable(image, name, "its file is gone");
+    }
+    const Key key(file.st_dev, file.st_ino, file.st_size,
+                  file.st_mtim.tv_sec * 1000000000 + file.st_mtim.tv_nsec,
+                  image.fingerprint);
+    const auto known = tables_.find(key);
+    if (known != tables_.end()) return known->second;
+    absl::StatusOr<std::unique_ptr<SymbolTable>> table =
+        SymbolTable::OfFile(path, name);
+    if (!table.ok()) {
+      return Unreadable(image, name, std::string(table.status().message()));
+    }
+    if ((*table)->fingerprint() != image.fingerprint) {
+      return Unreadable(image, name, "its file was replaced after loading");
+    }
+    return tables_[key] = table->release();
+  }
+
+ private:
+  // device, inode, size, time of change in ns, fingerprint
+  using Key = std::tuple<dev_t, ino_t, off_t, int64_t, size_t>;
+
+  const SymbolTable* Vdso(const Sighting& image) {
+    if (vdso_ != nullptr) return vdso_;
+    absl::StatusOr<std::unique_ptr<SymbolTable>> table = SymbolTable::OfMemory(
+        image.name, reinterpret_cast<const char*>(image.mapped_from),
+        image.mapped_size);
+    vdso_ = table.ok() ? table->release()
+                       : SymbolTable::Empty(
+                             image.name, std::string(table.status().message()))
+                             .release();
+    return vdso_;
+  }
+
+  const SymbolTable* Unreadable(const Sighting& image, const std::string& name,
+                                const std::string& why) {
+    const SymbolTable*& table = unreadable_[{name, image.fingerprint}];
+    if (table == nullptr) table = SymbolTable::Empty(name, why).release();
+    return table;
+  }
+
+  std::map<Key, const SymbolTable*> tables_;
+  std::map<std::pair<std::string, size_t>, const SymbolTable*> unreadable_;
+  const SymbolTable* vdso_ = nullptr;
+};
+
+}  // namespace
+
+struct LoadedImages::Scan {
+  std::vector<Sighting> sightings;
+  Counters counters;
+
+  static int See(dl_phdr_info* info, size_t, void* scan) {
+    Scan& self = *static_cast<Scan*>(scan);
+    self.counters = {info->dlpi_adds, info->dlpi_subs};
+    self.sightings.push_back(code_internal::See(*info));
+    return 0;
+  }
+};
+
+std::shared_ptr<const LoadedImages> LoadedImages::Current() {
+  // Never destroyed: threads may still ask while the process exits. The dynamic
+  // linker takes the lock of its list inside ours and never the other way
+  // round, since nothing that it calls with that lock held comes here. (A
+  // constructor of an object that is being loaded may: it runs without it.)
+  static std::mutex& mutex = *new std::mutex;
+  static SymbolTables& tables = *new SymbolTables;
+  static auto& current = *new std::shared_ptr<const LoadedImages>;
+
+  std::lock_guard<std::mutex> lock(mutex);
+  if (current != nullptr && current->IsCurrent()) return current;
+
+  Scan scan;
+  dl_iterate_phdr(Scan::See, &scan);
+  std::shared_ptr<LoadedImages> images(new LoadedImages);
+  images->loads_ = scan.counters.loads;
+  images->unloads_ = scan.counters.unloads;
+  for (Sighting& sighting : scan.sightings) {
+    LoadedImage image;
+    image.load_base = sighting.load_base;
+    image.code = sighting.code;
+    image.thread_local_module = sighting.thread_local_module;
+    image.is_program = images->images_.empty();
+    image.symbols = tables.Get(sighting, image.is_program);
+    image.name = std::move(sighting.name);
+    images->images_.push_back(std::move(image));
+  }
+  for (const LoadedImage& image : images->images_) {
+    images->by_address_.push_back(&image);
+  }
+  std::sort(images->by_address_.begin(), images->by_address_.end(),
+            [](const LoadedImage* a, const LoadedImage* b) {
+              return a->code.begin < b->code.begin;
+            });
+  for (const LoadedImage* image : images->by_address_) {
+    images->begins_.push_back(image->code.begin);
+  }
+  current = std::move(images);
+  return current;
+}
+
+ImagePin::ImagePin(const LoadedImage& image) {
+  if (image.is_program) {
+    ok_ = true;
+    return;
+  }
+  handle_ = dlopen(image.name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  link_map* map = nullptr;
+  // Another object of that name may have taken its place.
+  ok_ = handle_ != nullptr && dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 &&
+        map->l_addr == image.load_base;
+}
+
+ImagePin::~ImagePin() {
+  if (handle_ != nullptr) dlclose(handle_);
+}
+
+bool LoadedImages::IsCurrent() const {
+  const Counters counters = ReadCounters();
+  return counters.loads == loads_ && counters.unloads == unloads_;
+}
+
+const LoadedImage* LoadedImages::Find(uintptr_t address) const {
+  const auto after = std::upper_bound(begins_.begin(), begins_.end(), address);
+  if (after == begins_.begin()) return nullptr;
+  const LoadedImage* image = by_address_[after - begins_.begin() - 1];
+  return image->code.Contains(address) ? image : nullptr;
+}
+
+}  // namespace code_internal
+}  // namespace instar

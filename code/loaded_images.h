@@ -1,0 +1,83 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The program and the shared objects that are loaded, with their symbols.
+//
+// The symbols of a file are read once and kept for as long as the process
+// lives, also after the object was unloaded: pointers to them stay valid.
+//
+// Threads: everything may be called from any thread, also while others load and
+// unload objects. A LoadedImages is immutable.
+
+#ifndef INSTAR_CODE_LOADED_IMAGES_H_
+#define INSTAR_CODE_LOADED_IMAGES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "code/code_range.h"
+#include "code/symbol_table.h"
+
+namespace instar {
+namespace code_internal {
+
+struct LoadedImage {
+  std::string name;         // as the dynamic linker knows it
+  uintptr_t load_base = 0;  // what is added to the addresses of the file
+  CodeRange code;           // from the first to the last executable segment
+  bool is_program = false;
+  size_t thread_local_module = 0;  // what __tls_get_addr() calls it; 0: none
+  const SymbolTable* symbols = nullptr;  // never null
+};
+
+class LoadedImages {
+ public:
+  // The images that are loaded now, in the order in which they were loaded (the
+  // program first). Reads the files that have not been read yet: some
+  // milliseconds for each; otherwise about 100 ns.
+  static std::shared_ptr<const LoadedImages> Current();
+
+  // Whether no object has been loaded or unloaded since.
+  bool IsCurrent() const;
+
+  absl::Span<const LoadedImage> images() const { return images_; }
+
+  // The image that has code at this address, or null. Takes no lock.
+  const LoadedImage* Find(uintptr_t address) const;
+
+ private:
+  struct Scan;
+
+  LoadedImages() = default;
+
+  std::vector<LoadedImage> images_;
+  std::vector<const LoadedImage*> by_address_;
+  std::vector<uintptr_t> begins_;  // of the code of by_address_
+  uint64_t loads_ = 0;             // how many objects had ever been loaded
+  uint64_t unloads_ = 0;           // and unloaded
+};
+
+// Keeps an image loaded while it exists.
+class ImagePin {
+ public:
+  explicit ImagePin(const LoadedImage& image);
+  ImagePin(const ImagePin&) = delete;
+  ImagePin& operator=(const ImagePin&) = delete;
+  ~ImagePin();
+
+  // False if the image is not loaded any more: then nothing of it may be read.
+  bool ok() const { return ok_; }
+
+ private:
+  void* handle_ = nullptr;
+  bool ok_ = false;
+};
+
+}  // namespace code_internal
+}  // namespace instar
+
+#endif  // INSTAR_CODE_LOADED_IMAGES_H_

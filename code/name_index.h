@@ -1,0 +1,89 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Functions and variables by name, over all images.
+//
+// The index of an image is made when it is first searched (demangling takes a
+// microsecond a symbol) and kept for as long as the process lives.
+//
+// Threads: may be used from any thread.
+
+#ifndef INSTAR_CODE_NAME_INDEX_H_
+#define INSTAR_CODE_NAME_INDEX_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "code/loaded_images.h"
+#include "code/symbol_table.h"
+
+namespace instar {
+namespace code_internal {
+
+enum class SymbolKind { kFunction, kVariable };
+
+class NameIndex {
+ public:
+  struct Match {
+    const LoadedImage* image;
+    uint32_t index;      // of image->symbols->functions() or variables()
+    const char* symbol;  // the linkage name that matched
+    uintptr_t address;   // in the process
+    bool is_exported;
+  };
+
+  // What fits `name` best (symbol_name.h says what fits), in the order of the
+  // images. `image` is empty, or how the path of the image to search ends.
+  static std::vector<Match> Find(const LoadedImages& images, SymbolKind kind,
+                                 absl::string_view name,
+                                 absl::string_view image);
+
+  // Readable names that resemble `name`, the nearest first.
+  static std::vector<std::string> Similar(const LoadedImages& images,
+                                          SymbolKind kind,
+                                          absl::string_view name,
+                                          absl::string_view image);
+
+  // Says that `name` was not found, what resembles it, and which images have no
+  // local symbols.
+  static std::string NotFoundMessage(const LoadedImages& images,
+                                     SymbolKind kind, absl::string_view name,
+                                     absl::string_view image);
+
+  // Of several matches that are all exported, the one to which the dynamic
+  // linker binds the name; otherwise null. Takes locks of the dynamic linker.
+  static const Match* BoundByLinker(absl::Span<const Match> matches);
+
+  // Says that `name` is ambiguous, and between what.
+  static std::string AmbiguousMessage(absl::string_view name,
+                                      absl::Span<const Match> matches);
+
+  // The index of one image.
+  static const NameIndex& Of(const SymbolTable& table);
+
+ private:
+  struct Entry {
+    uint32_t index;
+    const char* symbol;
+  };
+  using ByKey = absl::flat_hash_map<std::string, absl::InlinedVector<Entry, 1>>;
+
+  explicit NameIndex(const SymbolTable& table);
+
+  const ByKey& by_key(SymbolKind kind) const {
+    return kind == SymbolKind::kFunction ? functions_ : variables_;
+  }
+
+  ByKey functions_;
+  ByKey variables_;
+};
+
+}  // namespace code_internal
+}  // namespace instar
+
+#endif  // INSTAR_CODE_NAME_INDEX_H_

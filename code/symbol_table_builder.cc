@@ -1,0 +1,429 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a SymbolTable is made: symbols are sorted into functions, what was split
+// off is joined to its function, and what unwind information alone knows is
+// added.
+
+#include <elf.h>
+#include <gelf.h>
+#include <libelf.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "code/code_range.h"
+#include "code/eh_frame_header.h"
+#include "code/symbol_table.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+// The start of what the compiler appended to the name of a function that it
+// split, or npos: `f.part.0.cold` gives 1. `.lto_priv` only renames.
+size_t FindPartSuffix(absl::string_view name) {
+  static constexpr absl::string_view kSuffixes[] = {".cold", ".part.",
+                                                    ".constprop.", ".isra."};
+  for (size_t dot = name.find('.'); dot != absl::string_view::npos;
+       dot = name.find('.', dot + 1)) {
+    for (absl::string_view suffix : kSuffixes) {
+      if (dot > 0 && absl::StartsWith(name.substr(dot), suffix)) return dot;
+    }
+  }
+  return absl::string_view::npos;
+}
+
+struct Symbol {
+  const char* name;
+  uintptr_t value;
+  size_t size;
+  uint32_t source;  // number of the STT_FILE symbol before it; 0 if not local
+  SymbolBinding binding;
+  bool is_indirect;
+};
+
+SymbolBinding BindingOf(unsigned char info) {
+  switch (GELF_ST_BIND(info)) {
+    case STB_LOCAL:
+      return SymbolBinding::kLocal;
+    case STB_WEAK:
+      return SymbolBinding::kWeak;
+    default:
+      return SymbolBinding::kGlobal;
+  }
+}
+
+// The main name of a function is the one that most people can see.
+int Rank(const Symbol& symbol) {
+  const int rank = symbol.binding == SymbolBinding::kGlobal ? 0
+                   : symbol.binding == SymbolBinding::kWeak ? 1
+                                                            : 2;
+  return symbol.is_indirect ? rank + 3 : rank;
+}
+
+bool IsPatchable(absl::string_view code) {
+  return absl::StartsWith(code, "\x90\x90\x90\x90\x90") ||
+         absl::StartsWith(code, absl::string_view("\x0f\x1f\x44\0\0", 5));
+}
+
+}  // namespace
+
+class SymbolTable::Builder {
+ public:
+  Builder(SymbolTable* table, Elf* elf, Elf* debug_elf)
+      : table_(*table), elf_(elf), debug_elf_(debug_elf) {}
+
+  absl::Status Build() {
+    raw_ = elf_rawfile(elf_, &raw_size_);
+    if (elf_kind(elf_) != ELF_K_ELF || gelf_getclass(elf_) != ELFCLASS64 ||
+        raw_ == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(table_.name_, " is not a 64-bit ELF file"));
+    }
+    ReadProgramHeaders();
+    ReadSections();
+    AddFunctions();
+    AddUnwindEntries();
+    Finish();
+    return absl::OkStatus();
+  }
+
+ private:
+  // A function while its ranges and names are being collected.
+  struct Draft {
+    FunctionRecord record;
+    uint32_t source;
+    std::vector<const char*> names;
+    std::vector<const char*> clones;
+    std::vector<CodeRange> ranges;
+  };
+
+  static constexpr uint32_t kAnySource = ~0u;
+  static constexpr size_t kSeveral = ~size_t{0};
+
+  // The bytes of the file that are loaded at `address`.
+  absl::string_view Loaded(uintptr_t address) const {
+    for (const GElf_Phdr& header : loads_) {
+      if (address < header.p_vaddr ||
+          address - header.p_vaddr >= header.p_filesz) {
+        continue;
+      }
+      const size_t skip = address - header.p_vaddr;
+      const size_t offset = header.p_offset + skip;
+      if (offset >= raw_size_) return {};
+      return {raw_ + offset,
+              std::min<size_t>(header.p_filesz - skip, raw_size_ - offset)};
+    }
+    return {};
+  }
+
+  void ReadProgramHeaders() {
+    size_t count = 0;
+    elf_getphdrnum(elf_, &count);
+    GElf_Ehdr header;
+    gelf_getehdr(elf_, &header);
+    absl::string_view all;
+    if (header.e_phoff <= raw_size_ &&
+        count * sizeof(Elf64_Phdr) <= raw_size_ - header.e_phoff) {
+      all = {raw_ + header.e_phoff, count * sizeof(Elf64_Phdr)};
+    }
+    GElf_Phdr unwind{};
+    for (size_t i = 0; i < count; ++i) {
+      GElf_Phdr program_header;
+      if (gelf_getphdr(elf_, i, &program_header) == nullptr) continue;
+      if (program_header.p_type == PT_LOAD) loads_.push_back(program_header);
+      if (program_header.p_type == PT_GNU_EH_FRAME) unwind = program_header;
+    }
+    const absl::string_view unwind_bytes =
+        Loaded(unwind.p_vaddr).substr(0, unwind.p_memsz);
+    table_.fingerprint_ = Fingerprint(all, unwind_bytes);
+    unwind_entries_ = ReadEhFrameHeader(
+        unwind.p_vaddr, unwind_bytes,
+        [this](uintptr_t address) { return Loaded(address); });
+  }
+
+  void ReadSections() {
+    size_t names = 0;
+    elf_getshdrstrndx(elf_, &names);
+    Elf_Scn* dynamic = nullptr;
+    Elf_Scn* all = nullptr;
+    for (Elf_Scn* section = nullptr;
+         (section = elf_nextscn(elf_, section)) != nullptr;) {
+      GElf_Shdr header;
+      if (gelf_getshdr(section, &header) == nullptr) continue;
+      if (header.sh_type == SHT_DYNSYM) dynamic = section;
+      if (header.sh_type == SHT_SYMTAB) all = section;
+      const char* name = elf_strptr(elf_, names, header.sh_name);
+      if (name != nullptr && absl::StartsWith(name, ".plt")) {
+        linkage_stubs_.push_back(
+            {header.sh_addr, header.sh_addr + header.sh_size});
+      }
+    }
+    if (dynamic != nullptr) ReadSymbols(elf_, dynamic, /*exported=*/true);
+    Elf* holder = elf_;
+    if (all == nullptr && debug_elf_ != nullptr) {
+      holder = debug_elf_;
+      while ((all = elf_nextscn(holder, all)) != nullptr) {
+        GElf_Shdr header;
+        if (gelf_getshdr(all, &header) != nullptr &&
+            header.sh_type == SHT_SYMTAB) {
+          break;
+        }
+      }
+    }
+    table_.has_local_symbols_ = all != nullptr;
+    if (all != nullptr) ReadSymbols(holder, all, /*exported=*/false);
+  }
+
+  void ReadSymbols(Elf* elf, Elf_Scn* section, bool exported) {
+    GElf_Shdr header;
+    Elf_Data* data = elf_getdata(section, nullptr);
+    if (data == nullptr || gelf_getshdr(section, &header) == nullptr ||
+        header.sh_entsize == 0) {
+      return;
+    }
+    Elf_Data* strings = elf_getdata(elf_getscn(elf, header.sh_link), nullptr);
+    if (strings == nullptr || strings->d_buf == nullptr) return;
+    // The names outlive the file, which may be overwritten at any time.
+    table_.string_tables_.emplace_back(static_cast<char*>(strings->d_buf),
+                                       strings->d_size);
+    std::string& names = table_.string_tables_.back();
+
+    uint32_t source = 0;
+    const int count = static_cast<int>(header.sh_size / header.sh_entsize);
+    for (int i = 0; i < count; ++i) {
+      GElf_Sym symbol;
+      if (gelf_getsym(data, i, &symbol) == nullptr) break;
+      const int type = GELF_ST_TYPE(symbol.st_info);
+      if (type == STT_FILE) ++source;
+      if (symbol.st_shndx == SHN_UNDEF || symbol.st_name >= names.size()) {
+        continue;
+      }
+      if (symbol.st_shndx == SHN_ABS) continue;
+      char* name = &names[symbol.st_name];
+      // .symtab may spell a version: memcpy@@GLIBC_2.14.
+      if (char* version = std::strchr(name, '@')) *version = '\0';
+      if (*name == '\0') continue;
+      const SymbolBinding binding = BindingOf(symbol.st_info);
+      switch (type) {
+        case STT_FUNC:
+        case STT_GNU_IFUNC:
+          if (exported) exported_.emplace(name, symbol.st_value);
+          symbols_.push_back({name, symbol.st_value, symbol.st_size,
+                              binding == SymbolBinding::kLocal ? source : 0,
+                              binding, type == STT_GNU_IFUNC});
+          break;
+        case STT_OBJECT:
+        case STT_TLS: {
+          if (exported) {
+            exported_.emplace(name, symbol.st_value);
+          } else if (exported_.contains({name, symbol.st_value})) {
+            break;  // has been added
+          }
+          table_.variables_.push_back({name, symbol.st_value, symbol.st_size,
+                                       binding, exported, type == STT_TLS});
+          break;
+        }
+        default:
+          break;
+      }
+    }
+  }
+
+  void AddFunctions() {
+    std::stable_sort(symbols_.begin(), symbols_.end(),
+                     [](const Symbol& a, const Symbol& b) {
+                       if (a.value != b.value) return a.value < b.value;
+                       return Rank(a) < Rank(b);
+                     });
+    std::vector<const Symbol*> parts;
+    for (size_t i = 0; i < symbols_.size();) {
+      const Symbol& first = symbols_[i];
+      if (FindPartSuffix(first.name) != absl::string_view::npos) {
+        parts.push_back(&first);
+        while (i < symbols_.size() && symbols_[i].value == first.value) ++i;
+        continue;
+      }
+      i = AddFunction(i);
+    }
+    for (size_t i = 0; i < drafts_.size(); ++i) {
+      for (const char* name : drafts_[i].names) {
+        by_name_.emplace(std::make_pair(drafts_[i].source, name), i);
+        const auto only = by_name_.emplace(std::make_pair(kAnySource, name), i);
+        if (!only.second && only.first->second != i) {
+          only.first->second = kSeveral;
+        }
+      }
+    }
+    for (const Symbol* part : parts) AddPart(*part);
+  }
+
+  // Makes one function of the symbols at the address of symbols_[i]; returns
+  // the index of the first one that is not part of it.
+  size_t AddFunction(size_t i) {
+    const Symbol& first = symbols_[i];
+    Draft draft;
+    draft.record.entry = first.value;
+    draft.record.binding = first.binding;
+    draft.record.is_indirect = first.is_indirect;
+    draft.source = first.source;
+    absl::flat_hash_set<absl::string_view> seen;
+    // The resolver of an indirect function stands at the same address, and is
+    // another function.
+    for (; i < symbols_.size() && symbols_[i].value == first.value &&
+           symbols_[i].is_indirect == first.is_indirect;
+         ++i) {
+      draft.record.size = std::max(draft.record.size, symbols_[i].size);
+      if (exported_.contains({symbols_[i].name, first.value})) {
+        draft.record.is_exported = true;
+      }
+      if (seen.insert(symbols_[i].name).second) {
+        draft.names.push_back(symbols_[i].name);
+      }
+    }
+    drafts_.push_back(std::move(draft));
+    return i;
+  }
+
+  // Code split off a function belongs to the function of that name in the same
+  // source file, or to the one that all source files see, or to the only one.
+  void AddPart(const Symbol& part) {
+    const size_t suffix = FindPartSuffix(part.name);
+    const absl::string_view base(part.name, suffix);
+    auto parent = by_name_.find({part.source, base});
+    if (parent == by_name_.end()) parent = by_name_.find({0, base});
+    // The linker makes hidden functions local, and loses their source file.
+    if (parent == by_name_.end()) parent = by_name_.find({kAnySource, base});
+    if (parent == by_name_.end() || parent->second == kSeveral) {
+      Draft draft;
+      draft.record.entry = part.value;
+      draft.record.size = part.size;
+      draft.record.binding = part.binding;
+      draft.source = part.source;
+      draft.names.push_back(part.name);
+      drafts_.push_back(std::move(draft));
+      return;
+    }
+    Draft& draft = drafts_[parent->second];
+    draft.ranges.push_back({part.value, part.value + part.size});
+    if (!absl::EndsWith(part.name, ".cold")) draft.clones.push_back(part.name);
+  }
+
+  // Gives sizes to functions that have none, and a function to unwind entries
+  // that no symbol covers; marks the patchable entries.
+  void AddUnwindEntries() {
+    absl::flat_hash_map<uintptr_t, size_t> size_at;
+    for (const CodeRange& range : unwind_entries_) {
+      size_at.emplace(range.begin, range.end - range.begin);
+    }
+    std::vector<CodeRange> covered = linkage_stubs_;
+    for (Draft& draft : drafts_) {
+      const auto unwind = size_at.find(draft.record.entry);
+      if (unwind != size_at.end()) {
+        if (draft.record.size == 0) draft.record.size = unwind->second;
+        draft.record.has_patchable_entry =
+            IsPatchable(Loaded(draft.record.entry));
+      }
+      draft.ranges.insert(
+          draft.ranges.begin(),
+          {draft.record.entry, draft.record.entry + draft.record.size});
+      covered.insert(covered.end(), draft.ranges.begin(), draft.ranges.end());
+    }
+    std::sort(covered.begin(), covered.end(),
+              [](const CodeRange& a, const CodeRange& b) {
+                return a.begin < b.begin;
+              });
+    size_t next = 0;
+    uintptr_t covered_to = 0;
+    for (const CodeRange& range : unwind_entries_) {
+      while (next < covered.size() && covered[next].begin <= range.begin) {
+        covered_to = std::max(covered_to, covered[next++].end);
+      }
+      if (range.begin < covered_to || range.begin == range.end) continue;
+      Draft draft;
+      draft.record.entry = range.begin;
+      draft.record.size = range.end - range.begin;
+      draft.record.has_patchable_entry = IsPatchable(Loaded(range.begin));
+      draft.source = 0;
+      draft.ranges.push_back(range);
+      drafts_.push_back(std::move(draft));
+    }
+  }
+
+  void Finish() {
+    std::stable_sort(drafts_.begin(), drafts_.end(),
+                     [](const Draft& a, const Draft& b) {
+                       return a.record.entry < b.record.entry;
+                     });
+    for (const Draft& draft : drafts_) {
+      FunctionRecord record = draft.record;
+      record.first_name = static_cast<uint32_t>(table_.names_.size());
+      record.name_count = static_cast<uint32_t>(draft.names.size());
+      record.first_range = static_cast<uint32_t>(table_.ranges_.size());
+      record.range_count = static_cast<uint32_t>(draft.ranges.size());
+      record.first_clone = static_cast<uint32_t>(table_.clones_.size());
+      record.clone_count = static_cast<uint32_t>(draft.clones.size());
+      table_.names_.insert(table_.names_.end(), draft.names.begin(),
+                           draft.names.end());
+      table_.clones_.insert(table_.clones_.end(), draft.clones.begin(),
+                            draft.clones.end());
+      for (const CodeRange& range : draft.ranges) {
+        table_.ranges_.push_back(range);
+        if (range.begin == range.end) continue;
+        table_.stretches_.push_back(
+            {range.begin, range.end, 0,
+             static_cast<uint32_t>(table_.functions_.size())});
+      }
+      table_.functions_.push_back(record);
+    }
+    std::stable_sort(
+        table_.stretches_.begin(), table_.stretches_.end(),
+        [](const Stretch& a, const Stretch& b) { return a.begin < b.begin; });
+    uintptr_t max_end = 0;
+    for (Stretch& stretch : table_.stretches_) {
+      max_end = std::max(max_end, stretch.end);
+      stretch.max_end = max_end;
+      table_.stretch_begins_.push_back(stretch.begin);
+    }
+  }
+
+  SymbolTable& table_;
+  Elf* const elf_;
+  Elf* const debug_elf_;  // of the separate debug file; may be null
+  const char* raw_ = nullptr;
+  size_t raw_size_ = 0;
+  std::vector<GElf_Phdr> loads_;
+  std::vector<CodeRange> unwind_entries_;
+  std::vector<CodeRange> linkage_stubs_;
+  std::vector<Symbol> symbols_;
+  absl::flat_hash_set<std::pair<absl::string_view, uintptr_t>> exported_;
+  std::vector<Draft> drafts_;
+  // (source file, name) -> index into drafts_.
+  absl::flat_hash_map<std::pair<uint32_t, absl::string_view>, size_t> by_name_;
+};
+
+absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::Of(
+    const std::string& name, Elf* elf, Elf* debug_elf) {
+  if (elf == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " cannot be read: ", elf_errmsg(-1)));
+  }
+  // The vector of string tables must not move: names point into its strings,
+  // some of which are short enough to lie in the vector itself.
+  std::unique_ptr<SymbolTable> table(new SymbolTable);
+  table->name_ = name;
+  table->string_tables_.reserve(2);
+  const absl::Status status = Builder(table.get(), elf, debug_elf).Build();
+  if (!status.ok()) return status;
+  return table;
+}
+
+}  // namespace code_internal
+}  // namespace instar

@@ -1,0 +1,241 @@
+"""Rules for programs that can be updated while they run, and for their updates.
+
+    load("//tools:defs.bzl", "updatable_cc_binary", "updatable_cc_library", "update_module")
+
+    updatable_cc_library(name = "shop_lib", srcs = ["shop.cc"], hdrs = ["shop.h"])
+    updatable_cc_binary(name = "shop", srcs = ["main.cc"], deps = [":shop_lib"])
+    update_module(name = "add_ratings", srcs = ["add_ratings.cc"], hdrs = ["ratings.h"], deps = [":shop_lib"])
+    update_module(name = "show_ratings", srcs = ["show_ratings.cc"], requires = [":add_ratings"], deps = [":shop_lib"])
+
+The flags that the mechanisms rest on stand here and nowhere else; each says what goes wrong without it.
+"""
+
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library")
+
+# GCC is the compiler that is supported for updatable code. clang builds and checks the tree; it does not know GCC's
+# passes by name, nor whether it would do the same as they.
+UPDATABLE_COPTS = [
+    # A function of external linkage can be replaced, so the compiler may not look through a call of it: it does not
+    # inline it across, nor clone it, nor conclude that it cannot throw. (Never add -fno-semantic-interposition.)
+    "-fPIC",
+    # Room for one jump or call at the start of every function.
+    "-fpatchable-function-entry=5",
+    # An endbr64 would stand before that room.
+    "-fcf-protection=none",
+    # Stacks are walked along the frame pointers.
+    "-fno-omit-frame-pointer",
+] + select({
+    "//tools:compiler_is_clang": ["-fsemantic-interposition"],
+    "//conditions:default": [
+        # Values that the compiler knows not to change in a call do change when an update happens inside the call.
+        "-fno-ipa-ra",
+        "-fno-ipa-modref",
+        "-fno-ipa-pure-const",
+        # Nor may a virtual call be bound to the override that is known when the program is built.
+        "-fno-devirtualize",
+        # Two functions with the same body must stay two.
+        "-fno-ipa-icf",
+        # A function may not live on as a copy with another signature (f.constprop.0, f.isra.0, f.part.0).
+        "-fno-ipa-cp",
+        "-fno-ipa-sra",
+        "-fno-partial-inlining",
+    ],
+}) + select({
+    # Debug information says where a function has been inlined. -c dbg asks for more of it.
+    "//tools:compilation_mode_is_dbg": [],
+    "//conditions:default": ["-g1"],
+})
+
+UPDATABLE_LINKOPTS = [
+    # Modules use the program's functions and variables.
+    "-rdynamic",
+    # The compiler lists patchable entries in a section that refers to discarded duplicates of functions, which gold
+    # refuses and bfd gets wrong. Nothing refers to it, so that collecting garbage drops it.
+    "-Wl,--gc-sections",
+]
+
+_MODULE_ONLY_COPTS = [
+    # The next version of a class reads what its predecessor keeps private.
+    "-fno-access-control",
+] + select({
+    "//tools:compiler_is_clang": [],
+    # Static variables of templates and inline functions would be one for all versions of a module, and a module that
+    # has any could never be unloaded.
+    "//conditions:default": ["-fno-gnu-unique"],
+})
+
+UPDATE_MODULE_COPTS = UPDATABLE_COPTS + _MODULE_ONLY_COPTS
+
+def updatable_cc_library(name, copts = [], linkopts = [], **kwargs):
+    """A cc_library whose functions can be redefined and intercepted.
+
+    Args:
+      name: the name of the target.
+      copts: as of cc_library; they come after ours.
+      linkopts: as of cc_library.
+      **kwargs: other attributes of cc_library. alwayslink is on unless said otherwise: a module may call what the
+        program itself never calls.
+    """
+    kwargs.setdefault("alwayslink", True)
+    cc_library(
+        name = name,
+        copts = UPDATABLE_COPTS + copts,
+        linkopts = UPDATABLE_LINKOPTS + linkopts,
+        **kwargs
+    )
+
+def updatable_cc_binary(name, copts = [], linkopts = [], **kwargs):
+    """A cc_binary that can be updated while it runs.
+
+    Args:
+      name: the name of the target.
+      copts: as of cc_binary; they come after ours.
+      linkopts: as of cc_binary.
+      **kwargs: other attributes of cc_binary.
+    """
+    for attribute in ["linkshared", "linkstatic"]:
+        if attribute in kwargs:
+            fail("updatable_cc_binary does not take " + attribute + ": a program holds its own libraries, so that " +
+                 "modules find them in it")
+    cc_binary(
+        name = name,
+        copts = UPDATABLE_COPTS + copts,
+        linkopts = UPDATABLE_LINKOPTS + linkopts,
+        linkstatic = True,
+        **kwargs
+    )
+
+def _headers_only_impl(ctx):
+    merged = cc_common.merge_cc_infos(cc_infos = [dep[CcInfo] for dep in ctx.attr.deps])
+    return [CcInfo(compilation_context = merged.compilation_context)]
+
+_headers_only = rule(
+    implementation = _headers_only_impl,
+    doc = "The headers of its dependencies, without their code: linked into a module, the code would be a second " +
+          "copy, whose static initializers run again on the program's own variables.",
+    attrs = {"deps": attr.label_list(providers = [CcInfo])},
+    provides = [CcInfo],
+)
+
+def _code_of(dep):
+    """The archives and object files that a program links for this dependency."""
+    files = []
+    for linker_input in dep[CcInfo].linking_context.linker_inputs.to_list():
+        for library in linker_input.libraries:
+            archive = library.pic_static_library or library.static_library
+            if archive:
+                files.append(archive)
+            else:
+                files += library.pic_objects or library.objects or []
+    return files
+
+def _finished_module_impl(ctx):
+    module = ctx.actions.declare_file(ctx.label.name + ".so")
+    linked = ctx.file.linked
+    program = depset([file for dep in ctx.attr.deps for file in _code_of(dep)])
+    arguments = ctx.actions.args()
+    arguments.add("--module", linked)
+    arguments.add("--label", str(ctx.label))
+    arguments.add("--soname", ctx.attr.soname)
+    arguments.add("--output", module)
+    arguments.add_all("--program", program)
+    ctx.actions.run(
+        executable = ctx.executable._finish,
+        arguments = [arguments],
+        inputs = depset([linked], transitive = [program]),
+        outputs = [module],
+        mnemonic = "UpdateModule",
+        progress_message = "Checking update module %{label}",
+        use_default_shell_env = True,
+    )
+    return [
+        DefaultInfo(files = depset([module]), runfiles = ctx.runfiles(files = [module])),
+        CcInfo(compilation_context = ctx.attr.headers[CcInfo].compilation_context),
+    ]
+
+_finished_module = rule(
+    implementation = _finished_module_impl,
+    doc = "Checks what was linked, and names it after its contents (finish_update_module.py says what and why).",
+    attrs = {
+        "linked": attr.label(allow_single_file = True, mandatory = True),
+        "headers": attr.label(providers = [CcInfo], mandatory = True),
+        "deps": attr.label_list(providers = [CcInfo]),
+        "soname": attr.string(mandatory = True),
+        "_finish": attr.label(
+            default = "//tools:finish_update_module.py",
+            allow_single_file = True,
+            executable = True,
+            cfg = "exec",
+        ),
+    },
+    provides = [CcInfo],
+)
+
+def update_module(
+        name,
+        srcs,
+        hdrs = [],
+        deps = [],
+        requires = [],
+        copts = [],
+        linkopts = [],
+        visibility = None,
+        testonly = None,
+        tags = []):
+    """A shared object, NAME.so, that a running program loads as an update.
+
+    It holds the code of its srcs and nothing else. What it uses of its deps is in the program already, and what it
+    uses of the modules that it requires is in them.
+
+    Its DT_SONAME names its contents. So two builds of a module can be loaded into one program, and a module that
+    requires another gets the very build that it was linked with.
+
+    Args:
+      name: the name of the target.
+      srcs: the sources of the update.
+      hdrs: headers for modules that require this one.
+      deps: the program's libraries whose headers are used. None of their code is linked.
+      requires: update modules that are loaded before this one.
+      copts: as of cc_library.
+      linkopts: as of cc_binary.
+      visibility: as of every rule.
+      testonly: as of every rule.
+      tags: as of every rule.
+    """
+    inner = {"testonly": testonly, "tags": tags + ["manual"], "visibility": ["//visibility:private"]}
+
+    # Headers that are handed on without their code lose the module map that the check of layers looks at.
+    no_layers = ["-layering_check"]
+    headers_of_deps = name + "_headers_of_deps"
+    headers = name + "_headers"
+    linked = name + "_linked.so"
+
+    # Replaced by the module's own name once its contents are known; finish_update_module.py knows the zeros.
+    soname = name + ".0000000000000000.so"
+
+    _headers_only(name = headers_of_deps, deps = deps + requires, **inner)
+    cc_library(name = headers, hdrs = hdrs, features = no_layers, deps = [":" + headers_of_deps], **inner)
+    cc_binary(
+        name = linked,
+        srcs = srcs,
+        features = no_layers,
+        copts = UPDATE_MODULE_COPTS + copts,
+        linkopts = [
+            "-Wl,--gc-sections",
+            "-Wl,-soname," + soname,
+        ] + ["$(location %s)" % module for module in requires] + linkopts,
+        additional_linker_inputs = requires,
+        linkshared = True,
+        deps = [":" + headers, ":" + headers_of_deps],
+        **inner
+    )
+    _finished_module(
+        name = name,
+        linked = ":" + linked,
+        headers = ":" + headers,
+        deps = deps,
+        soname = soname,
+        visibility = visibility,
+        testonly = testonly,
+        tags = tags,
+    )

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Checks a shared object that is to be an update module, and gives it its name.
+
+Refused, with the symbols named, is a module that
+  * defines what the program's libraries define: a second copy of the program's
+    code, whose static initializers would run again on the program's variables,
+  * has STB_GNU_UNIQUE symbols: they are shared between versions of a module,
+    and keep it from being unloaded.
+
+The DT_SONAME that the module was linked with has sixteen zeros in it. They are
+replaced by a hash of the contents.
+"""
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+
+PLACEHOLDER = "0" * 16
+MAX_LISTED = 8
+# What nm calls strong definitions: code, data, zeroed data, read-only data,
+# common, absolute.
+STRONG = set("TDBRCAGS")
+
+
+class Refused(Exception):
+    """The module cannot be used; the message says why and what to do."""
+
+
+def defined_symbols(path, dynamic):
+    """Yields (symbol, type letter of nm) of what this file defines."""
+    command = ["nm", "--defined-only", "--format=posix"]
+    if dynamic:
+        command.append("--dynamic")
+    result = subprocess.run(
+        command + ["--", path], capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise Refused(f"{path} cannot be read: {result.stderr.strip()}")
+    for line in result.stdout.splitlines():
+        fields = line.split()
+        if len(fields) >= 2 and len(fields[1]) == 1:
+            yield fields[0].split("@")[0], fields[1]
+
+
+def readable(symbols):
+    """The demangled names, the first few of them, one a line."""
+    names = sorted(symbols)
+    listed = names[:MAX_LISTED]
+    result = subprocess.run(
+        ["c++filt"], input="\n".join(listed), capture_output=True, text=True,
+        check=True)
+    text = "\n".join("    " + line for line in result.stdout.splitlines())
+    if len(names) > len(listed):
+        text += f"\n    and {len(names) - len(listed)} more"
+    return text
+
+
+def check(module, program):
+    """Raises Refused if `module` must not be loaded into `program`."""
+    symbols = dict(defined_symbols(module, dynamic=True))
+    unique = [name for name, kind in symbols.items() if kind == "u"]
+    if unique:
+        raise Refused(
+            "it has symbols that are unique in the whole process (STB_GNU_UNIQUE), so "
+            "that its next version would share them:\n" + readable(unique) +
+            "\n  Compile all of its code with -fno-gnu-unique, as update_module does "
+            "for its srcs.")
+    strong = {name for name, kind in symbols.items() if kind in STRONG}
+    for library in program:
+        copies = strong & {
+            name for name, kind in defined_symbols(library, dynamic=False)
+            if kind in STRONG
+        }
+        if copies:
+            raise Refused(
+                f"it brings a second copy of code that the program has in {library}:\n" +
+                readable(copies) +
+                "\n  Take the source file out of srcs (the header comes with deps), or, if "
+                "this is the next version of a function, give it another name.")
+
+
+def finish(module, soname, output):
+    """Writes the module under the name that its contents give it."""
+    with open(module, "rb") as file:
+        contents = file.read()
+    placeholder = soname.encode() + b"\0"
+    if contents.count(placeholder) != 1:
+        raise Refused(f"its DT_SONAME is not {soname} once: was -soname given in linkopts?")
+    digest = hashlib.sha256(contents).hexdigest()[:len(PLACEHOLDER)]
+    name = soname.replace(PLACEHOLDER, digest).encode() + b"\0"
+    with open(output, "wb") as file:
+        file.write(contents.replace(placeholder, name))
+    os.chmod(output, 0o755)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--module", required=True, help="the shared object as linked")
+    parser.add_argument("--label", required=True, help="what messages call it")
+    parser.add_argument("--soname", required=True, help="with sixteen zeros in it")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--program", nargs="*", default=[],
+                        help="archives and objects that the program is made of")
+    arguments = parser.parse_args()
+    try:
+        check(arguments.module, arguments.program)
+        finish(arguments.module, arguments.soname, arguments.output)
+    except Refused as refused:
+        print(f"\n{arguments.label} cannot be an update module: {refused}\n",
+              file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
