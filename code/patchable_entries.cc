@@ -138,7 +138,7 @@ absl::Status RewriteEntries(const CodeLock& lock,
     change.single_byte_no_ops = true;
   }
   return code_internal::WriteEntries(lock, changes.data(), changes.size(),
-                                     code_internal::OtherThreads::kRunning);
+                                     OtherThreads::kRunning);
 }
 
 }  // namespace

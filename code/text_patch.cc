@@ -396,10 +396,7 @@ const TextPatchCalls& ScopedTextPatchCalls::Real() {
   return kReal;
 }
 
-void ForgetStuckTrapsForTesting() {
-  CodeLock lock;
-  g_traps_are_stuck = false;
-}
+void ForgetStuckTrapsForTesting(const CodeLock&) { g_traps_are_stuck = false; }
 
 }  // namespace code_internal
 }  // namespace instar

@@ -52,6 +52,7 @@
 
 #include "absl/status/status.h"
 #include "code/entry_record.h"
+#include "code/other_threads.h"
 
 namespace instar {
 
@@ -74,12 +75,6 @@ class CodeLock {
 
  private:
   sigset_t saved_mask_;
-};
-
-// What the caller knows of the other threads.
-enum class OtherThreads {
-  kRunning,  // they may be anywhere, also in the functions to be changed
-  kHeld,     // they are stopped, none of them inside the five bytes of an entry
 };
 
 struct EntryChange {
@@ -126,7 +121,7 @@ class ScopedTextPatchCalls {
 
 // Forgets that traps stayed in the text, once a test has removed their cause
 // and written the entries itself.
-void ForgetStuckTrapsForTesting();
+void ForgetStuckTrapsForTesting(const CodeLock& lock);
 
 }  // namespace code_internal
 }  // namespace instar
