@@ -3,11 +3,13 @@
 
 #include "code/entry_interception.h"
 
+#include <fcntl.h>
 #include <link.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -38,14 +40,20 @@ EntryInterception OfAll() {
   return *std::move(interception);
 }
 
+// Read through the kernel: AddressSanitizer guards the constants that the linker
+// may put beside the code.
 int AddText(dl_phdr_info* info, size_t, void* result) {
+  const int memory = open("/proc/self/mem", O_RDONLY);
   for (int i = 0; i < info->dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = info->dlpi_phdr[i];
     if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
-    static_cast<std::string*>(result)->append(
-        reinterpret_cast<const char*>(info->dlpi_addr + segment.p_vaddr),
-        segment.p_memsz);
+    std::string text(segment.p_memsz, '\0');
+    EXPECT_EQ(pread(memory, &text[0], text.size(),
+                    static_cast<off_t>(info->dlpi_addr + segment.p_vaddr)),
+              static_cast<ssize_t>(text.size()));
+    *static_cast<std::string*>(result) += text;
   }
+  close(memory);
   return 1;  // the program alone
 }
 

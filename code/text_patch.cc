@@ -23,10 +23,6 @@
 
 namespace instar {
 
-extern "C" {
-volatile int instar_patch_while_traced = 0;
-}
-
 namespace code_internal {
 namespace {
 

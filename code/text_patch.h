@@ -26,8 +26,8 @@
 //     trap. (A thread that blocks it later, while the batch runs, and then
 //     enters one of its functions is not seen.);
 //   - the process is traced: unless the debugger is told otherwise, it would
-//     stop at each trap. The variable instar_patch_while_traced says that it
-//     has been told;
+//     stop at each trap. instar_patch_while_traced (code/trap_handler.h) says
+//     that it has been told;
 //   - somebody else's int3 stands at one of the entries.
 // With one thread, or with kHeld, nobody can run into a trap: none is written,
 // and neither signals nor tracers matter.
@@ -55,11 +55,6 @@
 #include "code/other_threads.h"
 
 namespace instar {
-
-// Set to 1, by the debugger itself (`set variable instar_patch_while_traced=1`)
-// after `handle SIGTRAP nostop noprint pass`, it allows code to be changed
-// while the process is traced.
-extern "C" volatile int instar_patch_while_traced;
 
 namespace code_internal {
 

@@ -19,6 +19,11 @@
 #include "code/entry_record.h"
 
 namespace instar {
+
+extern "C" {
+volatile int instar_patch_while_traced = 0;
+}
+
 namespace code_internal {
 namespace {
 
@@ -57,7 +62,7 @@ void HandOn(int signal, siginfo_t* info, void* context) {
   // SI_KERNEL: an int3. The kernel lets nobody ignore it.
   if (to == nullptr || to->action.sa_handler == SIG_DFL ||
       (to->action.sa_handler == SIG_IGN && info->si_code == SI_KERNEL)) {
-    DieOfTrap();
+    if (instar_patch_while_traced == 0) DieOfTrap();
     return;
   }
   if (to->action.sa_handler == SIG_IGN) return;
@@ -141,13 +146,14 @@ extern "C" void instar_trap_handler(int signal, siginfo_t* info,
   // and then this is the other one. So the program counter is what counts.
   const uintptr_t next = AfterTrap(static_cast<uintptr_t>(rip) - 1);
   if (next != 0) rip = static_cast<greg_t>(next);
-  if (info->si_code == SI_KERNEL && next != 0) return;
   if (info->si_code == SI_QUEUE && info->si_pid == getpid() &&
       FlushMark(info) == kFlushMark) {
     rip = static_cast<greg_t>(OutOfEntry(static_cast<uintptr_t>(rip)));
     Answer(static_cast<uint32_t>(FlushValue(info)));
     return;
   }
+  // A debugger that passes the signal of a trap on makes another si_code of it.
+  if (next != 0) return;
   const int saved_errno = errno;
   HandOn(signal, info, context);
   errno = saved_errno;
