@@ -85,7 +85,8 @@ TEST(DebuggerTest, TracedProcessIsRefusedWithTheRemedy) {
 TEST(DebuggerTest, ToldSoGdbLetsEntriesChange) {
   if (!GdbWorks()) GTEST_SKIP() << "no gdb that can run a program here";
   const std::string output = UnderGdb(
-      "-ex 'break main' -ex run -ex delete -ex 'handle SIGTRAP nostop noprint pass' "
+      "-ex 'break main' -ex run -ex delete -ex 'handle SIGTRAP nostop noprint "
+      "pass' "
       "-ex 'set variable *(int*)&instar_patch_while_traced = 1' "
       "-ex continue");
   EXPECT_THAT(output, HasSubstr("outcome: changed; wrong: 0")) << output;

@@ -7,7 +7,9 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -261,7 +263,14 @@ EntryInterception& EntryInterception::operator=(
 
 EntryInterception::~EntryInterception() {
   const absl::Status status = Stop();
-  INSTAR_CHECK(status.ok()) << "entries stay intercepted: " << status;
+  if (status.ok()) return;
+  const std::string message = absl::StrCat(
+      "instar: functions stay intercepted, since their entries cannot be "
+      "restored: ",
+      status.message(), "\n");
+  std::fwrite(message.data(), 1, message.size(), stderr);
+  // Still in the registry, for fork(), and its records stay armed.
+  state_.release();
 }
 
 }  // namespace instar

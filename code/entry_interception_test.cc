@@ -40,8 +40,8 @@ EntryInterception OfAll() {
   return *std::move(interception);
 }
 
-// Read through the kernel: AddressSanitizer guards the constants that the linker
-// may put beside the code.
+// Read through the kernel: AddressSanitizer guards the constants that the
+// linker may put beside the code.
 int AddText(dl_phdr_info* info, size_t, void* result) {
   const int memory = open("/proc/self/mem", O_RDONLY);
   for (int i = 0; i < info->dlpi_phnum; ++i) {

@@ -15,14 +15,15 @@
 // It works where writing to text is forbidden, and on every processor. Only
 // calls that go through it see a new version. Towards whoever redefines it is
 // what code/function_entry.h is: prepared, applied and undone, the latest
-// redirection in effect, one that is not the latest undone without effect on the
-// others, Original() always callable.
+// redirection in effect, one that is not the latest undone without effect on
+// the others, Original() always callable.
 //
 // Lifetime: a Redefinable outlives its redirections. Functions of a loaded
 // object must stay loaded.
 //
-// Threads: calls from any thread and signal handler, also during a redefinition.
-// Redirections from any thread, under one lock for all; not in signal handlers.
+// Threads: calls from any thread and signal handler, also during a
+// redefinition. Redirections from any thread, under one lock for all; not in
+// signal handlers.
 //
 // Memory ordering: a call loads the pointer with acquire order, Apply() and
 // Undo() store it with release order: a thread that runs the new version sees
@@ -110,8 +111,9 @@ class Redefinable<R(A...)> {
   code_internal::RedefinableSlot slot_;
 };
 
-// One redirection of one Redefinable. Unlike a Redirection of code, which leaves
-// its effect behind, it is part of the slot's list: dropping it undoes it.
+// One redirection of one Redefinable. Unlike a Redirection of code, which
+// leaves its effect behind, it is part of the slot's list: dropping it undoes
+// it.
 class RedefinableRedirection {
  public:
   // Changes nothing before Apply().

@@ -103,7 +103,7 @@ TEST_F(TextPatchTest, EveryFailingWriteIsUndone) {
   Redirection redirection = Prepared();
   const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
   int failed = 0;
-  for (int i = 0;; ++i) {
+  for (int i = 0; i < 50; ++i) {
     g_write = 0;
     g_first_write = i;
     g_last_write = i + 1;
@@ -125,7 +125,7 @@ TEST_F(TextPatchTest, EveryFailingBarrierIsUndone) {
   Redirection redirection = Prepared();
   const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
   int failed = 0;
-  for (int i = 0;; ++i) {
+  for (int i = 0; i < 50; ++i) {
     g_barrier = 0;
     g_first_barrier = i;
     g_last_barrier = i + 1;

@@ -59,6 +59,20 @@ bool HasEnded(const char* status) {
   return state == nullptr || *state == 'Z' || *state == 'X';
 }
 
+bool Blocks(uint64_t mask, int signal) {
+  return (mask >> (signal - 1) & 1) != 0;
+}
+
+// ThreadSanitizer has a thread of its own, which blocks every signal and runs
+// none of the program's functions.
+bool IsOfSanitizer([[maybe_unused]] uint64_t mask) {
+#if defined(__SANITIZE_THREAD__)
+  return Blocks(mask, SIGSEGV);
+#else
+  return false;
+#endif
+}
+
 bool SurveyThread(pid_t thread, void* argument) {
   auto& survey = *static_cast<ThreadSurvey*>(argument);
   char status[4096];
@@ -71,7 +85,9 @@ bool SurveyThread(pid_t thread, void* argument) {
   }
   if (const char* const blocked = Field(status, "\nSigBlk:\t")) {
     const uint64_t mask = strtoull(blocked, nullptr, 16);
-    if ((mask >> (SIGTRAP - 1) & 1) != 0) survey.blocks_trap = thread;
+    if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask)) {
+      survey.blocks_trap = thread;
+    }
   }
   return true;
 }
