@@ -188,7 +188,8 @@ struct Matrix {
   double at[kSize][kSize];
 };
 
-void Multiply(const Matrix& a, const Matrix& b, Matrix& result) {
+void Multiply(const Matrix& __restrict a, const Matrix& __restrict b,
+              Matrix& __restrict result) {
   for (int i = 0; i < Matrix::kSize; ++i) {
     for (int j = 0; j < Matrix::kSize; ++j) result.at[i][j] = 0;
     for (int k = 0; k < Matrix::kSize; ++k) {
