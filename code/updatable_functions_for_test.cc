@@ -88,7 +88,9 @@ int64_t RedZone2(int64_t a) {
   return -sum;
 }
 
-int Depth(int n, int when, const std::function<void()>& at) {
+// The compiler may inline a function into itself, whatever the linkage.
+__attribute__((noinline)) int Depth(int n, int when,
+                                    const std::function<void()>& at) {
   if (n == when) at();
   if (n == 0) return 0;
   const int below = Depth(n - 1, when, at);
@@ -96,7 +98,8 @@ int Depth(int n, int when, const std::function<void()>& at) {
   asm volatile("" ::: "memory");
   return 1 + below;
 }
-int Depth2(int n, int when, const std::function<void()>& at) {
+__attribute__((noinline)) int Depth2(int n, int when,
+                                     const std::function<void()>& at) {
   if (n == when) at();
   if (n == 0) return 0;
   const int below = Depth(n - 1, when, at);
