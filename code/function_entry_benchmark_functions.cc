@@ -8,11 +8,11 @@
 namespace instar {
 namespace entry_benchmark {
 
-__attribute__((noinline, noclone)) int Updatable(int a) { return a + 1; }
-__attribute__((noinline, noclone)) int UpdatableNext(int a) { return a + 1; }
+__attribute__((noinline)) int Updatable(int a) { return a + 1; }
+__attribute__((noinline)) int UpdatableNext(int a) { return a + 1; }
 
 template <int kNumber>
-__attribute__((noinline, noclone)) int Many(int a) {
+__attribute__((noinline)) int Many(int a) {
   return a * kNumber + (a >> (kNumber & 15)) + kNumber;
 }
 
