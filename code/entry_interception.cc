@@ -1,0 +1,276 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/entry_interception.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "code/entry_record.h"
+#include "code/entry_state.h"
+#include "code/entry_thunk.h"
+#include "code/loaded_images.h"
+#include "code/patchable_entries.h"
+#include "code/text_patch.h"
+
+namespace instar {
+
+using code_internal::CodeLock;
+using code_internal::EntryChange;
+using code_internal::EntryRecord;
+
+struct EntryInterception::State {
+  ~State() {
+    for (void* const image : images) dlclose(image);
+  }
+
+  // Adds `step` (1 or -1) to the interceptions of each entry.
+  absl::Status Change(const CodeLock& lock, int step, OtherThreads others);
+
+  std::vector<EntryRecord*> records;  // by entry
+  std::vector<EntryChange> changes;   // room for all of them
+  std::vector<void*> images;          // dlopen() handles: they stay loaded
+  bool alive = false;
+  State* next = nullptr;  // of those that are alive
+};
+
+absl::Status EntryInterception::State::Change(const CodeLock& lock, int step,
+                                              OtherThreads others) {
+  changes.clear();
+  for (EntryRecord* const record : records) {
+    const bool was_armed = record->armed > 0;
+    if (was_armed == (record->armed + step > 0)) continue;
+    EntryChange& change = changes.emplace_back();
+    change.record = record;
+    change.single_byte_no_ops = false;
+    EncodeEntry(*record, record->armed + step, record->layers, change.bytes);
+  }
+  INSTAR_RETURN_IF_ERROR(code_internal::WriteEntries(lock, changes.data(),
+                                                     changes.size(), others));
+  for (EntryRecord* const record : records) record->armed += step;
+  return absl::OkStatus();
+}
+
+class EntryInterceptionRegistry {
+ public:
+  using State = EntryInterception::State;
+
+  static void Add(const CodeLock&, State* state) {
+    state->alive = true;
+    state->next = first_;
+    first_ = state;
+  }
+
+  static void Remove(const CodeLock&, State* state) {
+    State** link = &first_;
+    while (*link != state) link = &(*link)->next;
+    *link = state->next;
+    state->alive = false;
+  }
+
+  // Runs after the handler that text_patch.cc registered before: the lock is
+  // free, and the file of the parent's memory closed.
+  static void AfterForkInChild() {
+    CodeLock lock;
+    while (first_ != nullptr) {
+      const absl::Status status = first_->Change(lock, -1, OtherThreads::kHeld);
+      INSTAR_CHECK(status.ok())
+          << "entries cannot be restored after fork(): " << status;
+      Remove(lock, first_);
+    }
+  }
+
+ private:
+  static State* first_;
+};
+
+EntryInterceptionRegistry::State* EntryInterceptionRegistry::first_ = nullptr;
+
+namespace {
+
+// The name of a complete, base or deleting destructor without parameters, as
+// all are (Itanium C++ ABI, 5.1.4.3).
+bool IsDestructor(absl::string_view name) {
+  return absl::EndsWith(name, "D0Ev") || absl::EndsWith(name, "D1Ev") ||
+         absl::EndsWith(name, "D2Ev");
+}
+
+absl::Status CheckMayThrow(const Function& function) {
+  if (function.binding() != SymbolBinding::kGlobal) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        function.name(),
+        " cannot be intercepted: it is file-local, inline or a template, so "
+        "that its callers may have been compiled as if it threw nothing"));
+  }
+  for (const char* const name : function.linkage_names()) {
+    if (!IsDestructor(name)) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(function.name(),
+                     " cannot be intercepted: a destructor must not throw"));
+  }
+  return absl::OkStatus();
+}
+
+// The entries of an image that may be intercepted.
+std::vector<uintptr_t> Interceptable(
+    const PatchableImage& image, const code_internal::LoadedImages& symbols) {
+  std::vector<uintptr_t> entries;
+  if (image.entries.empty()) return entries;
+  const code_internal::LoadedImage* const loaded =
+      symbols.Find(image.entries.front());
+  if (loaded == nullptr) return entries;
+  for (const uintptr_t entry : image.entries) {
+    const auto* const function =
+        loaded->symbols->FindEntry(entry - loaded->load_base);
+    if (function == nullptr || function->binding != SymbolBinding::kGlobal) {
+      continue;
+    }
+    const auto names = loaded->symbols->names(*function);
+    if (std::none_of(names.begin(), names.end(),
+                     [](const char* name) { return IsDestructor(name); })) {
+      entries.push_back(entry);
+    }
+  }
+  return entries;
+}
+
+}  // namespace
+
+// Makes the records of the entries, and the state that covers them.
+class EntryInterceptionBuilder {
+ public:
+  EntryInterceptionBuilder()
+      : state_(std::make_unique<EntryInterception::State>()) {}
+
+  absl::Status Add(const PatchableImage& image,
+                   const std::vector<uintptr_t>& entries) {
+    if (entries.empty()) return absl::OkStatus();
+    if (!image.path.empty()) {
+      void* const handle = dlopen(image.path.c_str(), RTLD_NOW | RTLD_NOLOAD);
+      if (handle == nullptr) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(image.path, " cannot be kept loaded: ", dlerror()));
+      }
+      state_->images.push_back(handle);
+    }
+    CodeLock lock;
+    INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
+    INSTAR_ASSIGN_OR_RETURN(const uintptr_t thunk,
+                            ReachFrom(lock, image,
+                                      reinterpret_cast<uintptr_t>(
+                                          &code_internal::instar_entry_thunk)));
+    for (const uintptr_t entry : entries) {
+      EntryRecord* const record = code_internal::FindOrMakeEntryRecord(entry);
+      record->thunk = thunk;
+      state_->records.push_back(record);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<EntryInterception::State>> Start(
+      OtherThreads others) {
+    auto& records = state_->records;
+    std::sort(records.begin(), records.end(),
+              [](const EntryRecord* a, const EntryRecord* b) {
+                return a->entry < b->entry;
+              });
+    records.erase(std::unique(records.begin(), records.end()), records.end());
+    state_->changes.reserve(records.size());
+    CodeLock lock;
+    INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
+    static const int fork_handler = pthread_atfork(
+        nullptr, nullptr, &EntryInterceptionRegistry::AfterForkInChild);
+    if (fork_handler != 0) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("pthread_atfork failed: ", strerror(fork_handler)));
+    }
+    static const bool prepared = (code_internal::PrepareThunk(), true);
+    (void)prepared;
+    INSTAR_RETURN_IF_ERROR(state_->Change(lock, 1, others));
+    EntryInterceptionRegistry::Add(lock, state_.get());
+    return std::move(state_);
+  }
+
+ private:
+  std::unique_ptr<EntryInterception::State> state_;
+};
+
+absl::StatusOr<EntryInterception> EntryInterception::OfAll(
+    OtherThreads others) {
+  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+  const auto symbols = code_internal::LoadedImages::Current();
+  EntryInterceptionBuilder builder;
+  for (const PatchableImage& image : entries->images()) {
+    INSTAR_RETURN_IF_ERROR(builder.Add(image, Interceptable(image, *symbols)));
+  }
+  INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
+  return EntryInterception(std::move(state));
+}
+
+absl::StatusOr<EntryInterception> EntryInterception::Of(
+    absl::Span<const Function> functions, OtherThreads others) {
+  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+  EntryInterceptionBuilder builder;
+  for (const Function& function : functions) {
+    if (!entries->Contains(function.entry())) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          function.name(), " in ", function.image(),
+          " has no patchable entry; build it with updatable_cc_library "
+          "(//tools:defs.bzl)"));
+    }
+    INSTAR_RETURN_IF_ERROR(CheckMayThrow(function));
+    INSTAR_RETURN_IF_ERROR(
+        builder.Add(*entries->ImageAt(function.entry()), {function.entry()}));
+  }
+  INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
+  return EntryInterception(std::move(state));
+}
+
+absl::Status EntryInterception::Stop(OtherThreads others) {
+  CodeLock lock;
+  if (state_ == nullptr || !state_->alive) return absl::OkStatus();
+  INSTAR_RETURN_IF_ERROR(state_->Change(lock, -1, others));
+  EntryInterceptionRegistry::Remove(lock, state_.get());
+  return absl::OkStatus();
+}
+
+size_t EntryInterception::size() const {
+  return state_ == nullptr ? 0 : state_->records.size();
+}
+
+EntryInterception::EntryInterception(std::unique_ptr<State> state)
+    : state_(std::move(state)) {}
+
+EntryInterception::EntryInterception(EntryInterception&&) noexcept = default;
+
+EntryInterception& EntryInterception::operator=(
+    EntryInterception&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+EntryInterception::~EntryInterception() {
+  const absl::Status status = Stop();
+  if (status.ok()) return;
+  const std::string message = absl::StrCat(
+      "instar: functions stay intercepted, since their entries cannot be "
+      "restored: ",
+      status.message(), "\n");
+  std::fwrite(message.data(), 1, message.size(), stderr);
+  // Still in the registry, for fork(), and its records stay armed.
+  state_.release();
+}
+
+}  // namespace instar

@@ -1,0 +1,141 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// While an EntryInterception is alive, entering an updatable function first
+// calls the interceptor of the thread that enters it.
+//
+//   ScopedEntryInterceptor interceptor([](const InterceptedEntry& entry) {
+//     ... look at the stack from entry.caller(), wait, throw ...
+//   });                                          // in each thread concerned
+//
+//   {
+//     INSTAR_ASSIGN_OR_RETURN(EntryInterception interception,
+//                             EntryInterception::OfAll());
+//     ...
+//   }                                            // as before, byte for byte
+//
+// The interceptor runs on the thread's stack, in place of the function that was
+// about to begin. When it returns, the function begins with the arguments as
+// they came (integer, floating-point and vector registers of any width), and if
+// it has been redirected meanwhile, its new version begins. An exception thrown
+// by the interceptor unwinds the caller; the function has never begun.
+//
+// The interceptor is not called
+//   - in a thread that has none, which goes on after 10 ns or so;
+//   - for functions that the interceptor itself calls;
+//   - inside of a signal handler, as far as the stack can be walked;
+//   - for functions that another thread enters while the entries are being
+//     patched: interception has begun when OfAll() or Of() has returned.
+//
+// Which functions are intercepted: those with a patchable entry and external
+// linkage that are neither `inline` nor a template nor a destructor, as the
+// dynamic symbol table says (link the program with -rdynamic). Of the others,
+// callers may have been compiled in the knowledge that they do not throw, and
+// an exception would pass a caller without running its destructors. The same is
+// true of a function that is declared `noexcept`, which nothing tells from
+// others at run time: ask //stack:unwind_safety before throwing.
+//
+// Errors: those of code/function_entry.h. FailedPrecondition if a given
+// function is none of those above.
+//
+// Threads: any thread may make and destroy interceptions; several may be alive
+// at once. Neither in a signal handler. A ScopedEntryInterceptor belongs to the
+// thread that made it. Memory: an intercepted entry needs about 3.5 KiB of
+// stack besides what the interceptor uses (with AVX-512; 1.5 KiB without).
+// After fork(), nothing is intercepted in the child.
+//
+// Not done: entries of objects that are loaded while an interception is alive
+// are not intercepted by it. A longjmp() out of an interceptor leaves its
+// thread without interception.
+
+#ifndef INSTAR_CODE_ENTRY_INTERCEPTION_H_
+#define INSTAR_CODE_ENTRY_INTERCEPTION_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "code/function.h"
+#include "code/other_threads.h"
+
+namespace instar {
+
+// The registers from which the caller's stack can be walked: as they will be
+// when the intercepted function has returned.
+struct CallerRegisters {
+  uintptr_t return_address;
+  uintptr_t stack_pointer;  // also the canonical frame address of the callee
+  uintptr_t rbp, rbx, r12, r13, r14, r15;
+};
+
+// What an interceptor is told. Valid while it runs.
+class InterceptedEntry {
+ public:
+  InterceptedEntry(uintptr_t function, const CallerRegisters& caller)
+      : function_(function), caller_(caller) {}
+
+  // The entry of the function that is about to begin.
+  uintptr_t function() const { return function_; }
+  const CallerRegisters& caller() const { return caller_; }
+
+ private:
+  uintptr_t function_;
+  CallerRegisters caller_;
+};
+
+using EntryInterceptor = std::function<void(const InterceptedEntry&)>;
+
+// Gives the calling thread an interceptor while it lives. They nest: the one
+// made last is called.
+class ScopedEntryInterceptor {
+ public:
+  explicit ScopedEntryInterceptor(EntryInterceptor interceptor);
+  ~ScopedEntryInterceptor();
+  ScopedEntryInterceptor(const ScopedEntryInterceptor&) = delete;
+  ScopedEntryInterceptor& operator=(const ScopedEntryInterceptor&) = delete;
+
+ private:
+  const EntryInterceptor interceptor_;
+  const EntryInterceptor* const before_;
+};
+
+class EntryInterception {
+ public:
+  // Of all functions of the images that are loaded now.
+  static absl::StatusOr<EntryInterception> OfAll(
+      OtherThreads others = OtherThreads::kRunning);
+  // Of these functions.
+  static absl::StatusOr<EntryInterception> Of(
+      absl::Span<const Function> functions,
+      OtherThreads others = OtherThreads::kRunning);
+
+  EntryInterception(EntryInterception&&) noexcept;
+  // Exchanges the two.
+  EntryInterception& operator=(EntryInterception&&) noexcept;
+  // Ends the interception. If the entries cannot be restored, which Stop()
+  // would have told, that is said on standard error and they stay intercepted:
+  // calls work, and cost 10 ns more.
+  ~EntryInterception();
+
+  // Ends the interception. After an error it goes on, and Stop() may be called
+  // again. Without effect the second time, and in a child of fork().
+  absl::Status Stop(OtherThreads others = OtherThreads::kRunning);
+
+  size_t size() const;  // the number of entries that are intercepted
+
+ private:
+  friend class EntryInterceptionBuilder;
+  friend class EntryInterceptionRegistry;
+  struct State;
+  explicit EntryInterception(std::unique_ptr<State> state);
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_CODE_ENTRY_INTERCEPTION_H_

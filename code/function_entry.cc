@@ -1,0 +1,288 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/function_entry.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "code/entry_state.h"
+#include "code/patchable_entries.h"
+#include "code/text_patch.h"
+
+namespace instar {
+
+using code_internal::CodeLock;
+using code_internal::EntryChange;
+using code_internal::EntryRecord;
+using code_internal::kEntrySize;
+using code_internal::RedirectionLayer;
+
+struct Redirection::State {
+  struct Item {
+    EntryRecord* record = nullptr;
+    RedirectionLayer* layer = nullptr;  // the record's while applied
+    // The latest redirection of the entry once the change at hand is done.
+    RedirectionLayer* next = nullptr;
+  };
+
+  ~State() {
+    if (applied) return;
+    for (const Item& item : items) delete item.layer;
+  }
+
+  // The bytes that change with `next`: none at entries that are intercepted,
+  // whose thunk looks the target up.
+  absl::Status Write(const CodeLock& lock, OtherThreads others);
+  // Whether, with `next`, a function leads to itself.
+  absl::Status CheckForCircles(const CodeLock& lock) const;
+  const Item* Find(uintptr_t entry) const;
+  void PublishTargets(const CodeLock& lock);
+
+  bool applied = false;
+  std::vector<Item> items;  // by entry
+  std::vector<EntryChange> changes;
+};
+
+const Redirection::State::Item* Redirection::State::Find(
+    uintptr_t entry) const {
+  const auto found = std::lower_bound(items.begin(), items.end(), entry,
+                                      [](const Item& item, uintptr_t value) {
+                                        return item.record->entry < value;
+                                      });
+  return found != items.end() && found->record->entry == entry ? &*found
+                                                               : nullptr;
+}
+
+absl::Status Redirection::State::CheckForCircles(const CodeLock&) const {
+  for (const Item& item : items) {
+    uintptr_t at = TargetOf(*item.record, item.next);
+    // A circle that does not lead through this function is found from one that
+    // it leads through, so that the number of steps only has to be bounded.
+    for (size_t steps = 0; steps < items.size() + 1000; ++steps) {
+      if (at == item.record->entry) {
+        return absl::InvalidArgumentError(absl::StrFormat(
+            "the function at %#x would lead back to itself; use Original() to "
+            "reach the function as it was compiled",
+            at));
+      }
+      const Item* const next = Find(at);
+      EntryRecord* const record =
+          next == nullptr ? code_internal::FindEntryRecord(at) : next->record;
+      if (record == nullptr) break;
+      at = TargetOf(*record, next == nullptr ? record->layers : next->next);
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Redirection::State::Write(const CodeLock& lock,
+                                       OtherThreads others) {
+  changes.clear();
+  for (const Item& item : items) {
+    if (item.record->armed > 0 || item.next == item.record->layers) continue;
+    EntryChange& change = changes.emplace_back();
+    change.record = item.record;
+    change.single_byte_no_ops = false;
+    EncodeEntry(*item.record, 0, item.next, change.bytes);
+  }
+  return code_internal::WriteEntries(lock, changes.data(), changes.size(),
+                                     others);
+}
+
+void Redirection::State::PublishTargets(const CodeLock&) {
+  for (const Item& item : items) {
+    // Pairs with the load in the thunk's handler, code/entry_handler.cc.
+    __atomic_store_n(&item.record->target,
+                     TargetOf(*item.record, item.record->layers),
+                     __ATOMIC_RELEASE);
+  }
+}
+
+namespace {
+
+absl::Status CheckInlinedCopies(const Function& function,
+                                absl::Span<const EntryRedirection> batch) {
+  if (!function.clones().empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        function.name(), " cannot be redirected: callers reach copies of it (",
+        absl::StrJoin(function.clones(), ", "),
+        ") without passing its entry; build it with updatable_cc_library"));
+  }
+  const auto copies = function.InlinedCopies();
+  if (!copies.ok()) {
+    // A function that other files can replace is inlined nowhere, given the
+    // flags of updatable_cc_library.
+    if (function.binding() == SymbolBinding::kGlobal) return absl::OkStatus();
+    return copies.status();
+  }
+  std::set<std::string> holders;
+  for (const InlinedCopy& copy : *copies) {
+    const bool redirected_too = std::any_of(
+        batch.begin(), batch.end(), [&copy](const EntryRedirection& other) {
+          return other.from == copy.into;
+        });
+    if (!redirected_too) holders.insert(copy.into.name());
+  }
+  if (holders.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(absl::StrCat(
+      function.name(), " cannot be redirected: it was inlined into ",
+      absl::StrJoin(holders, ", "),
+      "; redirect those with it, or keep it from being inlined"));
+}
+
+// Keeps the image loaded until the process ends.
+absl::Status Pin(const PatchableImage& image) {
+  if (image.path.empty()) return absl::OkStatus();
+  if (dlopen(image.path.c_str(), RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE) !=
+      nullptr) {
+    return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(image.path, " cannot be kept loaded: ", dlerror()));
+}
+
+}  // namespace
+
+absl::StatusOr<Redirection> Redirection::Prepare(
+    absl::Span<const EntryRedirection> redirections,
+    RedirectionOptions options) {
+  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+  for (const EntryRedirection& redirection : redirections) {
+    const Function& from = redirection.from;
+    if (!entries->Contains(from.entry())) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          from.name(), " in ", from.image(),
+          " has no patchable entry; build it with updatable_cc_library "
+          "(//tools:defs.bzl)"));
+    }
+    if (!options.ignore_inlined_copies) {
+      INSTAR_RETURN_IF_ERROR(CheckInlinedCopies(from, redirections));
+    }
+    const PatchableImage* const target = entries->ImageAt(redirection.to);
+    if (target == nullptr) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s cannot be redirected to %#x, where no loaded image has code",
+          from.name(), redirection.to));
+    }
+    INSTAR_RETURN_IF_ERROR(Pin(*target));
+    INSTAR_RETURN_IF_ERROR(Pin(*entries->ImageAt(from.entry())));
+  }
+
+  auto state = std::make_unique<State>();
+  state->items.reserve(redirections.size());
+  state->changes.reserve(redirections.size());
+  CodeLock lock;
+  INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
+  for (const EntryRedirection& redirection : redirections) {
+    const uintptr_t entry = redirection.from.entry();
+    INSTAR_ASSIGN_OR_RETURN(
+        const uintptr_t reach,
+        ReachFrom(lock, *entries->ImageAt(entry), redirection.to));
+    State::Item& item = state->items.emplace_back();
+    item.record = code_internal::FindOrMakeEntryRecord(entry);
+    item.layer = new RedirectionLayer{redirection.to, reach, nullptr};
+    item.next = item.layer;
+  }
+  std::sort(state->items.begin(), state->items.end(),
+            [](const State::Item& a, const State::Item& b) {
+              return a.record->entry < b.record->entry;
+            });
+  for (size_t i = 1; i < state->items.size(); ++i) {
+    if (state->items[i - 1].record == state->items[i].record) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "the function at %#x is to be redirected twice in one batch",
+          state->items[i].record->entry));
+    }
+  }
+  INSTAR_RETURN_IF_ERROR(state->CheckForCircles(lock));
+  return Redirection(std::move(state));
+}
+
+absl::Status Redirection::Apply(OtherThreads others) {
+  INSTAR_CHECK(state_ != nullptr && !state_->applied)
+      << "a redirection can be applied once";
+  CodeLock lock;
+  for (State::Item& item : state_->items) item.next = item.layer;
+  // Again: others may have redirected functions since Prepare().
+  INSTAR_RETURN_IF_ERROR(state_->CheckForCircles(lock));
+  INSTAR_RETURN_IF_ERROR(state_->Write(lock, others));
+  for (State::Item& item : state_->items) {
+    item.layer->below = item.record->layers;
+    item.record->layers = item.layer;
+  }
+  state_->PublishTargets(lock);
+  state_->applied = true;
+  return absl::OkStatus();
+}
+
+absl::Status Redirection::Undo(OtherThreads others) {
+  INSTAR_CHECK(state_ != nullptr && state_->applied)
+      << "only an applied redirection can be undone";
+  CodeLock lock;
+  for (State::Item& item : state_->items) {
+    item.next = item.record->layers == item.layer ? item.layer->below
+                                                  : item.record->layers;
+  }
+  const absl::Status circles = state_->CheckForCircles(lock);
+  if (!circles.ok()) return absl::FailedPreconditionError(circles.message());
+  INSTAR_RETURN_IF_ERROR(state_->Write(lock, others));
+  for (State::Item& item : state_->items) {
+    RedirectionLayer** link = &item.record->layers;
+    while (*link != item.layer) link = &(*link)->below;
+    *link = item.layer->below;
+    item.layer->below = nullptr;
+  }
+  state_->PublishTargets(lock);
+  state_->applied = false;
+  return absl::OkStatus();
+}
+
+bool Redirection::is_applied() const {
+  return state_ != nullptr && state_->applied;
+}
+
+Redirection::Redirection(std::unique_ptr<State> state)
+    : state_(std::move(state)) {}
+Redirection::Redirection(Redirection&&) noexcept = default;
+Redirection& Redirection::operator=(Redirection&&) noexcept = default;
+Redirection::~Redirection() = default;
+
+uintptr_t RedirectedTo(const Function& function) {
+  CodeLock lock;
+  const EntryRecord* const record =
+      code_internal::FindEntryRecord(function.entry());
+  return record == nullptr || record->layers == nullptr
+             ? 0
+             : record->layers->target;
+}
+
+namespace code_internal {
+
+absl::StatusOr<Redirection> RedirectOne(const Function& from, uintptr_t to) {
+  INSTAR_ASSIGN_OR_RETURN(Redirection redirection,
+                          Redirection::Prepare({{from, to}}));
+  INSTAR_RETURN_IF_ERROR(redirection.Apply());
+  return redirection;
+}
+
+uintptr_t OriginalAddress(const absl::StatusOr<Function>& function) {
+  INSTAR_CHECK(function.ok()) << function.status();
+  const auto entries = PatchableEntries::Current();
+  INSTAR_CHECK(entries.ok()) << entries.status();
+  INSTAR_CHECK((*entries)->Contains(function->entry()))
+      << function->name()
+      << " has no patchable entry; build it with updatable_cc_library";
+  return function->entry() + kEntrySize;
+}
+
+}  // namespace code_internal
+}  // namespace instar

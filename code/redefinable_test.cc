@@ -1,0 +1,115 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/redefinable.h"
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+int One(int a) { return 100 + a; }
+int Two(int a) { return 200 + a; }
+int Three(int a) { return 300 + a; }
+
+TEST(RedefinableTest, ApplyReadBackUndo) {
+  Redefinable<int(int)> function(&One);
+  EXPECT_EQ(function(1), 101);
+  RedefinableRedirection redirection(function, &Two);
+  EXPECT_EQ(function(1), 101);
+  redirection.Apply();
+  EXPECT_EQ(function(1), 201);
+  EXPECT_EQ(function.Current(), &Two);
+  EXPECT_EQ(function.Original()(1), 101);
+  redirection.Undo();
+  EXPECT_EQ(function(1), 101);
+}
+
+TEST(RedefinableTest, LatestIsInEffectAndAnyCanBeUndone) {
+  Redefinable<int(int)> function(&One);
+  RedefinableRedirection second(function, &Two), third(function, &Three);
+  second.Apply();
+  third.Apply();
+  EXPECT_EQ(function(1), 301);
+  second.Undo();
+  EXPECT_EQ(function(1), 301);
+  second.Apply();
+  EXPECT_EQ(function(1), 201);
+  second.Undo();
+  EXPECT_EQ(function(1), 301);
+  third.Undo();
+  EXPECT_EQ(function(1), 101);
+}
+
+TEST(RedefinableTest, DroppingARedirectionUndoesIt) {
+  Redefinable<int(int)> function(&One);
+  {
+    RedefinableRedirection redirection(function, &Two);
+    redirection.Apply();
+  }
+  EXPECT_EQ(function(1), 101);
+}
+
+std::unique_ptr<int> Pass(std::unique_ptr<int> value, const std::string&) {
+  return value;
+}
+int& Refer(int& value) { return value; }
+
+TEST(RedefinableTest, ParametersAreForwarded) {
+  Redefinable<std::unique_ptr<int>(std::unique_ptr<int>, const std::string&)>
+      pass(&Pass);
+  EXPECT_EQ(*pass(std::make_unique<int>(7), "x"), 7);
+  Redefinable<int&(int&)> refer(&Refer);
+  int value = 1;
+  refer(value) = 2;
+  EXPECT_EQ(value, 2);
+}
+
+TEST(RedefinableTest, RedefinedWhileThreadsCall) {
+  Redefinable<int(int)> function(&One);
+  RedefinableRedirection second(function, &Two);
+  second.Apply();
+  std::atomic<bool> stop{false};
+  std::atomic<long> wrong{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      while (!stop.load(std::memory_order_relaxed)) {
+        const int result = function(1);
+        if (result != 201 && result != 301) ++wrong;
+      }
+    });
+  }
+  std::vector<std::thread> redefiners;
+  for (int i = 0; i < 2; ++i) {
+    redefiners.emplace_back([&] {
+      RedefinableRedirection third(function, &Three);
+      for (int flip = 0; flip < 20000; ++flip) {
+        third.Apply();
+        third.Undo();
+      }
+    });
+  }
+  for (std::thread& thread : redefiners) thread.join();
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(function(1), 201);
+}
+
+TEST(RedefinableDeathTest, ChecksItsCallers) {
+  Redefinable<int(int)> function(&One);
+  RedefinableRedirection redirection(function, &Two);
+  EXPECT_DEATH(redirection.Undo(), "only an applied redirection");
+  EXPECT_DEATH(Redefinable<int(int)>(nullptr), "a function is needed");
+}
+
+}  // namespace
+}  // namespace instar

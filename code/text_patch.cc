@@ -1,0 +1,398 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/text_patch.h"
+
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "code/thread_survey.h"
+#include "code/trap_handler.h"
+
+namespace instar {
+
+namespace code_internal {
+namespace {
+
+constexpr unsigned char kInt3 = 0xCC;
+constexpr uintptr_t kPageSize = 4096;
+
+// How often a thread that seems to block SIGTRAP is looked at again: libc
+// blocks all signals for a moment when it starts a thread, and runs none of the
+// program's functions then.
+constexpr int kLooks = 200;
+
+ssize_t RealWriteAt(int file, const void* bytes, size_t size,
+                    uintptr_t address) {
+  return pwrite(file, bytes, size, static_cast<off_t>(address));
+}
+
+int RealSerialize() {
+  return static_cast<int>(syscall(
+      SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0));
+}
+
+// All under the lock.
+TextPatchCalls g_calls = {&RealWriteAt, &RealSerialize};
+int g_memory = -1;
+pid_t g_memory_owner = 0;
+bool g_barrier_registered = false;
+bool g_traps_are_stuck = false;
+
+pthread_mutex_t g_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void BeforeFork() { pthread_mutex_lock(&g_mutex); }
+void AfterForkInParent() { pthread_mutex_unlock(&g_mutex); }
+void AfterForkInChild() {
+  if (g_memory >= 0) close(g_memory);
+  g_memory = -1;
+  g_barrier_registered = false;
+  pthread_mutex_unlock(&g_mutex);
+}
+
+absl::Status OpenMemory() {
+  // A child made without fork()'s handlers still has the parent's file.
+  if (g_memory >= 0 && g_memory_owner == getpid()) return absl::OkStatus();
+  if (g_memory >= 0) close(g_memory);
+  g_memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+  g_memory_owner = getpid();
+  if (g_memory < 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        "cannot open /proc/self/mem for writing: ", strerror(errno),
+        "; code of this process cannot be changed. Use a Redefinable "
+        "(code/redefinable.h), which changes no code"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WriteAt(uintptr_t address, const void* bytes, size_t size) {
+  const auto* at = static_cast<const char*>(bytes);
+  while (size > 0) {
+    const ssize_t written = g_calls.write_at(g_memory, at, size, address);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const char* const why =
+          written < 0 ? strerror(errno) : "nothing was written";
+      return absl::PermissionDeniedError(absl::StrFormat(
+          "cannot write %u bytes of code at %#x through /proc/self/mem: %s; "
+          "the kernel may be configured to forbid it. Use a Redefinable "
+          "(code/redefinable.h), which changes no code",
+          size, address, why));
+    }
+    at += written;
+    address += static_cast<uintptr_t>(written);
+    size -= static_cast<size_t>(written);
+  }
+  return absl::OkStatus();
+}
+
+// Kernels can be configured to forbid writes to protected pages this way.
+// Writes a byte of read-only data over itself to find out.
+const char g_probe = 'i';
+
+absl::Status ProbeMemory() {
+  const char same = g_probe;
+  return WriteAt(reinterpret_cast<uintptr_t>(&g_probe), &same, 1);
+}
+
+// Every core that runs a thread of this process has executed a serializing
+// instruction after this: no core goes on with bytes that it fetched before.
+absl::Status Serialize() {
+  if (g_calls.serialize() == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      "membarrier(PRIVATE_EXPEDITED_SYNC_CORE) failed: ", strerror(errno)));
+}
+
+absl::Status RegisterBarrier() {
+  if (g_barrier_registered) return absl::OkStatus();
+  if (syscall(SYS_membarrier,
+              MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) != 0) {
+    return absl::UnavailableError(absl::StrCat(
+        "membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) failed: ",
+        strerror(errno),
+        "; code cannot be changed safely while threads run. Linux 4.16 has it, "
+        "unless a sandbox forbids it"));
+  }
+  g_barrier_registered = true;
+  return absl::OkStatus();
+}
+
+// Which of the bytes of its entries a phase writes.
+enum class Part { kTrap, kTail, kFirst, kAll };
+enum class Bytes { kNew, kOld };
+
+void Overlay(unsigned char* at, Part part, const unsigned char* bytes) {
+  switch (part) {
+    case Part::kTrap:
+      *at = kInt3;
+      break;
+    case Part::kTail:
+      memcpy(at + 1, bytes + 1, kEntrySize - 1);
+      break;
+    case Part::kFirst:
+      *at = *bytes;
+      break;
+    case Part::kAll:
+      memcpy(at, bytes, kEntrySize);
+      break;
+  }
+}
+
+// One write a page. What lies between the entries of a page is written too,
+// with the bytes that it has.
+absl::Status WritePart(const EntryChange* changes, size_t count, Part part,
+                       Bytes bytes) {
+  unsigned char text[kPageSize + kEntrySize];
+  for (size_t i = 0; i < count;) {
+    const uintptr_t begin = changes[i].record->entry;
+    size_t end = i + 1;
+    while (end < count &&
+           changes[end].record->entry / kPageSize == begin / kPageSize) {
+      ++end;
+    }
+    const size_t size = changes[end - 1].record->entry + kEntrySize - begin;
+    memcpy(text, reinterpret_cast<const void*>(begin), size);
+    for (; i < end; ++i) {
+      Overlay(text + (changes[i].record->entry - begin), part,
+              bytes == Bytes::kNew ? changes[i].bytes : changes[i].old_bytes);
+    }
+    INSTAR_RETURN_IF_ERROR(WriteAt(begin, text, size));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status WritePartAndSerialize(const EntryChange* changes, size_t count,
+                                   Part part, Bytes bytes) {
+  INSTAR_RETURN_IF_ERROR(WritePart(changes, count, part, bytes));
+  return Serialize();
+}
+
+// Asks one thread to leave the inside of an entry, and waits until it has.
+bool FlushThread(pid_t thread, void* argument) {
+  static uint32_t number = 0;
+  if (thread == static_cast<pid_t>(syscall(SYS_gettid))) return true;
+  if (!ExecutesCode(thread)) return true;
+  ++number;
+  siginfo_t info;
+  memset(&info, 0, sizeof(info));
+  info.si_signo = SIGTRAP;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr =
+      reinterpret_cast<void*>((kFlushMark << 32) | number);
+  // SIGTRAP is not queued, so one that comes while another is pending is lost:
+  // it is sent again. A thread that enters a system call before it takes the
+  // signal has left the entry too.
+  for (unsigned spins = 0;
+       __atomic_load_n(&instar_flush_answer, __ATOMIC_ACQUIRE) < number;
+       ++spins) {
+    if (spins % 64 == 0) {
+      if (spins != 0 && !ExecutesCode(thread)) break;
+      if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, SIGTRAP, &info) !=
+          0) {
+        if (errno == ESRCH) break;
+        *static_cast<int*>(argument) = errno;
+        return false;
+      }
+    }
+    sched_yield();
+  }
+  return true;
+}
+
+absl::Status FlushThreads(const EntryChange* changes, size_t count) {
+  if (std::none_of(changes, changes + count, [](const EntryChange& change) {
+        return change.single_byte_no_ops;
+      })) {
+    return absl::OkStatus();
+  }
+  int error = 0;
+  INSTAR_RETURN_IF_ERROR(ForEachThread(&FlushThread, &error));
+  if (error == 0) return absl::OkStatus();
+  return absl::UnavailableError(absl::StrCat(
+      "cannot signal a thread of this process: ", strerror(error)));
+}
+
+absl::Status WriteUnderTraps(const EntryChange* changes, size_t count,
+                             Bytes bytes) {
+  INSTAR_RETURN_IF_ERROR(
+      WritePartAndSerialize(changes, count, Part::kTrap, bytes));
+  if (bytes == Bytes::kNew) {
+    INSTAR_RETURN_IF_ERROR(FlushThreads(changes, count));
+  }
+  INSTAR_RETURN_IF_ERROR(
+      WritePartAndSerialize(changes, count, Part::kTail, bytes));
+  return WritePartAndSerialize(changes, count, Part::kFirst, bytes);
+}
+
+void SetTrapResume(const EntryChange* changes, size_t count, bool set) {
+  for (size_t i = 0; i < count; ++i) {
+    EntryRecord* const record = changes[i].record;
+    // Pairs with the load in AfterTrap(), code/trap_handler.cc. Before the
+    // trap: a thread that runs into it must not find 0. After the last byte: a
+    // thread that finds 0 must find the whole entry.
+    __atomic_store_n(&record->trap_resume, set ? record->target : 0,
+                     __ATOMIC_RELEASE);
+  }
+}
+
+absl::Status WriteBatch(const EntryChange* changes, size_t count,
+                        bool under_traps, Bytes bytes) {
+  return under_traps ? WriteUnderTraps(changes, count, bytes)
+                     : WritePartAndSerialize(changes, count, Part::kAll, bytes);
+}
+
+// Reads the bytes that the batch replaces.
+absl::Status ReadOldBytes(EntryChange* changes, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const uintptr_t entry = changes[i].record->entry;
+    INSTAR_CHECK(i == 0 || changes[i - 1].record->entry + kEntrySize <= entry)
+        << "the entries of a batch must be different and in ascending order";
+    memcpy(changes[i].old_bytes, reinterpret_cast<const void*>(entry),
+           kEntrySize);
+    if (changes[i].old_bytes[0] == kInt3) {
+      return absl::FailedPreconditionError(absl::StrFormat(
+          "somebody else's breakpoint (int3) stands at the function entry %#x; "
+          "remove it and try again",
+          entry));
+    }
+  }
+  return absl::OkStatus();
+}
+
+// Whether threads may run into a trap, or why there must be none.
+absl::Status CheckOtherThreads(bool& others_run) {
+  ThreadSurvey survey;
+  for (int look = 0; look < kLooks; ++look) {
+    INSTAR_RETURN_IF_ERROR(SurveyThreads(survey));
+    others_run = survey.threads > 1;
+    if (!others_run || survey.blocks_trap == 0) break;
+    sched_yield();
+  }
+  if (!others_run) return absl::OkStatus();
+  if (survey.blocks_trap != 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "thread ", survey.blocks_trap,
+        " blocks SIGTRAP, so that the kernel would kill the process if it ran "
+        "into a function that is being changed; unblock the signal there "
+        "(pthread_sigmask) and try again"));
+  }
+  if (survey.tracer != 0 && instar_patch_while_traced == 0) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "process ", survey.tracer,
+        " traces this one and would stop it at every function that is being "
+        "changed; detach it, or tell gdb: handle SIGTRAP nostop noprint pass, "
+        "and then: set variable instar_patch_while_traced=1"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PutBack(const EntryChange* changes, size_t count, bool under_traps,
+                     const absl::Status& cause) {
+  constexpr int kAttempts = 3;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (WriteBatch(changes, count, under_traps, Bytes::kOld).ok()) {
+      SetTrapResume(changes, count, false);
+      return cause;
+    }
+  }
+  // The traps that stand keep their trap_resume.
+  g_traps_are_stuck = true;
+  return absl::DataLossError(absl::StrCat(
+      "changing code failed half way and could not be undone, so that some "
+      "calls go through a trap now; no code can be changed any more. Restart "
+      "the program. The cause: ",
+      cause.message()));
+}
+
+}  // namespace
+
+CodeLock::CodeLock() {
+  sigset_t blocked;
+  sigfillset(&blocked);
+  for (const int signal :
+       {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS}) {
+    sigdelset(&blocked, signal);
+  }
+  pthread_sigmask(SIG_BLOCK, &blocked, &saved_mask_);
+  pthread_mutex_lock(&g_mutex);
+}
+
+CodeLock::~CodeLock() {
+  pthread_mutex_unlock(&g_mutex);
+  pthread_sigmask(SIG_SETMASK, &saved_mask_, nullptr);
+}
+
+absl::Status PrepareToWriteCode(const CodeLock&) {
+  static const int fork_handlers =
+      pthread_atfork(&BeforeFork, &AfterForkInParent, &AfterForkInChild);
+  if (fork_handlers != 0) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("pthread_atfork failed: ", strerror(fork_handlers)));
+  }
+  INSTAR_RETURN_IF_ERROR(OpenMemory());
+  INSTAR_RETURN_IF_ERROR(ProbeMemory());
+  INSTAR_RETURN_IF_ERROR(RegisterBarrier());
+  return InstallTrapHandler();
+}
+
+absl::Status WriteEntries(const CodeLock& lock, EntryChange* changes,
+                          size_t count, OtherThreads others) {
+  if (count == 0) return absl::OkStatus();
+  if (g_traps_are_stuck) {
+    return absl::DataLossError(
+        "an earlier change of code failed half way and could not be undone; "
+        "restart the program");
+  }
+  INSTAR_RETURN_IF_ERROR(PrepareToWriteCode(lock));
+  INSTAR_RETURN_IF_ERROR(ReadOldBytes(changes, count));
+  bool under_traps = false;
+  if (others == OtherThreads::kRunning) {
+    INSTAR_RETURN_IF_ERROR(CheckOtherThreads(under_traps));
+  }
+  if (under_traps) SetTrapResume(changes, count, true);
+  const absl::Status written =
+      WriteBatch(changes, count, under_traps, Bytes::kNew);
+  if (!written.ok()) return PutBack(changes, count, under_traps, written);
+  if (under_traps) SetTrapResume(changes, count, false);
+  return absl::OkStatus();
+}
+
+absl::Status WriteUnusedCode(const CodeLock& lock, uintptr_t address,
+                             const void* bytes, size_t size) {
+  INSTAR_RETURN_IF_ERROR(PrepareToWriteCode(lock));
+  return WriteAt(address, bytes, size);
+}
+
+ScopedTextPatchCalls::ScopedTextPatchCalls(const TextPatchCalls& calls) {
+  CodeLock lock;
+  g_calls = calls;
+}
+
+ScopedTextPatchCalls::~ScopedTextPatchCalls() {
+  CodeLock lock;
+  g_calls = Real();
+}
+
+const TextPatchCalls& ScopedTextPatchCalls::Real() {
+  static constexpr TextPatchCalls kReal = {&RealWriteAt, &RealSerialize};
+  return kReal;
+}
+
+void ForgetStuckTrapsForTesting(const CodeLock&) { g_traps_are_stuck = false; }
+
+}  // namespace code_internal
+}  // namespace instar

@@ -1,0 +1,241 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is refused, what is undone, and what becomes of signals that are not
+// ours.
+
+#include "code/text_patch.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstring>
+#include <string>
+#include <thread>
+
+#include "code/function_entry.h"
+#include "code/updatable_functions_for_test.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+using code_test::Answer;
+using code_test::Answer2;
+using code_test::Answer3;
+using ::testing::HasSubstr;
+
+// A thread that is in the process and does what `run` says, until the end.
+class OtherThread {
+ public:
+  template <typename F>
+  explicit OtherThread(F run)
+      : thread_([this, run] {
+          run();
+          started_ = true;
+          while (!stop_) wrong_ += Answer(1) % 100 != 1;
+        }) {
+    while (!started_) std::this_thread::yield();
+  }
+  ~OtherThread() {
+    stop_ = true;
+    thread_.join();
+    EXPECT_EQ(wrong_, 0);
+  }
+  pthread_t handle() { return thread_.native_handle(); }
+
+ private:
+  std::atomic<bool> started_{false};
+  std::atomic<bool> stop_{false};
+  std::atomic<long> wrong_{0};
+  std::thread thread_;
+};
+
+// Lets the calls numbered [first, last) fail, counted from 0.
+int g_write = 0, g_first_write = 0, g_last_write = 0;
+int g_barrier = 0, g_first_barrier = 0, g_last_barrier = 0;
+
+ssize_t FaultyWrite(int file, const void* bytes, size_t size,
+                    uintptr_t address) {
+  const int number = g_write++;
+  if (number >= g_first_write && number < g_last_write) {
+    errno = EIO;
+    return -1;
+  }
+  return ScopedTextPatchCalls::Real().write_at(file, bytes, size, address);
+}
+
+int FaultySerialize() {
+  const int number = g_barrier++;
+  if (number >= g_first_barrier && number < g_last_barrier) {
+    errno = ENOMEM;
+    return -1;
+  }
+  return ScopedTextPatchCalls::Real().serialize();
+}
+
+class TextPatchTest : public testing::Test {
+ protected:
+  TextPatchTest() {
+    g_write = g_first_write = g_last_write = 0;
+    g_barrier = g_first_barrier = g_last_barrier = 0;
+  }
+  ~TextPatchTest() override {
+    EXPECT_EQ(Answer(1), 101);
+    EXPECT_EQ(Answer2(1), 201);
+  }
+
+  // Entries of two functions, so that there is something half way.
+  Redirection Prepared() {
+    return *Redirection::Prepare(
+        {{*Function::Of(&Answer), reinterpret_cast<uintptr_t>(&Answer3)},
+         {*Function::Of(&Answer2), reinterpret_cast<uintptr_t>(&Answer3)}});
+  }
+};
+
+TEST_F(TextPatchTest, EveryFailingWriteIsUndone) {
+  OtherThread other([] {});
+  Redirection redirection = Prepared();
+  const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
+  int failed = 0;
+  for (int i = 0; i < 50; ++i) {
+    g_write = 0;
+    g_first_write = i;
+    g_last_write = i + 1;
+    const absl::Status status = redirection.Apply();
+    if (status.ok()) break;
+    ++failed;
+    EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+    EXPECT_EQ(Answer(1), 101);
+    EXPECT_EQ(Answer2(1), 201);
+  }
+  EXPECT_GE(failed, 4);  // the probe and three phases
+  EXPECT_EQ(Answer(1), 301);
+  g_last_write = 0;
+  EXPECT_TRUE(redirection.Undo().ok());
+}
+
+TEST_F(TextPatchTest, EveryFailingBarrierIsUndone) {
+  OtherThread other([] {});
+  Redirection redirection = Prepared();
+  const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
+  int failed = 0;
+  for (int i = 0; i < 50; ++i) {
+    g_barrier = 0;
+    g_first_barrier = i;
+    g_last_barrier = i + 1;
+    const absl::Status status = redirection.Apply();
+    if (status.ok()) break;
+    ++failed;
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(Answer(1), 101);
+    EXPECT_EQ(Answer2(1), 201);
+  }
+  EXPECT_EQ(failed, 3);
+  g_last_barrier = 0;
+  EXPECT_TRUE(redirection.Undo().ok());
+}
+
+TEST_F(TextPatchTest, TrapsThatCannotBeUndoneLeadWhereTheyLed) {
+  OtherThread other([] {});
+  Redirection redirection = Prepared();
+  {
+    const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
+    g_first_write = 2;  // after the probe and the traps
+    g_last_write = 1000;
+    EXPECT_EQ(redirection.Apply().code(), absl::StatusCode::kDataLoss);
+  }
+  EXPECT_EQ(Answer(1), 101);
+  EXPECT_EQ(Answer2(1), 201);
+  EXPECT_EQ(redirection.Apply().code(), absl::StatusCode::kDataLoss);
+  // Put right by hand, so that the next tests can go on.
+  CodeLock lock;
+  for (int (*const function)(int) : {&Answer, &Answer2}) {
+    const auto entry = reinterpret_cast<uintptr_t>(function);
+    const unsigned char first = 0x0F;
+    ASSERT_TRUE(WriteUnusedCode(lock, entry, &first, 1).ok());
+    FindEntryRecord(entry)->trap_resume = 0;
+  }
+  ForgetStuckTrapsForTesting(lock);
+}
+
+TEST_F(TextPatchTest, UnwritableMemoryIsRefusedBeforeAnythingChanges) {
+  const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
+  g_last_write = 1000;
+  const absl::Status status = Redirect(&Answer, &Answer2).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("Redefinable"));
+  EXPECT_EQ(g_write, 1);
+}
+
+TEST_F(TextPatchTest, ThreadThatBlocksSigtrapIsNamed) {
+  OtherThread other([] {
+    sigset_t trap;
+    sigemptyset(&trap);
+    sigaddset(&trap, SIGTRAP);
+    pthread_sigmask(SIG_BLOCK, &trap, nullptr);
+  });
+  const absl::Status status = Redirect(&Answer, &Answer2).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("blocks SIGTRAP"));
+  EXPECT_EQ(Answer(1), 101);
+  // With all threads held there is no trap to run into.
+  Redirection held = Prepared();
+  EXPECT_TRUE(held.Apply(OtherThreads::kHeld).ok());
+  EXPECT_TRUE(held.Undo(OtherThreads::kHeld).ok());
+}
+
+TEST_F(TextPatchTest, BreakpointOfSomebodyElseIsRefused) {
+  Redirection redirection = Prepared();
+  const auto entry = reinterpret_cast<uintptr_t>(&Answer2);
+  {
+    CodeLock lock;
+    const unsigned char trap = 0xCC;
+    ASSERT_TRUE(WriteUnusedCode(lock, entry, &trap, 1).ok());
+  }
+  const absl::Status status = redirection.Apply();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("breakpoint"));
+  CodeLock lock;
+  const unsigned char first = 0x0F;
+  ASSERT_TRUE(WriteUnusedCode(lock, entry, &first, 1).ok());
+}
+
+std::atomic<int> g_foreign_traps{0};
+
+void CountTrap(int) { ++g_foreign_traps; }
+
+TEST_F(TextPatchTest, ForeignTrapsGoToTheHandlerBefore) {
+  struct sigaction action = {};
+  action.sa_handler = &CountTrap;
+  struct sigaction before = {};
+  ASSERT_EQ(sigaction(SIGTRAP, &action, &before), 0);
+  OtherThread other([] {});
+  // Takes its place again, and hands on what is not ours.
+  Redirection redirection = *Redirect(&Answer, &Answer2);
+  g_foreign_traps = 0;
+  asm volatile("int3");
+  raise(SIGTRAP);
+  EXPECT_EQ(g_foreign_traps, 2);
+  EXPECT_TRUE(redirection.Undo().ok());
+}
+
+TEST(TextPatchDeathTest, ForeignTrapWithoutHandlerKills) {
+  EXPECT_EXIT(
+      {
+        signal(SIGTRAP, SIG_DFL);
+        (void)Redirect(&Answer, &Answer2);
+        asm volatile("int3");
+        _exit(0);
+      },
+      testing::KilledBySignal(SIGTRAP), "");
+}
+
+}  // namespace
+}  // namespace code_internal
+}  // namespace instar

@@ -1,0 +1,139 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/thread_survey.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+// The layout that getdents64(2) documents.
+struct DirectoryEntry {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t length;
+  unsigned char type;
+  char name[1];
+};
+
+// Reads a file of a thread into `text`, which it terminates. False if it cannot
+// be read: usually because the thread has ended.
+bool ReadThreadFile(pid_t thread, const char* file, char* text, size_t size) {
+  char path[64];
+  snprintf(path, sizeof(path), "/proc/self/task/%d/%s",
+           static_cast<int>(thread), file);
+  const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  size_t length = 0;
+  while (length + 1 < size) {
+    const ssize_t got = read(descriptor, text + length, size - 1 - length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) break;
+    length += static_cast<size_t>(got);
+  }
+  close(descriptor);
+  text[length] = '\0';
+  return length > 0;
+}
+
+// What follows `label` in the text of a status file, or null.
+const char* Field(const char* text, const char* label) {
+  const char* const found = strstr(text, label);
+  return found == nullptr ? nullptr : found + strlen(label);
+}
+
+bool HasEnded(const char* status) {
+  const char* const state = Field(status, "\nState:\t");
+  return state == nullptr || *state == 'Z' || *state == 'X';
+}
+
+bool Blocks(uint64_t mask, int signal) {
+  return (mask >> (signal - 1) & 1) != 0;
+}
+
+// ThreadSanitizer has a thread of its own, which blocks every signal and runs
+// none of the program's functions.
+bool IsOfSanitizer([[maybe_unused]] uint64_t mask) {
+#if defined(__SANITIZE_THREAD__)
+  return Blocks(mask, SIGSEGV);
+#else
+  return false;
+#endif
+}
+
+bool SurveyThread(pid_t thread, void* argument) {
+  auto& survey = *static_cast<ThreadSurvey*>(argument);
+  char status[4096];
+  if (!ReadThreadFile(thread, "status", status, sizeof(status))) return true;
+  if (HasEnded(status)) return true;
+  ++survey.threads;
+  if (const char* const tracer = Field(status, "\nTracerPid:\t")) {
+    const auto pid = static_cast<pid_t>(strtol(tracer, nullptr, 10));
+    if (pid != 0) survey.tracer = pid;
+  }
+  if (const char* const blocked = Field(status, "\nSigBlk:\t")) {
+    const uint64_t mask = strtoull(blocked, nullptr, 16);
+    if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask)) {
+      survey.blocks_trap = thread;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+absl::Status ForEachThread(bool (*visit)(pid_t thread, void* argument),
+                           void* argument) {
+  const int folder =
+      open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot list the threads in /proc/self/task: ", strerror(errno),
+        "; changing code of a running program needs /proc"));
+  }
+  alignas(DirectoryEntry) char buffer[4096];
+  bool more = true;
+  while (more) {
+    const long size = syscall(SYS_getdents64, folder, buffer, sizeof(buffer));
+    if (size <= 0) break;
+    for (long at = 0; more && at < size;) {
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
+      at += entry->length;
+      const auto thread = static_cast<pid_t>(strtol(entry->name, nullptr, 10));
+      if (thread != 0) more = visit(thread, argument);
+    }
+  }
+  close(folder);
+  return absl::OkStatus();
+}
+
+absl::Status SurveyThreads(ThreadSurvey& survey) {
+  survey = ThreadSurvey();
+  return ForEachThread(&SurveyThread, &survey);
+}
+
+bool ExecutesCode(pid_t thread) {
+  char text[4096];
+  if (!ReadThreadFile(thread, "status", text, sizeof(text)) || HasEnded(text)) {
+    return false;
+  }
+  // "running", or "-1 SP PC" outside a system call, or its number and so on.
+  // Kernels without this file cannot tell.
+  return !ReadThreadFile(thread, "syscall", text, sizeof(text)) ||
+         text[0] < '0' || text[0] > '9';
+}
+
+}  // namespace code_internal
+}  // namespace instar

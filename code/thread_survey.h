@@ -1,0 +1,41 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What /proc tells about the threads of the process, read without allocating
+// and without a lock: other threads may be held while they hold one.
+
+#ifndef INSTAR_CODE_THREAD_SURVEY_H_
+#define INSTAR_CODE_THREAD_SURVEY_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace instar {
+namespace code_internal {
+
+struct ThreadSurvey {
+  int threads = 0;        // that have not ended
+  pid_t tracer = 0;       // the process that traces one of them, or 0
+  pid_t blocks_trap = 0;  // a thread that blocks SIGTRAP, or 0
+};
+
+// Threads that start or change during the survey may be missed. Fails if /proc
+// cannot be read.
+absl::Status SurveyThreads(ThreadSurvey& survey);
+
+// Calls visit(thread, argument) for each thread of the process, until it
+// returns false.
+absl::Status ForEachThread(bool (*visit)(pid_t thread, void* argument),
+                           void* argument);
+
+// Whether the thread executes, or is about to execute, instructions of the
+// program: it has not ended, and does not wait in a system call.
+bool ExecutesCode(pid_t thread);
+
+}  // namespace code_internal
+}  // namespace instar
+
+#endif  // INSTAR_CODE_THREAD_SURVEY_H_
