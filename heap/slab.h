@@ -55,8 +55,8 @@ struct ThreadCache;
 //               virtual table says what it is. kDying: about to be destroyed,
 //               hands off. Else the number of the version that it was converted
 //               to, in UpdatableClass::versions.
-//   bits 8-13   birth epoch: how many updates of the class had been installed
-//               when it was made, modulo 64
+//   bits 8-13   epoch: how many updates of the class had been installed when
+//               it was made or last looked at, modulo 64
 //   bit 14      kBusy: one thread is converting it
 //   bit 15      kFailed: its conversion failed; it stays what it is
 //

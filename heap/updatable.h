@@ -77,6 +77,7 @@ class Updatable {
  public:
   // The class as the program was built with it, seen from any next version.
   using UpdatableRoot = T;
+  static constexpr std::size_t kRoomToGrow = kRoom;
 
   virtual ~Updatable() { Ended(); }
 

@@ -98,6 +98,20 @@ UpdatableClass* UpdatableClass::Register(const ClassLayout& layout) {
   return made;
 }
 
+std::vector<UpdatableClass*> UpdatableClass::All() {
+  Registry& registry = ClassRegistry();
+  std::lock_guard<std::mutex> lock(registry.mutex);
+  return registry.classes;
+}
+
+TrackedObject UpdatableClass::Find(const void* object) {
+  std::atomic<Mark>* mark = FindSlotMark(object, this);
+  if (mark != nullptr) return {mark, SlabOf(object)->slot_bytes, false};
+  OutsideObject* outside = FindOutside(object);
+  if (outside == nullptr) return {};
+  return {&outside->mark, outside->capacity, outside->automatic};
+}
+
 UpdatableClass::UpdatableClass(const ClassLayout& layout)
     : layout_(layout), name_(NameOf(*layout.type)) {
   const std::size_t slot =

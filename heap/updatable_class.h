@@ -21,11 +21,11 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <typeinfo>
 #include <unordered_map>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "heap/slab.h"
@@ -53,6 +53,14 @@ struct OutsideObject {
   std::uint32_t capacity = 0;
 };
 
+// Where the program keeps what it knows of one object.
+struct TrackedObject {
+  std::atomic<Mark>* mark = nullptr;
+  // Bytes from its address that are its own; 0 means the size of its class.
+  std::size_t capacity = 0;
+  bool automatic = false;
+};
+
 class UpdatableClass {
  public:
   // In `birth`, beside the mark that a new object gets.
@@ -60,6 +68,9 @@ class UpdatableClass {
 
   // The class of this type and layout; made at the first call.
   static UpdatableClass* Register(const ClassLayout& layout);
+
+  // Every class that has been registered so far.
+  static std::vector<UpdatableClass*> All();
 
   UpdatableClass(const UpdatableClass&) = delete;
   UpdatableClass& operator=(const UpdatableClass&) = delete;
@@ -112,18 +123,16 @@ class UpdatableClass {
     return untracked_.load(std::memory_order_relaxed);
   }
 
-  // The mark of a tracked object, wherever it is; null if it is not tracked.
-  std::atomic<Mark>* FindMark(const void* object) {
-    std::atomic<Mark>* mark = FindSlotMark(object, this);
-    if (mark != nullptr) return mark;
-    OutsideObject* outside = FindOutside(object);
-    return outside == nullptr ? nullptr : &outside->mark;
-  }
+  // A tracked object, wherever it is; its mark is null if it is not tracked.
+  // Valid while the object lives.
+  TrackedObject Find(const void* object);
 
   // Versions (heap/class_version.h). Index: the number in a mark; [kBorn] is
   // the class as the program was built with it. Written while nobody converts,
   // read by whoever read a mark or the generation with acquire.
   std::array<std::atomic<VersionRecord*>, 256> versions{};
+  // No number above it is in use.
+  std::atomic<Mark> highest_version{kBorn};
   // Incremented, with release, by whatever makes a version the current one or
   // takes it back. What a proxy compares to know whether it must look.
   std::atomic<std::uint32_t> generation{1};
@@ -164,10 +173,10 @@ class UpdatableClass {
 // deaths. One per conversion, on the stack of the thread that converts.
 class InPlaceChange {
  public:
-  InPlaceChange(std::size_t object_size, const void* temporary,
+  InPlaceChange(std::size_t object_size, std::uintptr_t temporary,
                 std::size_t temporary_size)
       : object_size_(object_size),
-        temporary_(reinterpret_cast<std::uintptr_t>(temporary)),
+        temporary_(temporary),
         temporary_size_(temporary_size) {}
   InPlaceChange(const InPlaceChange&) = delete;
   InPlaceChange& operator=(const InPlaceChange&) = delete;
