@@ -345,10 +345,11 @@ TEST(ConversionTest, ObjectsElsewhereAreConvertedIfTheyFit) {
   auto larger = ConvertEagerly<SiteV2, SiteV3>();
   const absl::Status refused = larger->Check().status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(refused.message()),
-              testing::AllOf(HasSubstr("5 objects were not made by `new`"),
-                             HasSubstr("a part of an object of"),
-                             HasSubstr("City"), HasSubstr("a static variable in ")))
+  EXPECT_THAT(
+      std::string(refused.message()),
+      testing::AllOf(HasSubstr("5 objects were not made by `new`"),
+                     HasSubstr("a part of an object of"), HasSubstr("City"),
+                     HasSubstr("a static variable in ")))
       << refused;
   // Or left behind, if the author says so.
   ConversionOptions options;
