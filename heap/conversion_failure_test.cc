@@ -117,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(Failures, EveryFailureTest,
                                          std::make_pair(1,
                                                         Failure::kOddException),
                                          std::make_pair(1, Failure::kMemory),
-                    std::make_pair(4, Failure::kStatus)));
+                                         std::make_pair(4, Failure::kStatus)));
 
 // Objects outside of the slabs come last; one of them fails.
 struct Flat : Updatable<Flat> {
