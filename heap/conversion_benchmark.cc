@@ -184,11 +184,19 @@ BENCHMARK(Chain<PlainNode>)->Name("chain_through_pointer/limit");
 // The first access after an update, conversion included: what is timed is one
 // access to each of 8,192 objects; the second family is the same without an
 // update.
+struct Accessed : Updatable<Accessed> {
+  std::int64_t fields[5] = {1, 2, 3, 4, 5};
+};
+struct AccessedV2 : Accessed {
+  explicit AccessedV2(Accessed&& old) noexcept : Accessed(std::move(old)) {}
+  std::int64_t mark = 0;
+};
 template <bool kUpdate>
 void FirstAccess(benchmark::State& state) {
-  std::vector<LazyUnique<Item>> items;
-  for (int i = 0; i < kChain; ++i) items.emplace_back(std::make_unique<Item>());
-  auto step = ConvertLazily<Item, ItemV2>();
+  std::vector<LazyUnique<Accessed>> items;
+  for (int i = 0; i < kChain; ++i)
+    items.emplace_back(std::make_unique<Accessed>());
+  auto step = ConvertLazily<Accessed, AccessedV2>();
   for (auto _ : state) {
     state.PauseTiming();
     if (!step->Undo().ok() || !step->Prepare().ok()) std::abort();
