@@ -37,7 +37,6 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstdint>
 #include <exception>
 #include <new>
 #include <type_traits>
@@ -270,12 +269,19 @@ constexpr void RequireCanBecome() {
 
 template <typename Old, typename New>
 class StepCode {
+  // Room for the old object; begins with no object in it.
+  union Temporary {
+    Temporary() : none() {}
+    ~Temporary() {}
+    char none;
+    Old object;
+  };
+
  public:
   static absl::Status Forward(void* object) {
-    alignas(Old) unsigned char temporary[sizeof(Old)];
-    InPlaceChange change(
-        sizeof(New), reinterpret_cast<std::uintptr_t>(temporary), sizeof(Old));
-    return MoveForwardAndConvert(object, temporary, change);
+    Temporary temporary;
+    InPlaceChange change(&temporary);
+    return MoveForwardAndConvert(object, &temporary, change);
   }
 
   static void Back(void* object) noexcept {
@@ -283,33 +289,37 @@ class StepCode {
     if constexpr (ConvertBackHook<New>::value == Hook::kUsable) {
       from->ConvertBack();
     }
-    alignas(Old) unsigned char temporary[sizeof(Old)];
-    InPlaceChange change(
-        sizeof(New), reinterpret_cast<std::uintptr_t>(temporary), sizeof(Old));
-    MoveBack(object, temporary, change);
+    Temporary temporary;
+    InPlaceChange change(&temporary);
+    MoveBack(object, &temporary, change);
   }
 
   static void ForwardRun(SlotRun& run) {
-    alignas(Old) unsigned char temporary[sizeof(Old)];
-    InPlaceChange change(
-        sizeof(New), reinterpret_cast<std::uintptr_t>(temporary), sizeof(Old));
+    Temporary temporary;
+    InPlaceChange change(&temporary);
     Slab* const slab = run.slab;
     std::atomic<Mark>* const marks = slab->marks();
     const std::size_t slots = slab->slot_count;
     const std::size_t stride = slab->slot_bytes;
+    // Copies, since what the objects write might be any of these.
+    const Mark from = run.from->number;
+    const Mark to = run.to->number;
+    const void* from_table = run.from_table;
     char* object = slab->first_slot;
     for (std::size_t i = 0; i < slots; ++i, object += stride) {
       const Mark mark = marks[i].load(std::memory_order_relaxed);
       const Mark number = mark & kVersionMask;
-      if (number != kBorn && number != run.from->number) continue;
+      if (number != kBorn && number != from) continue;
       if (number == kBorn) {
         const void* table = *reinterpret_cast<void* const*>(object);
-        if (table != run.from_table && !run.IsFrom(table)) continue;
+        if (table != from_table) {
+          if (!run.IsFrom(table)) continue;
+          from_table = table;
+        }
       }
       // Before Convert(), which may meet its own object through a proxy.
-      marks[i].store((mark & kEpochMask) | run.to->number,
-                     std::memory_order_relaxed);
-      absl::Status status = MoveForwardAndConvert(object, temporary, change);
+      marks[i].store((mark & kEpochMask) | to, std::memory_order_relaxed);
+      absl::Status status = MoveForwardAndConvert(object, &temporary, change);
       if (__builtin_expect(!status.ok(), 0)) {
         marks[i].store(mark, std::memory_order_relaxed);
         run.failed_object = object;

@@ -366,6 +366,38 @@ TEST(ConversionTest, ObjectsElsewhereAreConvertedIfTheyFit) {
   EXPECT_EQ(*pooled, *shared);
 }
 
+// Members of updatable classes, before and after.
+struct Leaf : Updatable<Leaf> {
+  std::string text = "leaf";
+};
+struct Tree : Updatable<Tree, 64> {
+  Leaf leaf;
+};
+struct TreeV2 : Tree {
+  explicit TreeV2(Tree&& old) noexcept : Tree(std::move(old)) {}
+  Leaf another;
+};
+
+TEST(ConversionTest, MembersOfUpdatableClassesAreTrackedThroughout) {
+  auto tree = std::make_unique<Tree>();
+  auto step = ConvertEagerly<Tree, TreeV2>();
+  EXPECT_EQ(WeakObjectPool<Leaf>().Counts().outside, 1u);
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(step->Prepare().ok());
+    ASSERT_TRUE(step->Apply().ok());
+    EXPECT_EQ(tree->leaf.text, "leaf");
+    EXPECT_EQ(WeakObjectPool<Leaf>().Counts().outside, 2u);
+    EXPECT_EQ(WeakObjectPool<Leaf>().Counts().automatic, 0u);
+    ASSERT_TRUE(step->Undo().ok());
+    EXPECT_EQ(WeakObjectPool<Leaf>().Counts().outside, 1u);
+  }
+  ASSERT_TRUE(step->Prepare().ok());
+  ASSERT_TRUE(step->Apply().ok());
+  tree.reset();
+  EXPECT_EQ(WeakObjectPool<Leaf>().Counts().Total(), 0u);
+  EXPECT_EQ(WeakObjectPool<Tree>().Counts().Total(), 0u);
+}
+
 struct Large : Updatable<Large> {
   char bytes[50000] = "large";
 };

@@ -170,42 +170,37 @@ class UpdatableClass {
 
 // While an object is moved out of its place and a new one is built there, the
 // constructors and destructors that run for the two places are no births and no
-// deaths. One per conversion, on the stack of the thread that converts.
+// deaths. Those of its members of updatable classes are: a member that is moved
+// is an object of the class that the moving code takes it for.
+// One per conversion, on the stack of the thread that converts.
 class InPlaceChange {
  public:
-  InPlaceChange(std::size_t object_size, std::uintptr_t temporary,
-                std::size_t temporary_size)
-      : object_size_(object_size),
-        temporary_(temporary),
-        temporary_size_(temporary_size) {}
+  explicit InPlaceChange(const void* temporary) : temporary_(temporary) {}
   InPlaceChange(const InPlaceChange&) = delete;
   InPlaceChange& operator=(const InPlaceChange&) = delete;
 
   void Begin(const void* object) {
-    object_ = reinterpret_cast<std::uintptr_t>(object);
+    object_ = object;
     outer_ = current;
     current = this;
   }
   void End() { current = outer_; }
 
-  // Whether `address` lies in the object that this thread is changing, or in
-  // the temporary.
+  // Whether the object that starts at `address` is the one that this thread is
+  // changing, or the temporary. No member can start there: a virtual table
+  // pointer does.
   static bool Covers(const void* address) {
     const InPlaceChange* change = current;
     if (__builtin_expect(change == nullptr, 1)) return false;
-    const std::uintptr_t a = reinterpret_cast<std::uintptr_t>(address);
-    return a - change->object_ < change->object_size_ ||
-           a - change->temporary_ < change->temporary_size_;
+    return address == change->object_ || address == change->temporary_;
   }
 
  private:
   static __thread const InPlaceChange* current
       __attribute__((tls_model("initial-exec")));
 
-  std::uintptr_t object_ = 0;
-  const std::size_t object_size_;
-  const std::uintptr_t temporary_;
-  const std::size_t temporary_size_;
+  const void* object_ = nullptr;
+  const void* const temporary_;
   const InPlaceChange* outer_ = nullptr;
 };
 
