@@ -10,6 +10,8 @@
 #include "heap/conversion.h"
 #include "heap/module_test_product.h"
 
+#define EXPORTED extern "C" __attribute__((visibility("default")))
+
 namespace module_test {
 namespace {
 
@@ -22,19 +24,19 @@ struct ProductV2 : Product {
 
 }  // namespace
 
-extern "C" instar::ConversionStep* MakeStep(bool lazily) {
+EXPORTED instar::ConversionStep* MakeStep(bool lazily) {
   return lazily ? instar::ConvertLazily<Product, ProductV2>().release()
                 : instar::ConvertEagerly<Product, ProductV2>().release();
 }
 
-extern "C" Product* MakeProduct(bool of_the_next_version) {
+EXPORTED Product* MakeProduct(bool of_the_next_version) {
   if (of_the_next_version) return new ProductV2(Product("module"));
   return new Product("module");
 }
 
-extern "C" void Destroy(Product* product) { delete product; }
+EXPORTED void Destroy(Product* product) { delete product; }
 
-extern "C" int Votes(Product* product) {
+EXPORTED int Votes(Product* product) {
   ProductV2* v2 = instar::version_cast<ProductV2>(product);
   return v2 == nullptr ? -1 : v2->votes;
 }

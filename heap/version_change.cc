@@ -187,10 +187,8 @@ VersionChange::VersionChange(const NextVersion& next, ConversionOptions options)
                          NameOf(*next.new_type))) {}
 
 VersionChange::~VersionChange() {
-  // Marks lead to the records.
-  if (!in_use_) return;
-  record_.release();
-  old_record_.release();
+  // Marks lead to the record.
+  if (in_use_) record_.release();
 }
 
 absl::StatusOr<ConversionForecast> VersionChange::Check() const {
