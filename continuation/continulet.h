@@ -132,12 +132,13 @@ class ContinuletSelf<Out(In...)> {
   template <typename... Value>
   ABSL_ATTRIBUTE_ALWAYS_INLINE decltype(auto) SwitchTo(
       Continulet<Out(In...)>& to, Value&&... value) {
+    // First, for it may throw: then nothing has happened.
+    Inward parcel(std::forward<Value>(value)...);
     continuation_internal::ControlBlock* const other = to.Get();
     continuation_internal::RequireResumable(other, "switched to");
     if (ABSL_PREDICT_FALSE(control_->cancelling)) {
       continuation_internal::FailSwitch(control_, "switched away from");
     }
-    Inward parcel(std::forward<Value>(value)...);
     continuation_internal::thread_state.transfer = parcel.address();
     continuation_internal::Pass(control_, other);
     return Receive();
@@ -214,9 +215,10 @@ class Continulet<Out(In...)> {
   // throws what it throws.
   template <typename... Value>
   ABSL_ATTRIBUTE_ALWAYS_INLINE Out Switch(Value&&... value) {
+    // First, for it may throw: then nothing has happened.
+    Inward parcel(std::forward<Value>(value)...);
     continuation_internal::ControlBlock* const c = Get();
     continuation_internal::RequireResumable(c, "switched to");
-    Inward parcel(std::forward<Value>(value)...);
     continuation_internal::thread_state.transfer = parcel.address();
     continuation_internal::Enter(c);
     return Receive();

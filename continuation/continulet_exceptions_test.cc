@@ -182,6 +182,53 @@ TEST(ContinuletExceptionsTest, SwitchToCarriesExceptionStatesAlong) {
   EXPECT_FALSE(first.is_pending());
 }
 
+struct ThrowsWhenConverted {
+  operator std::string() const { throw std::runtime_error("not a string"); }
+};
+
+TEST(ContinuletExceptionsTest, AValueThatCannotBeMadeLeavesItAsItWas) {
+  int runs = 0;
+  {
+    Continulet<void(std::string)> c("new", [&](auto& self, std::string) {
+      ++runs;
+      self.Switch();
+    });
+    EXPECT_THROW(c.Switch(ThrowsWhenConverted()), std::runtime_error);
+    EXPECT_FALSE(c.is_paused());
+    EXPECT_TRUE(c.is_pending());
+    Continulet<void(std::string)> passing("passing", [&](auto& self,
+                                                         std::string) {
+      EXPECT_THROW(self.SwitchTo(c, ThrowsWhenConverted()), std::runtime_error);
+    });
+    passing.Switch("");
+    EXPECT_FALSE(c.is_paused());
+  }  // destroyed as a new one: the body does not run without its value
+  EXPECT_EQ(runs, 0);
+}
+
+// Its move constructor throws while `armed`.
+struct ThrowsWhenMoved {
+  ThrowsWhenMoved() = default;
+  ThrowsWhenMoved(ThrowsWhenMoved&&) {
+    if (armed) throw std::runtime_error("not moved");
+  }
+  static bool armed;
+};
+bool ThrowsWhenMoved::armed = false;
+
+TEST(ContinuletExceptionsTest, AValueThatCannotBeTakenThrowsAtItsReceiver) {
+  Continulet<ThrowsWhenMoved()> c("giving", [](auto& self) {
+    ThrowsWhenMoved first;
+    self.Switch(std::move(first));
+    return ThrowsWhenMoved();
+  });
+  c.Switch();
+  ThrowsWhenMoved::armed = true;
+  EXPECT_THROW(c.Switch(), std::runtime_error);
+  ThrowsWhenMoved::armed = false;
+  EXPECT_FALSE(c.is_pending());
+}
+
 struct SwitchesWhenDestroyed {
   ~SwitchesWhenDestroyed() {
     Continulet<int()> c("in a destructor", [](auto& self) {
