@@ -165,9 +165,16 @@ void EnterWithException(ControlBlock* c, std::exception_ptr* exception) {
   Enter(c);
 }
 
-void LeaveForGood(ControlBlock* c, Signal signal) {
+void LeaveForGood(ControlBlock* c, Signal signal, void* passed) {
+  // What the callable owns may switch to other continulets when it is
+  // destroyed, so nothing may be on its way yet.
   DestroyCallable(c);
   ThreadState* const thread = c->thread;
+  if (signal == Signal::kException) {
+    thread->exception = static_cast<std::exception_ptr*>(passed);
+  } else {
+    thread->transfer = passed;
+  }
   *c->link_to_this = c->next_started;
   if (c->next_started != nullptr) {
     c->next_started->link_to_this = c->link_to_this;
@@ -237,10 +244,9 @@ extern "C" void instar_continulet_main(MachineContext* context) {
   }
   if (c->cancelling) {
     thrown = nullptr;
-    LeaveForGood(c, Signal::kResult);
+    LeaveForGood(c, Signal::kResult, nullptr);
   }
-  thread_state.exception = &thrown;  // its receiver moves it out
-  LeaveForGood(c, Signal::kException);
+  LeaveForGood(c, Signal::kException, &thrown);  // its receiver moves it out
 }
 
 }  // namespace continuation_internal

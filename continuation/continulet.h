@@ -312,9 +312,8 @@ class Continulet<Out(In...)> {
     auto* const result = ::new (static_cast<void*>(storage))
         Outward(continuation_internal::ResultOf(), call);
     if (c->cancelling) Outward::Destroy(result->address());
-    continuation_internal::thread_state.transfer = result->address();
-    continuation_internal::LeaveForGood(c,
-                                        continuation_internal::Signal::kResult);
+    continuation_internal::LeaveForGood(
+        c, continuation_internal::Signal::kResult, result->address());
   }
 
   // Takes what arrived from a body.

@@ -182,6 +182,41 @@ TEST(ContinuletExceptionsTest, SwitchToCarriesExceptionStatesAlong) {
   EXPECT_FALSE(first.is_pending());
 }
 
+// Captured by a body, switches to another continulet when the body has ended.
+struct SwitchesToAnotherWhenDestroyed {
+  explicit SwitchesToAnotherWhenDestroyed(Continulet<int()>* to) : to(to) {}
+  SwitchesToAnotherWhenDestroyed(SwitchesToAnotherWhenDestroyed&& other)
+      : to(std::exchange(other.to, nullptr)) {}
+  ~SwitchesToAnotherWhenDestroyed() {
+    if (to == nullptr) return;
+    EXPECT_EQ(to->Switch(), 1);
+    EXPECT_THROW(to->Switch(), std::logic_error);
+  }
+  Continulet<int()>* to;
+};
+
+TEST(ContinuletExceptionsTest, WhatABodyOwnsMaySwitchWhenItIsDestroyed) {
+  auto another = [](auto& self) -> int {
+    self.Switch(1);
+    throw std::logic_error("another's");
+  };
+  Continulet<int()> first("first", another);
+  Continulet<int()> returning(
+      "returning",
+      [owned = SwitchesToAnotherWhenDestroyed(&first)](auto&) { return 5; });
+  EXPECT_EQ(returning.Switch(), 5);
+  EXPECT_FALSE(first.is_pending());
+
+  Continulet<int()> second("second", another);
+  Continulet<int()> throwing(
+      "throwing",
+      [owned = SwitchesToAnotherWhenDestroyed(&second)](auto&) -> int {
+        throw std::runtime_error("the body's");
+      });
+  EXPECT_THROW(throwing.Switch(), std::runtime_error);
+  EXPECT_FALSE(second.is_pending());
+}
+
 struct ThrowsWhenConverted {
   operator std::string() const { throw std::runtime_error("not a string"); }
 };

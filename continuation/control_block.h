@@ -132,8 +132,9 @@ void PrepareThread();
 // Switches to `c` and has it throw. Returns as Enter() does. If `c` is new it
 // finishes, and `*exception` is thrown here.
 void EnterWithException(ControlBlock* c, std::exception_ptr* exception);
-// Leaves `c`, which has ended, with `signal` and thread_state.transfer set.
-[[noreturn]] void LeaveForGood(ControlBlock* c, Signal signal);
+// Leaves `c`, which has ended, for its switcher. `passed` points to the value
+// or the std::exception_ptr that goes with `signal`.
+[[noreturn]] void LeaveForGood(ControlBlock* c, Signal signal, void* passed);
 // See Continulet::Cancel().
 bool Cancel(ControlBlock* c);
 // Cancels `c` if need be and gives its stack back.
