@@ -176,7 +176,8 @@ class Continulet<Out(In...)> {
   template <typename Body>
   ABSL_ATTRIBUTE_ALWAYS_INLINE Continulet(
       absl::string_view name, Body&& body,
-      std::size_t stack_size = kDefaultStackSize) {
+      std::size_t stack_size = kDefaultStackSize)
+      : Continulet() {  // from here on the destructor runs if `body` throws
     StackMemory stack = StackMemory::TakeCached(stack_size);
     if (ABSL_PREDICT_FALSE(stack.empty())) {
       stack = continuation_internal::TakeStackOrDie(stack_size, name);

@@ -13,6 +13,7 @@
 
 #include "base/event_log.h"
 #include "continuation/continulet.h"
+#include "continuation/stack_memory.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -215,6 +216,28 @@ TEST(ContinuletExceptionsTest, WhatABodyOwnsMaySwitchWhenItIsDestroyed) {
       });
   EXPECT_THROW(throwing.Switch(), std::runtime_error);
   EXPECT_FALSE(second.is_pending());
+}
+
+struct ThrowsWhenCopied {
+  ThrowsWhenCopied() = default;
+  ThrowsWhenCopied(const ThrowsWhenCopied&) {
+    throw std::runtime_error("not copied");
+  }
+  void operator()(Continulet<void()>::Self&) const {}
+};
+
+TEST(ContinuletExceptionsTest, ABodyThatCannotBeCopiedLosesNoStack) {
+  const ThrowsWhenCopied body;
+  auto make = [&] { Continulet<void()> c("never made", body); };
+  EXPECT_THROW(make(), std::runtime_error);
+  const std::size_t mapped = GetStackPoolStats().mapped;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_THROW(make(), std::runtime_error);
+    EXPECT_THROW(
+        static_cast<void>(Continulet<void()>::Make("never made", body)),
+        std::runtime_error);
+  }
+  EXPECT_EQ(GetStackPoolStats().mapped, mapped);
 }
 
 struct ThrowsWhenConverted {
