@@ -62,10 +62,9 @@ ThreadList& Threads() {
 // What a thread has from its first continulet to its end.
 struct ThreadResources {
   ThreadResources() { Threads().Add(&thread_state); }
-  ~ThreadResources() {
-    Threads().Remove(&thread_state);
-    thread_state.exceptions = nullptr;  // whoever starts one more prepares anew
-  }
+  // Continulets of thread_local and global variables may outlive this: all that
+  // a switch needs stays in place until the thread has ended.
+  ~ThreadResources() { Threads().Remove(&thread_state); }
   AlternateSignalStack signal_stack;
 };
 
@@ -116,7 +115,6 @@ void PrepareThread() {
   ThreadState* const thread = &thread_state;
   thread->exceptions =
       reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
-  if (thread->tid != 0) return;  // this thread is ending; the rest is there
   thread->tid = gettid();
   FindThreadStack(thread);
   AdoptThreadFiber(&thread->fiber);

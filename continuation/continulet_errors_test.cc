@@ -7,6 +7,8 @@
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <thread>
@@ -208,6 +210,22 @@ TEST_F(ContinuletDeathTest, ALargerStackTakesADeeperRecursion) {
       },
       8 << 20);
   EXPECT_TRUE(c.Switch());
+}
+
+TEST_F(ContinuletDeathTest, AGlobalOneMayBePausedWhenTheProgramExits) {
+  EXPECT_EXIT(
+      {
+        struct Witness {
+          ~Witness() { std::fputs("unwound at exit", stderr); }
+        };
+        static Continulet<void()> c("global", [](auto& self) {
+          Witness witness;
+          self.Switch();
+        });
+        c.Switch();
+        std::exit(0);
+      },
+      testing::ExitedWithCode(0), "unwound at exit");
 }
 
 TEST_F(ContinuletDeathTest, OtherFaultsGoToThePreviousHandler) {

@@ -350,6 +350,30 @@ TEST(ContinuletTest, ANewOneMayBeHandedToAnotherThread) {
   EXPECT_FALSE(c.is_pending());  // finished: destroyed here
 }
 
+TEST(ContinuletTest, AThreadLocalOneIsCancelledWhenItsThreadEnds) {
+  static EventLog& log = *new EventLog;
+  std::thread([] {
+    // Made before the thread's first switch, destroyed after what that
+    // prepared.
+    static thread_local Continulet<int()> c("thread-local", [](auto& self) {
+      Witness witness(&log, "unwound");
+      Continulet<int()> late("late", [](auto& self) {
+        self.Switch(2);
+        return 3;
+      });
+      try {
+        self.Switch(1);
+      } catch (...) {  // a thread that ends may still start continulets
+        log.Add("late says " + std::to_string(late.Switch()));
+        throw;
+      }
+      return 0;
+    });
+    EXPECT_EQ(c.Switch(), 1);
+  }).join();
+  EXPECT_THAT(log.Take(), ElementsAre("late says 2", "unwound"));
+}
+
 TEST(ContinuletTest, ALargeOverAlignedCallableLiesAtTheStacksEnd) {
   struct alignas(128) Aligned {
     std::array<char, 1024> bytes;
