@@ -144,6 +144,13 @@ void FailMovedFrom() {
   __builtin_unreachable();
 }
 
+void FailSwitchInside(const ControlBlock* c) {
+  INSTAR_FATAL() << "continulet '" << c->name_view()
+                 << "' cannot be switched out of: it is not the one that runs "
+                    "on this thread";
+  __builtin_unreachable();
+}
+
 void ThrowArrived() {
   ThreadState* const thread = &thread_state;
   const Signal signal = std::exchange(thread->signal, Signal::kValue);

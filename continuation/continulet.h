@@ -105,7 +105,8 @@ template <typename Signature>
 class Continulet;
 
 // The body's side of a continulet. Lives as long as the body runs and is used
-// by the body alone.
+// by the body alone: one that waits for another continulet cannot be switched
+// out of by that one's body.
 template <typename Signature>
 class ContinuletSelf;
 
@@ -120,8 +121,9 @@ class ContinuletSelf<Out(In...)> {
   template <typename... Value>
   ABSL_ATTRIBUTE_ALWAYS_INLINE decltype(auto) Switch(Value&&... value) {
     continuation_internal::Parcel<Out> parcel(std::forward<Value>(value)...);
+    continuation_internal::RequireCurrent(control_);
     continuation_internal::thread_state.transfer = parcel.address();
-    continuation_internal::Leave(continuation_internal::thread_state.current);
+    continuation_internal::Leave(control_);
     return Receive();
   }
 
@@ -134,6 +136,7 @@ class ContinuletSelf<Out(In...)> {
       Continulet<Out(In...)>& to, Value&&... value) {
     // First, for it may throw: then nothing has happened.
     Inward parcel(std::forward<Value>(value)...);
+    continuation_internal::RequireCurrent(control_);
     continuation_internal::ControlBlock* const other = to.Get();
     continuation_internal::RequireResumable(other, "switched to");
     if (ABSL_PREDICT_FALSE(control_->cancelling)) {

@@ -52,6 +52,51 @@ TEST_F(ContinuletDeathTest, SwitchToOneThatWaitsForThisOne) {
                "continulet 'waiting' cannot be switched to: it is running");
 }
 
+TEST_F(ContinuletDeathTest, SwitchInsideOneThatWaitsForAnother) {
+  Continulet<int()> by_switch("waiting", [](auto& self) {
+    Continulet<void()> inner("inner", [&](auto&) { self.Switch(1); });
+    inner.Switch();
+    return 2;
+  });
+  EXPECT_DEATH(by_switch.Switch(),
+               "continulet 'waiting' cannot be switched out of: it is not the "
+               "one that runs on this thread");
+  Continulet<void()> other("other", [](auto&) {});
+  Continulet<void()> by_switch_to("waiting", [&](auto& self) {
+    Continulet<void()> inner("inner", [&](auto&) { self.SwitchTo(other); });
+    inner.Switch();
+  });
+  EXPECT_DEATH(by_switch_to.Switch(),
+               "continulet 'waiting' cannot be switched out of");
+}
+
+TEST_F(ContinuletDeathTest, SwitchInsideAPausedOne) {
+  Continulet<void()>::Self* escaped = nullptr;
+  Continulet<void()> c("paused", [&](auto& self) {
+    escaped = &self;
+    self.Switch();
+  });
+  c.Switch();
+  EXPECT_DEATH(escaped->Switch(), "continulet 'paused' cannot be switched out");
+}
+
+TEST_F(ContinuletDeathTest, CancelledByOneThatItWaitsFor) {
+  Continulet<void()> c("waiting", [&](auto&) {
+    Continulet<void()> inner("inner", [&](auto&) { c.Cancel(); });
+    inner.Switch();
+  });
+  EXPECT_DEATH(c.Switch(),
+               "continulet 'waiting' cannot be cancelled: it is running");
+}
+
+TEST_F(ContinuletDeathTest, SwitchDirectlyToAFinishedOne) {
+  Continulet<void()> ended("ended", [](auto&) {});
+  ended.Switch();
+  Continulet<void()> c("passing", [&](auto& self) { self.SwitchTo(ended); });
+  EXPECT_DEATH(c.Switch(),
+               "continulet 'ended' cannot be switched to: it is finished");
+}
+
 TEST_F(ContinuletDeathTest, SwitchDirectlyToItself) {
   Continulet<void()> c("narcissus", [&](auto& self) { self.SwitchTo(c); });
   EXPECT_DEATH(c.Switch(),

@@ -127,6 +127,8 @@ void PrepareThread();
 // Fatal: says why `c` cannot be "switched to" (or what else `done` says) now.
 [[noreturn]] void FailSwitch(const ControlBlock* c, const char* done);
 [[noreturn]] void FailMovedFrom();
+// Fatal: somebody else's code would pause the body of `c`.
+[[noreturn]] void FailSwitchInside(const ControlBlock* c);
 // Throws what arrived with kException or kCancel.
 [[noreturn]] void ThrowArrived();
 // Switches to `c` and has it throw. Returns as Enter() does. If `c` is new it
@@ -182,6 +184,10 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void RequireResumable(ControlBlock* c,
     if (c->started() || c->finished) FailSwitch(c, done);
     Start(c);
   }
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void RequireCurrent(ControlBlock* c) {
+  if (ABSL_PREDICT_FALSE(thread_state.current != c)) FailSwitchInside(c);
 }
 
 // From the switcher into the body. Returns when the body, or one to which it
