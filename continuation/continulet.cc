@@ -59,6 +59,29 @@ ThreadList& Threads() {
   return threads;
 }
 
+// Stands for every thread that has ended.
+ThreadState ended_thread;
+
+// Runs when the thread has ended, after the destructors of its thread_local
+// variables. The next thread may have its state at the same address: what is
+// still paused must not be taken for that thread's.
+void DisownContinulets(void* state) {
+  auto* const thread = static_cast<ThreadState*>(state);
+  for (ControlBlock* c = thread->started; c != nullptr; c = c->next_started) {
+    c->resumable_by.store(nullptr, std::memory_order_relaxed);
+    c->thread = &ended_thread;
+  }
+}
+
+void DisownContinuletsAtThreadEnd() {
+  static const pthread_key_t key = [] {
+    pthread_key_t created;
+    INSTAR_CHECK(pthread_key_create(&created, &DisownContinulets) == 0);
+    return created;
+  }();
+  INSTAR_CHECK(pthread_setspecific(key, &thread_state) == 0);
+}
+
 // What a thread has from its first continulet to its end.
 struct ThreadResources {
   ThreadResources() { Threads().Add(&thread_state); }
@@ -118,6 +141,7 @@ void PrepareThread() {
   thread->tid = gettid();
   FindThreadStack(thread);
   AdoptThreadFiber(&thread->fiber);
+  DisownContinuletsAtThreadEnd();
   InstallStackOverflowHandler();
   static thread_local ThreadResources resources;
 }
@@ -127,6 +151,8 @@ void FailSwitch(const ControlBlock* c, const char* done) {
   std::string detail;
   if (c->finished) {
     reason = "it is finished";
+  } else if (c->thread == &ended_thread) {
+    reason = "it belongs to a thread that has ended";
   } else if (c->thread != nullptr && c->thread != &thread_state) {
     reason = "it belongs to another thread";
     detail = " (" + std::to_string(c->thread->tid) + ", this is " +

@@ -123,6 +123,20 @@ TEST_F(ContinuletDeathTest, SwitchFromAnotherThreadWhileRunning) {
       "thread");
 }
 
+// Threads that follow each other often have the same stack, and so their
+// thread-locals at the same addresses.
+TEST_F(ContinuletDeathTest, SwitchToOneWhoseThreadHasEnded) {
+  Continulet<void()> c("orphan", [](auto& self) { self.Switch(); });
+  std::thread([&] { c.Switch(); }).join();
+  EXPECT_TRUE(c.is_pending());
+  EXPECT_DEATH(
+      for (int i = 0; i < 10; ++i) std::thread([&] { c.Switch(); }).join(),
+      "continulet 'orphan' cannot be switched to: it belongs to a thread that "
+      "has ended");
+  // It can be neither resumed nor cancelled: its stack is left as it is.
+  static_cast<void>(new Continulet<void()>(std::move(c)));
+}
+
 TEST_F(ContinuletDeathTest, DestroyedOnAnotherThread) {
   EXPECT_DEATH(
       {
