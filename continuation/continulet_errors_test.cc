@@ -4,6 +4,8 @@
 // Callers' errors and overflows: each ends the program with a message that
 // names the continulet.
 
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdint>
@@ -15,6 +17,7 @@
 #include <utility>
 
 #include "absl/base/attributes.h"
+#include "absl/base/config.h"
 #include "continuation/continulet.h"
 #include "gtest/gtest.h"
 
@@ -286,6 +289,26 @@ TEST_F(ContinuletDeathTest, AGlobalOneMayBePausedWhenTheProgramExits) {
       },
       testing::ExitedWithCode(0), "unwound at exit");
 }
+
+#ifndef ABSL_HAVE_ADDRESS_SANITIZER  // which has a handler of its own
+TEST_F(ContinuletDeathTest, ASignalThatIsSentDoesWhatItDidBefore) {
+  EXPECT_EXIT(
+      {
+        Continulet<void()> c("innocent", [](auto&) { raise(SIGSEGV); });
+        c.Switch();
+        _exit(1);
+      },
+      testing::KilledBySignal(SIGSEGV), "");
+  EXPECT_EXIT(
+      {
+        signal(SIGSEGV, SIG_IGN);
+        Continulet<void()> c("innocent", [](auto&) { raise(SIGSEGV); });
+        c.Switch();
+        _exit(42);
+      },
+      testing::ExitedWithCode(42), "");
+}
+#endif
 
 TEST_F(ContinuletDeathTest, OtherFaultsGoToThePreviousHandler) {
   EXPECT_EXIT(
