@@ -42,6 +42,17 @@ class ThreadList {
     std::lock_guard<std::mutex> lock(mutex_);
     threads_.erase(std::find(threads_.begin(), threads_.end(), thread));
   }
+  // Around fork(), so that the child finds the list whole and unlocked.
+  void Lock() { mutex_.lock(); }
+  void Unlock() { mutex_.unlock(); }
+  // In the child of a fork(), of all threads only the caller is there.
+  void KeepCallingThread() {
+    const bool listed = std::find(threads_.begin(), threads_.end(),
+                                  &thread_state) != threads_.end();
+    threads_.clear();
+    if (listed) threads_.push_back(&thread_state);
+    if (thread_state.tid != 0) thread_state.tid = gettid();
+  }
   template <typename Visit>
   void ForEach(Visit visit) {
     std::lock_guard<std::mutex> lock(mutex_);
@@ -55,7 +66,15 @@ class ThreadList {
 
 // Never destroyed: threads may end after the destructors of globals have run.
 ThreadList& Threads() {
-  static ThreadList& threads = *new ThreadList;
+  static ThreadList& threads = [&]() -> ThreadList& {
+    INSTAR_CHECK(pthread_atfork([] { Threads().Lock(); },
+                                [] { Threads().Unlock(); },
+                                [] {
+                                  Threads().KeepCallingThread();
+                                  Threads().Unlock();
+                                }) == 0);
+    return *new ThreadList;
+  }();
   return threads;
 }
 

@@ -3,6 +3,7 @@
 
 #include "continuation/stack_memory.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -83,6 +84,10 @@ class StackPool {
            MappedBytes(stack.size));
   }
 
+  // Around fork(), so that the child finds the pool whole and unlocked.
+  void Lock() { mutex_.lock(); }
+  void Unlock() { mutex_.unlock(); }
+
   StackPoolStats Stats() {
     std::lock_guard<std::mutex> lock(mutex_);
     return stats_;
@@ -113,7 +118,13 @@ class StackPool {
 
 // Never destroyed: threads may end after the destructors of globals have run.
 StackPool& Pool() {
-  static StackPool& pool = *new StackPool;
+  static StackPool& pool = []() -> StackPool& {
+    // It fails for want of memory only; then a child of a thread that forks
+    // while another one is here cannot take stacks, and nothing else is lost.
+    pthread_atfork([] { Pool().Lock(); }, [] { Pool().Unlock(); },
+                   [] { Pool().Unlock(); });
+    return *new StackPool;
+  }();
   return pool;
 }
 
