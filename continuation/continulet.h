@@ -301,6 +301,12 @@ class Continulet<Out(In...)> {
   template <typename Callable>
   static void Run(continuation_internal::ControlBlock* c) {
     Self self(c);
+    using Result = std::invoke_result_t<Callable&, Self&, In...>;
+    static_assert(
+        !std::is_reference_v<Out> ||
+            (std::is_reference_v<Result> &&
+             continuation_internal::kBindsDirectly<Result, Out>),
+        "the body returns a value, and a reference to it would be passed");
     auto call = [&]() -> Out {
       Callable& body = *static_cast<Callable*>(c->callable);
       if constexpr (sizeof...(In) == 0) {
