@@ -28,13 +28,35 @@ namespace {
 // How often a cancellation is thrown into a body that keeps swallowing it.
 constexpr int kCancelAttempts = 100;
 
+// Stands for every thread that has ended.
+ThreadState ended_thread;
+
+// Runs when the thread has ended, after the destructors of its thread_local
+// variables. The next thread may have its state at the same address: what is
+// still paused must not be taken for that thread's.
+void DisownContinulets(void* state) {
+  auto* const thread = static_cast<ThreadState*>(state);
+  for (ControlBlock* c = thread->started; c != nullptr; c = c->next_started) {
+    c->resumable_by.store(nullptr, std::memory_order_relaxed);
+    c->thread = &ended_thread;
+  }
+}
+
+void DisownContinuletsAtThreadEnd() {
+  static const pthread_key_t key = [] {
+    pthread_key_t created;
+    INSTAR_CHECK(pthread_key_create(&created, &DisownContinulets) == 0);
+    return created;
+  }();
+  INSTAR_CHECK(pthread_setspecific(key, &thread_state) == 0);
+}
+
 // What a thread has from its first continulet to its end.
 struct ThreadResources {
   ThreadResources() { AddThread(&thread_state); }
-  ~ThreadResources() {
-    RemoveThread(&thread_state);
-    thread_state.exceptions = nullptr;  // whoever starts one more prepares anew
-  }
+  // Continulets of thread_local and global variables may outlive this: all that
+  // a switch needs stays in place until the thread has ended.
+  ~ThreadResources() { RemoveThread(&thread_state); }
   AlternateSignalStack signal_stack;
 };
 
@@ -72,10 +94,10 @@ void PrepareThread() {
   ThreadState* const thread = &thread_state;
   thread->exceptions =
       reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
-  if (thread->tid != 0) return;  // this thread is ending; the rest is there
   thread->tid = gettid();
   FindThreadStack(thread);
   AdoptThreadFiber(&thread->fiber);
+  DisownContinuletsAtThreadEnd();
   InstallStackOverflowHandler();
   static thread_local ThreadResources resources;
 }
@@ -85,6 +107,8 @@ void FailSwitch(const ControlBlock* c, const char* done) {
   std::string detail;
   if (c->finished) {
     reason = "it is finished";
+  } else if (c->thread == &ended_thread) {
+    reason = "it belongs to a thread that has ended";
   } else if (c->thread != nullptr && c->thread != &thread_state) {
     reason = "it belongs to another thread";
     detail = " (" + std::to_string(c->thread->tid) + ", this is " +
@@ -99,6 +123,13 @@ void FailSwitch(const ControlBlock* c, const char* done) {
 
 void FailMovedFrom() {
   INSTAR_FATAL() << "a continulet was used after it had been moved from";
+  __builtin_unreachable();
+}
+
+void FailSwitchInside(const ControlBlock* c) {
+  INSTAR_FATAL() << "continulet '" << c->name_view()
+                 << "' cannot be switched out of: it is not the one that runs "
+                    "on this thread";
   __builtin_unreachable();
 }
 
@@ -121,9 +152,16 @@ void EnterWithException(ControlBlock* c, std::exception_ptr* exception) {
   Enter(c);
 }
 
-void LeaveForGood(ControlBlock* c, Signal signal) {
+void LeaveForGood(ControlBlock* c, Signal signal, void* passed) {
+  // What the callable owns may switch to other continulets when it is
+  // destroyed, so nothing may be on its way yet.
   DestroyCallable(c);
   ThreadState* const thread = c->thread;
+  if (signal == Signal::kException) {
+    thread->exception = static_cast<std::exception_ptr*>(passed);
+  } else {
+    thread->transfer = passed;
+  }
   *c->link_to_this = c->next_started;
   if (c->next_started != nullptr) {
     c->next_started->link_to_this = c->link_to_this;
@@ -189,10 +227,9 @@ extern "C" void instar_continulet_main(MachineContext* context) {
   }
   if (c->cancelling) {
     thrown = nullptr;
-    LeaveForGood(c, Signal::kResult);
+    LeaveForGood(c, Signal::kResult, nullptr);
   }
-  thread_state.exception = &thrown;  // its receiver moves it out
-  LeaveForGood(c, Signal::kException);
+  LeaveForGood(c, Signal::kException, &thrown);  // its receiver moves it out
 }
 
 }  // namespace continuation_internal

@@ -105,7 +105,8 @@ template <typename Signature>
 class Continulet;
 
 // The body's side of a continulet. Lives as long as the body runs and is used
-// by the body alone.
+// by the body alone: one that waits for another continulet cannot be switched
+// out of by that one's body.
 template <typename Signature>
 class ContinuletSelf;
 
@@ -120,8 +121,9 @@ class ContinuletSelf<Out(In...)> {
   template <typename... Value>
   ABSL_ATTRIBUTE_ALWAYS_INLINE decltype(auto) Switch(Value&&... value) {
     continuation_internal::Parcel<Out> parcel(std::forward<Value>(value)...);
+    continuation_internal::RequireCurrent(control_);
     continuation_internal::thread_state.transfer = parcel.address();
-    continuation_internal::Leave(continuation_internal::thread_state.current);
+    continuation_internal::Leave(control_);
     return Receive();
   }
 
@@ -132,12 +134,14 @@ class ContinuletSelf<Out(In...)> {
   template <typename... Value>
   ABSL_ATTRIBUTE_ALWAYS_INLINE decltype(auto) SwitchTo(
       Continulet<Out(In...)>& to, Value&&... value) {
+    // First, for it may throw: then nothing has happened.
+    Inward parcel(std::forward<Value>(value)...);
+    continuation_internal::RequireCurrent(control_);
     continuation_internal::ControlBlock* const other = to.Get();
     continuation_internal::RequireResumable(other, "switched to");
     if (ABSL_PREDICT_FALSE(control_->cancelling)) {
       continuation_internal::FailSwitch(control_, "switched away from");
     }
-    Inward parcel(std::forward<Value>(value)...);
     continuation_internal::thread_state.transfer = parcel.address();
     continuation_internal::Pass(control_, other);
     return Receive();
@@ -175,7 +179,8 @@ class Continulet<Out(In...)> {
   template <typename Body>
   ABSL_ATTRIBUTE_ALWAYS_INLINE Continulet(
       absl::string_view name, Body&& body,
-      std::size_t stack_size = kDefaultStackSize) {
+      std::size_t stack_size = kDefaultStackSize)
+      : Continulet() {  // from here on the destructor runs if `body` throws
     StackMemory stack = StackMemory::TakeCached(stack_size);
     if (ABSL_PREDICT_FALSE(stack.empty())) {
       stack = continuation_internal::TakeStackOrDie(stack_size, name);
@@ -214,9 +219,10 @@ class Continulet<Out(In...)> {
   // throws what it throws.
   template <typename... Value>
   ABSL_ATTRIBUTE_ALWAYS_INLINE Out Switch(Value&&... value) {
+    // First, for it may throw: then nothing has happened.
+    Inward parcel(std::forward<Value>(value)...);
     continuation_internal::ControlBlock* const c = Get();
     continuation_internal::RequireResumable(c, "switched to");
-    Inward parcel(std::forward<Value>(value)...);
     continuation_internal::thread_state.transfer = parcel.address();
     continuation_internal::Enter(c);
     return Receive();
@@ -295,6 +301,12 @@ class Continulet<Out(In...)> {
   template <typename Callable>
   static void Run(continuation_internal::ControlBlock* c) {
     Self self(c);
+    using Result = std::invoke_result_t<Callable&, Self&, In...>;
+    static_assert(
+        !std::is_reference_v<Out> ||
+            (std::is_reference_v<Result> &&
+             continuation_internal::kBindsDirectly<Result, Out>),
+        "the body returns a value, and a reference to it would be passed");
     auto call = [&]() -> Out {
       Callable& body = *static_cast<Callable*>(c->callable);
       if constexpr (sizeof...(In) == 0) {
@@ -310,9 +322,8 @@ class Continulet<Out(In...)> {
     auto* const result = ::new (static_cast<void*>(storage))
         Outward(continuation_internal::ResultOf(), call);
     if (c->cancelling) Outward::Destroy(result->address());
-    continuation_internal::thread_state.transfer = result->address();
-    continuation_internal::LeaveForGood(c,
-                                        continuation_internal::Signal::kResult);
+    continuation_internal::LeaveForGood(
+        c, continuation_internal::Signal::kResult, result->address());
   }
 
   // Takes what arrived from a body.

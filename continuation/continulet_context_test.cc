@@ -3,12 +3,14 @@
 //
 // What a switch preserves, and what debuggers, profilers and stack walkers see.
 
+#include <sys/wait.h>
 #include <unistd.h>
 #include <unwind.h>
 
 #include <cfenv>
 #include <cstdint>
 #include <cstdio>
+#include <future>
 #include <optional>
 #include <string>
 #include <thread>
@@ -151,6 +153,40 @@ TEST(ContinuletContextTest, EveryPausedComputationIsVisited) {
   EXPECT_EQ(PausedOfThisThread().size(), 1u);
   paused.Switch();
   EXPECT_TRUE(PausedOfThisThread().empty());
+}
+
+TEST(ContinuletContextTest, AForkedChildHasTheContinuletsOfItsThread) {
+  Continulet<int()> mine("mine", [](auto& self) {
+    self.Switch(1);
+    return 2;
+  });
+  mine.Switch();
+  // Another thread, which the child will not have, with a paused continulet.
+  std::promise<void> paused;
+  std::promise<void> forked;
+  std::thread other([&] {
+    Continulet<void()> c("another's", [](auto& self) { self.Switch(); });
+    c.Switch();
+    paused.set_value();
+    forked.get_future().wait();
+  });
+  paused.get_future().wait();
+  const pid_t child = fork();
+  if (child == 0) {
+    int visited = 0;
+    int of_this_thread = 0;
+    VisitPausedComputations([&](const PausedComputation& computation) {
+      ++visited;
+      of_this_thread += computation.tid == gettid();
+    });
+    _exit(visited == 1 && of_this_thread == 1 && mine.Switch() == 2 ? 0 : 1);
+  }
+  forked.set_value();
+  other.join();
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(mine.Switch(), 2);
 }
 
 struct Frames {

@@ -4,15 +4,20 @@
 // Callers' errors and overflows: each ends the program with a message that
 // names the continulet.
 
+#include <unistd.h>
+
 #include <atomic>
 #include <csignal>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <stdexcept>
 #include <thread>
 #include <utility>
 
 #include "absl/base/attributes.h"
+#include "absl/base/config.h"
 #include "continuation/continulet.h"
 #include "gtest/gtest.h"
 
@@ -50,6 +55,51 @@ TEST_F(ContinuletDeathTest, SwitchToOneThatWaitsForThisOne) {
                "continulet 'waiting' cannot be switched to: it is running");
 }
 
+TEST_F(ContinuletDeathTest, SwitchInsideOneThatWaitsForAnother) {
+  Continulet<int()> by_switch("waiting", [](auto& self) {
+    Continulet<void()> inner("inner", [&](auto&) { self.Switch(1); });
+    inner.Switch();
+    return 2;
+  });
+  EXPECT_DEATH(by_switch.Switch(),
+               "continulet 'waiting' cannot be switched out of: it is not the "
+               "one that runs on this thread");
+  Continulet<void()> other("other", [](auto&) {});
+  Continulet<void()> by_switch_to("waiting", [&](auto& self) {
+    Continulet<void()> inner("inner", [&](auto&) { self.SwitchTo(other); });
+    inner.Switch();
+  });
+  EXPECT_DEATH(by_switch_to.Switch(),
+               "continulet 'waiting' cannot be switched out of");
+}
+
+TEST_F(ContinuletDeathTest, SwitchInsideAPausedOne) {
+  Continulet<void()>::Self* escaped = nullptr;
+  Continulet<void()> c("paused", [&](auto& self) {
+    escaped = &self;
+    self.Switch();
+  });
+  c.Switch();
+  EXPECT_DEATH(escaped->Switch(), "continulet 'paused' cannot be switched out");
+}
+
+TEST_F(ContinuletDeathTest, CancelledByOneThatItWaitsFor) {
+  Continulet<void()> c("waiting", [&](auto&) {
+    Continulet<void()> inner("inner", [&](auto&) { c.Cancel(); });
+    inner.Switch();
+  });
+  EXPECT_DEATH(c.Switch(),
+               "continulet 'waiting' cannot be cancelled: it is running");
+}
+
+TEST_F(ContinuletDeathTest, SwitchDirectlyToAFinishedOne) {
+  Continulet<void()> ended("ended", [](auto&) {});
+  ended.Switch();
+  Continulet<void()> c("passing", [&](auto& self) { self.SwitchTo(ended); });
+  EXPECT_DEATH(c.Switch(),
+               "continulet 'ended' cannot be switched to: it is finished");
+}
+
 TEST_F(ContinuletDeathTest, SwitchDirectlyToItself) {
   Continulet<void()> c("narcissus", [&](auto& self) { self.SwitchTo(c); });
   EXPECT_DEATH(c.Switch(),
@@ -74,6 +124,20 @@ TEST_F(ContinuletDeathTest, SwitchFromAnotherThreadWhileRunning) {
       },
       "continulet 'occupied' cannot be switched to: it belongs to another "
       "thread");
+}
+
+// Threads that follow each other often have the same stack, and so their
+// thread-locals at the same addresses.
+TEST_F(ContinuletDeathTest, SwitchToOneWhoseThreadHasEnded) {
+  Continulet<void()> c("orphan", [](auto& self) { self.Switch(); });
+  std::thread([&] { c.Switch(); }).join();
+  EXPECT_TRUE(c.is_pending());
+  EXPECT_DEATH(
+      for (int i = 0; i < 10; ++i) std::thread([&] { c.Switch(); }).join(),
+      "continulet 'orphan' cannot be switched to: it belongs to a thread that "
+      "has ended");
+  // It can be neither resumed nor cancelled: its stack is left as it is.
+  static_cast<void>(new Continulet<void()>(std::move(c)));
 }
 
 TEST_F(ContinuletDeathTest, DestroyedOnAnotherThread) {
@@ -209,6 +273,42 @@ TEST_F(ContinuletDeathTest, ALargerStackTakesADeeperRecursion) {
       8 << 20);
   EXPECT_TRUE(c.Switch());
 }
+
+TEST_F(ContinuletDeathTest, AGlobalOneMayBePausedWhenTheProgramExits) {
+  EXPECT_EXIT(
+      {
+        struct Witness {
+          ~Witness() { std::fputs("unwound at exit", stderr); }
+        };
+        static Continulet<void()> c("global", [](auto& self) {
+          Witness witness;
+          self.Switch();
+        });
+        c.Switch();
+        std::exit(0);
+      },
+      testing::ExitedWithCode(0), "unwound at exit");
+}
+
+#ifndef ABSL_HAVE_ADDRESS_SANITIZER  // which has a handler of its own
+TEST_F(ContinuletDeathTest, ASignalThatIsSentDoesWhatItDidBefore) {
+  EXPECT_EXIT(
+      {
+        Continulet<void()> c("innocent", [](auto&) { raise(SIGSEGV); });
+        c.Switch();
+        _exit(1);
+      },
+      testing::KilledBySignal(SIGSEGV), "");
+  EXPECT_EXIT(
+      {
+        signal(SIGSEGV, SIG_IGN);
+        Continulet<void()> c("innocent", [](auto&) { raise(SIGSEGV); });
+        c.Switch();
+        _exit(42);
+      },
+      testing::ExitedWithCode(42), "");
+}
+#endif
 
 TEST_F(ContinuletDeathTest, OtherFaultsGoToThePreviousHandler) {
   EXPECT_EXIT(

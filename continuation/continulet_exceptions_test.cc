@@ -13,6 +13,7 @@
 
 #include "base/event_log.h"
 #include "continuation/continulet.h"
+#include "continuation/stack_memory.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -180,6 +181,110 @@ TEST(ContinuletExceptionsTest, SwitchToCarriesExceptionStatesAlong) {
   EXPECT_EQ(std::current_exception(), nullptr);
   first.Switch();
   EXPECT_FALSE(first.is_pending());
+}
+
+// Captured by a body, switches to another continulet when the body has ended.
+struct SwitchesToAnotherWhenDestroyed {
+  explicit SwitchesToAnotherWhenDestroyed(Continulet<int()>* to) : to(to) {}
+  SwitchesToAnotherWhenDestroyed(SwitchesToAnotherWhenDestroyed&& other)
+      : to(std::exchange(other.to, nullptr)) {}
+  ~SwitchesToAnotherWhenDestroyed() {
+    if (to == nullptr) return;
+    EXPECT_EQ(to->Switch(), 1);
+    EXPECT_THROW(to->Switch(), std::logic_error);
+  }
+  Continulet<int()>* to;
+};
+
+TEST(ContinuletExceptionsTest, WhatABodyOwnsMaySwitchWhenItIsDestroyed) {
+  auto another = [](auto& self) -> int {
+    self.Switch(1);
+    throw std::logic_error("another's");
+  };
+  Continulet<int()> first("first", another);
+  Continulet<int()> returning(
+      "returning",
+      [owned = SwitchesToAnotherWhenDestroyed(&first)](auto&) { return 5; });
+  EXPECT_EQ(returning.Switch(), 5);
+  EXPECT_FALSE(first.is_pending());
+
+  Continulet<int()> second("second", another);
+  Continulet<int()> throwing(
+      "throwing",
+      [owned = SwitchesToAnotherWhenDestroyed(&second)](auto&) -> int {
+        throw std::runtime_error("the body's");
+      });
+  EXPECT_THROW(throwing.Switch(), std::runtime_error);
+  EXPECT_FALSE(second.is_pending());
+}
+
+struct ThrowsWhenCopied {
+  ThrowsWhenCopied() = default;
+  ThrowsWhenCopied(const ThrowsWhenCopied&) {
+    throw std::runtime_error("not copied");
+  }
+  void operator()(Continulet<void()>::Self&) const {}
+};
+
+TEST(ContinuletExceptionsTest, ABodyThatCannotBeCopiedLosesNoStack) {
+  const ThrowsWhenCopied body;
+  auto make = [&] { Continulet<void()> c("never made", body); };
+  EXPECT_THROW(make(), std::runtime_error);
+  const std::size_t mapped = GetStackPoolStats().mapped;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_THROW(make(), std::runtime_error);
+    EXPECT_THROW(
+        static_cast<void>(Continulet<void()>::Make("never made", body)),
+        std::runtime_error);
+  }
+  EXPECT_EQ(GetStackPoolStats().mapped, mapped);
+}
+
+struct ThrowsWhenConverted {
+  operator std::string() const { throw std::runtime_error("not a string"); }
+};
+
+TEST(ContinuletExceptionsTest, AValueThatCannotBeMadeLeavesItAsItWas) {
+  int runs = 0;
+  {
+    Continulet<void(std::string)> c("new", [&](auto& self, std::string) {
+      ++runs;
+      self.Switch();
+    });
+    EXPECT_THROW(c.Switch(ThrowsWhenConverted()), std::runtime_error);
+    EXPECT_FALSE(c.is_paused());
+    EXPECT_TRUE(c.is_pending());
+    Continulet<void(std::string)> passing("passing", [&](auto& self,
+                                                         std::string) {
+      EXPECT_THROW(self.SwitchTo(c, ThrowsWhenConverted()), std::runtime_error);
+    });
+    passing.Switch("");
+    EXPECT_FALSE(c.is_paused());
+  }  // destroyed as a new one: the body does not run without its value
+  EXPECT_EQ(runs, 0);
+}
+
+// Its move constructor throws while `armed`.
+struct ThrowsWhenMoved {
+  ThrowsWhenMoved() = default;
+  ThrowsWhenMoved(ThrowsWhenMoved&&) {
+    if (armed) throw std::runtime_error("not moved");
+  }
+  static bool armed;
+};
+bool ThrowsWhenMoved::armed = false;
+
+TEST(ContinuletExceptionsTest, AValueThatCannotBeTakenThrowsAtItsReceiver) {
+  Continulet<ThrowsWhenMoved()> c("giving", [](auto& self) {
+    ThrowsWhenMoved first;
+    self.Switch(std::move(first));
+    return ThrowsWhenMoved();
+  });
+  c.Switch();
+  ThrowsWhenMoved::armed = true;
+  EXPECT_THROW(c.Switch(), std::runtime_error);
+  ThrowsWhenMoved::armed = false;
+  EXPECT_FALSE(c.is_pending());
 }
 
 struct SwitchesWhenDestroyed {

@@ -180,6 +180,55 @@ TEST(ContinuletTest, ReferencesPassWithoutACopy) {
   EXPECT_EQ(&c.Switch(in), &out);
 }
 
+TEST(ContinuletTest, ReferencesToArraysAndToBasesPass) {
+  struct Base {};
+  struct Derived : Base {};
+  int numbers[3] = {1, 2, 3};
+  Derived derived;
+  Continulet<const Base&(int(&)[3])> c(
+      "referring", [&](auto& self, int(&first)[3]) -> const Base& {
+        EXPECT_EQ(&first, &numbers);
+        int(&second)[3] = self.Switch(derived);
+        EXPECT_EQ(&second, &numbers);
+        return derived;
+      });
+  EXPECT_EQ(&c.Switch(numbers), &derived);
+  EXPECT_EQ(&c.Switch(numbers), &derived);
+}
+
+// Can be neither copied nor made without an argument.
+struct Ticket {
+  explicit Ticket(int number) : number(number) {}
+  Ticket(Ticket&&) = default;
+  int number;
+};
+
+TEST(ContinuletTest, ConstAndMoveOnlyTypesPass) {
+  Continulet<const std::string(Ticket)> c("typed", [](auto& self, Ticket one) {
+    Ticket two = self.Switch(std::to_string(one.number));
+    return std::to_string(two.number);
+  });
+  EXPECT_EQ(c.Switch(Ticket(1)), "1");
+  EXPECT_EQ(c.Switch(Ticket(2)), "2");
+}
+
+int AddNext(Continulet<int(int)>::Self& self, int first) {
+  return first + self.Switch(first);
+}
+
+TEST(ContinuletTest, ABodyMayBeAnyCallable) {
+  using Adder = Continulet<int(int)>;
+  std::vector<Adder> all;
+  all.emplace_back("function", AddNext);
+  all.emplace_back("pointer", &AddNext);
+  const std::function<int(Adder::Self&, int)> function = AddNext;
+  all.emplace_back("std::function", function);
+  for (Adder& c : all) {
+    EXPECT_EQ(c.Switch(1), 1);
+    EXPECT_EQ(c.Switch(2), 3);
+  }
+}
+
 TEST(ContinuletTest, ValuesAreConvertedToTheContinuletsTypes) {
   Continulet<std::string(double)> c("converting", [](auto& self, double first) {
     EXPECT_EQ(first, 3.0);
@@ -348,6 +397,30 @@ TEST(ContinuletTest, ANewOneMayBeHandedToAnotherThread) {
   }).join();
   EXPECT_EQ(result, 2);
   EXPECT_FALSE(c.is_pending());  // finished: destroyed here
+}
+
+TEST(ContinuletTest, AThreadLocalOneIsCancelledWhenItsThreadEnds) {
+  static EventLog& log = *new EventLog;
+  std::thread([] {
+    // Made before the thread's first switch, destroyed after what that
+    // prepared.
+    static thread_local Continulet<int()> c("thread-local", [](auto& self) {
+      Witness witness(&log, "unwound");
+      Continulet<int()> late("late", [](auto& self) {
+        self.Switch(2);
+        return 3;
+      });
+      try {
+        self.Switch(1);
+      } catch (...) {  // a thread that ends may still start continulets
+        log.Add("late says " + std::to_string(late.Switch()));
+        throw;
+      }
+      return 0;
+    });
+    EXPECT_EQ(c.Switch(), 1);
+  }).join();
+  EXPECT_THAT(log.Take(), ElementsAre("late says 2", "unwound"));
 }
 
 TEST(ContinuletTest, ALargeOverAlignedCallableLiesAtTheStacksEnd) {

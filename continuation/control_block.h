@@ -127,13 +127,16 @@ void PrepareThread();
 // Fatal: says why `c` cannot be "switched to" (or what else `done` says) now.
 [[noreturn]] void FailSwitch(const ControlBlock* c, const char* done);
 [[noreturn]] void FailMovedFrom();
+// Fatal: somebody else's code would pause the body of `c`.
+[[noreturn]] void FailSwitchInside(const ControlBlock* c);
 // Throws what arrived with kException or kCancel.
 [[noreturn]] void ThrowArrived();
 // Switches to `c` and has it throw. Returns as Enter() does. If `c` is new it
 // finishes, and `*exception` is thrown here.
 void EnterWithException(ControlBlock* c, std::exception_ptr* exception);
-// Leaves `c`, which has ended, with `signal` and thread_state.transfer set.
-[[noreturn]] void LeaveForGood(ControlBlock* c, Signal signal);
+// Leaves `c`, which has ended, for its switcher. `passed` points to the value
+// or the std::exception_ptr that goes with `signal`.
+[[noreturn]] void LeaveForGood(ControlBlock* c, Signal signal, void* passed);
 // See Continulet::Cancel().
 bool Cancel(ControlBlock* c);
 // Cancels `c` if need be and gives its stack back.
@@ -184,6 +187,10 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void RequireResumable(ControlBlock* c,
     if (c->started() || c->finished) FailSwitch(c, done);
     Start(c);
   }
+}
+
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void RequireCurrent(ControlBlock* c) {
+  if (ABSL_PREDICT_FALSE(thread_state.current != c)) FailSwitchInside(c);
 }
 
 // From the switcher into the body. Returns when the body, or one to which it

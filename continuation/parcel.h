@@ -21,6 +21,14 @@ namespace continuation_internal {
 // Selects the constructor that holds what a call returns.
 struct ResultOf {};
 
+// Whether a To that is a reference, initialized with a From, refers to what was
+// given and not to a temporary that is made from it. (An object that does not
+// outlive the switch is the caller's matter, as with any reference.)
+template <typename From, typename To>
+constexpr bool kBindsDirectly =
+    std::is_convertible_v<std::remove_reference_t<From>*,
+                          std::remove_reference_t<To>*>;
+
 template <typename T>
 class Parcel {
   static_assert(!std::is_rvalue_reference_v<T>,
@@ -51,9 +59,14 @@ class Parcel {
 template <typename T>
 class Parcel<T&> {
  public:
-  explicit Parcel(T& value) : value_(&value) {}
+  template <typename Value>
+  explicit Parcel(Value&& value) : value_(Address(std::forward<Value>(value))) {
+    static_assert(kBindsDirectly<Value&&, T&>,
+                  "a reference that is passed must refer to an object of its "
+                  "own type: one made by a conversion would be gone");
+  }
   template <typename Call>
-  Parcel(ResultOf, Call& call) : value_(&call()) {}
+  Parcel(ResultOf, Call& call) : value_(std::addressof(call())) {}
 
   void* address() {
     return const_cast<void*>(static_cast<const volatile void*>(value_));
@@ -62,6 +75,8 @@ class Parcel<T&> {
   static void Destroy(void*) {}
 
  private:
+  static T* Address(T& value) { return std::addressof(value); }
+
   T* value_;
 };
 

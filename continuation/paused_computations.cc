@@ -3,24 +3,64 @@
 
 #include "continuation/paused_computations.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <mutex>
 #include <vector>
 
+#include "base/check.h"
 #include "continuation/control_block.h"
 
 namespace instar {
 namespace continuation_internal {
 namespace {
 
-struct ThreadList {
-  std::mutex mutex;
-  std::vector<ThreadState*> threads;
+// The threads that have started continulets.
+class ThreadList {
+ public:
+  void Add(ThreadState* thread) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    threads_.push_back(thread);
+  }
+  void Remove(ThreadState* thread) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    threads_.erase(std::find(threads_.begin(), threads_.end(), thread));
+  }
+  // Around fork(), so that the child finds the list whole and unlocked.
+  void Lock() { mutex_.lock(); }
+  void Unlock() { mutex_.unlock(); }
+  // In the child of a fork(), of all threads only the caller is there.
+  void KeepCallingThread() {
+    const bool listed = std::find(threads_.begin(), threads_.end(),
+                                  &thread_state) != threads_.end();
+    threads_.clear();
+    if (listed) threads_.push_back(&thread_state);
+    if (thread_state.tid != 0) thread_state.tid = gettid();
+  }
+  template <typename Visit>
+  void ForEach(Visit visit) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    for (const ThreadState* thread : threads_) visit(*thread);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<ThreadState*> threads_;
 };
 
 // Never destroyed: threads may end after the destructors of globals have run.
 ThreadList& Threads() {
-  static ThreadList& threads = *new ThreadList;
+  static ThreadList& threads = [&]() -> ThreadList& {
+    INSTAR_CHECK(pthread_atfork([] { Threads().Lock(); },
+                                [] { Threads().Unlock(); },
+                                [] {
+                                  Threads().KeepCallingThread();
+                                  Threads().Unlock();
+                                }) == 0);
+    return *new ThreadList;
+  }();
   return threads;
 }
 
@@ -39,16 +79,9 @@ PausedContext ContextOfSwitcher(const ControlBlock& c) {
 
 }  // namespace
 
-void AddThread(ThreadState* thread) {
-  std::lock_guard<std::mutex> lock(Threads().mutex);
-  Threads().threads.push_back(thread);
-}
+void AddThread(ThreadState* thread) { Threads().Add(thread); }
 
-void RemoveThread(ThreadState* thread) {
-  std::lock_guard<std::mutex> lock(Threads().mutex);
-  std::vector<ThreadState*>& threads = Threads().threads;
-  threads.erase(std::find(threads.begin(), threads.end(), thread));
-}
+void RemoveThread(ThreadState* thread) { Threads().Remove(thread); }
 
 PausedContext BodyContext(const ControlBlock& c) {
   return MakePausedContext(c.body, c.stack.low(), c.stack.high());
@@ -62,12 +95,11 @@ using continuation_internal::ThreadState;
 
 void VisitPausedComputations(
     absl::FunctionRef<void(const PausedComputation&)> visit) {
-  std::lock_guard<std::mutex> lock(continuation_internal::Threads().mutex);
-  for (const ThreadState* thread : continuation_internal::Threads().threads) {
-    for (const ControlBlock* c = thread->started; c != nullptr;
+  continuation_internal::Threads().ForEach([&](const ThreadState& thread) {
+    for (const ControlBlock* c = thread.started; c != nullptr;
          c = c->next_started) {
       PausedComputation paused;
-      paused.tid = thread->tid;
+      paused.tid = thread.tid;
       if (c->resumable_by.load(std::memory_order_relaxed) != nullptr) {
         paused.context = BodyContext(*c);
         paused.continulet = c->name_view();
@@ -77,7 +109,7 @@ void VisitPausedComputations(
       }
       visit(paused);
     }
-  }
+  });
 }
 
 void VisitSwitchers(absl::FunctionRef<bool(const PausedContext&)> visit) {

@@ -3,6 +3,7 @@
 
 #include "continuation/stack_memory.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -24,11 +25,20 @@ namespace {
 // What stays resident of a stack in the pool: the end where the next user
 // begins.
 constexpr std::size_t kResidentBytes = 16 << 10;
+// The user half of the address space (47 bits); keeps sums from overflowing.
+constexpr std::size_t kMaximumStackSize = std::size_t{1} << 47;
 // Added to each mapping so that the colored end can be left unused.
 constexpr std::size_t kColorBytes = kStackColors * kStackColorSize;
 
 std::size_t MappedBytes(std::size_t size) {
   return kStackGuardSize + size + kColorBytes;
+}
+
+absl::Status Refused(std::size_t size, int error) {
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "cannot map a stack of ", size, " bytes: ", std::strerror(error),
+      ". Each stack takes two mappings of the process; vm.max_map_count "
+      "limits their number, ulimit -v their size."));
 }
 
 class StackPool {
@@ -74,6 +84,10 @@ class StackPool {
            MappedBytes(stack.size));
   }
 
+  // Around fork(), so that the child finds the pool whole and unlocked.
+  void Lock() { mutex_.lock(); }
+  void Unlock() { mutex_.unlock(); }
+
   StackPoolStats Stats() {
     std::lock_guard<std::mutex> lock(mutex_);
     return stats_;
@@ -95,13 +109,6 @@ class StackPool {
     return StackBounds{low, low + size + color * kStackColorSize, size};
   }
 
-  static absl::Status Refused(std::size_t size, int error) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "cannot map a stack of ", size, " bytes: ", std::strerror(error),
-        ". Each stack takes two mappings of the process; vm.max_map_count "
-        "limits their number, ulimit -v their size."));
-  }
-
   std::mutex mutex_;
   absl::flat_hash_map<std::size_t, std::vector<StackBounds>> stacks_;
   std::size_t pooled_bytes_ = 0;
@@ -111,7 +118,13 @@ class StackPool {
 
 // Never destroyed: threads may end after the destructors of globals have run.
 StackPool& Pool() {
-  static StackPool& pool = *new StackPool;
+  static StackPool& pool = []() -> StackPool& {
+    // It fails for want of memory only; then a child of a thread that forks
+    // while another one is here cannot take stacks, and nothing else is lost.
+    pthread_atfork([] { Pool().Lock(); }, [] { Pool().Unlock(); },
+                   [] { Pool().Unlock(); });
+    return *new StackPool;
+  }();
   return pool;
 }
 
@@ -135,6 +148,7 @@ absl::StatusOr<StackBounds> TakeStackFromPool(std::size_t size) {
     stack_cache_owner.alive = true;
     stack_cache.capacity = kStacksCachedPerThread;
   }
+  if (size > kMaximumStackSize) return Refused(size, ENOMEM);
   absl::StatusOr<StackBounds> stack = Pool().Take(RoundedStackSize(size));
   if (stack.ok()) AllowAccess(stack->low, stack->high);
   return stack;

@@ -94,9 +94,13 @@ TEST(StackMemoryTest, BeyondTheCacheAndThePoolStacksAreUnmapped) {
 
 TEST(StackMemoryTest, TheSystemsRefusalIsReported) {
   const std::size_t mapped = GetStackPoolStats().mapped;
-  const absl::StatusOr<StackMemory> stack =
-      StackMemory::Take(std::size_t{1} << 60);
-  EXPECT_EQ(stack.status().code(), absl::StatusCode::kResourceExhausted);
+  for (const std::size_t size :
+       {std::size_t{1} << 46, std::size_t{1} << 60, SIZE_MAX - 100000,
+        SIZE_MAX - 4095, SIZE_MAX}) {
+    const absl::StatusOr<StackMemory> stack = StackMemory::Take(size);
+    EXPECT_EQ(stack.status().code(), absl::StatusCode::kResourceExhausted)
+        << size;
+  }
   EXPECT_EQ(GetStackPoolStats().mapped, mapped);
 }
 

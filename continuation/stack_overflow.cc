@@ -70,11 +70,15 @@ void OnSegmentationFault(int signal, siginfo_t* info, void* context) {
     previous_action.sa_sigaction(signal, info, context);
   } else if (previous_action.sa_handler == SIG_DFL ||
              previous_action.sa_handler == SIG_IGN) {
+    const bool sent = info->si_code <= 0;  // by kill() or the like: no fault
+    if (sent && previous_action.sa_handler == SIG_IGN) return;
     // The faulting instruction runs again and ends the program as it would have
-    // done without this handler. (A fault that is ignored ends it, too.)
+    // done without this handler. (A fault that is ignored ends it, too.) What
+    // was sent is sent again; it waits until this handler has returned.
     struct sigaction default_action = {};
     default_action.sa_handler = SIG_DFL;
     sigaction(signal, &default_action, nullptr);
+    if (sent) raise(signal);
   } else {
     previous_action.sa_handler(signal);
   }
