@@ -52,11 +52,11 @@ struct ThreadCache;
 // The mark of a slot (and of an object that lives outside of the slabs).
 //
 //   bits 0-7    0: no object. kBorn: an object as its constructor made it; its
-//               virtual table says what it is. kDying: about to be destroyed,
-//               hands off. Else the number of the version that it was converted
-//               to, in UpdatableClass::versions.
-//   bits 8-13   epoch: how many updates of the class had been installed when
-//               it was made or last looked at, modulo 64
+//               virtual table says what it is. Else the number of the version
+//               that it was converted to, in UpdatableClass::versions.
+//   bits 8-12   epoch: in which birth epoch of the class it was made or last
+//               looked at; 0: long ago (UpdatableClass::StartBirthEpoch())
+//   bit 13      kDying: about to be destroyed, hands off
 //   bit 14      kBusy: one thread is converting it
 //   bit 15      kFailed: its conversion failed; it stays what it is
 //
@@ -66,11 +66,11 @@ using Mark = std::uint16_t;
 constexpr Mark kNoObject = 0;
 constexpr Mark kBorn = 1;
 constexpr Mark kFirstVersion = 2;
-constexpr Mark kLastVersion = 254;
-constexpr Mark kDying = 255;
+constexpr Mark kLastVersion = 255;
 constexpr Mark kVersionMask = 0x00ff;
 constexpr int kEpochShift = 8;
-constexpr Mark kEpochMask = 0x3f00;
+constexpr Mark kEpochMask = 0x1f00;
+constexpr Mark kDying = 0x2000;
 constexpr Mark kBusy = 0x4000;
 constexpr Mark kFailed = 0x8000;
 

@@ -190,7 +190,13 @@ class Updatable {
     std::atomic<heap_internal::Mark>* mark =
         heap_internal::FindSlotMark(object, c);
     if (__builtin_expect(mark != nullptr, 1)) {
+      const heap_internal::Mark last = mark->load(std::memory_order_relaxed);
       mark->store(heap_internal::kNoObject, std::memory_order_relaxed);
+      if (__builtin_expect(
+              (last & heap_internal::kVersionMask) != heap_internal::kBorn,
+              0)) {
+        c->EndParts(const_cast<void*>(object), last);
+      }
     } else {
       c->RemoveOutside(object);
     }

@@ -198,15 +198,20 @@ void UpdatableClass::AddOutside(const void* object) noexcept {
 
 void UpdatableClass::RemoveOutside(const void* object) noexcept {
   Shard& shard = ShardOf(object);
-  std::lock_guard<std::mutex> lock(shard.mutex);
-  const auto found = shard.objects.find(object);
-  if (found == shard.objects.end()) {
-    untracked_.fetch_sub(1, std::memory_order_relaxed);
-  } else if (found->second.capacity != 0) {
-    found->second.mark.store(kNoObject, std::memory_order_relaxed);
-  } else {
-    shard.objects.erase(found);
+  Mark last = kNoObject;
+  {
+    std::lock_guard<std::mutex> lock(shard.mutex);
+    const auto found = shard.objects.find(object);
+    if (found == shard.objects.end()) {
+      untracked_.fetch_sub(1, std::memory_order_relaxed);
+    } else if (found->second.capacity != 0) {
+      last = found->second.mark.exchange(kNoObject, std::memory_order_relaxed);
+    } else {
+      shard.objects.erase(found);  // it had no room for a part
+    }
   }
+  // Not under the lock: the part may hold updatable objects.
+  EndParts(const_cast<void*>(object), last);
 }
 
 OutsideObject* UpdatableClass::FindOutside(const void* object) {
@@ -237,8 +242,21 @@ std::size_t UpdatableClass::outside_count() const {
 }
 
 void UpdatableClass::StartBirthEpoch(bool notice) {
-  const std::uint32_t epoch =
+  std::uint32_t epoch =
       ((birth() & kEpochMask) + (1u << kEpochShift)) & kEpochMask;
+  if (epoch == 0) {
+    epoch = 1u << kEpochShift;
+    const auto forget = [](std::atomic<Mark>& mark) {
+      mark.store(mark.load(std::memory_order_relaxed) & ~kEpochMask,
+                 std::memory_order_relaxed);
+    };
+    for (Arena* a = first_arena(); a != nullptr; a = a->next_in_class) {
+      for (Slab* s = a->first_slab(); s != nullptr; s = s->next_in_class) {
+        for (std::uint32_t i = 0; i < s->slot_count; ++i) forget(s->marks()[i]);
+      }
+    }
+    ForEachOutside([&](void*, OutsideObject& o) { forget(o.mark); });
+  }
   birth_.store(kBorn | epoch | (notice ? kNoticeBirths : 0),
                std::memory_order_relaxed);
 }

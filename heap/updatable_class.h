@@ -112,6 +112,12 @@ class UpdatableClass {
   // is merely counted as untracked().
   void AddOutside(const void* object) noexcept;
   void RemoveOutside(const void* object) noexcept;
+  // Destroys what versions have added to an object that has been destroyed and
+  // had this mark.
+  void EndParts(void* object, Mark last) noexcept {
+    auto* end = end_parts[last & kVersionMask].load(std::memory_order_acquire);
+    if (end != nullptr) end(object);
+  }
   // Null if there is none. Valid while the object lives.
   OutsideObject* FindOutside(const void* object);
   // Calls visit(object, entry) for each, holding a lock: `visit` must not make
@@ -131,6 +137,10 @@ class UpdatableClass {
   // the class as the program was built with it. Written while nobody converts,
   // read by whoever read a mark or the generation with acquire.
   std::array<std::atomic<VersionRecord*>, 256> versions{};
+  // For versions that are added behind their object: what destroys that part,
+  // and those before it, when the object has been destroyed. Else null. Index
+  // and order as above.
+  std::array<std::atomic<void (*)(void*)>, 256> end_parts{};
   // No number above it is in use.
   std::atomic<Mark> highest_version{kBorn};
   // Incremented, with release, by whatever makes a version the current one or
@@ -138,7 +148,10 @@ class UpdatableClass {
   std::atomic<std::uint32_t> generation{1};
   // Held by whoever changes `versions`, and by whoever sweeps.
   std::mutex versions_mutex;
-  // Starts a new birth epoch. `notice`: there is a next version.
+  // Starts a new birth epoch. `notice`: there is a next version. While nobody
+  // else uses the class. There are as many epochs as the mark has room for;
+  // when they have all been used, every object becomes one of epoch 0, and they
+  // begin again: no object is ever taken for one of a later epoch.
   void StartBirthEpoch(bool notice);
   Mark epoch_bits() const { return static_cast<Mark>(birth() & kEpochMask); }
 

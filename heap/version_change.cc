@@ -102,7 +102,7 @@ std::string LayoutText(const ClassLayout& layout) {
 // The record of a class that is a version of `root`, by its type.
 VersionRecord* RecordOfType(UpdatableClass* root, const std::type_info& type) {
   const Mark highest = root->highest_version.load(std::memory_order_acquire);
-  for (Mark number = kBorn; number <= highest; ++number) {
+  for (unsigned number = kBorn; number <= highest; ++number) {
     VersionRecord* record =
         root->versions[number].load(std::memory_order_acquire);
     if (record != nullptr && *record->type == type) return record;
@@ -111,9 +111,9 @@ VersionRecord* RecordOfType(UpdatableClass* root, const std::type_info& type) {
 }
 
 Mark FreeNumber(UpdatableClass* root, Mark from) {
-  for (Mark number = from; number <= kLastVersion; ++number) {
+  for (unsigned number = from; number <= kLastVersion; ++number) {
     if (root->versions[number].load(std::memory_order_relaxed) == nullptr) {
-      return number;
+      return static_cast<Mark>(number);
     }
   }
   return kNoObject;
@@ -210,7 +210,7 @@ absl::StatusOr<ConversionForecast> VersionChange::Check() const {
                   " are in this program; rebuild the update against the "
                   "sources of the program");
   }
-  if (HasVirtualBase(*next_.old_type)) {
+  if (next_.end_parts == nullptr && HasVirtualBase(*next_.old_type)) {
     return refuse(NameOf(*next_.old_type),
                   " has a virtual base, which has another place in each class");
   }
@@ -229,7 +229,7 @@ absl::StatusOr<ConversionForecast> VersionChange::Check() const {
   }
   if (FreeNumber(root_, kFirstVersion + 1) == kNoObject) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "cannot convert ", name_, ": ", root_->name(), " has 253 versions"));
+        "cannot convert ", name_, ": ", root_->name(), " has 254 versions"));
   }
 
   ConversionForecast forecast;
@@ -409,6 +409,8 @@ absl::Status VersionChange::Install(Births births) {
   record_->at_first_access = births == Births::kAtFirstAccess;
   record_->next.store(nullptr, std::memory_order_relaxed);
   Enter(root_, record_.get());
+  root_->end_parts[record_->number].store(next_.end_parts,
+                                          std::memory_order_release);
   old_->next.store(record_.get(), std::memory_order_release);
   root_->StartBirthEpoch(/*notice=*/true);
   // Partner: the acquire in LazyProxy. Who sees the new generation sees the
@@ -535,17 +537,17 @@ void VersionChange::BringBack(void* object, std::atomic<Mark>& mark) {
   if (seen == kNoObject) return;
   INSTAR_CHECK(!(seen & kBusy))
       << name_ << " is taken back while a thread converts an object";
-  const Mark number = seen & kVersionMask;
-  Mark now = seen & kVersionMask;
+  Mark number = seen & kVersionMask;
   if (number == record_->number ||
-      ((number == kBorn || number == kDying) &&
+      (number == kBorn &&
        RecordOf(root_, VirtualTableOf(object)) == record_.get())) {
     next_.back(object);
     ++taken_back_;
-    now = number == kDying ? kDying : old_->number;
+    number = old_->number;
   }
   // Without kFailed: what failed is not wanted any more.
-  mark.store((seen & kEpochMask) | now, std::memory_order_release);
+  mark.store((seen & (kEpochMask | kDying)) | number,
+             std::memory_order_release);
 }
 
 absl::Status VersionChange::TakeBack() {
@@ -578,8 +580,9 @@ absl::Status VersionChange::TakeBack() {
     }
   }
   root_->versions[record_->number].store(nullptr, std::memory_order_release);
+  root_->end_parts[record_->number].store(nullptr, std::memory_order_release);
   bool notice = false;
-  for (Mark number = kFirstVersion; number <= kLastVersion; ++number) {
+  for (unsigned number = kFirstVersion; number <= kLastVersion; ++number) {
     notice |=
         root_->versions[number].load(std::memory_order_relaxed) != nullptr;
   }

@@ -29,7 +29,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "heap/class_version.h"
+#include "heap/step_code.h"
 #include "heap/updatable_class.h"
 #include "heap/version_record.h"
 
@@ -80,7 +80,7 @@ class VersionChange {
   //                       the update was compiled with; the class has a next
   //                       version already; virtual bases; too little room,
   //                       alignment; objects that cannot grow
-  //   ResourceExhausted   more than 253 versions of one class
+  //   ResourceExhausted   more than 254 versions of one class
   absl::StatusOr<ConversionForecast> Check() const;
 
   // Check(), then allocates what Install() and ConvertAll() need.

@@ -91,8 +91,9 @@ const std::type_info* TypeOf(const void* virtual_table) {
 }
 
 VersionRecord* RecordOf(UpdatableClass* root, const void* virtual_table) {
+  if (virtual_table == nullptr) return nullptr;
   const Mark highest = root->highest_version.load(std::memory_order_acquire);
-  for (Mark number = kBorn; number <= highest; ++number) {
+  for (unsigned number = kBorn; number <= highest; ++number) {
     VersionRecord* record =
         root->versions[number].load(std::memory_order_acquire);
     if (record != nullptr && record->virtual_table.load(
@@ -102,7 +103,7 @@ VersionRecord* RecordOf(UpdatableClass* root, const void* virtual_table) {
   }
   const std::type_info* type = TypeOf(virtual_table);
   if (type == nullptr) return nullptr;
-  for (Mark number = kBorn; number <= highest; ++number) {
+  for (unsigned number = kBorn; number <= highest; ++number) {
     VersionRecord* record =
         root->versions[number].load(std::memory_order_acquire);
     if (record != nullptr && *record->type == *type) {
@@ -115,7 +116,7 @@ VersionRecord* RecordOf(UpdatableClass* root, const void* virtual_table) {
 
 VersionRecord* RecordOf(UpdatableClass* root, const void* object, Mark mark) {
   const Mark number = mark & kVersionMask;
-  if (number == kBorn || number == kDying) {
+  if (number == kBorn) {
     return RecordOf(root, VirtualTableOf(object));
   }
   return root->versions[number].load(std::memory_order_acquire);
@@ -143,7 +144,7 @@ bool ConvertIfUnchanged(UpdatableClass* root, void* object,
                         const TrackedObject& tracked, Mark seen, bool retry,
                         absl::Status& status) {
   const Mark number = seen & kVersionMask;
-  if (number == kNoObject || number == kDying) return true;
+  if (number == kNoObject || (seen & kDying)) return true;
   VersionRecord* record =
       root->versions[number].load(std::memory_order_acquire);
   if (number == kBorn) {
@@ -172,6 +173,7 @@ bool ConvertIfUnchanged(UpdatableClass* root, void* object,
   while (record != nullptr) {
     VersionRecord* next = record->next.load(std::memory_order_acquire);
     if (next == nullptr || !Fits(object, tracked, *record, *next->step)) break;
+    progress.set_version(next);
     status = next->step->forward(object);
     if (!status.ok()) break;
     record = next;
@@ -202,6 +204,36 @@ absl::Status BringUpToDate(UpdatableClass* root, void* object,
   }
 }
 
+bool HasVersion(UpdatableClass* root, const void* object,
+                const std::type_info& type) {
+  std::atomic<Mark>* mark = root->Find(object).mark;
+  if (mark == nullptr) return false;
+  const VersionRecord* record = nullptr;
+  while (true) {
+    // Partner: the release in ConvertIfUnchanged(). Who finds the number may
+    // use the part.
+    const Mark seen = mark->load(std::memory_order_acquire);
+    if (!(seen & kBusy)) {
+      record = RecordOf(root, object, seen);
+      break;
+    }
+    if (const auto* mine =
+            ConversionInProgress::Find(ConversionInProgress::current, object)) {
+      record = mine->version();
+      break;
+    }
+    // Waiting would be waiting for itself: it has the version before.
+    if (!WaitWhileBusy(object, *mark)) {
+      record = RecordOf(root, object, seen & ~kBusy);
+      break;
+    }
+  }
+  for (; record != nullptr; record = record->previous) {
+    if (*record->type == type) return true;
+  }
+  return false;
+}
+
 void AwaitConversion(UpdatableClass* root, const void* object) {
   std::atomic<Mark>* mark = root->Find(object).mark;
   if (mark == nullptr) return;
@@ -222,7 +254,7 @@ void ClaimForDestruction(UpdatableClass* root, void* object) {
     }
     // Partner: the compare and swap of BringUpToDate(). A sweep that is late
     // fails there.
-    if (mark->compare_exchange_weak(seen, (seen & kEpochMask) | kDying,
+    if (mark->compare_exchange_weak(seen, seen | kDying,
                                     std::memory_order_acquire,
                                     std::memory_order_relaxed)) {
       return;

@@ -13,7 +13,8 @@
 //                                       swap: of two that try, one
 //   busy             a later number     the same thread, release
 //   busy             as before, failed  the same thread: Convert() failed
-//   kBorn, number    kDying             who is about to destroy it (a proxy)
+//   kBorn, number    the same, dying    who is about to destroy it (a proxy)
+//   any but busy     its epoch cleared  who starts an epoch (UpdatableClass)
 //   any but busy     0                  the destructor
 //   any              another number     who converts or takes back while nobody
 //                                       else uses the class
@@ -53,6 +54,10 @@ struct NextVersion {
   void (*back)(void* object) noexcept;
   // `forward` for all objects of a slab while nobody else uses them.
   void (*forward_run)(SlotRun& run);
+  // The new version is a part that is added behind the object: destroys it, and
+  // those that were added before, when the object has been destroyed. Else
+  // null.
+  void (*end_parts)(void* object) noexcept;
 };
 
 struct VersionRecord {
@@ -117,6 +122,12 @@ bool ConvertIfUnchanged(UpdatableClass* root, void* object,
                         const TrackedObject& tracked, Mark seen, bool retry,
                         absl::Status& status);
 
+// Whether the object has version `type`, or a later one; what it is becoming
+// counts for the thread that converts it. Waits while another thread does.
+// Finds versions that conversions have given: not those that new code makes.
+bool HasVersion(UpdatableClass* root, const void* object,
+                const std::type_info& type);
+
 // Waits while another thread converts the object.
 void AwaitConversion(UpdatableClass* root, const void* object);
 
@@ -135,11 +146,18 @@ class ConversionInProgress {
   ConversionInProgress(const ConversionInProgress&) = delete;
   ConversionInProgress& operator=(const ConversionInProgress&) = delete;
 
+  // What the object is becoming.
+  void set_version(const VersionRecord* version) { version_ = version; }
+  const VersionRecord* version() const { return version_; }
+
+  // The one of `object` in a chain, or null.
+  static const ConversionInProgress* Find(const ConversionInProgress* first,
+                                          const void* object) {
+    while (first != nullptr && first->object_ != object) first = first->outer_;
+    return first;
+  }
   static bool Holds(const ConversionInProgress* first, const void* object) {
-    for (; first != nullptr; first = first->outer_) {
-      if (first->object_ == object) return true;
-    }
-    return false;
+    return Find(first, object) != nullptr;
   }
 
   static __thread const ConversionInProgress* current
@@ -148,6 +166,7 @@ class ConversionInProgress {
  private:
   const void* const object_;
   const ConversionInProgress* const outer_;
+  const VersionRecord* version_ = nullptr;
 };
 
 }  // namespace heap_internal

@@ -41,7 +41,7 @@ class Counter {
     }
     if (mark & kFailed) ++counts_.failed;
     const Mark number = mark & kVersionMask;
-    if (number != kBorn && number != heap_internal::kDying) {
+    if (number != kBorn) {
       ++by_number_[number];
       return;
     }

@@ -1,0 +1,247 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The code that takes one object from one version of its class to the next and
+// back, compiled where both are known. Internal to heap/; what it does is said
+// in heap/class_version.h and heap/added_part.h.
+
+#ifndef INSTAR_HEAP_STEP_CODE_H_
+#define INSTAR_HEAP_STEP_CODE_H_
+
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <new>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "heap/added_part.h"
+#include "heap/slab.h"
+#include "heap/updatable_class.h"
+#include "heap/version_record.h"
+#include "heap/version_requirements.h"
+
+namespace instar {
+namespace heap_internal {
+
+// Runs a Convert(), whatever it answers or throws.
+template <typename Function>
+absl::Status RunHook(Function hook) {
+  try {
+    if constexpr (std::is_void_v<decltype(hook())>) {
+      hook();
+      return absl::OkStatus();
+    } else {
+      return hook();
+    }
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError("Convert() ran out of memory");
+  } catch (const std::exception& e) {
+    return absl::InternalError(absl::StrCat("Convert() threw: ", e.what()));
+  } catch (...) {
+    return absl::InternalError("Convert() threw something unknown");
+  }
+}
+
+// Converts every object of `run.from` in the slab by `convert(object)`.
+template <typename Function>
+void ConvertRun(SlotRun& run, Function convert) {
+  Slab* const slab = run.slab;
+  std::atomic<Mark>* const marks = slab->marks();
+  const std::size_t slots = slab->slot_count;
+  const std::size_t stride = slab->slot_bytes;
+  // Copies, since what the objects write might be any of these.
+  const Mark from = run.from->number;
+  const Mark to = run.to->number;
+  const void* from_table = run.from_table;
+  char* object = slab->first_slot;
+  for (std::size_t i = 0; i < slots; ++i, object += stride) {
+    const Mark mark = marks[i].load(std::memory_order_relaxed);
+    const Mark number = mark & kVersionMask;
+    if ((number != kBorn && number != from) || (mark & kDying)) continue;
+    if (number == kBorn) {
+      const void* table = *reinterpret_cast<void* const*>(object);
+      if (table != from_table) {
+        if (!run.IsFrom(table)) continue;
+        from_table = table;
+      }
+    }
+    // Before Convert(), which may meet its own object through a proxy.
+    marks[i].store((mark & kEpochMask) | to, std::memory_order_relaxed);
+    absl::Status status = convert(object);
+    if (__builtin_expect(!status.ok(), 0)) {
+      marks[i].store(mark, std::memory_order_relaxed);
+      run.failed_object = object;
+      run.status = std::move(status);
+      return;
+    }
+    ++run.converted;
+  }
+}
+
+// The next version derives from the last: the object is moved out of its place
+// and back into it.
+template <typename Old, typename New>
+class StepCode {
+  // Room for the old object; begins with no object in it.
+  union Temporary {
+    Temporary() : none() {}
+    ~Temporary() {}
+    char none;
+    Old object;
+  };
+
+ public:
+  static absl::Status Forward(void* object) {
+    Temporary temporary;
+    InPlaceChange change(&temporary);
+    return MoveForwardAndConvert(object, &temporary, change);
+  }
+
+  static void Back(void* object) noexcept {
+    New* from = std::launder(static_cast<New*>(object));
+    if constexpr (ConvertBackHook<New>::value == Hook::kUsable) {
+      from->ConvertBack();
+    }
+    Temporary temporary;
+    InPlaceChange change(&temporary);
+    MoveBack(object, &temporary, change);
+  }
+
+  static void ForwardRun(SlotRun& run) {
+    Temporary temporary;
+    InPlaceChange change(&temporary);
+    ConvertRun(run, [&](void* object) {
+      return MoveForwardAndConvert(object, &temporary, change);
+    });
+  }
+
+ private:
+  static absl::Status MoveForwardAndConvert(void* object, void* temporary,
+                                            InPlaceChange& change) {
+    UnpoisonMemory(object, sizeof(New));
+    change.Begin(object);
+    Old* old = std::launder(static_cast<Old*>(object));
+    Old* moved = ::new (temporary) Old(std::move(*old));
+    old->Old::~Old();
+    New* next = ::new (object) New(std::move(*moved));
+    moved->Old::~Old();
+    change.End();
+    if constexpr (ConvertHook<New>::value == Hook::kUsable) {
+      absl::Status status = RunHook([next] { return next->Convert(); });
+      if (__builtin_expect(!status.ok(), 0)) {
+        MoveBack(object, temporary, change);
+        return status;
+      }
+    } else {
+      (void)next;
+    }
+    return absl::OkStatus();
+  }
+
+  static void MoveBack(void* object, void* temporary, InPlaceChange& change) {
+    change.Begin(object);
+    New* from = std::launder(static_cast<New*>(object));
+    Old* moved = ::new (temporary) Old(std::move(static_cast<Old&>(*from)));
+    from->New::~New();
+    ::new (object) Old(std::move(*moved));
+    moved->Old::~Old();
+    change.End();
+    if (SlabOf(object) != nullptr) {
+      PoisonMemory(static_cast<char*>(object) + sizeof(Old),
+                   sizeof(New) - sizeof(Old));
+    }
+  }
+};
+
+// The next version is added behind the last.
+template <typename Old, typename New>
+class AddedStepCode {
+  using Object = ObjectClassOf<New>;
+  using Last = typename New::InstarLastVersion;
+
+ public:
+  static New* PartOf(void* object) {
+    return std::launder(reinterpret_cast<New*>(static_cast<char*>(object) +
+                                               OffsetOfPart<New>()));
+  }
+
+  static absl::Status Forward(void* place) {
+    UnpoisonMemory(place, EndOfVersion<New>());
+    Object* object = std::launder(static_cast<Object*>(place));
+    New* part =
+        ::new (static_cast<char*>(place) + OffsetOfPart<New>()) New(*object);
+    if constexpr (ConvertHook<New>::value == Hook::kUsable) {
+      absl::Status status = RunHook([&] { return part->Convert(*object); });
+      if (__builtin_expect(!status.ok(), 0)) {
+        Remove(place);
+        return status;
+      }
+    } else {
+      (void)part;
+    }
+    return absl::OkStatus();
+  }
+
+  static void Back(void* place) noexcept {
+    if constexpr (ConvertBackHook<New>::value == Hook::kUsable) {
+      PartOf(place)->ConvertBack(*std::launder(static_cast<Object*>(place)));
+    }
+    Remove(place);
+  }
+
+  static void ForwardRun(SlotRun& run) { ConvertRun(run, &Forward); }
+
+  // The object has been destroyed: so are its parts, the newest first.
+  static void End(void* place) noexcept {
+    PartOf(place)->~New();
+    if constexpr (IsAdded<Last>::value) {
+      AddedStepCode<typename Last::InstarLastVersion, Last>::End(place);
+    }
+  }
+
+ private:
+  static void Remove(void* place) noexcept {
+    PartOf(place)->~New();
+    if (SlabOf(place) != nullptr) {
+      PoisonMemory(static_cast<char*>(place) + EndOfVersion<Old>(),
+                   EndOfVersion<New>() - EndOfVersion<Old>());
+    }
+  }
+};
+
+template <typename Old, typename New>
+const NextVersion& NextVersionOf() {
+  RequireCanBecome<Old, New>();
+  using Object = ObjectClassOf<Old>;
+  using Root = typename Object::UpdatableRoot;
+  using Code = std::conditional_t<IsAdded<New>::value, AddedStepCode<Old, New>,
+                                  StepCode<Old, New>>;
+  static const NextVersion next = [] {
+    NextVersion made = {};
+    made.root = &Object::Class;
+    made.old_type = &typeid(Old);
+    made.new_type = &typeid(New);
+    made.old_size = EndOfVersion<Old>();
+    made.new_size = EndOfVersion<New>();
+    made.new_alignment = AlignmentOfVersion<New>();
+    made.root_layout = {&typeid(Root), sizeof(Root), alignof(Root),
+                        Root::kRoomToGrow};
+    made.old_is_copyable = std::is_copy_constructible_v<Object> ||
+                           std::is_copy_assignable_v<Object>;
+    made.forward = &Code::Forward;
+    made.back = &Code::Back;
+    made.forward_run = &Code::ForwardRun;
+    if constexpr (IsAdded<New>::value) made.end_parts = &Code::End;
+    return made;
+  }();
+  return next;
+}
+
+}  // namespace heap_internal
+}  // namespace instar
+
+#endif  // INSTAR_HEAP_STEP_CODE_H_
