@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -124,12 +126,12 @@ absl::Status CheckMayThrow(const Function& function) {
 }
 
 // The entries of an image that may be intercepted.
-std::vector<uintptr_t> Interceptable(
-    const PatchableImage& image, const code_internal::LoadedImages& symbols) {
+std::vector<uintptr_t> FindInterceptable(const PatchableImage& image) {
   std::vector<uintptr_t> entries;
   if (image.entries.empty()) return entries;
+  const auto symbols = code_internal::LoadedImages::Current();
   const code_internal::LoadedImage* const loaded =
-      symbols.Find(image.entries.front());
+      symbols->Find(image.entries.front());
   if (loaded == nullptr) return entries;
   for (const uintptr_t entry : image.entries) {
     const auto* const function =
@@ -146,6 +148,60 @@ std::vector<uintptr_t> Interceptable(
   return entries;
 }
 
+using Records = std::vector<EntryRecord*>;
+
+Records RecordsOf(const CodeLock&, const std::vector<uintptr_t>& entries) {
+  Records records;
+  records.reserve(entries.size());
+  for (const uintptr_t entry : entries) {
+    records.push_back(code_internal::FindOrMakeEntryRecord(entry));
+  }
+  return records;
+}
+
+// What OfAll() intercepts in each image, looked up once: reading the symbols
+// of 10,000 entries takes longer than arming them.
+class InterceptableRecords {
+ public:
+  // Those of the image, by entry. It must be kept loaded. Takes locks.
+  static std::shared_ptr<const Records> Of(const PatchableImage& image) {
+    {
+      CodeLock lock;
+      const auto known = ByImage().find(image.number);
+      if (known != ByImage().end()) return known->second;
+    }
+    // Not under the lock: this reads files, and takes locks of its own.
+    const std::vector<uintptr_t> entries = FindInterceptable(image);
+    CodeLock lock;
+    return ByImage()
+        .emplace(image.number,
+                 std::make_shared<const Records>(RecordsOf(lock, entries)))
+        .first->second;
+  }
+
+  // Forgets the images that are loaded no more.
+  static void Retain(const PatchableEntries& loaded) {
+    CodeLock lock;
+    for (auto at = ByImage().begin(); at != ByImage().end();) {
+      const uint64_t number = at->first;
+      const bool is_loaded =
+          std::any_of(loaded.images().begin(), loaded.images().end(),
+                      [number](const PatchableImage& image) {
+                        return image.number == number;
+                      });
+      at = is_loaded ? std::next(at) : ByImage().erase(at);
+    }
+  }
+
+ private:
+  // Under CodeLock. Never destroyed. Images are few.
+  static std::map<uint64_t, std::shared_ptr<const Records>>& ByImage() {
+    static auto& by_image =
+        *new std::map<uint64_t, std::shared_ptr<const Records>>();
+    return by_image;
+  }
+};
+
 }  // namespace
 
 // Makes the records of the entries, and the state that covers them.
@@ -154,38 +210,30 @@ class EntryInterceptionBuilder {
   EntryInterceptionBuilder()
       : state_(std::make_unique<EntryInterception::State>()) {}
 
-  absl::Status Add(const PatchableImage& image,
-                   const std::vector<uintptr_t>& entries) {
-    if (entries.empty()) return absl::OkStatus();
-    if (!image.path.empty()) {
-      void* const handle = dlopen(image.path.c_str(), RTLD_NOW | RTLD_NOLOAD);
-      if (handle == nullptr) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(image.path, " cannot be kept loaded: ", dlerror()));
-      }
-      state_->images.push_back(handle);
-    }
+  // All entries of the image that may be intercepted.
+  absl::Status AddAll(const PatchableImage& image) {
+    if (image.entries.empty()) return absl::OkStatus();
+    INSTAR_RETURN_IF_ERROR(KeepLoaded(image));
+    const auto records = InterceptableRecords::Of(image);
     CodeLock lock;
-    INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
-    INSTAR_ASSIGN_OR_RETURN(const uintptr_t thunk,
-                            ReachFrom(lock, image,
-                                      reinterpret_cast<uintptr_t>(
-                                          &code_internal::instar_entry_thunk)));
-    for (const uintptr_t entry : entries) {
-      EntryRecord* const record = code_internal::FindOrMakeEntryRecord(entry);
-      record->thunk = thunk;
-      state_->records.push_back(record);
-    }
-    return absl::OkStatus();
+    return AddRecords(lock, image, *records);
+  }
+
+  absl::Status Add(const PatchableImage& image, uintptr_t entry) {
+    INSTAR_RETURN_IF_ERROR(KeepLoaded(image));
+    CodeLock lock;
+    return AddRecords(lock, image, RecordsOf(lock, {entry}));
   }
 
   absl::StatusOr<std::unique_ptr<EntryInterception::State>> Start(
       OtherThreads others) {
     auto& records = state_->records;
-    std::sort(records.begin(), records.end(),
-              [](const EntryRecord* a, const EntryRecord* b) {
-                return a->entry < b->entry;
-              });
+    const auto by_entry = [](const EntryRecord* a, const EntryRecord* b) {
+      return a->entry < b->entry;
+    };
+    if (!std::is_sorted(records.begin(), records.end(), by_entry)) {
+      std::sort(records.begin(), records.end(), by_entry);
+    }
     records.erase(std::unique(records.begin(), records.end()), records.end());
     state_->changes.reserve(records.size());
     CodeLock lock;
@@ -204,16 +252,42 @@ class EntryInterceptionBuilder {
   }
 
  private:
+  absl::Status KeepLoaded(const PatchableImage& image) {
+    if (!image.path.empty()) {
+      void* const handle = dlopen(image.path.c_str(), RTLD_NOW | RTLD_NOLOAD);
+      if (handle == nullptr) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(image.path, " cannot be kept loaded: ", dlerror()));
+      }
+      state_->images.push_back(handle);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status AddRecords(const CodeLock& lock, const PatchableImage& image,
+                          const Records& records) {
+    if (records.empty()) return absl::OkStatus();
+    INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
+    INSTAR_ASSIGN_OR_RETURN(const uintptr_t thunk,
+                            ReachFrom(lock, image,
+                                      reinterpret_cast<uintptr_t>(
+                                          &code_internal::instar_entry_thunk)));
+    for (EntryRecord* const record : records) record->thunk = thunk;
+    state_->records.insert(state_->records.end(), records.begin(),
+                           records.end());
+    return absl::OkStatus();
+  }
+
   std::unique_ptr<EntryInterception::State> state_;
 };
 
 absl::StatusOr<EntryInterception> EntryInterception::OfAll(
     OtherThreads others) {
   INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
-  const auto symbols = code_internal::LoadedImages::Current();
+  InterceptableRecords::Retain(*entries);
   EntryInterceptionBuilder builder;
   for (const PatchableImage& image : entries->images()) {
-    INSTAR_RETURN_IF_ERROR(builder.Add(image, Interceptable(image, *symbols)));
+    INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
   }
   INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
   return EntryInterception(std::move(state));
@@ -232,7 +306,7 @@ absl::StatusOr<EntryInterception> EntryInterception::Of(
     }
     INSTAR_RETURN_IF_ERROR(CheckMayThrow(function));
     INSTAR_RETURN_IF_ERROR(
-        builder.Add(*entries->ImageAt(function.entry()), {function.entry()}));
+        builder.Add(*entries->ImageAt(function.entry()), function.entry()));
   }
   INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
   return EntryInterception(std::move(state));

@@ -41,8 +41,10 @@
 // Threads: any thread may make and destroy interceptions; several may be alive
 // at once. Neither in a signal handler. A ScopedEntryInterceptor belongs to the
 // thread that made it. Memory: an intercepted entry needs about 3.5 KiB of
-// stack besides what the interceptor uses (with AVX-512; 1.5 KiB without).
-// After fork(), nothing is intercepted in the child.
+// stack besides what the interceptor uses (with AVX-512; 1.5 KiB without): the
+// smallest stack of a continulet has room for it. What OfAll() finds in an
+// image it remembers, so that the next one only writes (10,000 entries: 0.7
+// ms). After fork(), nothing is intercepted in the child.
 //
 // Not done: entries of objects that are loaded while an interception is alive
 // are not intercepted by it. A longjmp() out of an interceptor leaves its

@@ -20,7 +20,9 @@
 #include "absl/status/status.h"
 #include "code/function.h"
 #include "code/function_entry.h"
+#include "code/text_patch.h"
 #include "code/updatable_functions_for_test.h"
+#include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -330,6 +332,79 @@ TEST(EntryInterceptionTest, NothingIsInterceptedInAChild) {
   EXPECT_NE(Text(), before);
   Answer(1);
   EXPECT_EQ(entered.Count(Address(&Answer)), 1);
+}
+
+// Lets the write of this number fail, counted from 0.
+int g_writes = 0, g_failing_write = 0;
+
+ssize_t FailOnce(int file, const void* bytes, size_t size, uintptr_t address) {
+  if (g_writes++ == g_failing_write) {
+    errno = EIO;
+    return -1;
+  }
+  return code_internal::ScopedTextPatchCalls::Real().write_at(file, bytes, size,
+                                                              address);
+}
+
+// Does `change` with one write after the other failing, until none is left to
+// fail; each time, what failed must have changed nothing.
+template <typename F>
+void FailEachWrite(F change) {
+  const std::string before = Text();
+  for (g_failing_write = 0;; ++g_failing_write) {
+    ASSERT_LT(g_failing_write, 1000);
+    g_writes = 0;
+    const code_internal::ScopedTextPatchCalls faults(
+        {&FailOnce, code_internal::ScopedTextPatchCalls::Real().serialize});
+    const absl::Status status = change();
+    if (status.ok()) break;
+    EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied) << status;
+    EXPECT_EQ(Text(), before);
+    EXPECT_EQ(Answer(1), 101);
+  }
+  // One probe at least, and one write of each of three phases.
+  EXPECT_GE(g_failing_write, 4);
+  EXPECT_NE(Text(), before);
+}
+
+TEST(EntryInterceptionTest, FailingWritesAreUndone) {
+  std::atomic<bool> stop{false};
+  std::thread other([&stop] {
+    while (!stop) EXPECT_EQ(Answer(1), 101);
+  });
+  Entered entered;
+  const std::string before = Text();
+  std::vector<EntryInterception> interceptions;
+  FailEachWrite([&interceptions] {
+    auto interception = EntryInterception::OfAll();
+    if (interception.ok()) interceptions.push_back(*std::move(interception));
+    return interception.status();
+  });
+  ASSERT_EQ(interceptions.size(), 1u);
+  EXPECT_EQ(entered.Count(Address(&Answer)), 0);
+  EXPECT_EQ(Answer(1), 101);
+  EXPECT_EQ(entered.Count(Address(&Answer)), 1);
+
+  FailEachWrite([&interceptions] { return interceptions[0].Stop(); });
+  EXPECT_EQ(Text(), before);
+  stop = true;
+  other.join();
+}
+
+TEST(EntryInterceptionTest, SmallestStackOfAContinulet) {
+  Entered entered;
+  EntryInterception interception = OfAll();
+  using Body = Continulet<int(int)>;
+  int destroyed = 0;
+  Body body(
+      "small",
+      [&destroyed](Body::Self&, int a) {
+        return Answer(a) + CallWithCleanup(&destroyed);
+      },
+      kMinimumStackSize);
+  EXPECT_EQ(body.Switch(5), 105 + 102);
+  EXPECT_EQ(entered.Count(Address(&Answer)), 2);
+  EXPECT_EQ(destroyed, 1);
 }
 
 TEST(EntryInterceptionTest, ArmedAndRedirectedUnderLoad) {

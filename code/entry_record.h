@@ -55,6 +55,9 @@ struct EntryRecord {
 
   // The redirections in effect, latest first.
   RedirectionLayer* layers = nullptr;
+  // While a change is being checked: what `layers` would be, if it is changed.
+  RedirectionLayer* planned = nullptr;
+  bool has_plan = false;
   // All that there ever were, each once, the one that came last first.
   PastTarget* past_targets = nullptr;
   // The address, within 2 GiB of the entry, from which the interception thunk

@@ -50,7 +50,7 @@ struct Redirection::State {
   absl::Status Write(const CodeLock& lock, OtherThreads others);
   // Whether, with `next`, a function leads to itself.
   absl::Status CheckForCircles(const CodeLock& lock) const;
-  const Item* Find(uintptr_t entry) const;
+  absl::Status FollowPlans() const;
   void PublishTargets(const CodeLock& lock);
 
   bool applied = false;
@@ -58,17 +58,17 @@ struct Redirection::State {
   std::vector<EntryChange> changes;
 };
 
-const Redirection::State::Item* Redirection::State::Find(
-    uintptr_t entry) const {
-  const auto found = std::lower_bound(items.begin(), items.end(), entry,
-                                      [](const Item& item, uintptr_t value) {
-                                        return item.record->entry < value;
-                                      });
-  return found != items.end() && found->record->entry == entry ? &*found
-                                                               : nullptr;
+absl::Status Redirection::State::CheckForCircles(const CodeLock&) const {
+  for (const Item& item : items) {
+    item.record->planned = item.next;
+    item.record->has_plan = true;
+  }
+  const absl::Status status = FollowPlans();
+  for (const Item& item : items) item.record->has_plan = false;
+  return status;
 }
 
-absl::Status Redirection::State::CheckForCircles(const CodeLock&) const {
+absl::Status Redirection::State::FollowPlans() const {
   for (const Item& item : items) {
     uintptr_t at = TargetOf(*item.record, item.next);
     // A circle that does not lead through this function is found from one that
@@ -80,11 +80,10 @@ absl::Status Redirection::State::CheckForCircles(const CodeLock&) const {
             "reach the function as it was compiled",
             at));
       }
-      const Item* const next = Find(at);
-      EntryRecord* const record =
-          next == nullptr ? code_internal::FindEntryRecord(at) : next->record;
+      const EntryRecord* const record = code_internal::FindEntryRecord(at);
       if (record == nullptr) break;
-      at = TargetOf(*record, next == nullptr ? record->layers : next->next);
+      at = TargetOf(*record,
+                    record->has_plan ? record->planned : record->layers);
     }
   }
   return absl::OkStatus();

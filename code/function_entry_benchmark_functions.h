@@ -6,8 +6,6 @@
 #ifndef INSTAR_CODE_FUNCTION_ENTRY_BENCHMARK_FUNCTIONS_H_
 #define INSTAR_CODE_FUNCTION_ENTRY_BENCHMARK_FUNCTIONS_H_
 
-#include <vector>
-
 namespace instar {
 namespace entry_benchmark {
 
@@ -15,8 +13,10 @@ int Plain(int a);  // compiled without the treatment
 int Updatable(int a);
 int UpdatableNext(int a);
 
+// Different ones, of external linkage. From a generated file.
 using ManyFunction = int (*)(int);
-std::vector<ManyFunction> ManyFunctions();  // 10,000 different ones
+constexpr int kManyCount = 10000;
+extern const ManyFunction kManyFunctions[kManyCount];
 
 }  // namespace entry_benchmark
 }  // namespace instar

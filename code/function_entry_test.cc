@@ -21,6 +21,8 @@ namespace {
 using ::instar::code_test::Answer;
 using ::instar::code_test::Answer2;
 using ::instar::code_test::Answer3;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 template <typename F>
@@ -169,6 +171,38 @@ TEST_F(FunctionEntryTest, NoPatchableEntryNamesTheRemedy) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()), HasSubstr("NotUpdatable(int)"));
   EXPECT_THAT(std::string(status.message()), HasSubstr("updatable_cc_library"));
+}
+
+TEST_F(FunctionEntryTest, InlinedCopiesAreRefusedUnlessTheirHolderGoesToo) {
+  const Function inlined = *Function::AtEntry(code_test::InlinedEntry());
+  const EntryRedirection redirection = {inlined, Address(&Answer)};
+  const auto refused = Redirection::Prepare({redirection});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(refused.status().message()),
+              AllOf(HasSubstr("Inlined(int) cannot be redirected"),
+                    HasSubstr("inlined into instar::code_test::UseInlined("),
+                    HasSubstr("redirect those with it")));
+  const auto with_holder = Redirection::Prepare(
+      {redirection, FromTo(&code_test::UseInlined, &Answer2)});
+  EXPECT_TRUE(with_holder.ok()) << with_holder.status();
+
+  Redirection ignoring = Must(Redirection::Prepare({redirection}, {true}));
+  ASSERT_TRUE(ignoring.Apply().ok());
+  EXPECT_EQ(reinterpret_cast<int (*)(int)>(code_test::InlinedEntry())(1), 101);
+  EXPECT_EQ(code_test::UseInlined(1), 8);
+  ASSERT_TRUE(ignoring.Undo().ok());
+}
+
+TEST_F(FunctionEntryTest, AllTargetsAreRemembered) {
+  const Function function = *Function::Of(&code_test::RedZone);
+  const uintptr_t target = Address(&code_test::RedZone2);
+  EXPECT_TRUE(AllRedirectionTargets(function).empty());
+  for (int i = 0; i < 2; ++i) {
+    Redirection redirection =
+        Must(Redirect(&code_test::RedZone, &code_test::RedZone2));
+    EXPECT_TRUE(redirection.Undo().ok());
+    EXPECT_THAT(AllRedirectionTargets(function), ElementsAre(target));
+  }
 }
 
 TEST_F(FunctionEntryTest, TwiceInOneBatchIsRefused) {

@@ -115,9 +115,16 @@ class InlinedCopyTable::Reader {
     // The linker leaves address 0 in descriptions of what it discarded.
     if (dwarf_entrypc(die, &entry) == 0 && entry != 0) {
       function = symbols_.FindFunction(entry);
+    } else {
+      // A function that was split, `f.cold`, has only ranges.
+      for (const CodeRange& range : RangesOf(die)) {
+        if (range.begin == 0) continue;
+        function = symbols_.FindFunction(range.begin);
+        if (function != nullptr) break;
+      }
     }
     if (function != nullptr) {
-      result_.described_.insert(entry);
+      result_.described_.insert(function->entry);
       Dwarf_Die origin = AbstractOrigin(*die);
       entry_of_origin_.emplace(dwarf_dieoffset(&origin), function->entry);
     }

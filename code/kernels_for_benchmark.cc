@@ -1,7 +1,9 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Compiled twice, with INSTAR_KERNELS naming the namespace.
+// Compiled twice, with INSTAR_KERNELS naming the namespace. All functions of a
+// kernel have external linkage: each can be redefined. Only what makes the
+// input of one is file-local.
 
 #include "code/kernels_for_benchmark.h"
 
@@ -143,10 +145,15 @@ struct Count {
   uint64_t value = 0;
 };
 
+namespace {
+
+// Makes the input.
 uint64_t NextRandom(uint64_t& state) {
   state = state * 6364136223846793005u + 1442695040888963407u;
   return state >> 33;
 }
+
+}  // namespace
 
 uint64_t FillHashMap() {
   std::unordered_map<Key, Count, KeyHash> counts;
@@ -184,7 +191,7 @@ uint64_t Sort() {
 // Matrix product.
 
 struct Matrix {
-  static constexpr int kSize = 96;
+  static constexpr int kSize = 100;
   double at[kSize][kSize];
 };
 
@@ -202,7 +209,12 @@ void Multiply(const Matrix& __restrict a, const Matrix& __restrict b,
 }
 
 uint64_t MultiplyMatrices() {
-  static Matrix a, b, result;
+  // Allocated: in static storage it would be measured whether the linker puts
+  // one so that it aliases another.
+  std::vector<Matrix> matrices(3);
+  Matrix& a = matrices[0];
+  Matrix& b = matrices[1];
+  Matrix& result = matrices[2];
   for (int i = 0; i < Matrix::kSize; ++i) {
     for (int j = 0; j < Matrix::kSize; ++j) {
       a.at[i][j] = i + j;

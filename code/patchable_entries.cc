@@ -148,7 +148,7 @@ class PatchableEntriesScan {
   static absl::StatusOr<std::shared_ptr<const PatchableEntries>> Current() {
     // Never destroyed: threads may ask while the process ends.
     static auto& current = *new std::shared_ptr<const PatchableEntries>();
-    static uint64_t loads_seen = 0, unloads_seen = 0;
+    static uint64_t loads_seen = 0, unloads_seen = 0, images_seen = 0;
 
     CodeLock lock;
     std::pair<uint64_t, uint64_t> loads;
@@ -168,6 +168,7 @@ class PatchableEntriesScan {
         entries->images_.push_back(*known);
         continue;
       }
+      headers.image.number = ++images_seen;
       headers.image.entries = FindEntries(headers);
       to_rewrite.insert(to_rewrite.end(), headers.image.entries.begin(),
                         headers.image.entries.end());

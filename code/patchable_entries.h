@@ -42,6 +42,8 @@ struct PatchableImage {
   // The addresses from the image's first byte to before its end.
   uintptr_t begin = 0;
   uintptr_t end = 0;
+  // Another one for each image that was ever noticed.
+  uint64_t number = 0;
   // In ascending order; may be empty.
   std::vector<uintptr_t> entries;
 };

@@ -225,6 +225,48 @@ TEST_F(TextPatchTest, ForeignTrapsGoToTheHandlerBefore) {
   EXPECT_TRUE(redirection.Undo().ok());
 }
 
+struct sigaction g_handler_below;
+std::atomic<int> g_traps_on_top{0};
+
+void HandOnBelow(int signal, siginfo_t* info, void* context) {
+  ++g_traps_on_top;
+  g_handler_below.sa_sigaction(signal, info, context);
+}
+
+// A handler of the program that hands on what it does not know, to ours: then
+// ours lies over it, and under it.
+TEST_F(TextPatchTest, HandlerThatHandsOnToOursIsNoCircle) {
+  struct sigaction before = {};
+  struct sigaction action = {};
+  action.sa_handler = &CountTrap;
+  ASSERT_EQ(sigaction(SIGTRAP, &action, &before), 0);
+  Redirection redirection = Prepared();
+  ASSERT_TRUE(redirection.Apply().ok());  // ours over CountTrap
+  action.sa_sigaction = &HandOnBelow;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  ASSERT_EQ(sigaction(SIGTRAP, &action, &g_handler_below), 0);
+  const int counted = g_foreign_traps;
+  raise(SIGTRAP);  // the program's, ours, CountTrap
+  EXPECT_EQ(g_traps_on_top, 1);
+  EXPECT_EQ(g_foreign_traps, counted + 1);
+
+  ASSERT_TRUE(redirection.Undo().ok());  // ours over the program's
+  raise(SIGTRAP);  // ours, the program's, ours again, CountTrap
+  EXPECT_EQ(g_traps_on_top, 2);
+  EXPECT_EQ(g_foreign_traps, counted + 2);
+  {
+    const OtherThread other([] {});
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_TRUE(redirection.Apply().ok());
+      ASSERT_TRUE(redirection.Undo().ok());
+    }
+  }
+  // None of the traps of our own reached them.
+  EXPECT_EQ(g_traps_on_top, 2);
+  EXPECT_EQ(g_foreign_traps, counted + 2);
+  ASSERT_EQ(sigaction(SIGTRAP, &before, nullptr), 0);
+}
+
 TEST(TextPatchDeathTest, ForeignTrapWithoutHandlerKills) {
   EXPECT_EXIT(
       {

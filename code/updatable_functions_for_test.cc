@@ -18,9 +18,17 @@ __attribute__((patchable_function_entry(0))) int NotUpdatable(int a) {
 
 namespace {
 
-__attribute__((always_inline)) inline int Inlined(int a) { return a * 7; }
+__attribute__((always_inline)) inline int Inlined(int a) {
+  volatile int result = a * 7;
+  return result;
+}
+
+// Taking the address makes the compiler emit the function as well.
+int (*volatile inlined)(int) = &Inlined;
 
 }  // namespace
+
+uintptr_t InlinedEntry() { return reinterpret_cast<uintptr_t>(inlined); }
 
 int UseInlined(int a) { return Inlined(a) + 1; }
 

@@ -23,6 +23,7 @@ int Answer3(int a);
 
 int NotUpdatable(int a);
 int UseInlined(int a);  // holds a copy of a file-local function
+uintptr_t InlinedEntry();
 
 // Many parameters: version 2 gives the negative of version 1.
 double Many(int a, int b, int c, int d, int e, int f, int g, int h, double s,

@@ -30,6 +30,10 @@ namespace optimized {
 const std::vector<TreeFunction>& TreeFunctions();
 }  // namespace optimized
 
+namespace without_frame_pointers {
+const std::vector<TreeFunction>& TreeFunctions();
+}  // namespace without_frame_pointers
+
 }  // namespace instar
 
 #endif  // INSTAR_STACK_ACTIVITY_CASES_H_

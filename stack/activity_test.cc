@@ -157,7 +157,8 @@ class RandomTree : public Tree {
 
 TEST(ActivityTest, EqualsWhatRandomTreesOfCallsKnow) {
   for (const auto* functions :
-       {&unoptimized::TreeFunctions(), &optimized::TreeFunctions()}) {
+       {&unoptimized::TreeFunctions(), &optimized::TreeFunctions(),
+        &without_frame_pointers::TreeFunctions()}) {
     int comparisons = 0;
     for (unsigned seed = 0; seed < 60; ++seed) {
       RandomTree tree(*functions, seed);

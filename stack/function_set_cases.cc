@@ -10,7 +10,14 @@ namespace {
 // Called back before it returns, so that no tail call takes its frame away.
 volatile int called = 0;
 
+struct Cleanup {
+  ~Cleanup() { called = called + 1; }
+};
+
+// What runs when the callback throws is split off into a .cold part: here, and
+// where this is inlined.
 [[gnu::always_inline]] inline int Inlined(const Callback& callback) {
+  const Cleanup cleanup;
   callback();
   called = called + 1;
   return 7;

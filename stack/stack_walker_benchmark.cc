@@ -1,9 +1,9 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Walks through 8, 64 and 512 frames of code with frame pointers, compared with
-// the least that a walk can do and with other walkers. The figure that counts
-// is `per_frame`. All walks are warm.
+// Walks through 8, 64 and 512 frames, compared with the least that a walk can
+// do and with other walkers; of code with frame pointers, and once of code that
+// has none. The figure that counts is `per_frame`. All walks are warm.
 
 #include <dlfcn.h>
 #include <execinfo.h>
@@ -51,9 +51,11 @@ class Descent : public Tree {
   bool done_ = false;
 };
 
-void Descend(int depth, std::function<void()> action) {
+void Descend(
+    int depth, std::function<void()> action,
+    const std::vector<TreeFunction>& functions = optimized::TreeFunctions()) {
   Descent descent(depth, std::move(action));
-  optimized::TreeFunctions()[0](&descent);
+  functions[0](&descent);
 }
 
 // 64 functions of three ranges each, all around the code that runs, in none of
@@ -100,8 +102,8 @@ int Chase(const Link* link, int count, std::uintptr_t start,
   return found;
 }
 
-void WalkInstar(benchmark::State& state) {
-  Descend(static_cast<int>(state.range(0)), [&] {
+void Walk(benchmark::State& state, const std::vector<TreeFunction>& functions) {
+  const auto walk = [&] {
     const FunctionSet set = MakeSet(SnapshotOfCaller());
     int frames = 0;
     for (auto _ : state) {
@@ -110,7 +112,16 @@ void WalkInstar(benchmark::State& state) {
       frames = activity.walk.frames;
     }
     Report(state, frames);
-  });
+  };
+  Descend(static_cast<int>(state.range(0)), walk, functions);
+}
+
+void WalkInstar(benchmark::State& state) {
+  Walk(state, optimized::TreeFunctions());
+}
+
+void WalkWithoutFramePointers(benchmark::State& state) {
+  Walk(state, without_frame_pointers::TreeFunctions());
 }
 
 void WalkLimit(benchmark::State& state) {
@@ -256,6 +267,7 @@ void Register() {
     benchmark::RegisterBenchmark(name, function)->Arg(8)->Arg(64)->Arg(512);
   };
   family("walk/instar", &WalkInstar);
+  family("walk/instar_without_frame_pointers", &WalkWithoutFramePointers);
   family("walk/limit", &WalkLimit);
   family("walk/unw_step", &WalkUnwStep);
   family("walk/unw_backtrace", &WalkUnwBacktrace);

@@ -22,8 +22,6 @@ UPDATABLE_COPTS = [
     "-fpatchable-function-entry=5",
     # An endbr64 would stand before that room.
     "-fcf-protection=none",
-    # Stacks are walked along the frame pointers.
-    "-fno-omit-frame-pointer",
 ] + select({
     "//tools:compiler_is_clang": ["-fsemantic-interposition"],
     "//conditions:default": [
