@@ -298,7 +298,9 @@ TEST_F(ContinuletDeathTest, AGlobalOneMayBePausedWhenTheProgramExits) {
       testing::ExitedWithCode(0), "unwound at exit");
 }
 
-#ifndef ABSL_HAVE_ADDRESS_SANITIZER  // which has a handler of its own
+// These sanitizers have a handler of their own.
+#if !defined(ABSL_HAVE_ADDRESS_SANITIZER) && \
+    !defined(ABSL_HAVE_THREAD_SANITIZER)
 TEST_F(ContinuletDeathTest, ASignalThatIsSentDoesWhatItDidBefore) {
   EXPECT_EXIT(
       {
