@@ -7,15 +7,12 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/check.h"
 #include "continuation/cancellation_failure.h"
@@ -30,53 +27,6 @@ namespace {
 
 // How often a cancellation is thrown into a body that keeps swallowing it.
 constexpr int kCancelAttempts = 100;
-
-// The threads that have started continulets.
-class ThreadList {
- public:
-  void Add(ThreadState* thread) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    threads_.push_back(thread);
-  }
-  void Remove(ThreadState* thread) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    threads_.erase(std::find(threads_.begin(), threads_.end(), thread));
-  }
-  // Around fork(), so that the child finds the list whole and unlocked.
-  void Lock() { mutex_.lock(); }
-  void Unlock() { mutex_.unlock(); }
-  // In the child of a fork(), of all threads only the caller is there.
-  void KeepCallingThread() {
-    const bool listed = std::find(threads_.begin(), threads_.end(),
-                                  &thread_state) != threads_.end();
-    threads_.clear();
-    if (listed) threads_.push_back(&thread_state);
-    if (thread_state.tid != 0) thread_state.tid = gettid();
-  }
-  template <typename Visit>
-  void ForEach(Visit visit) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    for (const ThreadState* thread : threads_) visit(*thread);
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<ThreadState*> threads_;
-};
-
-// Never destroyed: threads may end after the destructors of globals have run.
-ThreadList& Threads() {
-  static ThreadList& threads = [&]() -> ThreadList& {
-    INSTAR_CHECK(pthread_atfork([] { Threads().Lock(); },
-                                [] { Threads().Unlock(); },
-                                [] {
-                                  Threads().KeepCallingThread();
-                                  Threads().Unlock();
-                                }) == 0);
-    return *new ThreadList;
-  }();
-  return threads;
-}
 
 // Stands for every thread that has ended.
 ThreadState ended_thread;
@@ -103,10 +53,10 @@ void DisownContinuletsAtThreadEnd() {
 
 // What a thread has from its first continulet to its end.
 struct ThreadResources {
-  ThreadResources() { Threads().Add(&thread_state); }
+  ThreadResources() { AddThread(&thread_state); }
   // Continulets of thread_local and global variables may outlive this: all that
   // a switch needs stays in place until the thread has ended.
-  ~ThreadResources() { Threads().Remove(&thread_state); }
+  ~ThreadResources() { RemoveThread(&thread_state); }
   AlternateSignalStack signal_stack;
 };
 
@@ -119,19 +69,6 @@ void FindThreadStack(ThreadState* thread) {
   pthread_attr_destroy(&attributes);
   thread->stack_low = reinterpret_cast<std::uintptr_t>(low);
   thread->stack_high = thread->stack_low + size;
-}
-
-PausedContext MakePausedContext(const MachineContext& context,
-                                std::uintptr_t low, std::uintptr_t high) {
-  return PausedContext{context.rip, context.rsp, context.rbp, low, high};
-}
-
-PausedContext ContextOfSwitcher(const ControlBlock& c) {
-  const ControlBlock* const outer = c.outer;
-  return outer == nullptr ? MakePausedContext(c.switcher, c.thread->stack_low,
-                                              c.thread->stack_high)
-                          : MakePausedContext(c.switcher, outer->stack.low(),
-                                              outer->stack.high());
 }
 
 void DestroyCallable(ControlBlock* c) {
@@ -275,10 +212,6 @@ void Release(ControlBlock* c) {
   c->~ControlBlock();
 }
 
-PausedContext BodyContext(const ControlBlock& c) {
-  return MakePausedContext(c.body, c.stack.low(), c.stack.high());
-}
-
 // The first C++ function on every continulet's stack.
 extern "C" void instar_continulet_main(MachineContext* context) {
   auto* const c = reinterpret_cast<ControlBlock*>(context);
@@ -302,40 +235,11 @@ extern "C" void instar_continulet_main(MachineContext* context) {
 
 }  // namespace continuation_internal
 
-using continuation_internal::ControlBlock;
-using continuation_internal::thread_state;
-using continuation_internal::ThreadState;
-
 bool IsContinuletBase(std::uintptr_t pc) {
   return pc >= reinterpret_cast<std::uintptr_t>(
                    &continuation_internal::instar_continulet_start) &&
          pc < reinterpret_cast<std::uintptr_t>(
                   &continuation_internal::instar_continulet_start_end);
-}
-
-void VisitPausedComputations(
-    absl::FunctionRef<void(const PausedComputation&)> visit) {
-  continuation_internal::Threads().ForEach([&](const ThreadState& thread) {
-    for (const ControlBlock* c = thread.started; c != nullptr;
-         c = c->next_started) {
-      PausedComputation paused;
-      paused.tid = thread.tid;
-      if (c->resumable_by.load(std::memory_order_relaxed) != nullptr) {
-        paused.context = BodyContext(*c);
-        paused.continulet = c->name_view();
-      } else {
-        paused.context = continuation_internal::ContextOfSwitcher(*c);
-        if (c->outer != nullptr) paused.continulet = c->outer->name_view();
-      }
-      visit(paused);
-    }
-  });
-}
-
-std::optional<PausedContext> SwitcherContext() {
-  const ControlBlock* const current = thread_state.current;
-  if (current == nullptr) return std::nullopt;
-  return continuation_internal::ContextOfSwitcher(*current);
 }
 
 }  // namespace instar
