@@ -90,7 +90,9 @@ void OnTerminate() {
 
 void ExplainFailedCancellations() {
   static const bool installed = [] {
-    previous_handler = std::set_terminate(&OnTerminate);
+    // Known before it is needed: another thread may terminate at any moment.
+    previous_handler = std::get_terminate();
+    std::set_terminate(&OnTerminate);
     return true;
   }();
   static_cast<void>(installed);

@@ -141,7 +141,8 @@ void ThrowArrived() {
 }
 
 void EnterWithException(ControlBlock* c, std::exception_ptr* exception) {
-  INSTAR_CHECK(*exception != nullptr) << "Throw() needs an exception";
+  INSTAR_CHECK(*exception != nullptr)
+      << "continulet '" << c->name_view() << "': Throw() needs an exception";
   if (!c->started() && !c->finished) {
     FinishUnstarted(c);
     std::rethrow_exception(std::move(*exception));

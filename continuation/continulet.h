@@ -41,7 +41,8 @@
 //   (5) if its owner goes away first, it is cancelled: its stack is unwound, so
 //       that the destructors of everything on it run.
 //
-// A caller's error ends the program with a message that names the continulet.
+// A caller's error ends the program with a message that names the continulet (a
+// handle that was moved from has no name to give).
 //
 // Exceptions: one that leaves the body arrives at whoever switched in, and the
 // continulet is finished. Throw() raises one in the body, at the Switch() where
@@ -61,7 +62,11 @@
 // into it or destroying it on another thread is a caller's error (checked). The
 // reason is not this library but the body: compilers keep addresses of
 // thread-local variables across a call, and a lock belongs to the thread that
-// took it. Thread-locals read after a switch have their current values.
+// took it. Thread-locals read after a switch have their current values. A
+// thread that ends leaves nothing paused behind: whoever still has a handle
+// then can neither switch to it nor destroy it. After fork() the child has the
+// continulets of the thread that forked. Nothing here may be used in a signal
+// handler, save IsContinuletBase().
 //
 // A switch takes no lock, allocates nothing and makes no system call. It leaves
 // alone what belongs to the thread: thread-locals, the signal mask, and the

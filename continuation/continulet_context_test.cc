@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/base/attributes.h"
+#include "absl/base/config.h"
 #include "continuation/continulet.h"
 #include "gtest/gtest.h"
 
@@ -179,7 +180,14 @@ TEST(ContinuletContextTest, AForkedChildHasTheContinuletsOfItsThread) {
       ++visited;
       of_this_thread += computation.tid == gettid();
     });
-    _exit(visited == 1 && of_this_thread == 1 && mine.Switch() == 2 ? 0 : 1);
+    bool right = visited == 1 && of_this_thread == 1;
+#ifndef ABSL_HAVE_THREAD_SANITIZER
+    // In such a child ThreadSanitizer ignores what the forking thread's own
+    // stack synchronizes, but not what other stacks access: it sees false
+    // races.
+    right = right && mine.Switch() == 2;
+#endif
+    _exit(right ? 0 : 1);
   }
   forked.set_value();
   other.join();

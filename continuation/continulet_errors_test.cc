@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -38,6 +39,13 @@ TEST_F(ContinuletDeathTest, SwitchToAFinishedOne) {
                "continulet 'ended' cannot be switched to: it is finished");
   EXPECT_DEATH(c.Throw(std::runtime_error("late")),
                "continulet 'ended' cannot be thrown into: it is finished");
+}
+
+TEST_F(ContinuletDeathTest, ThrowOfNothing) {
+  Continulet<void()> c("spared", [](auto& self) { self.Switch(); });
+  c.Switch();
+  EXPECT_DEATH(c.Throw(std::exception_ptr()),
+               "continulet 'spared': Throw\\(\\) needs an exception");
 }
 
 TEST_F(ContinuletDeathTest, SwitchToARunningOne) {
@@ -290,7 +298,9 @@ TEST_F(ContinuletDeathTest, AGlobalOneMayBePausedWhenTheProgramExits) {
       testing::ExitedWithCode(0), "unwound at exit");
 }
 
-#ifndef ABSL_HAVE_ADDRESS_SANITIZER  // which has a handler of its own
+// These sanitizers have a handler of their own.
+#if !defined(ABSL_HAVE_ADDRESS_SANITIZER) && \
+    !defined(ABSL_HAVE_THREAD_SANITIZER)
 TEST_F(ContinuletDeathTest, ASignalThatIsSentDoesWhatItDidBefore) {
   EXPECT_EXIT(
       {

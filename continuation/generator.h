@@ -16,7 +16,9 @@
 //
 // Lifetime, threads and errors are those of a continulet (continuation/
 // continulet.h). A generator is used once: begin() starts it, or goes on where
-// an earlier loop stopped, after that loop's last element.
+// an earlier loop stopped, after that loop's last element. Asking for the next
+// element invalidates all other iterators, and moving the generator invalidates
+// all; to go on after the end is a caller's error.
 
 #ifndef INSTAR_CONTINUATION_GENERATOR_H_
 #define INSTAR_CONTINUATION_GENERATOR_H_

@@ -83,6 +83,25 @@ TEST(GeneratorTest, AnExceptionOfTheBodyArrivesInTheLoop) {
   EXPECT_EQ(seen, 1);
 }
 
+TEST(GeneratorTest, AFunctionMayBeTheBody) {
+  void (*body)(Generator<int>::Yield&) = [](Generator<int>::Yield& yield) {
+    yield(1);
+    yield(2);
+  };
+  Generator<int> pointed("pointed", body);
+  Generator<int> moved = std::move(pointed);
+  EXPECT_THAT(std::vector<int>(moved.begin(), moved.end()), ElementsAre(1, 2));
+}
+
+TEST(GeneratorDeathTest, GoingOnAfterTheEndNamesTheGenerator) {
+  Generator<int> once("once", [](auto& yield) { yield(1); });
+  auto first = once.begin();
+  auto second = once.begin();  // takes the body to its end
+  EXPECT_EQ(second, once.end());
+  EXPECT_DEATH(++first,
+               "continulet 'once' cannot be switched to: it is finished");
+}
+
 struct Node {
   int value;
   std::unique_ptr<Node> left;

@@ -56,7 +56,7 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void PrepareMachineContext(
 #define INSTAR_AVX512_CLOBBERS                                                \
   , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23",   \
       "xmm24", "xmm25", "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", \
-      "k1", "k2", "k3", "k4", "k5", "k6", "k7"
+      "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
 #else
 #define INSTAR_AVX512_CLOBBERS
 #endif

@@ -52,7 +52,7 @@ class ThreadList {
 
 // Never destroyed: threads may end after the destructors of globals have run.
 ThreadList& Threads() {
-  static ThreadList& threads = [&]() -> ThreadList& {
+  static ThreadList& threads = []() -> ThreadList& {
     INSTAR_CHECK(pthread_atfork([] { Threads().Lock(); },
                                 [] { Threads().Unlock(); },
                                 [] {
