@@ -195,7 +195,7 @@ class Updatable {
       if (__builtin_expect(
               (last & heap_internal::kVersionMask) != heap_internal::kBorn,
               0)) {
-        c->EndParts(const_cast<void*>(object), last);
+        c->EndParts(object, last);
       }
     } else {
       c->RemoveOutside(object);

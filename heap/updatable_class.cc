@@ -211,7 +211,12 @@ void UpdatableClass::RemoveOutside(const void* object) noexcept {
     }
   }
   // Not under the lock: the part may hold updatable objects.
-  EndParts(const_cast<void*>(object), last);
+  EndParts(object, last);
+}
+
+void UpdatableClass::EndParts(const void* object, Mark last) noexcept {
+  auto* end = end_parts[last & kVersionMask].load(std::memory_order_acquire);
+  if (end != nullptr) end(const_cast<void*>(object));
 }
 
 OutsideObject* UpdatableClass::FindOutside(const void* object) {

@@ -114,10 +114,7 @@ class UpdatableClass {
   void RemoveOutside(const void* object) noexcept;
   // Destroys what versions have added to an object that has been destroyed and
   // had this mark.
-  void EndParts(void* object, Mark last) noexcept {
-    auto* end = end_parts[last & kVersionMask].load(std::memory_order_acquire);
-    if (end != nullptr) end(object);
-  }
+  void EndParts(const void* object, Mark last) noexcept;
   // Null if there is none. Valid while the object lives.
   OutsideObject* FindOutside(const void* object);
   // Calls visit(object, entry) for each, holding a lock: `visit` must not make
