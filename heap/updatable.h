@@ -45,7 +45,9 @@
 //
 // The class must not be `final` (it could have no next version), and must have
 // no virtual base. It should be movable without throwing: beware that a
-// destructor declared in the class takes the implicit move away.
+// destructor declared in the class takes the implicit move away. One that
+// cannot be moved (a mutex, an atomic) has next versions that are added behind
+// its objects: heap/added_part.h.
 // Copying and moving an object copies and moves no registration: each object
 // is in the pool for itself.
 //

@@ -81,6 +81,25 @@ const std::type_info* TypeOf(const void* virtual_table) {
   return static_cast<const std::type_info* const*>(virtual_table)[-1];
 }
 
+VersionRecord* RecordOfType(UpdatableClass* root, const std::type_info& type) {
+  const Mark highest = root->highest_version.load(std::memory_order_acquire);
+  for (unsigned number = kBorn; number <= highest; ++number) {
+    VersionRecord* record =
+        root->versions[number].load(std::memory_order_acquire);
+    if (record != nullptr && *record->type == type) return record;
+  }
+  return nullptr;
+}
+
+Mark FreeVersionNumber(UpdatableClass* root, Mark from) {
+  for (unsigned number = from; number <= kLastVersion; ++number) {
+    if (root->versions[number].load(std::memory_order_relaxed) == nullptr) {
+      return static_cast<Mark>(number);
+    }
+  }
+  return kNoObject;
+}
+
 VersionRecord* RecordOf(UpdatableClass* root, const void* virtual_table) {
   if (virtual_table == nullptr) return nullptr;
   const Mark highest = root->highest_version.load(std::memory_order_acquire);

@@ -105,6 +105,13 @@ VirtualTableOf(const void* object) {
 }
 const std::type_info* TypeOf(const void* virtual_table);
 
+// The record of a class that is a version of `root`, by its type, or null.
+VersionRecord* RecordOfType(UpdatableClass* root, const std::type_info& type);
+
+// A number at or above `from` that no version of `root` has; kNoObject if there
+// is none.
+Mark FreeVersionNumber(UpdatableClass* root, Mark from);
+
 // The version whose objects have this virtual table; null for a class that has
 // no record: a subclass, or any class before its first conversion is prepared.
 VersionRecord* RecordOf(UpdatableClass* root, const void* virtual_table);
