@@ -162,7 +162,8 @@ TEST(ClassVersionTest, ConvertsOneObjectInPlaceAndBack) {
   Product* object = new Product;
   object->name = "short";  // points into itself
   const auto& next = heap_internal::NextVersionOf<Product, ConvertsStatus>();
-  ASSERT_TRUE(next.forward(object).ok());
+  absl::Status error;
+  ASSERT_TRUE(next.forward(object, &error)) << error;
   EXPECT_NE(dynamic_cast<ConvertsStatus*>(object), nullptr);
   EXPECT_EQ(object->name, "short");
   next.back(object);

@@ -47,7 +47,6 @@
 #include <type_traits>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "heap/updatable.h"
 #include "heap/updatable_class.h"
 #include "heap/version_record.h"
@@ -165,10 +164,7 @@ class LazyProxy {
     if (object == nullptr) return;
     heap_internal::UpdatableClass* root = T::Class();
     const std::uint32_t generation = Generation();
-    // A failure is marked in the object; it is used as it is.
-    heap_internal::BringUpToDate(root, Start(object), root->Find(Start(object)),
-                                 /*retry=*/false)
-        .IgnoreError();
+    heap_internal::ConvertAtAccess(root, Start(object));
     seen_.store(generation, std::memory_order_release);
   }
 

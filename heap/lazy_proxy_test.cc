@@ -244,5 +244,24 @@ TEST(ProgressiveConversionTest, UndoStopsTheSweepHalfWay) {
   }
 }
 
+// A mark has room for 31 epochs; an object may stay unused for more.
+TEST(ProgressiveConversionTest, AnObjectOfLongAgoIsConverted) {
+  for (int updates = 1; updates <= 33; ++updates) {
+    LazyUnique<Product> product(std::make_unique<Product>("old"));
+    for (int i = 0; i < updates; ++i) {
+      auto lazily = ConvertLazily<Product, ProductV2>();
+      ASSERT_TRUE(lazily->Prepare().ok());
+      ASSERT_TRUE(lazily->Apply().ok());
+      ASSERT_TRUE(lazily->Undo().ok());
+    }
+    auto step = ConvertProgressively<Product, ProductV2>();
+    ASSERT_TRUE(step->Prepare().ok());
+    ASSERT_TRUE(step->Apply().ok());
+    step->WaitUntilDone();
+    ASSERT_EQ(Count(1), 0u) << updates;
+    ASSERT_TRUE(step->Undo().ok());
+  }
+}
+
 }  // namespace
 }  // namespace instar

@@ -28,22 +28,28 @@ constexpr std::size_t kRangeBytes = std::size_t{1} << 34;
 #else
 constexpr std::size_t kRangeBytes = std::size_t{1} << 40;
 #endif
-constexpr std::size_t kSmallestRange = 16 * kSlabBytes;
+// A program with many objects gets them in huge pages, eight slabs at a time:
+// fewer faults, and far fewer misses when all objects are visited. A program
+// with few does not pay for that with memory.
+constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
+constexpr std::size_t kHugePagesFrom = std::size_t{8} << 20;
+constexpr std::size_t kSmallestRange = kHugePageBytes;
 
 std::mutex range_mutex;
-std::uintptr_t range_used = 0;  // guarded by range_mutex
-std::int64_t slab_budget = -1;  // guarded by range_mutex
+std::uintptr_t range_used = 0;    // guarded by range_mutex
+std::uintptr_t range_usable = 0;  // mapped; guarded by range_mutex
+std::int64_t slab_budget = -1;    // guarded by range_mutex
 std::atomic<std::uint32_t> arena_count{0};
 
 // Guarded by range_mutex.
 bool ReserveRange() {
   for (std::size_t size = kRangeBytes; size >= kSmallestRange; size /= 2) {
-    void* memory = mmap(nullptr, size + kSlabBytes, PROT_NONE,
+    void* memory = mmap(nullptr, size + kHugePageBytes, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) continue;
     const std::uintptr_t begin =
-        (reinterpret_cast<std::uintptr_t>(memory) + kSlabBytes - 1) &
-        ~(kSlabBytes - 1);
+        (reinterpret_cast<std::uintptr_t>(memory) + kHugePageBytes - 1) &
+        ~(kHugePageBytes - 1);
     address_range.begin.store(begin, std::memory_order_relaxed);
     address_range.size.store(size, std::memory_order_relaxed);
     return true;
@@ -59,13 +65,21 @@ void* MapSlab() {
       !ReserveRange()) {
     return nullptr;
   }
-  if (range_used + kSlabBytes >
-      address_range.size.load(std::memory_order_relaxed)) {
-    return nullptr;
+  if (range_used == range_usable) {
+    if (range_used == address_range.size.load(std::memory_order_relaxed)) {
+      return nullptr;
+    }
+    void* next = reinterpret_cast<void*>(
+        address_range.begin.load(std::memory_order_relaxed) + range_used);
+    const std::size_t bytes =
+        range_used < kHugePagesFrom ? kSlabBytes : kHugePageBytes;
+    if (mprotect(next, bytes, PROT_READ | PROT_WRITE) != 0) return nullptr;
+    // Advice: where the kernel has no huge pages, small ones do.
+    if (bytes == kHugePageBytes) madvise(next, bytes, MADV_HUGEPAGE);
+    range_usable += bytes;
   }
   void* slab = reinterpret_cast<void*>(
       address_range.begin.load(std::memory_order_relaxed) + range_used);
-  if (mprotect(slab, kSlabBytes, PROT_READ | PROT_WRITE) != 0) return nullptr;
   range_used += kSlabBytes;
   if (slab_budget > 0) --slab_budget;
   return slab;

@@ -45,7 +45,9 @@
 //
 // The class must not be `final` (it could have no next version), and must have
 // no virtual base. It should be movable without throwing: beware that a
-// destructor declared in the class takes the implicit move away.
+// destructor declared in the class takes the implicit move away. One that
+// cannot be moved (a mutex, an atomic) has next versions that are added behind
+// its objects: heap/added_part.h.
 // Copying and moving an object copies and moves no registration: each object
 // is in the pool for itself.
 //
@@ -195,7 +197,7 @@ class Updatable {
       if (__builtin_expect(
               (last & heap_internal::kVersionMask) != heap_internal::kBorn,
               0)) {
-        c->EndParts(const_cast<void*>(object), last);
+        c->EndParts(object, last);
       }
     } else {
       c->RemoveOutside(object);

@@ -180,7 +180,11 @@ void UpdatableClass::NoteLateBirth(const void* object) {
       !slab->late_births.load(std::memory_order_relaxed)) {
     slab->late_births.store(true, std::memory_order_relaxed);
   }
-  if (!late_births()) late_births_.store(true, std::memory_order_relaxed);
+  if (!late_births()) {
+    // The same for all threads that find it so: epochs change while none runs.
+    late_since_.store(epoch_bits(), std::memory_order_relaxed);
+    late_births_.store(true, std::memory_order_relaxed);
+  }
 }
 
 void UpdatableClass::AddOutside(const void* object) noexcept {
@@ -211,7 +215,12 @@ void UpdatableClass::RemoveOutside(const void* object) noexcept {
     }
   }
   // Not under the lock: the part may hold updatable objects.
-  EndParts(const_cast<void*>(object), last);
+  EndParts(object, last);
+}
+
+void UpdatableClass::EndParts(const void* object, Mark last) noexcept {
+  auto* end = end_parts[last & kVersionMask].load(std::memory_order_acquire);
+  if (end != nullptr) end(const_cast<void*>(object));
 }
 
 OutsideObject* UpdatableClass::FindOutside(const void* object) {
@@ -246,15 +255,14 @@ void UpdatableClass::StartBirthEpoch(bool notice) {
       ((birth() & kEpochMask) + (1u << kEpochShift)) & kEpochMask;
   if (epoch == 0) {
     epoch = 1u << kEpochShift;
+    late_since_.store(0, std::memory_order_relaxed);
     const auto forget = [](std::atomic<Mark>& mark) {
       mark.store(mark.load(std::memory_order_relaxed) & ~kEpochMask,
                  std::memory_order_relaxed);
     };
-    for (Arena* a = first_arena(); a != nullptr; a = a->next_in_class) {
-      for (Slab* s = a->first_slab(); s != nullptr; s = s->next_in_class) {
-        for (std::uint32_t i = 0; i < s->slot_count; ++i) forget(s->marks()[i]);
-      }
-    }
+    ForEachSlab(this, [&](Slab* s) {
+      for (std::uint32_t i = 0; i < s->slot_count; ++i) forget(s->marks()[i]);
+    });
     ForEachOutside([&](void*, OutsideObject& o) { forget(o.mark); });
   }
   birth_.store(kBorn | epoch | (notice ? kNoticeBirths : 0),

@@ -104,6 +104,11 @@ class UpdatableClass {
   bool late_births() const {
     return late_births_.load(std::memory_order_relaxed);
   }
+  // The epoch (bits of a mark) in which the first of them was born; no later
+  // epoch is less.
+  Mark late_since() const {
+    return late_since_.load(std::memory_order_relaxed);
+  }
   void ClearLateBirths() {
     late_births_.store(false, std::memory_order_relaxed);
   }
@@ -114,10 +119,7 @@ class UpdatableClass {
   void RemoveOutside(const void* object) noexcept;
   // Destroys what versions have added to an object that has been destroyed and
   // had this mark.
-  void EndParts(void* object, Mark last) noexcept {
-    auto* end = end_parts[last & kVersionMask].load(std::memory_order_acquire);
-    if (end != nullptr) end(object);
-  }
+  void EndParts(const void* object, Mark last) noexcept;
   // Null if there is none. Valid while the object lives.
   OutsideObject* FindOutside(const void* object);
   // Calls visit(object, entry) for each, holding a lock: `visit` must not make
@@ -176,10 +178,22 @@ class UpdatableClass {
   std::mutex arenas_mutex_;
   std::atomic<std::uint32_t> birth_{kBorn};
   std::atomic<bool> late_births_{false};
+  std::atomic<Mark> late_since_{0};
   std::atomic<bool> has_other_layout_{false};
   std::atomic<std::int64_t> untracked_{0};
   std::array<Shard, kShards> shards_;
 };
+
+// Calls function(slab) for every slab of the class; those that are added
+// meanwhile may be missed.
+template <typename Function>
+void ForEachSlab(const UpdatableClass* root, Function function) {
+  for (Arena* a = root->first_arena(); a != nullptr; a = a->next_in_class) {
+    for (Slab* s = a->first_slab(); s != nullptr; s = s->next_in_class) {
+      function(s);
+    }
+  }
+}
 
 // While an object is moved out of its place and a new one is built there, the
 // constructors and destructors that run for the two places are no births and no

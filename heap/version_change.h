@@ -35,6 +35,10 @@
 
 namespace instar {
 
+namespace heap_internal {
+class WorkerThreads;
+}  // namespace heap_internal
+
 struct ConversionOptions {
   // Objects that cannot grow make Check() refuse. If set, they are left as they
   // are instead: new code must expect old objects then.
@@ -111,8 +115,6 @@ class VersionChange {
   const heap_internal::VersionRecord* record() const { return record_.get(); }
 
  private:
-  class Workers;
-
   absl::Status ConvertRun(const heap_internal::VersionRecord& to);
   absl::Status ConvertOutside();
   absl::Status ConvertInParallel();
@@ -129,7 +131,7 @@ class VersionChange {
   std::unique_ptr<heap_internal::VersionRecord> old_record_;
   heap_internal::VersionRecord* old_ = nullptr;
   std::vector<void*> outside_;
-  std::unique_ptr<Workers> workers_;
+  std::unique_ptr<heap_internal::WorkerThreads> workers_;
   bool in_use_ = false;
   std::size_t converted_ = 0;
   std::size_t taken_back_ = 0;

@@ -74,20 +74,30 @@ bool WaitWhileBusy(const void* object, const std::atomic<Mark>& mark) {
 __thread const ConversionInProgress* ConversionInProgress::current
     __attribute__((tls_model("initial-exec"))) = nullptr;
 
-// The word may change while it is read, and belong to a slot that is free:
-// whatever stands there is, or was, the virtual table of an object of the
-// class. No sanitizer can know that.
-__attribute__((noinline, no_sanitize("address"), no_sanitize("thread")))
-const void*
-VirtualTableOf(const void* object) {
-  return *static_cast<const void* const volatile*>(object);
-}
-
 // Itanium C++ ABI, section 2.5.2: the word before the address point is the
 // type_info of the complete object.
 const std::type_info* TypeOf(const void* virtual_table) {
   if (virtual_table == nullptr) return nullptr;
   return static_cast<const std::type_info* const*>(virtual_table)[-1];
+}
+
+VersionRecord* RecordOfType(UpdatableClass* root, const std::type_info& type) {
+  const Mark highest = root->highest_version.load(std::memory_order_acquire);
+  for (unsigned number = kBorn; number <= highest; ++number) {
+    VersionRecord* record =
+        root->versions[number].load(std::memory_order_acquire);
+    if (record != nullptr && *record->type == type) return record;
+  }
+  return nullptr;
+}
+
+Mark FreeVersionNumber(UpdatableClass* root, Mark from) {
+  for (unsigned number = from; number <= kLastVersion; ++number) {
+    if (root->versions[number].load(std::memory_order_relaxed) == nullptr) {
+      return static_cast<Mark>(number);
+    }
+  }
+  return kNoObject;
 }
 
 VersionRecord* RecordOf(UpdatableClass* root, const void* virtual_table) {
@@ -132,17 +142,20 @@ bool SlotRun::IsFrom(const void* table) {
   return false;
 }
 
-bool Fits(const void* object, const TrackedObject& tracked,
-          const VersionRecord& from, const NextVersion& to) {
-  const std::size_t capacity =
-      tracked.capacity != 0 ? tracked.capacity : from.size;
-  return to.new_size <= capacity &&
-         reinterpret_cast<std::uintptr_t>(object) % to.new_alignment == 0;
+namespace {
+
+__attribute__((noinline, cold)) absl::Status FailedBefore(
+    const UpdatableClass* root) {
+  return absl::FailedPreconditionError(
+      absl::StrCat("an earlier conversion of this object of ", root->name(),
+                   " failed; it keeps its version"));
 }
 
-bool ConvertIfUnchanged(UpdatableClass* root, void* object,
-                        const TrackedObject& tracked, Mark seen, bool retry,
-                        absl::Status& status) {
+// ConvertIfUnchanged(). Inlined into all that use it: half of the cost of a
+// first access would be calls.
+__attribute__((always_inline)) inline bool TryToConvert(
+    UpdatableClass* root, void* object, const TrackedObject& tracked, Mark seen,
+    bool retry, absl::Status& status) {
   const Mark number = seen & kVersionMask;
   if (number == kNoObject || (seen & kDying)) return true;
   VersionRecord* record =
@@ -155,10 +168,8 @@ bool ConvertIfUnchanged(UpdatableClass* root, void* object,
   } else if (record->next.load(std::memory_order_acquire) == nullptr) {
     return true;
   }
-  if ((seen & kFailed) && !retry) {
-    status = absl::FailedPreconditionError(
-        absl::StrCat("an earlier conversion of this object of ", root->name(),
-                     " failed; it keeps its version"));
+  if (__builtin_expect(seen & kFailed, 0) && !retry) {
+    status = FailedBefore(root);
     return true;
   }
   // Acquire: what the thread that converted it before wrote. Of two threads
@@ -169,38 +180,74 @@ bool ConvertIfUnchanged(UpdatableClass* root, void* object,
     return false;
   }
   ConversionInProgress progress(object);
-  if (number == kBorn) record = RecordOf(root, VirtualTableOf(object));
+  if (number == kBorn) {
+    const void* table = VirtualTableOf(object);
+    if (record == nullptr ||
+        record->virtual_table.load(std::memory_order_relaxed) != table) {
+      record = RecordOf(root, table);
+    }
+  }
+  Mark failed = 0;
   while (record != nullptr) {
     VersionRecord* next = record->next.load(std::memory_order_acquire);
     if (next == nullptr || !Fits(object, tracked, *record, *next->step)) break;
     progress.set_version(next);
-    status = next->step->forward(object);
-    if (!status.ok()) break;
+    if (__builtin_expect(!next->step->forward(object, &status), 0)) {
+      failed = kFailed;
+      break;
+    }
     record = next;
   }
-  // Release, partner: the acquire in BringUpToDate(). The epoch of now: also
-  // an object that was left as it is has been looked at, and no sweep touches
-  // it while a proxy that knows that destroys it.
+  // Release, partner: the acquire of whoever looks at the mark. The epoch of
+  // now: also an object that was left as it is has been looked at, and no sweep
+  // touches it while a proxy that knows that destroys it.
   tracked.mark->store(root->epoch_bits() |
                           (record == nullptr ? number : record->number) |
-                          (status.ok() ? 0 : kFailed),
+                          failed,
                       std::memory_order_release);
   return true;
+}
+
+__attribute__((always_inline)) inline void ConvertOrWait(
+    UpdatableClass* root, void* object, const TrackedObject& tracked,
+    bool retry, absl::Status& status) {
+  while (true) {
+    // Partner: the release above. Who finds the last number may use all that
+    // the thread which converted the object wrote.
+    const Mark seen = tracked.mark->load(std::memory_order_acquire);
+    if (__builtin_expect(seen & kBusy, 0)) {
+      if (!WaitWhileBusy(object, *tracked.mark)) return;
+    } else if (TryToConvert(root, object, tracked, seen, retry, status)) {
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+bool ConvertIfUnchanged(UpdatableClass* root, void* object,
+                        const TrackedObject& tracked, Mark seen, bool retry,
+                        absl::Status& status) {
+  return TryToConvert(root, object, tracked, seen, retry, status);
 }
 
 absl::Status BringUpToDate(UpdatableClass* root, void* object,
                            const TrackedObject& tracked, bool retry) {
   absl::Status status;
-  if (tracked.mark == nullptr || tracked.automatic) return status;
-  while (true) {
-    // Partner: the release above. Who finds the last number may use all that
-    // the thread which converted the object wrote.
-    const Mark seen = tracked.mark->load(std::memory_order_acquire);
-    if (seen & kBusy) {
-      if (!WaitWhileBusy(object, *tracked.mark)) return status;
-    } else if (ConvertIfUnchanged(root, object, tracked, seen, retry, status)) {
-      return status;
-    }
+  if (tracked.mark != nullptr && !tracked.automatic) {
+    ConvertOrWait(root, object, tracked, retry, status);
+  }
+  return status;
+}
+
+void ConvertAtAccess(UpdatableClass* root, void* object) {
+  absl::Status ignored;  // a failure is marked in the object
+  if (std::atomic<Mark>* mark = FindSlotMark(object, root)) {
+    ConvertOrWait(root, object, {mark, SlabOf(object)->slot_bytes, false},
+                  /*retry=*/false, ignored);
+  } else {
+    BringUpToDate(root, object, root->Find(object), /*retry=*/false)
+        .IgnoreError();
   }
 }
 
@@ -210,7 +257,7 @@ bool HasVersion(UpdatableClass* root, const void* object,
   if (mark == nullptr) return false;
   const VersionRecord* record = nullptr;
   while (true) {
-    // Partner: the release in ConvertIfUnchanged(). Who finds the number may
+    // Partner: the release in TryToConvert(). Who finds the number may
     // use the part.
     const Mark seen = mark->load(std::memory_order_acquire);
     if (!(seen & kBusy)) {
@@ -237,7 +284,7 @@ bool HasVersion(UpdatableClass* root, const void* object,
 void AwaitConversion(UpdatableClass* root, const void* object) {
   std::atomic<Mark>* mark = root->Find(object).mark;
   if (mark == nullptr) return;
-  // Partner: the release of BringUpToDate().
+  // Partner: the release of TryToConvert().
   while (mark->load(std::memory_order_acquire) & kBusy) {
     if (!WaitWhileBusy(object, *mark)) return;
   }
@@ -252,7 +299,7 @@ void ClaimForDestruction(UpdatableClass* root, void* object) {
       if (!WaitWhileBusy(object, *mark)) return;
       continue;
     }
-    // Partner: the compare and swap of BringUpToDate(). A sweep that is late
+    // Partner: the compare and swap of TryToConvert(). A sweep that is late
     // fails there.
     if (mark->compare_exchange_weak(seen, seen | kDying,
                                     std::memory_order_acquire,

@@ -25,6 +25,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <typeinfo>
 
@@ -48,8 +49,9 @@ struct NextVersion {
   std::size_t new_alignment;
   ClassLayout root_layout;  // as that code takes it to be
   bool old_is_copyable;
-  // Converts in place. On failure the object is of the old class again.
-  absl::Status (*forward)(void* object);
+  // Converts in place. If it answers false the object is of the old class again
+  // and `error` says why.
+  bool (*forward)(void* object, absl::Status* error);
   // Makes it an object of the old class again.
   void (*back)(void* object) noexcept;
   // `forward` for all objects of a slab while nobody else uses them.
@@ -92,9 +94,23 @@ struct SlotRun {
 };
 
 // The virtual table of an object. May be called for memory that another thread
-// is making or destroying an object in: then the answer is out of date.
-const void* VirtualTableOf(const void* object);
+// is making or destroying an object in: then the answer is out of date. The
+// word may change while it is read, and belong to a slot that is free: whatever
+// stands there is, or was, the virtual table of an object of the class, or
+// null. No sanitizer can know that.
+__attribute__((no_sanitize("address"),
+               no_sanitize("thread"))) inline const void*
+VirtualTableOf(const void* object) {
+  return *static_cast<const void* const volatile*>(object);
+}
 const std::type_info* TypeOf(const void* virtual_table);
+
+// The record of a class that is a version of `root`, by its type, or null.
+VersionRecord* RecordOfType(UpdatableClass* root, const std::type_info& type);
+
+// A number at or above `from` that no version of `root` has; kNoObject if there
+// is none.
+Mark FreeVersionNumber(UpdatableClass* root, Mark from);
 
 // The version whose objects have this virtual table; null for a class that has
 // no record: a subclass, or any class before its first conversion is prepared.
@@ -104,8 +120,13 @@ VersionRecord* RecordOf(UpdatableClass* root, const void* virtual_table);
 VersionRecord* RecordOf(UpdatableClass* root, const void* object, Mark mark);
 
 // Whether this object of `from` has the room and the alignment for `to`.
-bool Fits(const void* object, const TrackedObject& tracked,
-          const VersionRecord& from, const NextVersion& to);
+inline bool Fits(const void* object, const TrackedObject& tracked,
+                 const VersionRecord& from, const NextVersion& to) {
+  const std::size_t capacity =
+      tracked.capacity != 0 ? tracked.capacity : from.size;
+  return to.new_size <= capacity && (reinterpret_cast<std::uintptr_t>(object) &
+                                     (to.new_alignment - 1)) == 0;
+}
 
 // Converts a tracked object to the latest version of its exact class, unless it
 // has it, was left behind or is being destroyed. Waits for another thread that
@@ -115,6 +136,9 @@ bool Fits(const void* object, const TrackedObject& tracked,
 // midst of, or waits for in a circle with other threads, it returns at once.
 absl::Status BringUpToDate(UpdatableClass* root, void* object,
                            const TrackedObject& tracked, bool retry);
+
+// The same for a proxy: a failure is only marked, and not tried again.
+void ConvertAtAccess(UpdatableClass* root, void* object);
 
 // One attempt of the same for a sweep, which must not touch the object unless
 // its mark is still `seen` (and not busy). False: it is not.

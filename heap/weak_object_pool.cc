@@ -12,7 +12,6 @@
 namespace instar {
 namespace {
 
-using heap_internal::Arena;
 using heap_internal::kBorn;
 using heap_internal::kBusy;
 using heap_internal::kFailed;
@@ -139,14 +138,12 @@ namespace heap_internal {
 
 ObjectCounts CountObjects(UpdatableClass* root) {
   Counter counter(root);
-  for (Arena* a = root->first_arena(); a != nullptr; a = a->next_in_class) {
-    for (Slab* s = a->first_slab(); s != nullptr; s = s->next_in_class) {
-      for (std::uint32_t i = 0; i < s->slot_count; ++i) {
-        const Mark mark = s->marks()[i].load(std::memory_order_acquire);
-        if (mark != kNoObject) counter.Add(s->slot(i), mark);
-      }
+  ForEachSlab(root, [&](Slab* s) {
+    for (std::uint32_t i = 0; i < s->slot_count; ++i) {
+      const Mark mark = s->marks()[i].load(std::memory_order_acquire);
+      if (mark != kNoObject) counter.Add(s->slot(i), mark);
     }
-  }
+  });
   root->ForEachOutside([&](void* object, OutsideObject& entry) {
     counter.Add(object, entry.mark.load(std::memory_order_acquire));
     if (entry.capacity == 0) ++counter.counts().outside;
@@ -171,15 +168,13 @@ void VisitObjects(UpdatableClass* root, const std::type_info& type,
     }
     visit(object);
   };
-  for (Arena* a = root->first_arena(); a != nullptr; a = a->next_in_class) {
-    for (Slab* s = a->first_slab(); s != nullptr; s = s->next_in_class) {
-      for (std::uint32_t i = 0; i < s->slot_count; ++i) {
-        if (s->marks()[i].load(std::memory_order_acquire) != kNoObject) {
-          visit_one(s->slot(i));
-        }
+  ForEachSlab(root, [&](Slab* s) {
+    for (std::uint32_t i = 0; i < s->slot_count; ++i) {
+      if (s->marks()[i].load(std::memory_order_acquire) != kNoObject) {
+        visit_one(s->slot(i));
       }
     }
-  }
+  });
   std::vector<void*> outside;
   root->ForEachOutside(
       [&](void* object, OutsideObject&) { outside.push_back(object); });

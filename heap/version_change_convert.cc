@@ -1,0 +1,145 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Eager conversion, by one thread or several.
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+
+#include "absl/strings/str_format.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "heap/slab.h"
+#include "heap/version_change.h"
+#include "heap/worker_threads.h"
+
+namespace instar {
+namespace {
+
+using heap_internal::Arena;
+using heap_internal::BringUpToDate;
+using heap_internal::ForEachSlab;
+using heap_internal::kNoObject;
+using heap_internal::kVersionMask;
+using heap_internal::Mark;
+using heap_internal::OutsideObject;
+using heap_internal::Slab;
+using heap_internal::SlotRun;
+using heap_internal::TrackedObject;
+using heap_internal::VersionRecord;
+
+}  // namespace
+
+absl::Status VersionChange::Explain(const void* object,
+                                    const absl::Status& status) const {
+  return absl::Status(
+      status.code(),
+      absl::StrFormat("converting %s: object %p, the %dth: %s", name_, object,
+                      converted_ + 1, status.message()));
+}
+
+void VersionChange::Report(std::size_t more) {
+  converted_ += more;
+  if (more > 0 && options_.progress) options_.progress(converted_);
+}
+
+// One step of the chain, for all objects in slabs.
+absl::Status VersionChange::ConvertRun(const VersionRecord& to) {
+  absl::Status status;
+  ForEachSlab(root_, [&](Slab* slab) {
+    if (!status.ok() || slab->slot_bytes < to.size) return;
+    SlotRun run;
+    run.root = root_;
+    run.slab = slab;
+    run.from = to.previous;
+    run.to = &to;
+    to.step->forward_run(run);
+    Report(run.converted);
+    if (!run.status.ok()) status = Explain(run.failed_object, run.status);
+  });
+  return status;
+}
+
+absl::Status VersionChange::ConvertOutside() {
+  outside_.clear();
+  root_->ForEachOutside(
+      [&](void* object, OutsideObject&) { outside_.push_back(object); });
+  for (void* object : outside_) {
+    const TrackedObject tracked = root_->Find(object);
+    if (tracked.mark == nullptr) continue;
+    const Mark before = tracked.mark->load(std::memory_order_relaxed);
+    const absl::Status status = BringUpToDate(root_, object, tracked, true);
+    if (!status.ok()) return Explain(object, status);
+    const Mark after = tracked.mark->load(std::memory_order_relaxed);
+    if ((before ^ after) & kVersionMask) Report(1);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status VersionChange::ConvertInParallel() {
+  // The arenas and slabs that are there now, handed out one by one.
+  struct Cursor {
+    std::mutex mutex;
+    Arena* arena;
+    Slab* slab;
+    Slab* Next() {
+      std::lock_guard<std::mutex> lock(mutex);
+      while (slab == nullptr && arena != nullptr) {
+        arena = arena->next_in_class;
+        if (arena != nullptr) slab = arena->first_slab();
+      }
+      Slab* next = slab;
+      if (slab != nullptr) slab = slab->next_in_class;
+      return next;
+    }
+  } cursor;
+  cursor.arena = root_->first_arena();
+  cursor.slab = cursor.arena != nullptr ? cursor.arena->first_slab() : nullptr;
+  std::mutex mutex;  // guards this change, and `first_error`
+  absl::Status first_error;
+  std::atomic<bool> failed{false};
+  const std::function<void()> work = [&] {
+    while (Slab* slab = cursor.Next()) {
+      std::size_t converted = 0;
+      for (std::uint32_t i = 0; i < slab->slot_count; ++i) {
+        std::atomic<Mark>& mark = slab->marks()[i];
+        const Mark before = mark.load(std::memory_order_relaxed);
+        if (before == kNoObject) continue;
+        if (failed.load(std::memory_order_relaxed)) break;
+        const absl::Status status = BringUpToDate(
+            root_, slab->slot(i), {&mark, slab->slot_bytes, false}, true);
+        if (!status.ok()) {
+          std::lock_guard<std::mutex> lock(mutex);
+          if (first_error.ok()) first_error = Explain(slab->slot(i), status);
+          failed.store(true, std::memory_order_relaxed);
+          break;
+        }
+        const Mark after = mark.load(std::memory_order_relaxed);
+        converted += ((before ^ after) & kVersionMask) != 0;
+      }
+      std::lock_guard<std::mutex> lock(mutex);
+      Report(converted);
+    }
+  };
+  workers_->Run(&work);
+  return first_error;
+}
+
+absl::Status VersionChange::ConvertAll() {
+  INSTAR_CHECK(in_use_) << "Install() comes first";
+  if (workers_ != nullptr) {
+    INSTAR_RETURN_IF_ERROR(ConvertInParallel());
+  } else {
+    // The chain from its beginning, for objects that missed a step.
+    const VersionRecord* first = record_.get();
+    while (first->previous->previous != nullptr) first = first->previous;
+    for (const VersionRecord* to = first; to != nullptr;
+         to = to->next.load(std::memory_order_relaxed)) {
+      INSTAR_RETURN_IF_ERROR(ConvertRun(*to));
+    }
+  }
+  return ConvertOutside();
+}
+
+}  // namespace instar
