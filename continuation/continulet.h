@@ -358,6 +358,17 @@ struct PausedComputation {
 void VisitPausedComputations(
     absl::FunctionRef<void(const PausedComputation&)> visit);
 
+// The same while other threads are held at any instruction by a signal, when
+// one of them may own the lock: returns false, having done nothing, if the lock
+// is taken. Only threads for which `is_settled(tid)` is true are reported; it
+// is asked for each that has continulets, and must be false for a thread that
+// may be in the middle of a switch. Such a thread may be in the middle of any
+// call into this library, but not while it waits in a system call. Allocates
+// nothing.
+bool TryVisitPausedComputations(
+    absl::FunctionRef<bool(int tid)> is_settled,
+    absl::FunctionRef<void(const PausedComputation&)> visit);
+
 // The computation that switched to the continulet in which the caller runs, or
 // nothing if it runs in none.
 std::optional<PausedContext> SwitcherContext();

@@ -107,11 +107,16 @@ std::string Place(std::uintptr_t pc) {
 
 }  // namespace
 
-// Not inlined: the frames of its callers, templates among them, are on the way
-// and looked at like all others.
+// Not inlined: what is looked at begins with its caller, at a call, since what
+// is unwound later begins there, too.
 __attribute__((noinline)) absl::StatusOr<Activation> FindActivation(
     const Function& function, const ReplaceActivationOptions& options) {
-  const StackSnapshot here = SnapshotOfCaller();
+  const auto* const own_frame =
+      static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
+  const StackSnapshot here = SnapshotAtEntry(
+      reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
+      reinterpret_cast<std::uintptr_t>(own_frame + 2), own_frame[0],
+      StackOfCaller());
   Activation activation;
   bool found = false;
   const WalkResult walk = WalkStack(here, [&](const Frame& frame) {
