@@ -27,7 +27,13 @@ namespace code_internal {
 // `call rel32`.
 inline constexpr size_t kEntrySize = 5;
 
-struct RedirectionLayer;  // code/function_entry.cc
+struct RedirectionLayer;  // code/entry_state.h
+
+// What an entry was redirected to at some time. Never freed once in a record.
+struct PastTarget {
+  uintptr_t target;
+  PastTarget* next;
+};
 
 struct EntryRecord {
   // Of the first of the five bytes. Constant.
@@ -49,6 +55,8 @@ struct EntryRecord {
 
   // The redirections in effect, latest first.
   RedirectionLayer* layers = nullptr;
+  // All that there ever were, each once, the one that came last first.
+  PastTarget* past_targets = nullptr;
   // The address, within 2 GiB of the entry, from which the interception thunk
   // is reached, or 0.
   uintptr_t thunk = 0;

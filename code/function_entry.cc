@@ -24,6 +24,7 @@ using code_internal::CodeLock;
 using code_internal::EntryChange;
 using code_internal::EntryRecord;
 using code_internal::kEntrySize;
+using code_internal::PastTarget;
 using code_internal::RedirectionLayer;
 
 struct Redirection::State {
@@ -32,12 +33,17 @@ struct Redirection::State {
     RedirectionLayer* layer = nullptr;  // the record's while applied
     // The latest redirection of the entry once the change at hand is done.
     RedirectionLayer* next = nullptr;
+    // Goes to the record when first applied.
+    std::unique_ptr<PastTarget> past_target;
   };
 
   ~State() {
     if (applied) return;
     for (const Item& item : items) delete item.layer;
   }
+
+  // Notes that the entries have been redirected. Allocates nothing.
+  void RecordTargets(const CodeLock& lock);
 
   // The bytes that change with `next`: none at entries that are intercepted,
   // whose thunk looks the target up.
@@ -96,6 +102,19 @@ absl::Status Redirection::State::Write(const CodeLock& lock,
   }
   return code_internal::WriteEntries(lock, changes.data(), changes.size(),
                                      others);
+}
+
+void Redirection::State::RecordTargets(const CodeLock&) {
+  for (Item& item : items) {
+    if (item.past_target == nullptr) continue;
+    const PastTarget* known = item.record->past_targets;
+    while (known != nullptr && known->target != item.layer->target) {
+      known = known->next;
+    }
+    if (known != nullptr) continue;
+    item.past_target->next = item.record->past_targets;
+    item.record->past_targets = item.past_target.release();
+  }
 }
 
 void Redirection::State::PublishTargets(const CodeLock&) {
@@ -191,6 +210,8 @@ absl::StatusOr<Redirection> Redirection::Prepare(
     item.record = code_internal::FindOrMakeEntryRecord(entry);
     item.layer = new RedirectionLayer{redirection.to, reach, nullptr};
     item.next = item.layer;
+    item.past_target = std::make_unique<PastTarget>();
+    *item.past_target = {redirection.to, nullptr};
   }
   std::sort(state->items.begin(), state->items.end(),
             [](const State::Item& a, const State::Item& b) {
@@ -219,6 +240,7 @@ absl::Status Redirection::Apply(OtherThreads others) {
     item.layer->below = item.record->layers;
     item.record->layers = item.layer;
   }
+  state_->RecordTargets(lock);
   state_->PublishTargets(lock);
   state_->applied = true;
   return absl::OkStatus();
@@ -263,6 +285,19 @@ uintptr_t RedirectedTo(const Function& function) {
   return record == nullptr || record->layers == nullptr
              ? 0
              : record->layers->target;
+}
+
+std::vector<uintptr_t> AllRedirectionTargets(const Function& function) {
+  std::vector<uintptr_t> targets;
+  CodeLock lock;
+  const EntryRecord* const record =
+      code_internal::FindEntryRecord(function.entry());
+  if (record == nullptr) return targets;
+  for (const PastTarget* past = record->past_targets; past != nullptr;
+       past = past->next) {
+    targets.push_back(past->target);
+  }
+  return targets;
 }
 
 namespace code_internal {

@@ -54,6 +54,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -107,6 +108,11 @@ class Redirection {
 
 // The address that the function at this entry is redirected to, or 0.
 uintptr_t RedirectedTo(const Function& function);
+
+// Every address that it was ever redirected to, each once, the newest first;
+// redirections that were replaced or undone included, for activations of them
+// may still be on stacks. Allocates.
+std::vector<uintptr_t> AllRedirectionTargets(const Function& function);
 
 // Prepares and applies one redirection. Of an overloaded function, give the
 // type: Redirect<int(double)>(&Round, &NewRound).

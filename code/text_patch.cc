@@ -16,6 +16,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "code/thread_survey.h"
@@ -29,10 +31,12 @@ namespace {
 constexpr unsigned char kInt3 = 0xCC;
 constexpr uintptr_t kPageSize = 4096;
 
-// How often a thread that seems to block SIGTRAP is looked at again: libc
-// blocks all signals for a moment when it starts a thread, and runs none of the
-// program's functions then.
-constexpr int kLooks = 200;
+// For how long a thread that blocks SIGTRAP is looked at again, and how often.
+// libc blocks all signals for a moment when it starts or ends a thread, and
+// runs none of the program's functions then; on a busy machine such a thread
+// may have to wait for a processor in between.
+constexpr absl::Duration kLookLimit = absl::Seconds(1);
+constexpr absl::Duration kLookInterval = absl::Microseconds(100);
 
 ssize_t RealWriteAt(int file, const void* bytes, size_t size,
                     uintptr_t address) {
@@ -276,11 +280,12 @@ absl::Status ReadOldBytes(EntryChange* changes, size_t count) {
 // Whether threads may run into a trap, or why there must be none.
 absl::Status CheckOtherThreads(bool& others_run) {
   ThreadSurvey survey;
-  for (int look = 0; look < kLooks; ++look) {
+  const absl::Time give_up = absl::Now() + kLookLimit;
+  while (true) {
     INSTAR_RETURN_IF_ERROR(SurveyThreads(survey));
     others_run = survey.threads > 1;
-    if (!others_run || survey.blocks_trap == 0) break;
-    sched_yield();
+    if (!others_run || survey.blocks_trap == 0 || absl::Now() > give_up) break;
+    absl::SleepFor(kLookInterval);
   }
   if (!others_run) return absl::OkStatus();
   if (survey.blocks_trap != 0) {

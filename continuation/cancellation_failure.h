@@ -12,10 +12,8 @@
 namespace instar {
 namespace continuation_internal {
 
-// To be called right before the cancellation is thrown, on the body's stack:
-// finds the frame that would be the cause, for the message. Takes about 0.3 us
-// a frame.
-void ExplainTerminationFromHere();
+// Installs the terminate handler, once for the process.
+void ExplainFailedCancellations();
 
 }  // namespace continuation_internal
 }  // namespace instar

@@ -157,10 +157,7 @@ void FailMovedFrom() {
 void ThrowArrived() {
   ThreadState* const thread = &thread_state;
   const Signal signal = std::exchange(thread->signal, Signal::kValue);
-  if (signal == Signal::kCancel) {
-    ExplainTerminationFromHere();
-    throw ContinuletCancelled();
-  }
+  if (signal == Signal::kCancel) throw ContinuletCancelled();
   std::rethrow_exception(std::move(*thread->exception));
 }
 
@@ -199,6 +196,7 @@ bool Cancel(ControlBlock* c) {
     return true;
   }
   RequireResumable(c, "cancelled");
+  ExplainFailedCancellations();
   c->cancelling = true;
   int attempts = 0;
   while (!c->finished) {

@@ -138,7 +138,7 @@ TEST_F(ContinuletDeathTest, SwitchedAwayFromWhileCancelled) {
 }
 
 struct PausesInItsDestructor {
-  ~PausesInItsDestructor() { self->Switch(); }
+  ABSL_ATTRIBUTE_NOINLINE ~PausesInItsDestructor() { self->Switch(); }
   Continulet<void()>::Self* self;
 };
 
@@ -150,8 +150,24 @@ TEST_F(ContinuletDeathTest, CancelledWhilePausedInADestructor) {
         });
         c.Switch();
       },
-      "continulet 'inextricable' cannot be cancelled: it is paused inside .*, "
-      "which no exception may leave");
+      "continulet 'inextricable' cannot be cancelled: it is paused inside "
+      ".*~PausesInItsDestructor.*, which no exception may leave");
+}
+
+ABSL_ATTRIBUTE_NOINLINE void PauseAndNeverThrow(
+    Continulet<void()>::Self& self) noexcept {
+  self.Switch();
+}
+
+TEST_F(ContinuletDeathTest, CancelledWhilePausedInANoexceptFunction) {
+  EXPECT_DEATH(
+      {
+        Continulet<void()> c("inextricable",
+                             [](auto& self) { PauseAndNeverThrow(self); });
+        c.Switch();
+      },
+      "continulet 'inextricable' cannot be cancelled: it is paused inside "
+      ".*PauseAndNeverThrow.*, which no exception may leave");
 }
 
 // Uses about 1 KiB of stack a level and cannot be turned into a loop.
@@ -201,7 +217,8 @@ TEST_F(ContinuletDeathTest, OtherFaultsGoToThePreviousHandler) {
         action.sa_handler = [](int) { _exit(42); };
         sigaction(SIGSEGV, &action, nullptr);
         Continulet<void()> c("faulting", [](auto&) {
-          *reinterpret_cast<volatile int*>(std::uintptr_t{64}) = 1;
+          volatile std::uintptr_t unmapped = 64;
+          *reinterpret_cast<volatile int*>(unmapped) = 1;
         });
         c.Switch();
       },

@@ -1,0 +1,116 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "stack/function_set.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "code/function_entry.h"
+
+namespace instar {
+namespace {
+
+// The function and all its versions, itself first.
+absl::StatusOr<std::vector<Function>> VersionsOf(const Function& function) {
+  std::vector<Function> versions = {function};
+  for (std::size_t i = 0; i < versions.size(); ++i) {
+    for (const uintptr_t target : AllRedirectionTargets(versions[i])) {
+      const absl::StatusOr<Function> version = Function::Containing(target);
+      if (!version.ok()) {
+        return absl::FailedPreconditionError(absl::StrFormat(
+            "%s was redirected to %#x, where no function is known to have "
+            "code, so that its activations cannot be found",
+            versions[i].name(), target));
+      }
+      if (std::find(versions.begin(), versions.end(), *version) ==
+          versions.end()) {
+        versions.push_back(*version);
+      }
+    }
+  }
+  return versions;
+}
+
+}  // namespace
+
+absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
+    absl::Span<const Function> functions, Options options) {
+  std::vector<Part> parts;
+  for (std::size_t i = 0; i < functions.size(); ++i) {
+    const int number = static_cast<int>(i);
+    INSTAR_ASSIGN_OR_RETURN(const std::vector<Function> versions,
+                            VersionsOf(functions[i]));
+    for (const Function& version : versions) {
+      const auto ranges = version.ranges();
+      if (ranges.empty()) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("how far the code of ", version.name(), " in ",
+                         version.image(), " reaches is not known"));
+      }
+      for (const CodeRange& range : ranges) {
+        parts.push_back({range, number, version, version});
+      }
+      const auto copies = version.InlinedCopies();
+      if (copies.ok()) {
+        for (const InlinedCopy& copy : *copies) {
+          parts.push_back({copy.range, number, version, copy.into});
+        }
+      } else if (version == functions[i] &&
+                 version.binding() != SymbolBinding::kGlobal &&
+                 !options.ignore_unknown_copies) {
+        return copies.status();
+      }
+    }
+  }
+  return WatchedFunctions({functions.begin(), functions.end()},
+                          std::move(parts));
+}
+
+WatchedFunctions::WatchedFunctions(std::vector<Function> functions,
+                                   std::vector<Part> parts)
+    : functions_(std::move(functions)), parts_(std::move(parts)), set_([this] {
+        std::vector<FunctionRange> ranges;
+        ranges.reserve(parts_.size());
+        for (const Part& part : parts_) {
+          ranges.push_back({part.range.begin, part.range.end, part.function});
+        }
+        return ranges;
+      }()) {}
+
+std::string WatchedFunctions::Describe(const Activity& activity) const {
+  if (activity.kind != ActivityKind::kActive) return activity.ToString();
+  const Function& function =
+      functions_[static_cast<std::size_t>(activity.function)];
+  std::string text =
+      absl::StrFormat("active: %s at pc %#x, frame %d", function.name(),
+                      activity.pc, activity.depth);
+  // The pc is a return address, which may lie behind the code of its call, or
+  // where the innermost frame goes on.
+  const Part* found = nullptr;
+  for (const uintptr_t pc : {activity.pc - 1, activity.pc}) {
+    for (const Part& part : parts_) {
+      if (part.function != activity.function || !part.range.Contains(pc)) {
+        continue;
+      }
+      // The copy inside of a version that holds it, too.
+      if (found == nullptr || found->into == found->version) found = &part;
+    }
+    if (found != nullptr) break;
+  }
+  if (found == nullptr) return text;
+  if (found->version != function) {
+    absl::StrAppend(&text, ", in its version ", found->version.name());
+  }
+  if (found->into != found->version) {
+    absl::StrAppend(&text, ", inlined into ", found->into.name());
+  }
+  return text;
+}
+
+}  // namespace instar
