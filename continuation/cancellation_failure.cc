@@ -28,50 +28,54 @@ const void* ObjectOf(std::uintptr_t pc) {
                                                          : nullptr;
 }
 
-// Walks from std::terminate to the function that called it, or that made the
-// runtime call it.
+// Finds who called std::terminate, or made the runtime call it.
 struct Search {
-  const void* cxx_runtime =
+  const void* const runtime =
       ObjectOf(reinterpret_cast<std::uintptr_t>(&abi::__cxa_get_globals));
-  const void* unwinder =
-      ObjectOf(reinterpret_cast<std::uintptr_t>(&_Unwind_RaiseException));
-  // The exception is still on its way: its thrower is among the frames.
-  bool throwing = false;
-  bool past_runtime = false;
-  std::uintptr_t culprit = 0;  // an address in the function
+  bool past_runtime = false;  // the frames before are the terminate handler's
+  bool past_throw = false;    // the exception is still being thrown
+  std::uintptr_t caller =
+      0;  // an address in the first function past the runtime
+  std::uintptr_t stopper = 0;  // in the first that stops what is being thrown
 };
 
 _Unwind_Reason_Code VisitFrame(_Unwind_Context* context, void* argument) {
   auto& search = *static_cast<Search*>(argument);
   const std::uintptr_t pc = _Unwind_GetIP(context) - 1;
-  const void* const object = ObjectOf(pc);
-  if (object == search.unwinder) search.throwing = true;
-  if (object == search.cxx_runtime || object == search.unwinder) {
-    search.past_runtime = true;
-    return _URC_NO_REASON;
+  const bool in_runtime = ObjectOf(pc) == search.runtime;
+  const ExceptionEffect effect = EffectOnException(pc);
+  if (search.past_throw && StopsException(effect.outcome)) {
+    search.stopper = pc;
+    return _URC_END_OF_STACK;
   }
-  // The frames before are the terminate handler's.
-  if (!search.past_runtime) return _URC_NO_REASON;
-  // A cleanup in the function itself has called std::terminate, or else the
-  // function's exception table has made the runtime call it.
-  if (search.throwing && !StopsException(EffectOnException(pc).outcome)) {
-    return _URC_NO_REASON;
+  if (effect.function_start ==
+      reinterpret_cast<std::uintptr_t>(&ThrowArrived)) {
+    search.past_throw = true;
   }
-  search.culprit = pc;
-  return _URC_END_OF_STACK;
+  if (search.past_runtime && !in_runtime && search.caller == 0) {
+    search.caller = pc;
+  }
+  search.past_runtime |= in_runtime;
+  return _URC_NO_REASON;
+}
+
+// An address in the function because of which std::terminate was called. Either
+// its exception table made the runtime call it, and then the exception is still
+// being thrown; or one of its own cleanups called it, and then the throw is
+// over.
+std::uintptr_t FindCulprit() {
+  Search search;
+  _Unwind_Backtrace(&VisitFrame, &search);
+  return search.stopper != 0 ? search.stopper : search.caller;
 }
 
 void OnTerminate() {
   const ControlBlock* const c = thread_state.current;
   if (c != nullptr && c->cancelling) {
-    Search search;
-    _Unwind_Backtrace(&VisitFrame, &search);
+    void* const culprit = reinterpret_cast<void*>(FindCulprit());
     char function[256];
-    if (search.culprit == 0 ||
-        !absl::Symbolize(reinterpret_cast<void*>(search.culprit), function,
-                         sizeof(function))) {
-      std::snprintf(function, sizeof(function), "the function at %p",
-                    reinterpret_cast<void*>(search.culprit));
+    if (!absl::Symbolize(culprit, function, sizeof(function))) {
+      std::snprintf(function, sizeof(function), "the function at %p", culprit);
     }
     std::fprintf(stderr,
                  "Instar: continulet '%.*s' cannot be cancelled: it is paused "

@@ -7,15 +7,12 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <mutex>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "base/check.h"
 #include "continuation/cancellation_failure.h"
@@ -31,47 +28,11 @@ namespace {
 // How often a cancellation is thrown into a body that keeps swallowing it.
 constexpr int kCancelAttempts = 100;
 
-// The threads that have started continulets.
-class ThreadList {
- public:
-  void Add(ThreadState* thread) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    threads_.push_back(thread);
-  }
-  void Remove(ThreadState* thread) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    threads_.erase(std::find(threads_.begin(), threads_.end(), thread));
-  }
-  template <typename Visit>
-  void ForEach(Visit visit) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    for (const ThreadState* thread : threads_) visit(*thread);
-  }
-  // False if the lock is taken.
-  template <typename Visit>
-  bool TryForEach(Visit visit) {
-    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
-    if (!lock.owns_lock()) return false;
-    for (const ThreadState* thread : threads_) visit(*thread);
-    return true;
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<ThreadState*> threads_;
-};
-
-// Never destroyed: threads may end after the destructors of globals have run.
-ThreadList& Threads() {
-  static ThreadList& threads = *new ThreadList;
-  return threads;
-}
-
 // What a thread has from its first continulet to its end.
 struct ThreadResources {
-  ThreadResources() { Threads().Add(&thread_state); }
+  ThreadResources() { AddThread(&thread_state); }
   ~ThreadResources() {
-    Threads().Remove(&thread_state);
+    RemoveThread(&thread_state);
     thread_state.exceptions = nullptr;  // whoever starts one more prepares anew
   }
   AlternateSignalStack signal_stack;
@@ -86,19 +47,6 @@ void FindThreadStack(ThreadState* thread) {
   pthread_attr_destroy(&attributes);
   thread->stack_low = reinterpret_cast<std::uintptr_t>(low);
   thread->stack_high = thread->stack_low + size;
-}
-
-PausedContext MakePausedContext(const MachineContext& context,
-                                std::uintptr_t low, std::uintptr_t high) {
-  return PausedContext{context.rip, context.rsp, context.rbp, low, high};
-}
-
-PausedContext ContextOfSwitcher(const ControlBlock& c) {
-  const ControlBlock* const outer = c.outer;
-  return outer == nullptr ? MakePausedContext(c.switcher, c.thread->stack_low,
-                                              c.thread->stack_high)
-                          : MakePausedContext(c.switcher, outer->stack.low(),
-                                              outer->stack.high());
 }
 
 void DestroyCallable(ControlBlock* c) {
@@ -225,10 +173,6 @@ void Release(ControlBlock* c) {
   c->~ControlBlock();
 }
 
-PausedContext BodyContext(const ControlBlock& c) {
-  return MakePausedContext(c.body, c.stack.low(), c.stack.high());
-}
-
 // The first C++ function on every continulet's stack.
 extern "C" void instar_continulet_main(MachineContext* context) {
   auto* const c = reinterpret_cast<ControlBlock*>(context);
@@ -253,58 +197,11 @@ extern "C" void instar_continulet_main(MachineContext* context) {
 
 }  // namespace continuation_internal
 
-using continuation_internal::ControlBlock;
-using continuation_internal::thread_state;
-using continuation_internal::ThreadState;
-
 bool IsContinuletBase(std::uintptr_t pc) {
   return pc >= reinterpret_cast<std::uintptr_t>(
                    &continuation_internal::instar_continulet_start) &&
          pc < reinterpret_cast<std::uintptr_t>(
                   &continuation_internal::instar_continulet_start_end);
-}
-
-namespace {
-
-void VisitPausedOf(const ThreadState& thread,
-                   absl::FunctionRef<void(const PausedComputation&)> visit) {
-  for (const ControlBlock* c = thread.started; c != nullptr;
-       c = c->next_started) {
-    PausedComputation paused;
-    paused.tid = thread.tid;
-    if (c->resumable_by.load(std::memory_order_relaxed) != nullptr) {
-      paused.context = BodyContext(*c);
-      paused.continulet = c->name_view();
-    } else {
-      paused.context = continuation_internal::ContextOfSwitcher(*c);
-      if (c->outer != nullptr) paused.continulet = c->outer->name_view();
-    }
-    visit(paused);
-  }
-}
-
-}  // namespace
-
-void VisitPausedComputations(
-    absl::FunctionRef<void(const PausedComputation&)> visit) {
-  continuation_internal::Threads().ForEach(
-      [&](const ThreadState& thread) { VisitPausedOf(thread, visit); });
-}
-
-bool TryVisitPausedComputations(
-    absl::FunctionRef<bool(int tid)> is_settled,
-    absl::FunctionRef<void(const PausedComputation&)> visit) {
-  return continuation_internal::Threads().TryForEach(
-      [&](const ThreadState& thread) {
-        if (thread.started == nullptr && thread.current == nullptr) return;
-        if (is_settled(thread.tid)) VisitPausedOf(thread, visit);
-      });
-}
-
-std::optional<PausedContext> SwitcherContext() {
-  const ControlBlock* const current = thread_state.current;
-  if (current == nullptr) return std::nullopt;
-  return continuation_internal::ContextOfSwitcher(*current);
 }
 
 }  // namespace instar

@@ -90,12 +90,12 @@
 
 #include "absl/base/attributes.h"
 #include "absl/base/optimization.h"
-#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "continuation/cancellation.h"
 #include "continuation/control_block.h"
 #include "continuation/parcel.h"
+#include "continuation/paused_computations.h"  // IWYU pragma: export
 #include "continuation/paused_context.h"
 #include "continuation/stack_memory.h"
 
@@ -340,38 +340,6 @@ class Continulet<Out(In...)> {
 
   continuation_internal::ControlBlock* control_ = nullptr;
 };
-
-// A computation that is paused, as VisitPausedComputations() reports it.
-struct PausedComputation {
-  PausedContext context;
-  // The continulet whose body is paused; empty for a thread's own computation.
-  absl::string_view continulet;
-  int tid = 0;  // the thread on which it runs, as gettid() names it
-};
-
-// Calls `visit` for every computation of the process that is paused by a
-// switch: every paused continulet, and whatever waits for a continulet that it
-// switched to. What is reported of a thread is right only if that is the
-// calling thread, or one that is held meanwhile by something that synchronizes
-// with it. Takes a lock that is taken, too, when a thread starts its first
-// continulet and when it ends. `visit` may not start or end continulets.
-void VisitPausedComputations(
-    absl::FunctionRef<void(const PausedComputation&)> visit);
-
-// The same while other threads are held at any instruction by a signal, when
-// one of them may own the lock: returns false, having done nothing, if the lock
-// is taken. Only threads for which `is_settled(tid)` is true are reported; it
-// is asked for each that has continulets, and must be false for a thread that
-// may be in the middle of a switch. Such a thread may be in the middle of any
-// call into this library, but not while it waits in a system call. Allocates
-// nothing.
-bool TryVisitPausedComputations(
-    absl::FunctionRef<bool(int tid)> is_settled,
-    absl::FunctionRef<void(const PausedComputation&)> visit);
-
-// The computation that switched to the continulet in which the caller runs, or
-// nothing if it runs in none.
-std::optional<PausedContext> SwitcherContext();
 
 }  // namespace instar
 

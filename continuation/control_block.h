@@ -139,6 +139,9 @@ bool Cancel(ControlBlock* c);
 // Cancels `c` if need be and gives its stack back.
 void Release(ControlBlock* c);
 PausedContext BodyContext(const ControlBlock& c);
+// The threads whose continulets VisitPausedComputations() visits.
+void AddThread(ThreadState* thread);
+void RemoveThread(ThreadState* thread);
 
 // Almost always there is nothing to exchange. Then nothing is stored either: a
 // load that follows so soon, of another width, would wait for the store to

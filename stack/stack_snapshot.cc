@@ -7,9 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/check.h"
-#include "continuation/continulet.h"
+#include "continuation/paused_computations.h"
 
 namespace instar {
 namespace {
@@ -39,9 +40,9 @@ StackBounds StackOfThisThread() {
 }
 
 StackBounds StackOfCallerIfKnown() {
-  const auto* current = continuation_internal::thread_state.current;
-  if (current == nullptr) return thread_stack;
-  return StackBounds{current->stack.low(), current->stack.high()};
+  const std::optional<ContinuletStack> stack = StackOfRunningContinulet();
+  if (!stack.has_value()) return thread_stack;
+  return StackBounds{stack->low, stack->high};
 }
 
 StackBounds StackOfCaller() {
@@ -72,19 +73,16 @@ StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t rsp,
 int LinkSwitchers(StackSnapshot* first, StackSnapshot* room, int size) {
   int count = 0;
   StackSnapshot* last = first;
-  for (const auto* c = continuation_internal::thread_state.current;
-       c != nullptr; c = c->outer) {
-    if (count == size) return -1;
-    const StackBounds bounds =
-        c->outer == nullptr
-            ? StackBounds{c->thread->stack_low, c->thread->stack_high}
-            : StackBounds{c->outer->stack.low(), c->outer->stack.high()};
-    room[count] =
-        SnapshotOf(PausedContext{c->switcher.rip, c->switcher.rsp,
-                                 c->switcher.rbp, bounds.low, bounds.high});
+  VisitSwitchers([&](const PausedContext& context) {
+    if (count == size) {
+      count = -1;
+      return false;
+    }
+    room[count] = SnapshotOf(context);
     last->switcher = &room[count];
     last = &room[count++];
-  }
+    return true;
+  });
   return count;
 }
 

@@ -1,0 +1,131 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "heap/background_sweep.h"
+
+#include <atomic>
+
+#include "absl/status/status.h"
+#include "base/check.h"
+#include "heap/slab.h"
+#include "heap/version_record.h"
+
+namespace instar {
+namespace heap_internal {
+
+BackgroundSweep::BackgroundSweep(UpdatableClass* root, std::size_t portion)
+    : root_(root), portion_(portion), thread_([this] { Loop(); }) {
+  INSTAR_CHECK(portion > 0);
+}
+
+BackgroundSweep::~BackgroundSweep() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    state_ = State::kEnd;
+  }
+  changed_.notify_all();
+  thread_.join();
+}
+
+void BackgroundSweep::Start() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    INSTAR_CHECK(state_ == State::kIdle) << "a sweep is under way";
+    arena_ = root_->first_arena();
+    slab_ = arena_ == nullptr ? nullptr : arena_->first_slab();
+    index_ = 0;
+    state_ = State::kSweeping;
+  }
+  changed_.notify_all();
+}
+
+void BackgroundSweep::WaitForPortion(std::unique_lock<std::mutex>& lock) {
+  changed_.wait(lock, [this] { return !in_portion_; });
+}
+
+void BackgroundSweep::Stop() {
+  {
+    std::unique_lock<std::mutex> lock(mutex_);
+    state_ = State::kIdle;
+    WaitForPortion(lock);
+  }
+  changed_.notify_all();
+}
+
+void BackgroundSweep::Pause() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  paused_ = true;
+  WaitForPortion(lock);
+}
+
+void BackgroundSweep::Resume() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    paused_ = false;
+  }
+  changed_.notify_all();
+}
+
+bool BackgroundSweep::Done() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return state_ == State::kIdle && !in_portion_;
+}
+
+void BackgroundSweep::WaitUntilDone() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock,
+                [this] { return state_ != State::kSweeping && !in_portion_; });
+}
+
+void BackgroundSweep::Loop() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    changed_.wait(lock, [this] {
+      return state_ == State::kEnd || (state_ == State::kSweeping && !paused_);
+    });
+    if (state_ == State::kEnd) return;
+    in_portion_ = true;
+    lock.unlock();
+    const bool more = SweepPortion();
+    std::this_thread::yield();
+    lock.lock();
+    in_portion_ = false;
+    if (!more && state_ == State::kSweeping) state_ = State::kIdle;
+    changed_.notify_all();
+  }
+}
+
+bool BackgroundSweep::SweepPortion() {
+  // A slot's mark is read before its object is touched, and the object only
+  // once it is this thread's (BringUpToDate()): it cannot be destroyed then,
+  // nor can the slot have got another object, whose epoch would be another.
+  const Mark now = root_->epoch_bits();
+  for (std::size_t left = portion_; left > 0;) {
+    while (slab_ == nullptr) {
+      if (arena_ == nullptr) return false;
+      arena_ = arena_->next_in_class;
+      if (arena_ != nullptr) slab_ = arena_->first_slab();
+      index_ = 0;
+    }
+    if (index_ == slab_->slot_count) {
+      slab_ = slab_->next_in_class;
+      index_ = 0;
+      continue;
+    }
+    std::atomic<Mark>& mark = slab_->marks()[index_];
+    const Mark seen = mark.load(std::memory_order_relaxed);
+    if (seen != kNoObject && (seen & kEpochMask) != now && !(seen & kBusy)) {
+      // A failure is marked in the object, and counted from there.
+      absl::Status status;
+      ConvertIfUnchanged(root_, slab_->slot(index_),
+                         {&mark, slab_->slot_bytes, false}, seen,
+                         /*retry=*/false, status);
+    }
+    ++index_;
+    --left;
+  }
+  return true;
+}
+
+}  // namespace heap_internal
+}  // namespace instar

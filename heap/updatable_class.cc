@@ -1,0 +1,247 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "heap/updatable_class.h"
+
+#include <cxxabi.h>
+#include <pthread.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include "base/check.h"
+
+namespace instar {
+namespace heap_internal {
+namespace {
+
+struct Registry {
+  std::mutex mutex;
+  std::vector<UpdatableClass*> classes;
+};
+
+// Never destroyed: objects of static storage are destroyed at any time.
+Registry& ClassRegistry() {
+  static Registry* registry = new Registry;
+  return *registry;
+}
+
+bool SameLayout(const ClassLayout& a, const ClassLayout& b) {
+  return a.size == b.size && a.alignment == b.alignment && a.room == b.room;
+}
+
+std::size_t SlotBytes(std::size_t size, std::size_t room,
+                      std::size_t alignment) {
+  const std::size_t multiple = std::max(alignment, kSlotGranule);
+  return (size + room + multiple - 1) / multiple * multiple;
+}
+
+// Whether `object`, whose constructor runs in this thread, is an automatic
+// variable.
+bool IsOnThisStack(const void* object) {
+  struct Bounds {
+    std::uintptr_t low = 0, high = 0;
+    Bounds() {
+      pthread_attr_t attributes;
+      if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
+      void* address;
+      std::size_t size;
+      if (pthread_attr_getstack(&attributes, &address, &size) == 0) {
+        low = reinterpret_cast<std::uintptr_t>(address);
+        high = low + size;
+      }
+      pthread_attr_destroy(&attributes);
+    }
+  };
+  thread_local const Bounds bounds;
+  const std::uintptr_t a = reinterpret_cast<std::uintptr_t>(object);
+  const std::uintptr_t here =
+      reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (here >= bounds.low && here < bounds.high) {
+    return a >= bounds.low && a < bounds.high;
+  }
+  // On a stack that is not the thread's own (a coroutine's): what lies close
+  // above this frame.
+  constexpr std::uintptr_t kNear = 16 * 1024;
+  return a >= here && a - here < kNear;
+}
+
+}  // namespace
+
+__thread const InPlaceChange* InPlaceChange::current
+    __attribute__((tls_model("initial-exec"))) = nullptr;
+
+std::string NameOf(const std::type_info& type) {
+  int status = 0;
+  char* text = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
+  if (text == nullptr) return type.name();
+  std::string name = text;
+  std::free(text);
+  return name;
+}
+
+UpdatableClass* UpdatableClass::Register(const ClassLayout& layout) {
+  Registry& registry = ClassRegistry();
+  std::lock_guard<std::mutex> lock(registry.mutex);
+  bool has_other = false;
+  for (UpdatableClass* known : registry.classes) {
+    if (*known->layout_.type != *layout.type) continue;
+    if (SameLayout(known->layout_, layout)) return known;
+    known->has_other_layout_.store(true, std::memory_order_relaxed);
+    has_other = true;
+  }
+  registry.classes.push_back(new UpdatableClass(layout));
+  UpdatableClass* made = registry.classes.back();
+  made->has_other_layout_.store(has_other, std::memory_order_relaxed);
+  return made;
+}
+
+std::vector<UpdatableClass*> UpdatableClass::All() {
+  Registry& registry = ClassRegistry();
+  std::lock_guard<std::mutex> lock(registry.mutex);
+  return registry.classes;
+}
+
+TrackedObject UpdatableClass::Find(const void* object) {
+  std::atomic<Mark>* mark = FindSlotMark(object, this);
+  if (mark != nullptr) return {mark, SlabOf(object)->slot_bytes, false};
+  OutsideObject* outside = FindOutside(object);
+  if (outside == nullptr) return {};
+  return {&outside->mark, outside->capacity, outside->automatic};
+}
+
+UpdatableClass::UpdatableClass(const ClassLayout& layout)
+    : layout_(layout), name_(NameOf(*layout.type)) {
+  const std::size_t slot =
+      SlotBytes(layout.size, layout.room, layout.alignment);
+  if (slot <= kMaxSlotBytes && layout.alignment <= kMaxSlotAlignment) {
+    main_arena_ = new Arena(this, slot);
+    arenas_.store(main_arena_, std::memory_order_release);
+  }
+}
+
+void* UpdatableClass::AllocateOther(std::size_t size, std::size_t alignment) {
+  alignment = std::max(alignment, layout_.alignment);
+  const std::size_t wanted = SlotBytes(size, layout_.room, alignment);
+  // A next version that new code makes itself: where its predecessor would be.
+  if (main_arena_ != nullptr && main_arena_->slot_alignment() >= alignment &&
+      size <= main_arena_->slot_bytes() && size >= layout_.size) {
+    return main_arena_->Allocate(size);
+  }
+  if (wanted > kMaxSlotBytes || alignment > kMaxSlotAlignment) {
+    // The room is kept behind the object; AddOutside() is told by the entry.
+    void* memory = ::operator new (wanted, std::align_val_t{alignment});
+    Shard& shard = ShardOf(memory);
+    try {
+      std::lock_guard<std::mutex> lock(shard.mutex);
+      shard.objects[memory].capacity =
+          static_cast<std::uint32_t>(std::min<std::size_t>(wanted, UINT32_MAX));
+    } catch (...) {
+      ::operator delete (memory, std::align_val_t{alignment});
+      throw;
+    }
+    return memory;
+  }
+  Arena* arena = first_arena();
+  while (arena != nullptr && arena->slot_bytes() != wanted) {
+    arena = arena->next_in_class;
+  }
+  if (arena == nullptr) {
+    std::lock_guard<std::mutex> lock(arenas_mutex_);
+    arena = first_arena();
+    while (arena != nullptr && arena->slot_bytes() != wanted) {
+      arena = arena->next_in_class;
+    }
+    if (arena == nullptr) {
+      arena = new Arena(this, wanted);
+      arena->next_in_class = first_arena();
+      // Partner: first_arena().
+      arenas_.store(arena, std::memory_order_release);
+    }
+  }
+  return arena->Allocate(size);
+}
+
+void UpdatableClass::FreeLarge(void* memory, std::size_t alignment) {
+  alignment = std::max(alignment, layout_.alignment);
+  Shard& shard = ShardOf(memory);
+  {
+    std::lock_guard<std::mutex> lock(shard.mutex);
+    shard.objects.erase(memory);
+  }
+  ::operator delete (memory, std::align_val_t{alignment});
+}
+
+void UpdatableClass::NoteLateBirth(const void* object) {
+  Slab* slab = SlabOf(object);
+  if (slab != nullptr && slab->owner_class == this &&
+      !slab->late_births.load(std::memory_order_relaxed)) {
+    slab->late_births.store(true, std::memory_order_relaxed);
+  }
+  if (!late_births()) late_births_.store(true, std::memory_order_relaxed);
+}
+
+void UpdatableClass::AddOutside(const void* object) noexcept {
+  const bool automatic = IsOnThisStack(object);
+  Shard& shard = ShardOf(object);
+  try {
+    std::lock_guard<std::mutex> lock(shard.mutex);
+    OutsideObject& entry = shard.objects[object];
+    entry.mark.store(static_cast<Mark>(birth()), std::memory_order_relaxed);
+    entry.automatic = automatic;
+  } catch (const std::bad_alloc&) {
+    untracked_.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+void UpdatableClass::RemoveOutside(const void* object) noexcept {
+  Shard& shard = ShardOf(object);
+  std::lock_guard<std::mutex> lock(shard.mutex);
+  const auto found = shard.objects.find(object);
+  if (found == shard.objects.end()) {
+    untracked_.fetch_sub(1, std::memory_order_relaxed);
+  } else if (found->second.capacity != 0) {
+    found->second.mark.store(kNoObject, std::memory_order_relaxed);
+  } else {
+    shard.objects.erase(found);
+  }
+}
+
+OutsideObject* UpdatableClass::FindOutside(const void* object) {
+  Shard& shard = ShardOf(object);
+  std::lock_guard<std::mutex> lock(shard.mutex);
+  const auto found = shard.objects.find(object);
+  if (found == shard.objects.end()) return nullptr;
+  return found->second.mark.load(std::memory_order_relaxed) == kNoObject
+             ? nullptr
+             : &found->second;
+}
+
+void UpdatableClass::ForEachOutside(
+    absl::FunctionRef<void(void*, OutsideObject&)> visit) const {
+  for (const Shard& shard : shards_) {
+    std::lock_guard<std::mutex> lock(shard.mutex);
+    for (auto& [object, entry] : const_cast<Shard&>(shard).objects) {
+      if (entry.mark.load(std::memory_order_relaxed) == kNoObject) continue;
+      visit(const_cast<void*>(object), entry);
+    }
+  }
+}
+
+std::size_t UpdatableClass::outside_count() const {
+  std::size_t count = 0;
+  ForEachOutside([&](void*, OutsideObject&) { ++count; });
+  return count;
+}
+
+void UpdatableClass::StartBirthEpoch(bool notice) {
+  const std::uint32_t epoch =
+      ((birth() & kEpochMask) + (1u << kEpochShift)) & kEpochMask;
+  birth_.store(kBorn | epoch | (notice ? kNoticeBirths : 0),
+               std::memory_order_relaxed);
+}
+
+}  // namespace heap_internal
+}  // namespace instar

@@ -1,0 +1,213 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the program knows of one updatable class: its layout, where its objects
+// are, and its versions. Internal to heap/; users see heap/updatable.h.
+//
+// There is one UpdatableClass for a class in the whole program, also when code
+// for the class has been compiled into several shared objects: it is found by
+// its type_info (compared as the C++ ABI compares them: by name, or by address
+// for a class of an unnamed namespace), and lives in this library.
+// Two classes of one name but of different layouts (a module that was compiled
+// from other sources than the program) get one each, and know it: see
+// has_other_layout().
+//
+// Threads: everything may be called from any thread, unless it says otherwise.
+
+#ifndef INSTAR_HEAP_UPDATABLE_CLASS_H_
+#define INSTAR_HEAP_UPDATABLE_CLASS_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <typeinfo>
+#include <unordered_map>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "heap/slab.h"
+
+namespace instar {
+namespace heap_internal {
+
+struct VersionRecord;
+
+struct ClassLayout {
+  const std::type_info* type;
+  std::size_t size;       // bytes
+  std::size_t alignment;  // bytes
+  std::size_t room;       // bytes that an object can grow by
+};
+
+// An object of an updatable class that is not in a slab of its class: on a
+// stack, a global, a member, an element of an array or of a container, or made
+// by std::make_shared.
+struct OutsideObject {
+  std::atomic<Mark> mark{kNoObject};
+  // On the stack of the thread that made it.
+  bool automatic = false;
+  // Bytes from its address that are its own; 0 means the size of its class.
+  std::uint32_t capacity = 0;
+};
+
+// Where the program keeps what it knows of one object.
+struct TrackedObject {
+  std::atomic<Mark>* mark = nullptr;
+  // Bytes from its address that are its own; 0 means the size of its class.
+  std::size_t capacity = 0;
+  bool automatic = false;
+};
+
+class UpdatableClass {
+ public:
+  // In `birth`, beside the mark that a new object gets.
+  static constexpr std::uint32_t kNoticeBirths = 1u << 16;
+
+  // The class of this type and layout; made at the first call.
+  static UpdatableClass* Register(const ClassLayout& layout);
+
+  // Every class that has been registered so far.
+  static std::vector<UpdatableClass*> All();
+
+  UpdatableClass(const UpdatableClass&) = delete;
+  UpdatableClass& operator=(const UpdatableClass&) = delete;
+
+  const ClassLayout& layout() const { return layout_; }
+  const std::string& name() const { return name_; }
+  // Some code of the program takes a class of this name to be of another
+  // layout.
+  bool has_other_layout() const {
+    return has_other_layout_.load(std::memory_order_relaxed);
+  }
+
+  // Slots for objects of the class itself; null if they are too large for
+  // slabs (kMaxSlotBytes).
+  Arena* main_arena() const { return main_arena_; }
+  // All arenas: subclasses of other sizes have one for each size.
+  Arena* first_arena() const { return arenas_.load(std::memory_order_acquire); }
+
+  // What operator new does for any other size than the class's own. Throws
+  // std::bad_alloc.
+  void* AllocateOther(std::size_t size, std::size_t alignment);
+  // Frees what AllocateOther() did not take from a slab.
+  void FreeLarge(void* memory, std::size_t alignment);
+
+  // What a constructor stores as its object's mark (low 16 bits), and
+  // kNoticeBirths. Relaxed: it changes while no constructor of the class runs.
+  std::uint32_t birth() const { return birth_.load(std::memory_order_relaxed); }
+
+  // Births while kNoticeBirths is set.
+  void NoteLateBirth(const void* object);
+  bool late_births() const {
+    return late_births_.load(std::memory_order_relaxed);
+  }
+  void ClearLateBirths() {
+    late_births_.store(false, std::memory_order_relaxed);
+  }
+
+  // Objects outside of the slabs. Adding one never fails: for want of memory it
+  // is merely counted as untracked().
+  void AddOutside(const void* object) noexcept;
+  void RemoveOutside(const void* object) noexcept;
+  // Null if there is none. Valid while the object lives.
+  OutsideObject* FindOutside(const void* object);
+  // Calls visit(object, entry) for each, holding a lock: `visit` must not make
+  // or destroy objects of updatable classes.
+  void ForEachOutside(
+      absl::FunctionRef<void(void*, OutsideObject&)> visit) const;
+  std::size_t outside_count() const;
+  std::int64_t untracked() const {
+    return untracked_.load(std::memory_order_relaxed);
+  }
+
+  // A tracked object, wherever it is; its mark is null if it is not tracked.
+  // Valid while the object lives.
+  TrackedObject Find(const void* object);
+
+  // Versions (heap/class_version.h). Index: the number in a mark; [kBorn] is
+  // the class as the program was built with it. Written while nobody converts,
+  // read by whoever read a mark or the generation with acquire.
+  std::array<std::atomic<VersionRecord*>, 256> versions{};
+  // No number above it is in use.
+  std::atomic<Mark> highest_version{kBorn};
+  // Incremented, with release, by whatever makes a version the current one or
+  // takes it back. What a proxy compares to know whether it must look.
+  std::atomic<std::uint32_t> generation{1};
+  // Held by whoever changes `versions`, and by whoever sweeps.
+  std::mutex versions_mutex;
+  // Starts a new birth epoch. `notice`: there is a next version.
+  void StartBirthEpoch(bool notice);
+  Mark epoch_bits() const { return static_cast<Mark>(birth() & kEpochMask); }
+
+ private:
+  explicit UpdatableClass(const ClassLayout& layout);
+
+  struct Shard {
+    mutable std::mutex mutex;
+    std::unordered_map<const void*, OutsideObject> objects;
+  };
+  static constexpr std::size_t kShards = 16;
+  Shard& ShardOf(const void* object) {
+    return shards_[(reinterpret_cast<std::uintptr_t>(object) *
+                    0x9E3779B97F4A7C15u) >>
+                   60];
+  }
+
+  const ClassLayout layout_;
+  const std::string name_;
+  Arena* main_arena_ = nullptr;
+  std::atomic<Arena*> arenas_{nullptr};
+  std::mutex arenas_mutex_;
+  std::atomic<std::uint32_t> birth_{kBorn};
+  std::atomic<bool> late_births_{false};
+  std::atomic<bool> has_other_layout_{false};
+  std::atomic<std::int64_t> untracked_{0};
+  std::array<Shard, kShards> shards_;
+};
+
+// While an object is moved out of its place and a new one is built there, the
+// constructors and destructors that run for the two places are no births and no
+// deaths. Those of its members of updatable classes are: a member that is moved
+// is an object of the class that the moving code takes it for.
+// One per conversion, on the stack of the thread that converts.
+class InPlaceChange {
+ public:
+  explicit InPlaceChange(const void* temporary) : temporary_(temporary) {}
+  InPlaceChange(const InPlaceChange&) = delete;
+  InPlaceChange& operator=(const InPlaceChange&) = delete;
+
+  void Begin(const void* object) {
+    object_ = object;
+    outer_ = current;
+    current = this;
+  }
+  void End() { current = outer_; }
+
+  // Whether the object that starts at `address` is the one that this thread is
+  // changing, or the temporary. No member can start there: a virtual table
+  // pointer does.
+  static bool Covers(const void* address) {
+    const InPlaceChange* change = current;
+    if (__builtin_expect(change == nullptr, 1)) return false;
+    return address == change->object_ || address == change->temporary_;
+  }
+
+ private:
+  static __thread const InPlaceChange* current
+      __attribute__((tls_model("initial-exec")));
+
+  const void* object_ = nullptr;
+  const void* const temporary_;
+  const InPlaceChange* outer_ = nullptr;
+};
+
+// "ns::Product" for the type's mangled name.
+std::string NameOf(const std::type_info& type);
+
+}  // namespace heap_internal
+}  // namespace instar
+
+#endif  // INSTAR_HEAP_UPDATABLE_CLASS_H_
