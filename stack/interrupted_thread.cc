@@ -140,6 +140,9 @@ absl::StatusOr<int> ChooseSignal() {
     action.sa_flags = SA_SIGINFO | SA_RESTART;
     // Nothing else runs on a stack that is being walked.
     sigfillset(&action.sa_mask);
+    // Except traps, which the handler does not run into: whoever changes code
+    // refuses while a thread blocks them.
+    sigdelset(&action.sa_mask, SIGTRAP);
     if (sigaction(number, &action, nullptr) == 0) return number;
   }
   return absl::ResourceExhaustedError(

@@ -131,6 +131,12 @@ TEST(SafeRedefineThreadsTest, ControlledThreadsOnly) {
   });
   while (!inside) std::this_thread::yield();
   EXPECT_THAT(ReasonThatItIsActive(update), HasSubstr("thread 'worker'"));
+  // A thread that is stopped is no obstacle to changing other functions.
+  SafeRedefinition other =
+      SafeRedefine(&Price, &Price2, Stacks::kControlledThreads);
+  EXPECT_GT(ApplyAtLast(other), 0);
+  EXPECT_EQ(Price(7), 207);
+  EXPECT_GT(UndoAtLast(other), 0);
   leave = true;
   controlled.Join();
   ApplyAtLast(update);
