@@ -44,6 +44,14 @@ class ThreadList {
     std::lock_guard<std::mutex> lock(mutex_);
     for (const ThreadState* thread : threads_) visit(*thread);
   }
+  // False if the lock is taken.
+  template <typename Visit>
+  bool TryForEach(Visit visit) {
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+    for (const ThreadState* thread : threads_) visit(*thread);
+    return true;
+  }
 
  private:
   std::mutex mutex_;
@@ -93,23 +101,41 @@ using continuation_internal::ControlBlock;
 using continuation_internal::thread_state;
 using continuation_internal::ThreadState;
 
+namespace {
+
+void VisitPausedOf(const ThreadState& thread,
+                   absl::FunctionRef<void(const PausedComputation&)> visit) {
+  for (const ControlBlock* c = thread.started; c != nullptr;
+       c = c->next_started) {
+    PausedComputation paused;
+    paused.tid = thread.tid;
+    if (c->resumable_by.load(std::memory_order_relaxed) != nullptr) {
+      paused.context = BodyContext(*c);
+      paused.continulet = c->name_view();
+    } else {
+      paused.context = continuation_internal::ContextOfSwitcher(*c);
+      if (c->outer != nullptr) paused.continulet = c->outer->name_view();
+    }
+    visit(paused);
+  }
+}
+
+}  // namespace
+
 void VisitPausedComputations(
     absl::FunctionRef<void(const PausedComputation&)> visit) {
-  continuation_internal::Threads().ForEach([&](const ThreadState& thread) {
-    for (const ControlBlock* c = thread.started; c != nullptr;
-         c = c->next_started) {
-      PausedComputation paused;
-      paused.tid = thread.tid;
-      if (c->resumable_by.load(std::memory_order_relaxed) != nullptr) {
-        paused.context = BodyContext(*c);
-        paused.continulet = c->name_view();
-      } else {
-        paused.context = continuation_internal::ContextOfSwitcher(*c);
-        if (c->outer != nullptr) paused.continulet = c->outer->name_view();
-      }
-      visit(paused);
-    }
-  });
+  continuation_internal::Threads().ForEach(
+      [&](const ThreadState& thread) { VisitPausedOf(thread, visit); });
+}
+
+bool TryVisitPausedComputations(
+    absl::FunctionRef<bool(int tid)> is_settled,
+    absl::FunctionRef<void(const PausedComputation&)> visit) {
+  return continuation_internal::Threads().TryForEach(
+      [&](const ThreadState& thread) {
+        if (thread.started == nullptr && thread.current == nullptr) return;
+        if (is_settled(thread.tid)) VisitPausedOf(thread, visit);
+      });
 }
 
 void VisitSwitchers(absl::FunctionRef<bool(const PausedContext&)> visit) {

@@ -35,6 +35,16 @@ struct PausedComputation {
 void VisitPausedComputations(
     absl::FunctionRef<void(const PausedComputation&)> visit);
 
+// The same while other threads are held at any instruction by a signal, when
+// one of them may own the lock: returns false, having done nothing, if the lock
+// is taken. Only threads for which `is_settled(tid)` is true are reported; it
+// is asked for each that has continulets, and must be false for a thread that
+// may be in the middle of a switch. That is no thread which waits in a system
+// call: a switch makes none.
+bool TryVisitPausedComputations(
+    absl::FunctionRef<bool(int tid)> is_settled,
+    absl::FunctionRef<void(const PausedComputation&)> visit);
+
 // Calls `visit` for each computation that waits for the caller because it
 // switched to the continulet in which the caller runs, or to one that did;
 // innermost first, the thread's own computation last, until `visit` returns

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -139,11 +140,20 @@ absl::StatusOr<int> ChooseSignal() {
     action.sa_flags = SA_SIGINFO | SA_RESTART;
     // Nothing else runs on a stack that is being walked.
     sigfillset(&action.sa_mask);
+    // Except traps, which the handler does not run into: whoever changes code
+    // refuses while a thread blocks them.
+    sigdelset(&action.sa_mask, SIGTRAP);
     if (sigaction(number, &action, nullptr) == 0) return number;
   }
   return absl::ResourceExhaustedError(
       "no real-time signal is free to interrupt threads with: every one from "
       "SIGRTMIN to SIGRTMAX has a handler");
+}
+
+const absl::StatusOr<int>& ChosenSignal() {
+  static const absl::StatusOr<int>* const signal =
+      new absl::StatusOr<int>(ChooseSignal());
+  return *signal;
 }
 
 // The memory around `address` that is mapped readable and writable, without a
@@ -218,8 +228,45 @@ int Post(char* room, std::size_t size, const timespec& deadline,
   }
 }
 
-absl::Status SendSignal(pid_t tid, int request, std::uint32_t number) {
-  INSTAR_ASSIGN_OR_RETURN(const int signal, InterruptionSignal());
+// How an attempt to interrupt a thread ends. Telling it allocates nothing.
+enum class Outcome {
+  kCaptured,
+  kIsCaller,
+  kNoSignal,
+  kAllInUse,
+  kNoThread,
+  kNotSent,
+  kNotTaken,
+};
+
+absl::Status ToStatus(Outcome outcome, pid_t tid, int error) {
+  switch (outcome) {
+    case Outcome::kCaptured:
+      break;
+    case Outcome::kIsCaller:
+      return absl::InvalidArgumentError(
+          "a thread cannot hold itself: SnapshotOfCaller() is for that");
+    case Outcome::kNoSignal:
+      return InterruptionSignal().status();
+    case Outcome::kAllInUse:
+      return absl::DeadlineExceededError(
+          absl::StrCat(kRequests, " threads are already held"));
+    case Outcome::kNoThread:
+      return absl::NotFoundError(absl::StrCat(
+          "thread ", tid, " is not, or no longer, in this process"));
+    case Outcome::kNotSent:
+      return absl::ResourceExhaustedError(
+          absl::StrCat("no signal can be sent to thread ", tid, ": ",
+                       strerror(error), " (see RLIMIT_SIGPENDING)"));
+    case Outcome::kNotTaken:
+      return absl::DeadlineExceededError(absl::StrCat(
+          "thread ", tid, " did not take signal ", *InterruptionSignal(),
+          " in time: it blocks it, or it was not run"));
+  }
+  return absl::OkStatus();
+}
+
+Outcome SendSignal(pid_t tid, int signal, int request, std::uint32_t number) {
   siginfo_t info = {};
   info.si_signo = signal;
   info.si_code = SI_QUEUE;
@@ -229,15 +276,9 @@ absl::Status SendSignal(pid_t tid, int request, std::uint32_t number) {
       reinterpret_cast<void*>((std::uintptr_t{number} << kRequestBits) |
                               static_cast<std::uintptr_t>(request));
   if (syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signal, &info) == 0) {
-    return absl::OkStatus();
+    return Outcome::kCaptured;
   }
-  if (errno == ESRCH) {
-    return absl::NotFoundError(
-        absl::StrCat("thread ", tid, " is not, or no longer, in this process"));
-  }
-  return absl::ResourceExhaustedError(
-      absl::StrCat("no signal can be sent to thread ", tid, ": ",
-                   strerror(errno), " (see RLIMIT_SIGPENDING)"));
+  return errno == ESRCH ? Outcome::kNoThread : Outcome::kNotSent;
 }
 
 struct Captured {
@@ -245,41 +286,56 @@ struct Captured {
   std::uint32_t number;
 };
 
-absl::StatusOr<Captured> Interrupt(pid_t tid, std::chrono::nanoseconds limit,
-                                   char* room, std::size_t size) {
-  if (tid == static_cast<pid_t>(syscall(SYS_gettid))) {
-    return absl::InvalidArgumentError(
-        "a thread cannot hold itself: SnapshotOfCaller() is for that");
-  }
-  INSTAR_RETURN_IF_ERROR(InterruptionSignal().status());
+// Allocates nothing once the signal has been chosen.
+Outcome TryInterrupt(pid_t tid, std::chrono::nanoseconds limit, char* room,
+                     std::size_t size, Captured* captured) {
+  if (tid == static_cast<pid_t>(syscall(SYS_gettid))) return Outcome::kIsCaller;
+  const absl::StatusOr<int>& signal = ChosenSignal();
+  if (!signal.ok()) return Outcome::kNoSignal;
   const timespec deadline = Deadline(limit);
   std::uint32_t number;
   const int index = Post(room, size, deadline, &number);
-  if (index < 0) {
-    return absl::DeadlineExceededError(
-        absl::StrCat(kRequests, " threads are already held"));
-  }
+  if (index < 0) return Outcome::kAllInUse;
   std::atomic<std::uint32_t>& word = requests[index].word;
-  const absl::Status sent = SendSignal(tid, index, number);
-  if (!sent.ok()) {
+  const Outcome sent = SendSignal(tid, *signal, index, number);
+  if (sent != Outcome::kCaptured) {
     word.store(number | kFree, std::memory_order_release);
     return sent;
   }
   while (true) {
     std::uint32_t seen = word.load(std::memory_order_acquire);
-    if (seen == (number | kCaptured)) return Captured{index, number};
+    if (seen == (number | kCaptured)) {
+      *captured = Captured{index, number};
+      return Outcome::kCaptured;
+    }
     if (seen == (number | kPosted) && Passed(deadline)) {
       if (word.compare_exchange_strong(seen, number | kFree,
                                        std::memory_order_acq_rel)) {
-        return absl::DeadlineExceededError(absl::StrCat(
-            "thread ", tid, " did not take signal ", *InterruptionSignal(),
-            " in time: it blocks it, or it was not run"));
+        return Outcome::kNotTaken;
       }
       continue;
     }
     // The handler is inside: it is a matter of microseconds.
     FutexWait(&word, seen, seen == (number | kPosted) ? &deadline : nullptr);
   }
+}
+
+absl::StatusOr<Captured> Interrupt(pid_t tid, std::chrono::nanoseconds limit,
+                                   char* room, std::size_t size) {
+  Captured captured = {};
+  const Outcome outcome = TryInterrupt(tid, limit, room, size, &captured);
+  const int error = errno;
+  if (outcome == Outcome::kCaptured) return captured;
+  return ToStatus(outcome, tid, error);
+}
+
+// Where a captured thread was interrupted.
+StackSnapshot SnapshotOfCaptured(const Captured& captured) {
+  StackSnapshot snapshot = requests[captured.request].snapshot;
+  if (!snapshot.bounds.Contains(snapshot.rsp)) {
+    snapshot.bounds = MappingAround(snapshot.rsp);
+  }
+  return snapshot;
 }
 
 void LetGo(int request, std::uint32_t number) {
@@ -289,21 +345,24 @@ void LetGo(int request, std::uint32_t number) {
 
 }  // namespace
 
-absl::StatusOr<int> InterruptionSignal() {
-  static const absl::StatusOr<int>* const signal =
-      new absl::StatusOr<int>(ChooseSignal());
-  return *signal;
-}
+absl::StatusOr<int> InterruptionSignal() { return ChosenSignal(); }
 
 absl::StatusOr<InterruptedThread> InterruptedThread::Hold(
     pid_t tid, std::chrono::nanoseconds limit) {
   INSTAR_ASSIGN_OR_RETURN(const Captured captured,
                           Interrupt(tid, limit, nullptr, 0));
-  StackSnapshot snapshot = requests[captured.request].snapshot;
-  if (!snapshot.bounds.Contains(snapshot.rsp)) {
-    snapshot.bounds = MappingAround(snapshot.rsp);
+  return InterruptedThread(captured.request, captured.number,
+                           SnapshotOfCaptured(captured));
+}
+
+std::optional<InterruptedThread> InterruptedThread::TryHold(
+    pid_t tid, std::chrono::nanoseconds limit) {
+  Captured captured = {};
+  if (TryInterrupt(tid, limit, nullptr, 0, &captured) != Outcome::kCaptured) {
+    return std::nullopt;
   }
-  return InterruptedThread(captured.request, captured.number, snapshot);
+  return InterruptedThread(captured.request, captured.number,
+                           SnapshotOfCaptured(captured));
 }
 
 InterruptedThread::InterruptedThread(InterruptedThread&& other) noexcept

@@ -57,6 +57,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "absl/status/statusor.h"
 #include "stack/stack_snapshot.h"
@@ -73,6 +74,12 @@ class InterruptedThread {
   // free or none can be sent.
   static absl::StatusOr<InterruptedThread> Hold(pid_t tid,
                                                 std::chrono::nanoseconds limit);
+
+  // The same without an error to tell why not, hence without allocating: for
+  // whoever holds threads already, which may own the allocator's lock. Call
+  // InterruptionSignal() before the first.
+  static std::optional<InterruptedThread> TryHold(
+      pid_t tid, std::chrono::nanoseconds limit);
 
   InterruptedThread(InterruptedThread&& other) noexcept;
   InterruptedThread& operator=(InterruptedThread&& other) noexcept;

@@ -1,0 +1,334 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/quiescence.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "continuation/paused_computations.h"
+#include "continuation/paused_context.h"
+#include "stack/activity.h"
+#include "stack/interrupted_thread.h"
+#include "stack/stack_snapshot.h"
+#include "stack/stack_walker.h"
+#include "threads/thread_ref.h"
+
+namespace instar {
+namespace {
+
+constexpr int kMostThreads = 64;  // that InterruptedThread holds at a time
+constexpr int kMostSwitchers = 64;
+constexpr std::chrono::milliseconds kStopLimit(100);
+
+// Why the change must wait. Filled in while threads are stopped, so it owns no
+// memory.
+struct Obstacle {
+  enum class Kind {
+    kNone,
+    kActive,        // or unknown: see `activity`
+    kSwitching,     // the thread may be in the middle of a switch
+    kDidNotStop,    // the thread did not take the signal
+    kListIsLocked,  // a thread begins or ends having continulets
+    kTooDeep,       // more continulets within continulets than we look at
+    kTooMany,       // threads
+    kNoList,        // of threads
+  };
+  Kind kind = Kind::kNone;
+  pid_t thread = 0;
+  Activity activity;
+  char continulet[40] = "";
+};
+
+// True if the thread has ended, but is still listed.
+bool HasEnded(pid_t thread) {
+  char path[48];
+  std::snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return true;
+  char text[512];
+  const ssize_t size = read(file, text, sizeof(text) - 1);
+  close(file);
+  if (size <= 0) return true;
+  text[size] = '\0';
+  const char* const name_end = std::strrchr(text, ')');
+  return name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'Z' ||
+         name_end[2] == 'X';
+}
+
+// Whether the thread was stopped in a system call: just behind the instruction,
+// or before it if the kernel is going to restart the call.
+bool IsInSystemCall(const StackSnapshot& snapshot) {
+  const auto* const at = reinterpret_cast<const unsigned char*>(snapshot.rip);
+  return (at[-2] == 0x0f && at[-1] == 0x05) || (at[0] == 0x0f && at[1] == 0x05);
+}
+
+bool RunsInContinulet(const StackSnapshot& snapshot) {
+  bool found = false;
+  WalkStack(snapshot, [&](const Frame& frame) {
+    found = IsContinuletBase(frame.pc);
+    return !found;
+  });
+  return found;
+}
+
+// The threads that are stopped, and what was found on the stacks. Allocates
+// only when it is made.
+class Look {
+ public:
+  Look(const FunctionSet& set, Stacks stacks)
+      : set_(set),
+        stacks_(stacks),
+        self_(static_cast<pid_t>(syscall(SYS_gettid))) {
+    if (stacks == Stacks::kThisThread) return;
+    held_.reserve(kMostThreads);
+    if (stacks == Stacks::kControlledThreads) {
+      for (const ThreadRef& thread : ControlledThreads()) {
+        if (thread.tid() != 0) wanted_.push_back(thread.tid());
+      }
+    }
+  }
+
+  // Stops all that are to be looked at. False if that was not possible.
+  bool StopThreads() {
+    switch (stacks_) {
+      case Stacks::kThisThread:
+        return true;
+      case Stacks::kControlledThreads:
+        return std::all_of(wanted_.begin(), wanted_.end(),
+                           [this](pid_t thread) { return Stop(thread); });
+      case Stacks::kAllThreads:
+        break;
+    }
+    // Those that are stopped start none: when all that are listed are stopped,
+    // these are all.
+    std::size_t before;
+    do {
+      before = held_.size();
+      if (!StopListed()) return false;
+    } while (held_.size() != before);
+    return true;
+  }
+
+  // True if the functions are quiescent on all stacks.
+  bool IsQuiescent() {
+    StackSnapshot own = SnapshotOfCaller();
+    StackSnapshot room[kMostSwitchers];
+    if (LinkSwitchers(&own, room, kMostSwitchers) < 0) {
+      return Fail(Obstacle::Kind::kTooDeep, self_);
+    }
+    if (!LookAt(own, self_, "")) return false;
+    for (const Held& held : held_) {
+      if (!LookAt(held.thread.snapshot(), held.tid, "")) return false;
+      if (!held.in_system_call && RunsInContinulet(held.thread.snapshot())) {
+        return Fail(Obstacle::Kind::kSwitching, held.tid);
+      }
+    }
+    const auto visit = [this] {
+      return TryVisitPausedComputations(
+          [this](int tid) { return IsSettled(tid); },
+          [this](const PausedComputation& paused) {
+            if (obstacle_.kind != Obstacle::Kind::kNone) return;
+            LookAt(SnapshotOf(paused.context), paused.tid, paused.continulet);
+          });
+    };
+    bool visited = visit();
+    // If nobody is stopped, whoever has the lock lets go of it soon.
+    while (!visited && held_.empty()) {
+      sched_yield();
+      visited = visit();
+    }
+    if (!visited) return Fail(Obstacle::Kind::kListIsLocked, 0);
+    return obstacle_.kind == Obstacle::Kind::kNone;
+  }
+
+  OtherThreads others() const {
+    return stacks_ == Stacks::kAllThreads ? OtherThreads::kHeld
+                                          : OtherThreads::kRunning;
+  }
+  void Release() {
+    for (Held& held : held_) held.thread.Release();
+  }
+  const Obstacle& obstacle() const { return obstacle_; }
+
+ private:
+  struct Held {
+    pid_t tid;
+    InterruptedThread thread;
+    bool in_system_call;
+  };
+
+  bool Fail(Obstacle::Kind kind, pid_t thread) {
+    obstacle_.kind = kind;
+    obstacle_.thread = thread;
+    return false;
+  }
+
+  bool Stop(pid_t tid) {
+    if (tid == self_) return true;
+    for (const Held& held : held_) {
+      if (held.tid == tid) return true;
+    }
+    if (held_.size() == kMostThreads) {
+      return Fail(Obstacle::Kind::kTooMany, tid);
+    }
+    std::optional<InterruptedThread> thread =
+        InterruptedThread::TryHold(tid, kStopLimit);
+    if (!thread.has_value()) {
+      return HasEnded(tid) || Fail(Obstacle::Kind::kDidNotStop, tid);
+    }
+    const bool in_system_call = IsInSystemCall(thread->snapshot());
+    held_.push_back(Held{tid, *std::move(thread), in_system_call});
+    return true;
+  }
+
+  // Reads the folder by the system call: opendir() allocates.
+  bool StopListed() {
+    const int folder =
+        open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return Fail(Obstacle::Kind::kNoList, 0);
+    alignas(dirent64) char buffer[4096];
+    bool stopped = true;
+    while (stopped) {
+      const long size = syscall(SYS_getdents64, folder, buffer, sizeof(buffer));
+      if (size < 0) stopped = Fail(Obstacle::Kind::kNoList, 0);
+      if (size <= 0) break;
+      for (long at = 0; stopped && at < size;) {
+        const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+        at += entry->d_reclen;
+        const auto tid =
+            static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
+        if (tid != 0) stopped = Stop(tid);
+      }
+    }
+    close(folder);
+    return stopped;
+  }
+
+  // Whether the paused computations of this thread are to be looked at. Fails
+  // if they are, and cannot be.
+  bool IsSettled(int tid) {
+    if (tid == self_) return true;
+    for (const Held& held : held_) {
+      if (held.tid != tid) continue;
+      if (!held.in_system_call) Fail(Obstacle::Kind::kSwitching, tid);
+      return held.in_system_call;
+    }
+    return false;  // not among the stacks that were chosen
+  }
+
+  // True if the functions are quiescent on this stack.
+  bool LookAt(const StackSnapshot& snapshot, pid_t tid,
+              absl::string_view continulet) {
+    const Activity activity = FindActivity(snapshot, set_);
+    if (activity.quiescent()) return true;
+    obstacle_.activity = activity;
+    const std::size_t size =
+        std::min(continulet.size(), sizeof(obstacle_.continulet) - 1);
+    std::memcpy(obstacle_.continulet, continulet.data(), size);
+    obstacle_.continulet[size] = '\0';
+    return Fail(Obstacle::Kind::kActive, tid);
+  }
+
+  const FunctionSet& set_;
+  const Stacks stacks_;
+  const pid_t self_;
+  std::vector<pid_t> wanted_;
+  std::vector<Held> held_;
+  Obstacle obstacle_;
+};
+
+std::string NameOf(pid_t tid) {
+  for (const ThreadRef& thread : ControlledThreads()) {
+    if (thread.tid() == tid) {
+      return absl::StrCat("thread '", thread.name(), "' (", tid, ")");
+    }
+  }
+  return absl::StrCat("thread ", tid);
+}
+
+Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
+  switch (obstacle.kind) {
+    case Obstacle::Kind::kNone:
+      break;
+    case Obstacle::Kind::kActive: {
+      std::string reason = absl::StrCat(watched.Describe(obstacle.activity),
+                                        ", on ", NameOf(obstacle.thread));
+      if (obstacle.continulet[0] != '\0') {
+        absl::StrAppend(&reason, ", in continulet '", obstacle.continulet, "'");
+      }
+      return Attempt::NotYet(std::move(reason));
+    }
+    case Obstacle::Kind::kSwitching:
+      return Attempt::NotYet(absl::StrCat(
+          NameOf(obstacle.thread),
+          " was stopped while it ran and has continulets: it may be in the "
+          "middle of a switch"));
+    case Obstacle::Kind::kDidNotStop:
+      return Attempt::NotYet(absl::StrCat(
+          NameOf(obstacle.thread),
+          " did not stop in time: it blocks the signal that interrupts it, or "
+          "was not run"));
+    case Obstacle::Kind::kListIsLocked:
+      return Attempt::NotYet(
+          "a thread has just begun, or ceased, to have continulets");
+    case Obstacle::Kind::kTooDeep:
+      return Attempt::NotYet(absl::StrCat("the caller runs in more than ",
+                                          kMostSwitchers,
+                                          " continulets within another"));
+    case Obstacle::Kind::kTooMany:
+      return Attempt::Failed(absl::ResourceExhaustedError(
+          absl::StrCat("more than ", kMostThreads,
+                       " threads would have to be stopped at once; look at "
+                       "fewer (Stacks)")));
+    case Obstacle::Kind::kNoList:
+      return Attempt::Failed(absl::UnavailableError(
+          "the threads of the process cannot be listed: /proc/self/task is "
+          "not readable"));
+  }
+  return Attempt::Done();
+}
+
+}  // namespace
+
+Attempt WhenQuiescent(
+    const WatchedFunctions& watched, Stacks stacks,
+    absl::FunctionRef<absl::Status(OtherThreads others)> change) {
+  if (stacks != Stacks::kThisThread) {
+    const absl::StatusOr<int> signal = InterruptionSignal();
+    if (!signal.ok()) return Attempt::Failed(signal.status());
+  }
+  // Two that stop each other would both time out. Whoever waits here can be
+  // stopped.
+  static auto& looking = *new std::mutex;
+  std::lock_guard<std::mutex> lock(looking);
+  Look look(watched.set(), stacks);
+  absl::Status status;
+  if (look.StopThreads() && look.IsQuiescent()) status = change(look.others());
+  look.Release();
+  if (look.obstacle().kind != Obstacle::Kind::kNone) {
+    return Explain(look.obstacle(), watched);
+  }
+  return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+}
+
+}  // namespace instar

@@ -1,0 +1,78 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Changes something at a moment when given functions are on no stack.
+//
+//   INSTAR_ASSIGN_OR_RETURN(const WatchedFunctions watched,
+//                           WatchedFunctions::Make({f, g}));
+//   Attempt attempt = WhenQuiescent(
+//       watched, Stacks::kAllThreads, [&](OtherThreads others) {
+//         return redirection.Apply(others);
+//       });
+//   // not yet: "shop::Price(int) is active at frame 3 of thread 4711"
+//
+// The stacks looked at are
+//   kThisThread         the calling thread's: what runs, what waits for it
+//                       because it switched to a continulet, and all paused
+//                       continulets. Enough for functions that no other thread
+//                       calls, and for updates by thread, where each thread's
+//                       author knows what mixed versions mean (PyMoult
+//                       (HotSWUP'13), section 2.1).
+//   kControlledThreads  those of all controlled threads as well
+//   kAllThreads         those of all threads of the process
+// The other threads are stopped by a signal while their stacks are walked and
+// the change is made (stack/interrupted_thread.h): at any instruction, at once,
+// no update point is waited for. It takes some ten microseconds a thread.
+// Threads that start meanwhile are stopped, too; the stacks are walked when a
+// look at all threads has found no new one.
+//
+// The answer is "not yet", with nothing changed, if
+//   - a function is active: its name, depth and thread are named;
+//   - a stack could not be walked, or a thread did not stop within 100 ms,
+//   which
+//     it does not while it blocks the signal;
+//   - a thread that has continulets was stopped while it ran: it may have been
+//     in the middle of a switch. Its stacks are known when it is stopped in a
+//     system call. (A busy thread that always has continulets can make the
+//     larger choices wait for ever. Its own update point does not.)
+// It is "failed" if the change failed, or if more than 64 other threads would
+// have to be stopped.
+//
+// The change must allocate nothing, take no lock and not throw: a stopped
+// thread may own any lock of the program. Redirection::Apply() and Undo() obey
+// that: who holds their lock cannot be stopped. (They allocate the message of
+// an error if the kernel refuses the write. That it does not has been seen by
+// then, in Redirection::Prepare(), unless its rules have changed since.)
+//
+// poll(), epoll_wait() and sleeping calls of the threads stopped return EINTR
+// (signal(7)).
+//
+// Threads: any, one look at a time; further ones wait. Not in a signal handler.
+// Memory ordering: what was done before on a thread that was stopped is seen by
+// the change, and the change by that thread when it goes on.
+//
+// Missing: kControlledThreads does not use a rendezvous yet, so it has the
+// limits of being stopped by a signal.
+
+#ifndef INSTAR_UPDATES_QUIESCENCE_H_
+#define INSTAR_UPDATES_QUIESCENCE_H_
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "code/other_threads.h"
+#include "stack/function_set.h"
+#include "threads/attempt.h"
+
+namespace instar {
+
+enum class Stacks { kThisThread, kControlledThreads, kAllThreads };
+
+// Calls `change` if the functions are quiescent. OtherThreads::kHeld is passed
+// if all threads of the process are stopped.
+Attempt WhenQuiescent(
+    const WatchedFunctions& watched, Stacks stacks,
+    absl::FunctionRef<absl::Status(OtherThreads others)> change);
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_QUIESCENCE_H_

@@ -1,0 +1,158 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/safe_redefine.h"
+
+#include <cstddef>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "code/function_entry.h"
+#include "code/other_threads.h"
+#include "stack/function_set.h"
+
+namespace instar {
+namespace {
+
+// "(int, char*)" of "shop::Price(int, char*) const"; empty if there is none.
+absl::string_view Parameters(absl::string_view name) {
+  if (absl::EndsWith(name, " const")) name.remove_suffix(6);
+  if (!absl::EndsWith(name, ")")) return {};
+  int depth = 0;
+  for (std::size_t at = name.size(); at-- > 0;) {
+    if (name[at] == ')') ++depth;
+    if (name[at] == '(' && --depth == 0) return name.substr(at);
+  }
+  return {};
+}
+
+}  // namespace
+
+Redefinitions& Redefinitions::AddFunction(const absl::StatusOr<Function>& from,
+                                          std::uintptr_t to) {
+  if (from.ok()) {
+    items_.push_back(Item{*from, to});
+  } else if (status_.ok()) {
+    status_ = from.status();
+  }
+  return *this;
+}
+
+Redefinitions& Redefinitions::AddByName(absl::string_view from,
+                                        const absl::StatusOr<Function>& to) {
+  if (!to.ok()) return AddFunction(to.status(), 0);
+  const absl::StatusOr<Function> function = Function::Named(from);
+  if (!function.ok()) return AddFunction(function.status(), 0);
+  const std::string old_name = function->name();
+  const std::string new_name = to->name();
+  if (Parameters(old_name).empty() || Parameters(new_name).empty()) {
+    return AddFunction(
+        absl::InvalidArgumentError(absl::StrCat(
+            "the parameter types of ", old_name, " and ", new_name,
+            " cannot be compared: the symbol of one does not hold them; "
+            "redefine it by its address")),
+        0);
+  }
+  if (Parameters(old_name) != Parameters(new_name)) {
+    return AddFunction(absl::InvalidArgumentError(absl::StrCat(
+                           old_name, " cannot be redefined by ", new_name,
+                           ": the parameter types differ")),
+                       0);
+  }
+  return AddFunction(function, to->entry());
+}
+
+struct SafeRedefinition::State {
+  State(Redefinitions r, SafeRedefineOptions o)
+      : redefinitions(std::move(r)), options(o) {}
+
+  absl::Status PrepareLocked() {
+    if (redirection.has_value()) return absl::OkStatus();
+    INSTAR_RETURN_IF_ERROR(redefinitions.status_);
+    if (redefinitions.items_.empty()) {
+      return absl::InvalidArgumentError("there is no function to redefine");
+    }
+    std::vector<EntryRedirection> entries;
+    std::vector<Function> changed;
+    for (const Redefinitions::Item& item : redefinitions.items_) {
+      entries.push_back(EntryRedirection{item.from, item.to});
+      changed.push_back(item.from);
+    }
+    INSTAR_RETURN_IF_ERROR(Watch(changed).status());
+    RedirectionOptions redirection_options;
+    redirection_options.ignore_inlined_copies = options.ignore_inlined_copies;
+    INSTAR_ASSIGN_OR_RETURN(redirection,
+                            Redirection::Prepare(entries, redirection_options));
+    functions = std::move(changed);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<WatchedFunctions> Watch(
+      const std::vector<Function>& watched) const {
+    WatchedFunctions::Options watch_options;
+    watch_options.ignore_unknown_copies = options.ignore_inlined_copies;
+    return WatchedFunctions::Make(watched, watch_options);
+  }
+
+  // Applies or undoes when the functions are quiescent.
+  Attempt Change(absl::Status (Redirection::*change)(OtherThreads)) {
+    // Anew each time: others may have redirected the functions since.
+    const absl::StatusOr<WatchedFunctions> watched = Watch(functions);
+    if (!watched.ok()) return Attempt::Failed(watched.status());
+    return WhenQuiescent(*watched, options.stacks, [&](OtherThreads others) {
+      return ((*redirection).*change)(others);
+    });
+  }
+
+  const Redefinitions redefinitions;
+  const SafeRedefineOptions options;
+  // Held while a look goes on. A thread that waits for it can be stopped, and
+  // nothing that is done while threads are stopped takes it.
+  std::mutex lock;
+  std::optional<Redirection> redirection;  // set when prepared
+  std::vector<Function> functions;
+};
+
+SafeRedefinition::SafeRedefinition(Redefinitions redefinitions,
+                                   SafeRedefineOptions options)
+    : state_(std::make_shared<State>(std::move(redefinitions), options)) {}
+
+absl::Status SafeRedefinition::Prepare() {
+  std::lock_guard<std::mutex> lock(state_->lock);
+  return state_->PrepareLocked();
+}
+
+Attempt SafeRedefinition::Apply() {
+  std::lock_guard<std::mutex> lock(state_->lock);
+  absl::Status prepared = state_->PrepareLocked();
+  if (!prepared.ok()) return Attempt::Failed(std::move(prepared));
+  if (state_->redirection->is_applied()) return Attempt::Done();
+  return state_->Change(&Redirection::Apply);
+}
+
+Attempt SafeRedefinition::Undo() {
+  std::lock_guard<std::mutex> lock(state_->lock);
+  if (!state_->redirection.has_value() || !state_->redirection->is_applied()) {
+    return Attempt::Done();
+  }
+  return state_->Change(&Redirection::Undo);
+}
+
+bool SafeRedefinition::is_applied() const {
+  std::lock_guard<std::mutex> lock(state_->lock);
+  return state_->redirection.has_value() && state_->redirection->is_applied();
+}
+
+UpdateFunction SafeRedefinition::UndoFunction() const {
+  return [redefinition = *this](UpdateContext&) mutable {
+    return redefinition.Undo();
+  };
+}
+
+}  // namespace instar

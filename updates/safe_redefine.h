@@ -1,0 +1,183 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Redefines functions once they are on no stack: the safe redefinition of
+// PyMoult (HotSWUP'13), section 2.2, as in Opus and Ksplice.
+//
+//   SetUpdateFunction(thread, SafeRedefine(&DoCommand, &NewDoCommand))
+//       .Trigger();
+//
+//   // Several that switch together, and can be taken back:
+//   SafeRedefinition update(Redefinitions()
+//                               .Add(&Price, &NewPrice)
+//                               .Add(&Site::Render, &NewRender)
+//                               .AddNamed("shop::Total(int)", &NewTotal),
+//                           Stacks::kAllThreads);
+//   INSTAR_RETURN_IF_ERROR(update.Prepare());
+//   Attempt attempt = update.Apply();          // from any thread, at any time
+//   ...
+//   attempt = update.Undo();
+//
+// An attempt looks at the stacks (updates/quiescence.h says which, and what
+// that costs) and redirects all the functions, or answers "not yet" with the
+// function, the thread and the depth, having changed nothing. Activations that
+// are looked for are those of the functions, of their inlined copies, and of
+// every version that they were ever redirected to (stack/function_set.h); so a
+// version that is being replaced, or undone, must be quiescent, too.
+//
+// Types are checked when the program is compiled: a function can be redefined
+// by one of the same type, a member function by one of the same class and type
+// or by a function that takes the object first. Of a function that is given by
+// name, the parameter types are compared at run time; C++ symbols do not hold
+// the type of the result, so that remains unchecked.
+//
+// Lifetime: a SafeRedefinition is a handle; copies are the same redefinition.
+// Dropping it leaves it in effect. The new functions stay where they are.
+//
+// Threads: everything may be called from any thread, not in signal handlers.
+// Given to several threads as update function, it is applied by the first at
+// whose point it can be; the others find it done.
+//
+// Errors: those of code/function_entry.h and stack/function_set.h, as "failed",
+// or from Prepare() before any thread is asked.
+//
+//   state    | Prepare() | Apply()                | Undo()
+//   ---------+-----------+------------------------+--------------------------
+//   new      | prepared  | as prepared            | done, nothing happens
+//   prepared | -         | applied or not yet     | done, nothing happens
+//   applied  | -         | done, nothing happens  | prepared or not yet
+// After an error the state is as before.
+//
+// Missing: slots (code/redefinable.h) are redefined on their own, without a
+// look at the stacks; forced quiescence (new calls wait at the entry while the
+// running ones drain).
+
+#ifndef INSTAR_UPDATES_SAFE_REDEFINE_H_
+#define INSTAR_UPDATES_SAFE_REDEFINE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "code/function.h"
+#include "threads/attempt.h"
+#include "threads/update_request.h"
+#include "updates/quiescence.h"
+
+namespace instar {
+
+// Functions and what each is to be redefined by. Errors are kept for
+// SafeRedefinition::Prepare().
+class Redefinitions {
+ public:
+  // Of overloads, give the type: Add<int(double)>(&Round, &NewRound).
+  template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+  Redefinitions& Add(F* from, std::common_type_t<F*> to) {
+    return AddFunction(Function::Of(from),
+                       reinterpret_cast<std::uintptr_t>(to));
+  }
+  // A virtual one: what objects of exactly this class run.
+  template <typename C, typename F,
+            std::enable_if_t<std::is_function_v<F>, int> = 0>
+  Redefinitions& Add(F C::*from, std::common_type_t<F C::*> to) {
+    const absl::StatusOr<Function> target = Function::Of(to);
+    if (!target.ok()) return AddFunction(target.status(), 0);
+    return AddFunction(Function::Of(from), target->entry());
+  }
+  template <typename R, typename C, typename... A>
+  Redefinitions& Add(R (C::*from)(A...), R (*to)(C*, A...)) {
+    return AddFunction(Function::Of(from),
+                       reinterpret_cast<std::uintptr_t>(to));
+  }
+  template <typename R, typename C, typename... A>
+  Redefinitions& Add(R (C::*from)(A...) const, R (*to)(const C*, A...)) {
+    return AddFunction(Function::Of(from),
+                       reinterpret_cast<std::uintptr_t>(to));
+  }
+
+  // By name, as Function::Named() takes it.
+  template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+  Redefinitions& AddNamed(absl::string_view from, F* to) {
+    return AddByName(from, Function::Of(to));
+  }
+  Redefinitions& AddNamed(absl::string_view from, absl::string_view to) {
+    return AddByName(from, Function::Named(to));
+  }
+
+ private:
+  friend class SafeRedefinition;
+  struct Item {
+    Function from;
+    std::uintptr_t to;
+  };
+
+  Redefinitions& AddFunction(const absl::StatusOr<Function>& from,
+                             std::uintptr_t to);
+  Redefinitions& AddByName(absl::string_view from,
+                           const absl::StatusOr<Function>& to);
+
+  std::vector<Item> items_;
+  absl::Status status_;  // the first error
+};
+
+struct SafeRedefineOptions {
+  Stacks stacks = Stacks::kThisThread;
+  // Copies that were inlined into functions which are not redefined with it go
+  // on as they are, and are not looked for where they are not known.
+  bool ignore_inlined_copies = false;
+
+  SafeRedefineOptions() = default;
+  SafeRedefineOptions(Stacks s) : stacks(s) {}  // NOLINT: usually all there is
+};
+
+class SafeRedefinition {
+ public:
+  explicit SafeRedefinition(Redefinitions redefinitions,
+                            SafeRedefineOptions options = {});
+
+  // Checks everything that can be checked and allocates, so that errors show
+  // before a thread is asked. Called by Apply() if it was not.
+  absl::Status Prepare();
+
+  Attempt Apply();
+  Attempt Undo();
+  bool is_applied() const;
+
+  // As an update function: Apply() in the thread, at its update point.
+  Attempt operator()(UpdateContext&) { return Apply(); }
+  // The update function that takes it back.
+  UpdateFunction UndoFunction() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// One function.
+template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+SafeRedefinition SafeRedefine(F* from, std::common_type_t<F*> to,
+                              SafeRedefineOptions options = {}) {
+  return SafeRedefinition(Redefinitions().Add(from, to), options);
+}
+// The paper's safe_redefine("fun", new_fun, ...).
+template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+SafeRedefinition SafeRedefine(absl::string_view from, F* to,
+                              SafeRedefineOptions options = {}) {
+  return SafeRedefinition(Redefinitions().AddNamed(from, to), options);
+}
+template <typename C, typename F, typename To,
+          std::enable_if_t<std::is_function_v<F>, int> = 0>
+SafeRedefinition SafeRedefine(F C::*from, To to,
+                              SafeRedefineOptions options = {}) {
+  return SafeRedefinition(Redefinitions().Add(from, to), options);
+}
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_SAFE_REDEFINE_H_

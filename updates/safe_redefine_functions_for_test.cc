@@ -1,0 +1,59 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/safe_redefine_functions_for_test.h"
+
+namespace instar {
+namespace updates_test {
+
+int Price(int a) { return 100 + a; }
+int Price2(int a) { return 200 + a; }
+int Price3(int a) { return 300 + a; }
+int OfDouble(double a) { return static_cast<int>(a); }
+extern "C" int instar_test_plain_c(int a) { return a; }
+
+int Depth(int n, const std::function<void()>& at) {
+  if (n == 0) {
+    at();
+    return 0;
+  }
+  const int rest = Depth(n - 1, at);
+  asm volatile("");  // so that the compiler leaves it a recursion
+  return rest + 1;
+}
+int Depth2(int n, const std::function<void()>& at) {
+  if (n == 0) at();
+  return -n;
+}
+
+int Send(int a) { return a * 2; }
+int Receive(int a) { return a / 2; }
+int Send2(int a) { return a * 3; }
+int Receive2(int a) { return a / 3; }
+int Relay(int a, const std::function<void()>& between) {
+  const int sent = Send(a);
+  between();
+  return Receive(sent) - a;
+}
+int Relay2(int a, const std::function<void()>& between) {
+  between();
+  return Receive(Send(a)) - a;
+}
+
+int Site::Render(int scale) const { return size * scale; }
+int Site::Total(int scale) { return size + scale; }
+int Site::Total2(int scale) { return size + scale + 1000; }
+int NewRender(const Site* site, int scale) { return -site->size * scale; }
+
+Calls CallPrice(const volatile bool* stop) {
+  Calls calls;
+  while (!*stop) {
+    const int price = Price(7);
+    ++calls.count;
+    if (price != 107 && price != 207) ++calls.wrong;
+  }
+  return calls;
+}
+
+}  // namespace updates_test
+}  // namespace instar

@@ -1,0 +1,57 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Functions compiled as updatable code is, in versions, for the tests of
+// updates.
+
+#ifndef INSTAR_UPDATES_SAFE_REDEFINE_FUNCTIONS_FOR_TEST_H_
+#define INSTAR_UPDATES_SAFE_REDEFINE_FUNCTIONS_FOR_TEST_H_
+
+#include <functional>
+
+namespace instar {
+namespace updates_test {
+
+// Version N returns 100 * N + a.
+int Price(int a);
+int Price2(int a);
+int Price3(int a);
+int OfDouble(double a);
+extern "C" int instar_test_plain_c(int a);
+
+// Calls at() at depth n of a recursion; returns n, version 2 returns -n.
+int Depth(int n, const std::function<void()>& at);
+int Depth2(int n, const std::function<void()>& at);
+
+// Two functions that must change together: what Send() gives, Receive() must
+// understand. Relay() returns 0 if it did, and calls `between` in between.
+int Send(int a);
+int Receive(int a);
+int Send2(int a);
+int Receive2(int a);
+int Relay(int a, const std::function<void()>& between);
+int Relay2(int a, const std::function<void()>& between);
+
+class Site {
+ public:
+  virtual ~Site() = default;
+  virtual int Render(int scale) const;
+  int Total(int scale);
+  int Total2(int scale);
+
+  int size = 3;
+};
+int NewRender(const Site* site, int scale);
+
+// An endless loop around Price(), until `*stop`. Counts calls, and answers that
+// are neither of the first version nor of the second.
+struct Calls {
+  long count = 0;
+  long wrong = 0;
+};
+Calls CallPrice(const volatile bool* stop);
+
+}  // namespace updates_test
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_SAFE_REDEFINE_FUNCTIONS_FOR_TEST_H_

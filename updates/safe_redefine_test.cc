@@ -1,0 +1,286 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/safe_redefine.h"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "continuation/continulet.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "threads/update_request.h"
+#include "updates/safe_redefine_functions_for_test.h"
+
+namespace instar {
+namespace {
+
+using testing::HasSubstr;
+using namespace updates_test;  // NOLINT: the functions under test
+
+// Longer than any test takes: an event that does not come fails the test.
+constexpr std::chrono::seconds kLimit(60);
+
+// Undoes what a test has applied.
+class Applied {
+ public:
+  explicit Applied(SafeRedefinition redefinition)
+      : redefinition_(std::move(redefinition)) {}
+  ~Applied() { EXPECT_TRUE(redefinition_.Undo().is_done()); }
+  Attempt Apply() { return redefinition_.Apply(); }
+  SafeRedefinition* operator->() { return &redefinition_; }
+
+ private:
+  SafeRedefinition redefinition_;
+};
+
+TEST(SafeRedefineTest, ReachesTheNewVersionAndBack) {
+  SafeRedefinition update = SafeRedefine(&Price, &Price2);
+  EXPECT_EQ(Price(1), 101);
+  ASSERT_TRUE(update.Prepare().ok()) << update.Prepare();
+  EXPECT_EQ(Price(1), 101);
+  EXPECT_FALSE(update.is_applied());
+  const Attempt attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_EQ(Price(1), 201);
+  EXPECT_TRUE(update.is_applied());
+  EXPECT_TRUE(update.Apply().is_done());
+  ASSERT_TRUE(update.Undo().is_done());
+  EXPECT_EQ(Price(1), 101);
+  EXPECT_TRUE(update.Undo().is_done());
+  ASSERT_TRUE(update.Apply().is_done());
+  EXPECT_EQ(Price(1), 201);
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+TEST(SafeRedefineTest, ThirdVersionOverTheSecond) {
+  SafeRedefinition second = SafeRedefine(&Price, &Price2);
+  SafeRedefinition third = SafeRedefine(&Price, &Price3);
+  ASSERT_TRUE(second.Apply().is_done());
+  ASSERT_TRUE(third.Apply().is_done());
+  EXPECT_EQ(Price(1), 301);
+  ASSERT_TRUE(second.Undo().is_done());
+  EXPECT_EQ(Price(1), 301);
+  ASSERT_TRUE(third.Undo().is_done());
+  EXPECT_EQ(Price(1), 101);
+}
+
+TEST(SafeRedefineTest, MemberFunctions) {
+  Applied update(SafeRedefinition(Redefinitions()
+                                      .Add(&Site::Render, &NewRender)
+                                      .Add(&Site::Total, &Site::Total2)));
+  Site site;
+  const Site* volatile pointer = &site;
+  EXPECT_EQ(pointer->Render(2), 6);
+  const Attempt attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_EQ(pointer->Render(2), -6);
+  EXPECT_EQ(site.Total(2), 1005);
+}
+
+TEST(SafeRedefineTest, ActiveDirectly) {
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2);
+  Attempt attempt = Attempt::Done();
+  EXPECT_EQ(Depth(0, [&] { attempt = update.Apply(); }), 0);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("Depth"));
+  EXPECT_THAT(attempt.reason(), HasSubstr("frame"));
+  EXPECT_THAT(attempt.reason(), HasSubstr("thread"));
+  EXPECT_EQ(Depth(3, [] {}), 3);
+  ASSERT_TRUE(update.Apply().is_done());
+  EXPECT_EQ(Depth(3, [] {}), -3);
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+TEST(SafeRedefineTest, Recursive1000Deep) {
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2);
+  Attempt attempt = Attempt::Done();
+  EXPECT_EQ(Depth(1000, [&] { attempt = update.Apply(); }), 1000);
+  EXPECT_TRUE(attempt.is_not_yet());
+  // The innermost frames are of others: what counts is the outermost, too.
+  EXPECT_EQ(Depth(1000,
+                  [&] {
+                    Continulet<void()> body("inner",
+                                            [&](ContinuletSelf<void()>&) {
+                                              attempt = update.Apply();
+                                            });
+                    body.Switch();
+                  }),
+            1000);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("Depth"));
+  ASSERT_TRUE(update.Apply().is_done());
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+TEST(SafeRedefineTest, ActiveOnlyOnAPausedContinulet) {
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2);
+  Continulet<void()> body("sleeper", [](ContinuletSelf<void()>& self) {
+    Depth(5, [&] { self.Switch(); });
+  });
+  body.Switch();
+  const Attempt attempt = update.Apply();
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("in continulet 'sleeper'"));
+  body.Switch();
+  ASSERT_FALSE(body.is_pending());
+  ASSERT_TRUE(update.Apply().is_done());
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+TEST(SafeRedefineTest, UndoWaitsForTheNewVersion) {
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2);
+  ASSERT_TRUE(update.Apply().is_done());
+  Attempt attempt = Attempt::Done();
+  EXPECT_EQ(Depth(0, [&] { attempt = update.Undo(); }), 0);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("Depth2"));
+  EXPECT_TRUE(update.is_applied());
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+// Caller and callee change their protocol while a frame is alive that follows
+// the old one ("contract"): refused until that frame is gone.
+TEST(SafeRedefineTest, Contract) {
+  SafeRedefinition update(Redefinitions()
+                              .Add(&Relay, &Relay2)
+                              .Add(&Send, &Send2)
+                              .Add(&Receive, &Receive2));
+  Attempt attempt = Attempt::Done();
+  EXPECT_EQ(Relay(5, [&] { attempt = update.Apply(); }), 0);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("Relay"));
+  ASSERT_TRUE(update.Apply().is_done());
+  EXPECT_EQ(Send(5), 15);
+  // Nor back, in the middle of the new one.
+  EXPECT_EQ(Relay(5, [&] { attempt = update.Undo(); }), 0);
+  EXPECT_TRUE(attempt.is_not_yet());
+  ASSERT_TRUE(update.Undo().is_done());
+  EXPECT_EQ(Send(5), 10);
+}
+
+TEST(SafeRedefineByNameTest, ParametersAreCompared) {
+  SafeRedefinition update =
+      SafeRedefine("instar::updates_test::Price(int)", &Price2);
+  ASSERT_TRUE(update.Apply().is_done());
+  EXPECT_EQ(Price(1), 201);
+  ASSERT_TRUE(update.Undo().is_done());
+
+  const absl::Status wrong =
+      SafeRedefine("instar::updates_test::Price", &OfDouble).Prepare();
+  EXPECT_EQ(wrong.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(wrong.message(), HasSubstr("OfDouble(double)"));
+}
+
+TEST(SafeRedefineByNameTest, BothByName) {
+  SafeRedefinition update(Redefinitions().AddNamed(
+      "instar::updates_test::Price(int)", "instar::updates_test::Price3(int)"));
+  ASSERT_TRUE(update.Apply().is_done());
+  EXPECT_EQ(Price(1), 301);
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+TEST(SafeRedefineByNameTest, WhatIsNotThereIsRefused) {
+  SafeRedefinition update =
+      SafeRedefine("instar::updates_test::Prize(int)", &Price2);
+  EXPECT_EQ(update.Prepare().code(), absl::StatusCode::kNotFound);
+  const Attempt attempt = update.Apply();
+  EXPECT_TRUE(attempt.is_failed());
+  EXPECT_EQ(attempt.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_FALSE(update.is_applied());
+}
+
+TEST(SafeRedefineByNameTest, CSymbolsCannotBeCompared) {
+  const absl::Status refused =
+      SafeRedefine("instar_test_plain_c", &Price2).Prepare();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(refused.message(), HasSubstr("cannot be compared"));
+}
+
+TEST(SafeRedefineTest, NothingToRedefineIsRefused) {
+  EXPECT_EQ(SafeRedefinition(Redefinitions()).Prepare().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(SafeRedefineTest, TwiceTheSameIsRefusedAndChangesNothing) {
+  SafeRedefinition update(
+      Redefinitions().Add(&Price, &Price2).Add(&Price, &Price3));
+  EXPECT_TRUE(update.Apply().is_failed());
+  EXPECT_EQ(Price(1), 101);
+}
+
+// PyMoult (HotSWUP'13), section 2.2:
+//   upd_fun = safe_redefine("fun", new_fun, "__main__")
+//   set_update_function(upd_fun, thread)
+TEST(SafeRedefineListingTest, InAPassiveThread) {
+  std::atomic<bool> stop{false};
+  std::atomic<int> seen{0};
+  std::atomic<bool> inside{false};
+  std::atomic<bool> leave{false};
+  {
+    ControlledThread thread = StartPassiveThread("passive", [&] {
+      Depth(3, [&] {
+        inside = true;
+        while (!leave) UpdatePoint();
+      });
+      while (!stop) {
+        UpdatePoint();
+        seen = Price(0) + Depth(1, [] {});
+      }
+    });
+    SafeRedefinition upd_fun(
+        Redefinitions()
+            .AddNamed("instar::updates_test::Price", &Price2)
+            .Add(&Depth, &Depth2));
+    while (!inside) std::this_thread::yield();
+    UpdateRequest request = SetUpdateFunction(thread, upd_fun);
+    request.Trigger();
+    // It is tried while the function is active, and put off.
+    while (request.attempts() < 3) std::this_thread::yield();
+    EXPECT_FALSE(request.is_finished());
+    EXPECT_THAT(request.reason(), HasSubstr("Depth"));
+    EXPECT_THAT(request.reason(), HasSubstr("thread 'passive'"));
+    leave = true;
+    const absl::Status done = request.Await(kLimit);
+    EXPECT_TRUE(done.ok()) << done;
+    while (seen != 200 - 1) std::this_thread::yield();
+    UpdateRequest undo = SetUpdateFunction(thread, upd_fun.UndoFunction());
+    undo.Trigger();
+    EXPECT_TRUE(undo.Await(kLimit).ok());
+    while (seen != 100 + 1) std::this_thread::yield();
+    stop = true;
+  }
+  EXPECT_EQ(Price(1), 101);
+}
+
+// The paper's level: one thread is updated while another is still in the old
+// version; that is the author's business.
+TEST(SafeRedefineListingTest, AnotherThreadMayStillBeInTheOldVersion) {
+  std::atomic<bool> inside{false};
+  std::atomic<bool> leave{false};
+  std::atomic<int> result{0};
+  ControlledThread other = StartPassiveThread("other", [&] {
+    result = Depth(4, [&] {
+      inside = true;
+      while (!leave) UpdatePoint();
+    });
+  });
+  while (!inside) std::this_thread::yield();
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2);
+  ASSERT_TRUE(update.Apply().is_done());
+  EXPECT_EQ(Depth(4, [] {}), -4);
+  leave = true;
+  other.Join();
+  EXPECT_EQ(result, 4);
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+}  // namespace
+}  // namespace instar

@@ -1,0 +1,279 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stacks of other threads.
+
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "continuation/continulet.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "updates/safe_redefine.h"
+#include "updates/safe_redefine_functions_for_test.h"
+
+namespace instar {
+namespace {
+
+using testing::HasSubstr;
+using namespace updates_test;  // NOLINT: the functions under test
+
+// Tries until it is done. Bounded by the test's time limit; each attempt
+// counts.
+int ApplyAtLast(SafeRedefinition& update) {
+  int attempts = 0;
+  while (true) {
+    ++attempts;
+    const Attempt attempt = update.Apply();
+    if (attempt.is_done()) return attempts;
+    EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
+    if (attempt.is_failed()) return -1;
+    std::this_thread::yield();
+  }
+}
+int UndoAtLast(SafeRedefinition& update) {
+  int attempts = 0;
+  while (true) {
+    ++attempts;
+    const Attempt attempt = update.Undo();
+    if (attempt.is_done()) return attempts;
+    EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
+    if (attempt.is_failed()) return -1;
+    std::this_thread::yield();
+  }
+}
+
+// Tries until what stands in the way is an activation: a busy machine may not
+// have run a thread in time, or a thread may have been on its way to the
+// kernel.
+std::string ReasonThatItIsActive(SafeRedefinition& update) {
+  while (true) {
+    const Attempt attempt = update.Apply();
+    EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
+    if (!attempt.is_not_yet()) return "";
+    if (attempt.reason().find("active: ") != std::string::npos) {
+      return attempt.reason();
+    }
+    std::this_thread::yield();
+  }
+}
+
+// A thread inside Depth(), until it is let out.
+class Inside {
+ public:
+  explicit Inside(int depth)
+      : thread_([this, depth] {
+          result_ = Depth(depth, [this] {
+            inside_ = true;
+            while (!leave_) std::this_thread::yield();
+          });
+        }) {
+    while (!inside_) std::this_thread::yield();
+  }
+  ~Inside() { Leave(); }
+  int Leave() {
+    leave_ = true;
+    if (thread_.joinable()) thread_.join();
+    return result_;
+  }
+
+ private:
+  std::atomic<bool> inside_{false};
+  std::atomic<bool> leave_{false};
+  std::atomic<int> result_{0};
+  std::thread thread_;
+};
+
+// One thread never leaves the old function while another uses it ("blocked"):
+// refused, with the thread and the function named, for as long as that is so.
+TEST(SafeRedefineThreadsTest, ActiveOnAnotherThread) {
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2, Stacks::kAllThreads);
+  Inside other(1000);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Depth(2, [] {}), 2);
+    const std::string reason = ReasonThatItIsActive(update);
+    EXPECT_THAT(reason, HasSubstr("Depth"));
+    EXPECT_THAT(reason, HasSubstr("on thread "));
+  }
+  EXPECT_EQ(other.Leave(), 1000);
+  ApplyAtLast(update);
+  EXPECT_EQ(Depth(2, [] {}), -2);
+  UndoAtLast(update);
+}
+
+// What is not asked for is not looked at.
+TEST(SafeRedefineThreadsTest, ControlledThreadsOnly) {
+  SafeRedefinition update =
+      SafeRedefine(&Depth, &Depth2, Stacks::kControlledThreads);
+  Inside not_controlled(3);
+  ApplyAtLast(update);
+  UndoAtLast(update);
+
+  std::atomic<bool> inside{false};
+  std::atomic<bool> leave{false};
+  ControlledThread controlled = StartPassiveThread("worker", [&] {
+    Depth(3, [&] {
+      inside = true;
+      while (!leave) UpdatePoint();
+    });
+  });
+  while (!inside) std::this_thread::yield();
+  EXPECT_THAT(ReasonThatItIsActive(update), HasSubstr("thread 'worker'"));
+  // A thread that is stopped is no obstacle to changing other functions.
+  SafeRedefinition other =
+      SafeRedefine(&Price, &Price2, Stacks::kControlledThreads);
+  EXPECT_GT(ApplyAtLast(other), 0);
+  EXPECT_EQ(Price(7), 207);
+  EXPECT_GT(UndoAtLast(other), 0);
+  leave = true;
+  controlled.Join();
+  ApplyAtLast(update);
+  UndoAtLast(update);
+}
+
+// The function is alive only on a continulet that is paused on another thread,
+// which waits in the kernel.
+TEST(SafeRedefineThreadsTest, PausedContinuletOfAnotherThread) {
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2, Stacks::kAllThreads);
+  std::mutex lock;
+  std::condition_variable changed;
+  int phase = 0;
+  const auto go = [&](int to) {
+    std::lock_guard<std::mutex> hold(lock);
+    phase = to;
+    changed.notify_all();
+  };
+  const auto wait = [&](int for_phase) {
+    std::unique_lock<std::mutex> hold(lock);
+    changed.wait(hold, [&] { return phase == for_phase; });
+  };
+  std::thread other([&] {
+    Continulet<void()> body("sleeper", [](ContinuletSelf<void()>& self) {
+      Depth(5, [&] { self.Switch(); });
+    });
+    body.Switch();
+    go(1);
+    wait(2);
+    body.Switch();
+    go(3);
+    wait(4);
+  });
+  wait(1);
+  EXPECT_THAT(ReasonThatItIsActive(update),
+              HasSubstr("in continulet 'sleeper'"));
+  go(2);
+  wait(3);
+  ApplyAtLast(update);
+  UndoAtLast(update);
+  go(4);
+  other.join();
+}
+
+TEST(SafeRedefineThreadsTest, CalledInATightLoopByFourThreads) {
+  volatile bool stop = false;
+  std::vector<Calls> calls(4);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&, i] { calls[i] = CallPrice(&stop); });
+  }
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
+  int most = 0;
+  for (int round = 0; round < 10; ++round) {
+    most = std::max(most, ApplyAtLast(update));
+    EXPECT_EQ(Price(7), 207);
+    most = std::max(most, UndoAtLast(update));
+    EXPECT_EQ(Price(7), 107);
+  }
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  for (const Calls& c : calls) {
+    EXPECT_GT(c.count, 0);
+    EXPECT_EQ(c.wrong, 0);
+  }
+  // A call takes a few cycles of each round of the loop.
+  EXPECT_LT(most, 1000);
+}
+
+TEST(SafeRedefineThreadsTest, ThreadsStartAndEndMeanwhile) {
+  std::atomic<bool> stop{false};
+  std::atomic<long> wrong{0};
+  std::vector<std::thread> starters;
+  for (int i = 0; i < 2; ++i) {
+    starters.emplace_back([&] {
+      while (!stop) {
+        std::thread([&] {
+          const int price = Price(7);
+          if (price != 107 && price != 207) ++wrong;
+          if (Depth(20, [] {}) != 20) ++wrong;
+        }).join();
+      }
+    });
+  }
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
+  for (int round = 0; round < 30; ++round) {
+    EXPECT_GT(ApplyAtLast(update), 0);
+    EXPECT_GT(UndoAtLast(update), 0);
+  }
+  stop = true;
+  for (std::thread& thread : starters) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(SafeRedefineThreadsTest, ThreadThatBlocksSignalsIsNamed) {
+  std::atomic<bool> ready{false};
+  std::atomic<bool> stop{false};
+  std::thread deaf([&] {
+    sigset_t all;
+    sigfillset(&all);
+    sigdelset(&all, SIGTRAP);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    ready = true;
+    while (!stop) std::this_thread::yield();
+  });
+  while (!ready) std::this_thread::yield();
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
+  const Attempt attempt = update.Apply();
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("did not stop"));
+  EXPECT_EQ(Price(7), 107);
+  stop = true;
+  deaf.join();
+}
+
+TEST(SafeRedefineThreadsTest, TooManyThreadsAreRefused) {
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  std::mutex lock;
+  std::condition_variable changed;
+  for (int i = 0; i < 70; ++i) {
+    threads.emplace_back([&] {
+      std::unique_lock<std::mutex> hold(lock);
+      changed.wait(hold, [&] { return stop.load(); });
+    });
+  }
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
+  const Attempt attempt = update.Apply();
+  EXPECT_TRUE(attempt.is_failed());
+  EXPECT_EQ(attempt.status().code(), absl::StatusCode::kResourceExhausted);
+  {
+    std::lock_guard<std::mutex> hold(lock);
+    stop = true;
+  }
+  changed.notify_all();
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+}  // namespace instar

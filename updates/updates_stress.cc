@@ -1,0 +1,140 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Threads work while functions are redefined and undone, threads rebooted and
+// activations replaced, at random. Every result is checked.
+//
+//   bazel run -c opt //updates:updates_stress -- 5        (minutes)
+//
+// Ends with a count of what was done; exits with 1 at the first wrong result or
+// unexpected refusal.
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "stack/exposed_values.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "threads/update_request.h"
+#include "updates/reboot_thread.h"
+#include "updates/replace_activation.h"
+#include "updates/safe_redefine.h"
+#include "updates/safe_redefine_functions_for_test.h"
+
+namespace instar {
+namespace {
+
+using namespace updates_test;  // NOLINT: the functions under stress
+
+std::atomic<bool> stop{false};
+std::atomic<long> live_objects{0};
+std::atomic<long> calls{0};
+std::atomic<long> replaced{0};
+
+[[noreturn]] void Wrong(const std::string& what) {
+  std::fprintf(stderr, "updates_stress: %s\n", what.c_str());
+  std::_Exit(1);
+}
+
+struct Counted {
+  Counted() { ++live_objects; }
+  ~Counted() { --live_objects; }
+};
+
+int Rest(int so_far) { return so_far; }
+
+__attribute__((noinline)) int CountTo(int n, bool replace) {
+  const Counted counted;
+  int so_far = n;
+  ExposedValue expose_so_far("so_far", so_far);
+  if (replace) {
+    const absl::Status refused = ReplaceActivation(
+        &CountTo, &Rest,
+        [](StackBounds frame) { return ReadExposed<int>("so_far", frame); });
+    Wrong("an activation was not replaced: " + refused.ToString());
+  }
+  asm volatile("" : "+r"(so_far));
+  return so_far;
+}
+
+void Work() {
+  const Counted counted;
+  std::minstd_rand random(static_cast<unsigned>(std::random_device()()));
+  while (!stop) {
+    const int price = Price(7);
+    if (price != 107 && price != 207) Wrong("a wrong price");
+    if (Relay(5, [] { UpdatePoint(); }) != 0) Wrong("a broken protocol");
+    const int depth = Depth(9, [] {});
+    if (depth != 9 && depth != -9) Wrong("a wrong depth");
+    const bool replace = random() % 16 == 0;
+    if (CountTo(42, replace) != 42) Wrong("a wrong count");
+    if (replace) ++replaced;
+    ++calls;
+    UpdatePoint();
+  }
+}
+
+int Main(int minutes) {
+  std::vector<ControlledThread> threads;
+  for (int i = 0; i < 4; ++i) {
+    std::string name = "worker " + std::to_string(i);
+    threads.push_back(i % 2 == 0 ? StartActiveThread(name, &Work)
+                                 : StartPassiveThread(name, &Work));
+  }
+  std::vector<SafeRedefinition> updates;
+  for (const Stacks stacks :
+       {Stacks::kAllThreads, Stacks::kControlledThreads}) {
+    updates.push_back(SafeRedefine(&Price, &Price2, stacks));
+    updates.push_back(SafeRedefine(&Depth, &Depth2, stacks));
+    updates.push_back(SafeRedefinition(Redefinitions()
+                                           .Add(&Relay, &Relay2)
+                                           .Add(&Send, &Send2)
+                                           .Add(&Receive, &Receive2),
+                                       stacks));
+  }
+  std::minstd_rand random(1);
+  long done = 0, not_yet = 0, reboots = 0;
+  const auto end =
+      std::chrono::steady_clock::now() + std::chrono::minutes(minutes);
+  while (std::chrono::steady_clock::now() < end) {
+    if (random() % 8 == 0) {
+      UpdateRequest request =
+          SetUpdateFunction(threads[random() % threads.size()],
+                            RebootThread(&Work), kRebootOptions);
+      request.Trigger();
+      const absl::Status status = request.Await(std::chrono::minutes(1));
+      if (!status.ok()) Wrong("no reboot: " + status.ToString());
+      ++reboots;
+      continue;
+    }
+    SafeRedefinition& update = updates[random() % updates.size()];
+    const Attempt attempt =
+        update.is_applied() ? update.Undo() : update.Apply();
+    if (attempt.is_failed()) Wrong("an update failed: " + attempt.reason());
+    ++(attempt.is_done() ? done : not_yet);
+  }
+  stop = true;
+  for (ControlledThread& thread : threads) thread.Join();
+  if (live_objects != 0) Wrong("a destructor did not run");
+  std::printf(
+      "%ld rounds of work, %ld redefinitions and undos, %ld put off, "
+      "%ld reboots, %ld activations replaced: all right\n",
+      calls.load(), done, not_yet, reboots, replaced.load());
+  return 0;
+}
+
+}  // namespace
+}  // namespace instar
+
+int main(int argc, char** argv) {
+  return instar::Main(argc > 1 ? std::atoi(argv[1]) : 1);
+}
