@@ -1,0 +1,223 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/attendant.h"
+
+#include <signal.h>
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "code/entry_interception.h"
+#include "threads/frame_names.h"
+
+namespace instar {
+namespace threads_internal {
+namespace {
+
+using Clock = PendingRequest::Clock;
+using Phase = PendingRequest::Phase;
+
+// How often a thread is woken until it has left its blocking call: a signal
+// that comes just before the system call is lost.
+constexpr auto kWakeAgain = std::chrono::milliseconds(1);
+// After an error of interception.
+constexpr auto kInterceptAgain = std::chrono::milliseconds(10);
+
+// Gets the thread out of a blocking call if it is in one. Returns whether it is
+// to be woken again.
+bool WakeIfBlocked(ThreadRecord& record, std::string* reason) {
+  UnwindSafety safety;
+  {
+    std::lock_guard<std::mutex> lock(record.lock);
+    if (record.state.load(std::memory_order_relaxed) != ThreadState::kBlocked ||
+        record.wakeup.wake == nullptr || record.where == nullptr) {
+      return false;
+    }
+    safety = CheckUnwindToBase(*record.where, record.base_frame);
+    if (safety.safe()) {
+      record.was_woken = true;
+      record.wakeup.wake(record, record.wakeup.argument);
+    }
+  }
+  if (safety.safe()) return true;
+  *reason = absl::StrCat("it is in a blocking call that cannot be unwound: ",
+                         Describe(safety));
+  return false;
+}
+
+}  // namespace
+
+struct Attendant::State {
+  std::mutex lock;
+  std::condition_variable changed;
+  bool is_running = false;  // the thread
+  bool has_changed = false;
+  std::vector<std::shared_ptr<PendingRequest>> requests;
+
+  std::mutex entries_lock;
+  int entry_holders = 0;
+  std::optional<EntryInterception> interception;
+  std::atomic<std::int64_t> interception_cost{0};  // nanoseconds
+};
+
+Attendant& Attendant::Get() {
+  static Attendant* const attendant = new Attendant;  // its thread is detached
+  return *attendant;
+}
+
+Attendant::Attendant() : state_(new State) {}
+
+void Attendant::Add(std::shared_ptr<PendingRequest> request) {
+  std::lock_guard<std::mutex> lock(state_->lock);
+  state_->requests.push_back(std::move(request));
+  state_->has_changed = true;
+  if (state_->is_running) {
+    state_->changed.notify_one();
+    return;
+  }
+  sigset_t all, before;
+  sigfillset(&all);
+  for (const int fault : {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
+    sigdelset(&all, fault);
+  }
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  std::thread([this] { Run(); }).detach();
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  state_->is_running = true;
+}
+
+void Attendant::Notify() {
+  std::lock_guard<std::mutex> lock(state_->lock);
+  state_->has_changed = true;
+  state_->changed.notify_one();
+}
+
+absl::Status Attendant::HoldEntries() {
+  std::lock_guard<std::mutex> lock(state_->entries_lock);
+  if (state_->entry_holders == 0) {
+    const auto begin = Clock::now();
+    auto interception = EntryInterception::OfAll();
+    if (!interception.ok()) return interception.status();
+    state_->interception.emplace(*std::move(interception));
+    const std::chrono::nanoseconds taken = Clock::now() - begin;
+    state_->interception_cost.store(taken.count(), std::memory_order_relaxed);
+  }
+  ++state_->entry_holders;
+  return absl::OkStatus();
+}
+
+void Attendant::ReleaseEntries() {
+  std::lock_guard<std::mutex> lock(state_->entries_lock);
+  if (--state_->entry_holders > 0) return;
+  const auto begin = Clock::now();
+  state_->interception.reset();
+  const std::chrono::nanoseconds taken = Clock::now() - begin;
+  state_->interception_cost.fetch_add(taken.count(), std::memory_order_relaxed);
+}
+
+std::chrono::nanoseconds Attendant::interception_cost() const {
+  return std::chrono::nanoseconds(
+      state_->interception_cost.load(std::memory_order_relaxed));
+}
+
+void Attendant::Run() {
+  bool holds_entries = false;
+  std::unique_lock<std::mutex> lock(state_->lock);
+  while (true) {
+    state_->has_changed = false;
+    std::vector<std::shared_ptr<PendingRequest>> requests = state_->requests;
+    lock.unlock();
+
+    bool entries_wanted = false;
+    Clock::time_point next = Clock::time_point::max();
+    std::vector<PendingRequest*> finished;
+    for (const auto& request : requests) {
+      bool is_due = false;
+      bool interrupts = false;
+      {
+        std::lock_guard<std::mutex> guard(request->lock);
+        switch (request->phase) {
+          case Phase::kPending:
+            is_due = request->due <= Clock::now();
+            if (!is_due) next = std::min(next, request->due);
+            interrupts = is_due && request->options.interrupt_blocking_calls;
+            entries_wanted |= is_due && request->AcceptsEntries();
+            break;
+          case Phase::kRebooting:
+            // Until the base is reached: a catch (...) may have kept it.
+            interrupts = true;
+            entries_wanted |= request->thread->kind == ThreadKind::kActive;
+            break;
+          case Phase::kFinished:
+            finished.push_back(request.get());
+            break;
+          case Phase::kSet:
+          case Phase::kTrying:
+            break;
+        }
+      }
+      if (is_due) {
+        std::lock_guard<std::mutex> record_lock(request->thread->lock);
+        UpdateAttention(*request->thread);
+      }
+      if (interrupts) {
+        std::string reason;
+        WakeIfBlocked(*request->thread, &reason);
+        // Also if it is not blocked now: it may be soon.
+        next = std::min(next, Clock::now() + kWakeAgain);
+        if (!reason.empty()) {
+          std::lock_guard<std::mutex> guard(request->lock);
+          request->reason = reason;
+        }
+      }
+    }
+    if (entries_wanted && !holds_entries) {
+      const absl::Status status = HoldEntries();
+      holds_entries = status.ok();
+      if (!status.ok()) {
+        next = std::min(next, Clock::now() + kInterceptAgain);
+        for (const auto& request : requests) {
+          if (!request->AcceptsEntries()) continue;
+          std::lock_guard<std::mutex> guard(request->lock);
+          request->reason = absl::StrCat(
+              "function entries cannot be intercepted: ", status.message());
+        }
+      }
+    } else if (!entries_wanted && holds_entries) {
+      ReleaseEntries();
+      holds_entries = false;
+    }
+
+    lock.lock();
+    auto& pending = state_->requests;
+    pending.erase(std::remove_if(pending.begin(), pending.end(),
+                                 [&](const auto& request) {
+                                   return std::find(
+                                              finished.begin(), finished.end(),
+                                              request.get()) != finished.end();
+                                 }),
+                  pending.end());
+    if (state_->has_changed) continue;
+    if (pending.empty()) {
+      state_->is_running = false;
+      return;
+    }
+    if (next == Clock::time_point::max()) {
+      state_->changed.wait(lock);
+    } else {
+      state_->changed.wait_until(lock, next);
+    }
+  }
+}
+
+}  // namespace threads_internal
+}  // namespace instar

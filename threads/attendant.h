@@ -1,0 +1,49 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Sees to it that threads notice what is pending. Internal to this package.
+//
+// It has a thread of its own, which exists while requests are pending. That
+// sets the attention of threads whose requests are due, intercepts function
+// entries while one of them needs it, and gets threads out of blocking calls.
+// All signals but SIGTRAP are blocked in it.
+
+#ifndef INSTAR_THREADS_ATTENDANT_H_
+#define INSTAR_THREADS_ATTENDANT_H_
+
+#include <chrono>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "threads/pending_request.h"
+
+namespace instar {
+namespace threads_internal {
+
+class Attendant {
+ public:
+  static Attendant& Get();
+
+  void Add(std::shared_ptr<PendingRequest> request);
+  // Something has changed: look again.
+  void Notify();
+
+  // Entries of updatable functions are intercepted while they are held; shared
+  // by all who hold them.
+  absl::Status HoldEntries();
+  void ReleaseEntries();
+  // How long beginning and ending the interception took together.
+  std::chrono::nanoseconds interception_cost() const;
+
+ private:
+  struct State;
+  Attendant();
+  void Run();
+
+  State* const state_;
+};
+
+}  // namespace threads_internal
+}  // namespace instar
+
+#endif  // INSTAR_THREADS_ATTENDANT_H_

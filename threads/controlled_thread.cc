@@ -1,0 +1,137 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/controlled_thread.h"
+
+#include <unistd.h>
+
+#include <mutex>
+#include <optional>
+
+#include "base/check.h"
+#include "code/entry_interception.h"
+#include "stack/stack_snapshot.h"
+#include "threads/pending_request.h"
+
+namespace instar {
+
+using threads_internal::Busy;
+using threads_internal::PerThread;
+using threads_internal::Point;
+using threads_internal::Registry;
+using threads_internal::ThreadRecord;
+
+namespace {
+
+void Begin(ThreadRecord& record) {
+  PerThread& mine = threads_internal::this_thread;
+  const Busy busy;
+  // A rendezvous may ask for it in a signal handler.
+  StackOfThisThread();
+  record.tid.store(gettid(), std::memory_order_relaxed);
+  std::unique_lock<std::mutex> lock(record.lock);
+  mine.record = &record;
+  record.per_thread = &mine;
+  if (record.hold) {
+    SetAttention(record, threads_internal::kAttentionHold, true);
+  }
+  UpdateAttention(record);
+  WaitWhileHeld(record, lock, nullptr, ThreadState::kRunning);
+}
+
+void End(ThreadRecord& record) {
+  const Busy busy;
+  {
+    std::lock_guard<std::mutex> lock(record.lock);
+    Move(record, ThreadState::kEnded);
+    CountAsStopped(record);
+    threads_internal::this_thread.record = nullptr;
+    threads_internal::this_thread.attention.store(0, std::memory_order_relaxed);
+    record.per_thread = nullptr;
+  }
+  FinishRequests(record);
+  Registry::Get().Remove(&record);
+}
+
+void AtEntry(const InterceptedEntry& entry) {
+  if (threads_internal::this_thread.attention.load(std::memory_order_relaxed) ==
+      0) {
+    return;
+  }
+  const CallerRegisters& caller = entry.caller();
+  ArriveAt(Point{Point::Kind::kEntry, "",
+                 SnapshotAtEntry(caller.return_address, caller.stack_pointer,
+                                 caller.rbp, StackOfCaller())});
+}
+
+// The base of a controlled thread: nothing else catches a reboot.
+__attribute__((noinline)) void Run(ThreadRecord& record,
+                                   absl::AnyInvocable<void()> main) {
+  record.base_frame =
+      reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  struct Ender {
+    ~Ender() { End(record); }
+    ThreadRecord& record;
+  };
+  Begin(record);
+  const Ender ender{record};
+  std::optional<ScopedEntryInterceptor> interceptor;
+  if (record.kind == ThreadKind::kActive) interceptor.emplace(&AtEntry);
+  while (main) {
+    try {
+      main();
+    } catch (const threads_internal::ThreadRebooted&) {
+    }
+    main = TakeNewMain(record);
+  }
+}
+
+}  // namespace
+
+ControlledThread& ControlledThread::operator=(
+    ControlledThread&& other) noexcept {
+  if (this != &other) {
+    Join();
+    record_ = std::move(other.record_);
+    thread_ = std::move(other.thread_);
+  }
+  return *this;
+}
+
+void ControlledThread::Join() {
+  if (thread_.joinable()) thread_.join();
+}
+
+ThreadRef ControlledThread::ref() const {
+  INSTAR_CHECK(record_ != nullptr) << "this handle is of no thread";
+  return ThreadRef(record_);
+}
+
+ControlledThread StartThread(std::string name, ThreadKind kind,
+                             absl::AnyInvocable<void()> function) {
+  ControlledThread started;
+  started.record_ = std::make_shared<ThreadRecord>(std::move(name), kind);
+  Registry::Get().Add(started.record_);
+  try {
+    started.thread_ = std::thread(
+        [record = started.record_, main = std::move(function)]() mutable {
+          Run(*record, std::move(main));
+        });
+  } catch (...) {
+    Registry::Get().Remove(started.record_.get());
+    throw;
+  }
+  return started;
+}
+
+void RunControlled(std::string name, ThreadKind kind,
+                   absl::AnyInvocable<void()> function) {
+  INSTAR_CHECK(threads_internal::this_thread.record == nullptr)
+      << "'" << name << "' is to run on the controlled thread '"
+      << threads_internal::this_thread.record->name << "'";
+  const auto record = std::make_shared<ThreadRecord>(std::move(name), kind);
+  Registry::Get().Add(record);
+  Run(*record, std::move(function));
+}
+
+}  // namespace instar

@@ -1,0 +1,169 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/thread_record.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <ctime>
+#include <utility>
+
+#include "base/check.h"
+
+namespace instar {
+namespace threads_internal {
+
+__thread PerThread this_thread = {};
+
+std::atomic<std::uint32_t> missing_threads{0};
+std::atomic<std::uint32_t> hold_epoch{0};
+
+void Move(ThreadRecord& record, ThreadState to) {
+  const ThreadState from = record.state.load(std::memory_order_relaxed);
+  INSTAR_CHECK(IsMove(from, to))
+      << "thread '" << record.name << "' cannot move from " << ToString(from)
+      << " to " << ToString(to);
+  record.state.store(to, std::memory_order_relaxed);
+}
+
+ThreadState ResumeState(const ThreadRecord& record) {
+  if (record.in_update_function) return ThreadState::kInUpdateFunction;
+  return record.new_main ? ThreadState::kRebooting : ThreadState::kRunning;
+}
+
+void SetAttention(ThreadRecord& record, Attention bit, bool on) {
+  if (record.per_thread == nullptr) return;
+  if (on) {
+    record.per_thread->attention.fetch_or(bit, std::memory_order_relaxed);
+  } else {
+    record.per_thread->attention.fetch_and(~static_cast<std::uint32_t>(bit),
+                                           std::memory_order_relaxed);
+  }
+}
+
+bool Hold(ThreadRecord& record, const char* point) {
+  record.hold = true;
+  record.hold_point = point;
+  SetAttention(record, kAttentionHold, true);
+  record.missing = !IsStopped(record.state.load(std::memory_order_relaxed));
+  return !record.missing;
+}
+
+void LetGo(ThreadRecord& record) {
+  record.hold = false;
+  record.missing = false;
+  record.hold_point = nullptr;
+  SetAttention(record, kAttentionHold, false);
+}
+
+void EndHold() {
+  // Release, paired with the acquire load in WaitWhileHeld(): what was changed
+  // at the rendezvous is seen by those that it held.
+  hold_epoch.fetch_add(1, std::memory_order_release);
+  FutexWakeAll(&hold_epoch);
+}
+
+void CountAsStopped(ThreadRecord& record) {
+  if (!record.missing) return;
+  record.missing = false;
+  // Release, paired with the rendezvous' acquire load of zero: it reads this
+  // thread's stack.
+  if (missing_threads.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    FutexWakeAll(&missing_threads);
+  }
+}
+
+void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
+                   const StackSnapshot* where, ThreadState to) {
+  while (record.hold) {
+    if (record.state.load(std::memory_order_relaxed) != ThreadState::kHeld) {
+      Move(record, ThreadState::kHeld);
+    }
+    record.where = where;
+    CountAsStopped(record);
+    // Read while `hold` is set: EndHold() of this very rendezvous comes later.
+    const std::uint32_t epoch = hold_epoch.load(std::memory_order_relaxed);
+    lock.unlock();
+    while (hold_epoch.load(std::memory_order_acquire) == epoch) {
+      FutexWait(&hold_epoch, epoch);
+    }
+    lock.lock();
+  }
+  record.where = nullptr;
+  if (record.state.load(std::memory_order_relaxed) != to) Move(record, to);
+}
+
+Registry& Registry::Get() {
+  static Registry* const registry = new Registry;  // threads may outlive main()
+  return *registry;
+}
+
+void Registry::Add(std::shared_ptr<ThreadRecord> record) {
+  std::lock_guard<std::mutex> lock(lock_);
+  if (hold_new_) {
+    std::lock_guard<std::mutex> record_lock(record->lock);
+    Hold(*record, hold_point_);
+    held_new_.push_back(record);
+  }
+  threads_.push_back(std::move(record));
+}
+
+void Registry::Remove(const ThreadRecord* record) {
+  std::lock_guard<std::mutex> lock(lock_);
+  threads_.erase(std::find_if(
+      threads_.begin(), threads_.end(),
+      [record](const auto& thread) { return thread.get() == record; }));
+}
+
+std::vector<std::shared_ptr<ThreadRecord>> Registry::All() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  return threads_;
+}
+
+void Registry::HoldAllAndNew(
+    const char* point,
+    absl::FunctionRef<void(const std::shared_ptr<ThreadRecord>&)> hold) {
+  std::lock_guard<std::mutex> lock(lock_);
+  hold_new_ = true;
+  hold_point_ = point;
+  for (const auto& record : threads_) hold(record);
+}
+
+std::vector<std::shared_ptr<ThreadRecord>> Registry::StopHoldingNew() {
+  std::lock_guard<std::mutex> lock(lock_);
+  hold_new_ = false;
+  hold_point_ = nullptr;
+  return std::exchange(held_new_, {});
+}
+
+std::vector<std::shared_ptr<ThreadRecord>> Registry::HeldNew() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  return held_new_;
+}
+
+bool FutexWait(std::atomic<std::uint32_t>* word, std::uint32_t expected,
+               const std::chrono::steady_clock::time_point* limit) {
+  timespec deadline = {};
+  if (limit != nullptr) {
+    // steady_clock is CLOCK_MONOTONIC, in nanoseconds.
+    const auto since = limit->time_since_epoch().count();
+    deadline.tv_sec = since / 1000000000;
+    deadline.tv_nsec = since % 1000000000;
+  }
+  return syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected,
+                 limit == nullptr ? nullptr : &deadline, nullptr,
+                 FUTEX_BITSET_MATCH_ANY) == 0 ||
+         errno != ETIMEDOUT;
+}
+
+void FutexWakeAll(std::atomic<std::uint32_t>* word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
+}
+
+}  // namespace threads_internal
+}  // namespace instar

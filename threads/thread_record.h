@@ -1,0 +1,195 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is known of a controlled thread. Internal to this package; users see
+// ThreadRef.
+//
+// Locks, in the order in which they are taken: the registry's, a record's, a
+// request's (threads/update_request.cc). None is held while code of the program
+// runs, nor across a wait, and nothing is allocated under a record's: a
+// rendezvous takes it while threads are stopped anywhere.
+//
+// How a thread is asked for something: whoever asks changes the record under
+// its lock and sets a bit of the thread's `attention`. The thread's poll is a
+// relaxed load of that word; it takes the lock before it believes anything, so
+// the word needs no order of its own. A bit that is seen late is seen at the
+// next update point.
+//
+// How a thread is held: Hold() sets `hold` under the record's lock and says
+// whether the thread is stopped already. If not, it is counted as missing, and
+// whichever move stops it (WaitWhileHeld(), a blocking region, its end) takes
+// it off `missing_threads` under the same lock; so each thread is counted once.
+// The last one wakes the rendezvous. Held threads wait on `hold_epoch`, which
+// is read under the lock while `hold` is set and changed after `hold` has been
+// cleared, so no thread sleeps through the end of the rendezvous.
+
+#ifndef INSTAR_THREADS_THREAD_RECORD_H_
+#define INSTAR_THREADS_THREAD_RECORD_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "stack/stack_snapshot.h"
+#include "threads/thread_state.h"
+
+namespace instar {
+namespace threads_internal {
+
+struct PendingRequest;  // threads/update_request.cc
+struct ThreadRecord;
+
+// Bits of PerThread::attention.
+enum Attention : std::uint32_t {
+  kAttentionHold = 1,    // a rendezvous wants to hold this thread
+  kAttentionUpdate = 2,  // an update function is due
+  kAttentionReboot = 4,  // a reboot was begun and has not reached the base
+};
+
+// The calling thread's part. Zero until it is a controlled thread.
+struct PerThread {
+  // Written by others, with the record's lock held, while `record` is set.
+  std::atomic<std::uint32_t> attention;
+  // Of NoUpdateScope. Read by a rendezvous that has interrupted the thread.
+  std::atomic<std::uint32_t> no_update_depth;
+  // The library's own code runs: a signal handler that comes now must take none
+  // of its locks. Only this thread and its signal handlers use it.
+  std::atomic<bool> busy;
+  ThreadRecord* record;
+};
+
+extern __thread PerThread this_thread
+    __attribute__((tls_model("initial-exec")));
+
+// Gets a thread out of a blocking call; called with its record's lock held.
+struct Wakeup {
+  void (*wake)(const ThreadRecord& record, void* argument) = nullptr;
+  void* argument = nullptr;
+};
+
+struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
+  ThreadRecord(std::string thread_name, ThreadKind thread_kind)
+      : name(std::move(thread_name)), kind(thread_kind) {}
+
+  const std::string name;
+  const ThreadKind kind;
+
+  // Written by the thread itself, under `lock`; read by anyone. Atomic because
+  // of readers that only want to show it, and of its own signal handlers.
+  std::atomic<ThreadState> state{ThreadState::kNew};
+  std::atomic<pid_t> tid{0};
+
+  std::mutex lock;
+  // Under `lock`:
+  PerThread* per_thread = nullptr;  // null before it begins and after its end
+  const StackSnapshot* where = nullptr;  // while it is stopped, if it has begun
+  bool hold = false;                     // a rendezvous is in progress
+  bool missing = false;                  // and waits for this thread
+  const char* hold_point = nullptr;      // held only at points of this name
+  Wakeup wakeup;                         // while it is blocked
+  bool was_woken = false;                // by `wakeup`, in this blocking call
+  std::vector<std::shared_ptr<PendingRequest>> requests;
+
+  // Of the thread itself.
+  bool in_update_function = false;
+  std::uintptr_t base_frame = 0;        // of the function that catches a reboot
+  absl::AnyInvocable<void()> new_main;  // set while a reboot is under way
+  std::shared_ptr<PendingRequest> rebooting;
+};
+
+// Moves the calling thread. With record.lock held. Fatal if it is no move.
+void Move(ThreadRecord& record, ThreadState to);
+
+// The state in which the calling thread goes on with its own computation.
+ThreadState ResumeState(const ThreadRecord& record);
+
+// With record.lock held; does nothing before the thread begins and after its
+// end.
+void SetAttention(ThreadRecord& record, Attention bit, bool on);
+
+// --- Holding, see above.
+
+extern std::atomic<std::uint32_t> missing_threads;
+extern std::atomic<std::uint32_t> hold_epoch;
+
+// With record.lock held. False if the thread is to be waited for. `point`
+// outlives the hold; null: any point.
+bool Hold(ThreadRecord& record, const char* point);
+// With record.lock held. Before EndHold().
+void LetGo(ThreadRecord& record);
+// Wakes those that wait.
+void EndHold();
+// The thread is stopped now, and was asked to be. With record.lock held.
+void CountAsStopped(ThreadRecord& record);
+// The calling thread waits while it is held, and is in ResumeState() or `to`
+// afterwards. With `lock` on record.lock, which is released meanwhile.
+void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
+                   const StackSnapshot* where, ThreadState to);
+
+// --- The registry: all threads from their start to their end.
+
+class Registry {
+ public:
+  static Registry& Get();
+
+  // Adds a new thread. While a rendezvous of all threads is in progress, it is
+  // held from the beginning.
+  void Add(std::shared_ptr<ThreadRecord> record);
+  void Remove(const ThreadRecord* record);
+  std::vector<std::shared_ptr<ThreadRecord>> All() const;
+
+  // Calls for each thread, with the registry's lock held, and from now until
+  // StopHoldingNew() every new one is held.
+  void HoldAllAndNew(
+      const char* point,
+      absl::FunctionRef<void(const std::shared_ptr<ThreadRecord>&)> hold);
+  // The threads that were added meanwhile.
+  std::vector<std::shared_ptr<ThreadRecord>> StopHoldingNew();
+  std::vector<std::shared_ptr<ThreadRecord>> HeldNew() const;
+
+ private:
+  mutable std::mutex lock_;
+  std::vector<std::shared_ptr<ThreadRecord>> threads_;
+  std::vector<std::shared_ptr<ThreadRecord>> held_new_;
+  bool hold_new_ = false;
+  const char* hold_point_ = nullptr;
+};
+
+// --- Futexes: words that a thread can wait on without a lock.
+
+// Until *word is not `expected`, or spuriously. False if `limit` has passed.
+bool FutexWait(std::atomic<std::uint32_t>* word, std::uint32_t expected,
+               const std::chrono::steady_clock::time_point* limit = nullptr);
+void FutexWakeAll(std::atomic<std::uint32_t>* word);
+
+// Says for its lifetime that the library's own code runs on this thread.
+class Busy {
+ public:
+  Busy() : before_(this_thread.busy.load(std::memory_order_relaxed)) {
+    this_thread.busy.store(true, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+  ~Busy() {
+    std::atomic_signal_fence(std::memory_order_seq_cst);
+    this_thread.busy.store(before_, std::memory_order_relaxed);
+  }
+  Busy(const Busy&) = delete;
+  Busy& operator=(const Busy&) = delete;
+
+ private:
+  const bool before_;
+};
+
+}  // namespace threads_internal
+}  // namespace instar
+
+#endif  // INSTAR_THREADS_THREAD_RECORD_H_

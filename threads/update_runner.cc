@@ -1,0 +1,291 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a thread does at an update point.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "continuation/continulet.h"
+#include "stack/stack_walker.h"
+#include "threads/attendant.h"
+#include "threads/frame_names.h"
+#include "threads/pending_request.h"
+
+namespace instar {
+
+using threads_internal::Attendant;
+using threads_internal::PendingRequest;
+using threads_internal::Point;
+using threads_internal::ThreadRecord;
+using Phase = PendingRequest::Phase;
+
+namespace {
+
+constexpr std::size_t kUpdateStackSize = 256 << 10;  // bytes
+constexpr std::chrono::nanoseconds kFirstBackoff =
+    std::chrono::microseconds(100);
+constexpr std::chrono::nanoseconds kLastBackoff = std::chrono::milliseconds(4);
+// What an attempt takes is at most 1/25 of the time until the next one.
+constexpr int kRestPerAttempt = 25;
+
+}  // namespace
+
+class UpdateRunner {
+ public:
+  // Tries each request that is due here, until one reboots the thread.
+  static void RunDue(const std::shared_ptr<ThreadRecord>& record,
+                     const Point& point) {
+    std::vector<std::shared_ptr<PendingRequest>> requests;
+    {
+      std::lock_guard<std::mutex> lock(record->lock);
+      requests = record->requests;
+    }
+    for (const auto& request : requests) {
+      if (record->new_main) break;
+      {
+        std::lock_guard<std::mutex> guard(request->lock);
+        if (request->phase != Phase::kPending ||
+            PendingRequest::Clock::now() < request->due ||
+            !Accepts(*request, point)) {
+          continue;
+        }
+        request->phase = Phase::kTrying;
+      }
+      Try(record, request, point);
+    }
+    ForgetFinished(*record);
+    Attendant::Get().Notify();
+  }
+
+ private:
+  static bool Accepts(const PendingRequest& request, const Point& point) {
+    switch (point.kind) {
+      case Point::Kind::kExplicit:
+        return request.options.point.empty() ||
+               request.options.point == point.name;
+      case Point::Kind::kEntry:
+        return request.AcceptsEntries();
+      case Point::Kind::kAfterBlocking:
+        return request.options.interrupt_blocking_calls &&
+               request.options.point.empty();
+    }
+    return false;
+  }
+
+  static void Try(const std::shared_ptr<ThreadRecord>& record,
+                  const std::shared_ptr<PendingRequest>& request,
+                  const Point& point) {
+    const auto begin = PendingRequest::Clock::now();
+    UpdateContext context(ThreadRef(record), point.name, point.stack);
+    Attempt attempt = Run(*record, *request, context);
+    if (attempt.is_done() && context.new_main_) {
+      record->new_main = std::move(context.new_main_);
+      record->rebooting = request;
+      std::lock_guard<std::mutex> lock(record->lock);
+      SetAttention(*record, threads_internal::kAttentionReboot, true);
+    }
+    std::lock_guard<std::mutex> guard(request->lock);
+    ++request->attempts;
+    request->reason = attempt.reason();
+    if (attempt.is_failed()) {
+      request->FinishLocked(attempt.status());
+    } else if (attempt.is_not_yet()) {
+      request->backoff = request->backoff.count() == 0
+                             ? kFirstBackoff
+                             : std::min(2 * request->backoff, kLastBackoff);
+      const auto now = PendingRequest::Clock::now();
+      std::chrono::nanoseconds cost = now - begin;
+      if (request->AcceptsEntries()) {
+        cost += Attendant::Get().interception_cost();
+      }
+      request->due = now + std::max(request->backoff, kRestPerAttempt * cost);
+      request->phase = Phase::kPending;
+    } else if (record->new_main) {
+      request->phase = Phase::kRebooting;
+    } else {
+      request->FinishLocked(absl::OkStatus());
+    }
+  }
+
+  // In a continulet of its own.
+  static Attempt Run(ThreadRecord& record, PendingRequest& request,
+                     UpdateContext& context) {
+    Attempt attempt = Attempt::NotYet("");
+    auto continulet = Continulet<void()>::Make(
+        "update function",
+        [&](auto&) { attempt = Call(request.function, context); },
+        kUpdateStackSize);
+    if (!continulet.ok()) {
+      return Attempt::NotYet(absl::StrCat("no stack for the update function: ",
+                                          continulet.status().message()));
+    }
+    {
+      std::lock_guard<std::mutex> lock(record.lock);
+      record.in_update_function = true;
+      Move(record, ThreadState::kInUpdateFunction);
+    }
+    continulet->Switch();
+    std::lock_guard<std::mutex> lock(record.lock);
+    record.in_update_function = false;
+    Move(record, ThreadState::kAtUpdatePoint);
+    return attempt;
+  }
+
+  static Attempt Call(UpdateFunction& function, UpdateContext& context) {
+    try {
+      return function(context);
+    } catch (const std::exception& exception) {
+      return Attempt::Failed(absl::InternalError(
+          absl::StrCat("the update function threw: ", exception.what())));
+    } catch (...) {
+      return Attempt::Failed(absl::InternalError(
+          "the update function threw what is no std::exception"));
+    }
+  }
+};
+
+UpdateContext::UpdateContext(ThreadRef thread, absl::string_view point,
+                             const StackSnapshot& stack)
+    : thread_(std::move(thread)), point_(point), stack_(stack) {
+  const int tid = gettid();
+  VisitPausedComputations([&](const PausedComputation& paused) {
+    if (paused.tid != tid) return;
+    const StackSnapshot snapshot = SnapshotOf(paused.context);
+    // Those that wait for the update function are on the stack itself.
+    for (const StackSnapshot* own = &stack; own != nullptr;
+         own = own->switcher) {
+      if (own->bounds.high == snapshot.bounds.high) return;
+    }
+    paused_continulets_.push_back(snapshot);
+  });
+}
+
+Attempt UpdateContext::Reboot(absl::AnyInvocable<void()> new_main) {
+  INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
+  UnwindSafety safety =
+      threads_internal::CheckUnwindToBase(stack_, thread_.record()->base_frame);
+  // They are cancelled if their owner is on the stack, which nobody knows.
+  for (const StackSnapshot& paused : paused_continulets_) {
+    if (!safety.safe()) break;
+    safety = CheckUnwindSafety(paused);
+  }
+  if (!safety.safe()) {
+    return Attempt::NotYet(
+        absl::StrCat("the thread's stack cannot be unwound from here: ",
+                     threads_internal::Describe(safety)));
+  }
+  new_main_ = std::move(new_main);
+  return Attempt::Done();
+}
+
+namespace threads_internal {
+
+UnwindSafety CheckUnwindToBase(const StackSnapshot& stack,
+                               std::uintptr_t base_frame) {
+  // What leaves a continulet arrives at whoever switched to it.
+  const StackSnapshot* part = &stack;
+  for (; part->switcher != nullptr; part = part->switcher) {
+    UnwindSafety safety = CheckUnwindSafety(*part);
+    if (!safety.safe()) return safety;
+  }
+  return CheckUnwindSafety(*part, base_frame);
+}
+
+class RebootThrower {
+ public:
+  [[noreturn]] static void Throw() { throw ThreadRebooted(); }
+};
+
+namespace {
+
+std::vector<StackSnapshot> LinkAllSwitchers(StackSnapshot* first) {
+  std::vector<StackSnapshot> room(4);
+  while (LinkSwitchers(first, room.data(), static_cast<int>(room.size())) < 0) {
+    room.resize(2 * room.size());
+  }
+  return room;
+}
+
+bool IsInSignalHandler(const StackSnapshot& stack) {
+  return WalkStack(stack, [](const Frame&) { return true; }).end ==
+         WalkEnd::kSignalFrame;
+}
+
+bool IsHeldAt(const ThreadRecord& record, const Point& point) {
+  if (!record.hold) return false;
+  return record.hold_point == nullptr ||
+         (point.kind == Point::Kind::kExplicit &&
+          point.name == record.hold_point);
+}
+
+}  // namespace
+
+void ArriveAt(Point point) {
+  PerThread& mine = this_thread;
+  if (mine.record == nullptr || mine.busy.load(std::memory_order_relaxed) ||
+      mine.no_update_depth.load(std::memory_order_relaxed) != 0) {
+    return;
+  }
+  const ThreadState state = mine.record->state.load(std::memory_order_relaxed);
+  if (state != ThreadState::kRunning && state != ThreadState::kRebooting) {
+    return;  // in a blocking region, or before the thread's begin
+  }
+  const Busy busy;
+  const auto room = LinkAllSwitchers(&point.stack);
+  if (point.kind != Point::Kind::kEntry && IsInSignalHandler(point.stack)) {
+    return;
+  }
+  // Shared: an update function may keep it.
+  const std::shared_ptr<ThreadRecord> record = mine.record->shared_from_this();
+  bool reboots = false;
+  {
+    std::unique_lock<std::mutex> lock(record->lock);
+    Move(*record, ThreadState::kAtUpdatePoint);
+    if (IsHeldAt(*record, point)) {
+      WaitWhileHeld(*record, lock, &point.stack, ThreadState::kAtUpdatePoint);
+    }
+    lock.unlock();
+    if ((mine.attention.load(std::memory_order_relaxed) & kAttentionUpdate) !=
+        0) {
+      UpdateRunner::RunDue(record, point);
+    }
+    reboots = record->new_main &&
+              CheckUnwindToBase(point.stack, record->base_frame).safe();
+    lock.lock();
+    if (IsHeldAt(*record, point)) {
+      WaitWhileHeld(*record, lock, &point.stack, ThreadState::kAtUpdatePoint);
+    }
+    Move(*record, ResumeState(*record));
+  }
+  if (reboots) RebootThrower::Throw();
+}
+
+absl::AnyInvocable<void()> TakeNewMain(ThreadRecord& record) {
+  if (!record.new_main) return nullptr;
+  absl::AnyInvocable<void()> taken = std::move(record.new_main);
+  record.new_main = nullptr;
+  {
+    std::lock_guard<std::mutex> lock(record.lock);
+    SetAttention(record, kAttentionReboot, false);
+    if (record.state.load(std::memory_order_relaxed) != ThreadState::kRunning) {
+      Move(record, ThreadState::kRunning);
+    }
+  }
+  const std::shared_ptr<PendingRequest> request = std::move(record.rebooting);
+  record.rebooting = nullptr;
+  request->Finish(absl::OkStatus());
+  ForgetFinished(record);
+  Attendant::Get().Notify();
+  return taken;
+}
+
+}  // namespace threads_internal
+}  // namespace instar
