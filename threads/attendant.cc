@@ -32,26 +32,27 @@ constexpr auto kWakeAgain = std::chrono::milliseconds(1);
 // After an error of interception.
 constexpr auto kInterceptAgain = std::chrono::milliseconds(10);
 
-// Gets the thread out of a blocking call if it is in one. Returns whether it is
-// to be woken again.
-bool WakeIfBlocked(ThreadRecord& record, std::string* reason) {
+// Gets the thread out of a blocking call if it is in one. If that cannot be, it
+// says why.
+void WakeIfBlocked(ThreadRecord& record, std::string* reason) {
   UnwindSafety safety;
   {
     std::lock_guard<std::mutex> lock(record.lock);
     if (record.state.load(std::memory_order_relaxed) != ThreadState::kBlocked ||
         record.wakeup.wake == nullptr || record.where == nullptr) {
-      return false;
+      return;
     }
     safety = CheckUnwindToBase(*record.where, record.base_frame);
     if (safety.safe()) {
       record.was_woken = true;
-      record.wakeup.wake(record, record.wakeup.argument);
+      if (!record.wakeup.wake(record, record.wakeup.argument)) {
+        *reason = "it is in a blocking call, and no signal can be sent to it";
+      }
+      return;
     }
   }
-  if (safety.safe()) return true;
   *reason = absl::StrCat("it is in a blocking call that cannot be unwound: ",
                          Describe(safety));
-  return false;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -66,6 +67,10 @@ struct PendingRequest {
   std::string reason;
   absl::Status result;
 };
+
+// Links all computations that switched to the one in which the caller runs
+// (stack/stack_snapshot.h). The result must live as long as `first` is used.
+std::vector<StackSnapshot> LinkAllSwitchers(StackSnapshot* first);
 
 // Where a thread has come to.
 struct Point {

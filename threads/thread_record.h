@@ -6,8 +6,10 @@
 //
 // Locks, in the order in which they are taken: the registry's, a record's, a
 // request's (threads/update_request.cc). None is held while code of the program
-// runs, nor across a wait, and nothing is allocated under a record's: a
-// rendezvous takes it while threads are stopped anywhere.
+// runs, nor across a wait. A rendezvous takes a record's while threads are
+// interrupted in system calls; none of them owns one then, since they are not
+// interrupted in the allocator (threads/rendezvous.h), and what is done under
+// it calls nothing else that waits.
 //
 // How a thread is asked for something: whoever asks changes the record under
 // its lock and sets a bit of the thread's `attention`. The thread's poll is a
@@ -71,8 +73,9 @@ extern __thread PerThread this_thread
     __attribute__((tls_model("initial-exec")));
 
 // Gets a thread out of a blocking call; called with its record's lock held.
+// False if it cannot.
 struct Wakeup {
-  void (*wake)(const ThreadRecord& record, void* argument) = nullptr;
+  bool (*wake)(const ThreadRecord& record, void* argument) = nullptr;
   void* argument = nullptr;
 };
 

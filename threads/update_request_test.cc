@@ -279,7 +279,9 @@ TEST(UpdateRequestTest, RebootRunsAnotherFunctionOnTheSameThread) {
   }();
   UpdateRequest request = Start(thread, [&](UpdateContext& context) {
     return context.Reboot([&] {
-      EXPECT_TRUE(mutex.try_lock());
+      const bool is_free = mutex.try_lock();
+      EXPECT_TRUE(is_free);
+      if (is_free) mutex.unlock();
       EXPECT_EQ(shared.use_count(), 1);
       new_tid = gettid();
       rebooted = true;
@@ -289,7 +291,6 @@ TEST(UpdateRequestTest, RebootRunsAnotherFunctionOnTheSameThread) {
   thread.Join();
   EXPECT_TRUE(rebooted);
   EXPECT_EQ(new_tid, tid);
-  mutex.unlock();
 }
 
 TEST(UpdateRequestTest, RebootOfAnActiveThreadAtAnEntry) {

@@ -199,20 +199,20 @@ UnwindSafety CheckUnwindToBase(const StackSnapshot& stack,
   return CheckUnwindSafety(*part, base_frame);
 }
 
+std::vector<StackSnapshot> LinkAllSwitchers(StackSnapshot* first) {
+  std::vector<StackSnapshot> room;
+  while (LinkSwitchers(first, room.data(), static_cast<int>(room.size())) < 0) {
+    room.resize(2 * room.size() + 4);
+  }
+  return room;
+}
+
 class RebootThrower {
  public:
   [[noreturn]] static void Throw() { throw ThreadRebooted(); }
 };
 
 namespace {
-
-std::vector<StackSnapshot> LinkAllSwitchers(StackSnapshot* first) {
-  std::vector<StackSnapshot> room(4);
-  while (LinkSwitchers(first, room.data(), static_cast<int>(room.size())) < 0) {
-    room.resize(2 * room.size());
-  }
-  return room;
-}
 
 bool IsInSignalHandler(const StackSnapshot& stack) {
   return WalkStack(stack, [](const Frame&) { return true; }).end ==

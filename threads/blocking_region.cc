@@ -1,0 +1,155 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/blocking_region.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mutex>
+
+#include "stack/interrupted_thread.h"
+#include "threads/pending_request.h"
+
+namespace instar {
+namespace threads_internal {
+namespace {
+
+void DoNothing(int) {}
+
+// A real-time signal without a handler, which becomes ours; 0 if there is none.
+int ChooseSignal() {
+  // That one is chosen in the same way: not both at once.
+  (void)InterruptionSignal();
+  for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
+    struct sigaction current;
+    if (sigaction(number, nullptr, &current) != 0 ||
+        current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
+      continue;
+    }
+    struct sigaction action = {};
+    action.sa_handler = &DoNothing;  // without SA_RESTART
+    if (sigaction(number, &action, nullptr) == 0) return number;
+  }
+  return 0;
+}
+
+bool WakeBySignal(const ThreadRecord& record, void*) {
+  static const int signal = ChooseSignal();
+  return signal != 0 &&
+         syscall(SYS_tgkill, getpid(),
+                 record.tid.load(std::memory_order_relaxed), signal) == 0;
+}
+
+bool WakeByNotifying(const ThreadRecord&, void* condition) {
+  static_cast<std::condition_variable*>(condition)->notify_all();
+  return true;
+}
+
+// The caller of the function whose frame this is, at that call. Not where it is
+// captured, but at a call: there its exception table says what is true of it.
+#define INSTAR_SNAPSHOT_AT_MY_CALL()                                   \
+  SnapshotAtEntry(                                                     \
+      reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),   \
+      reinterpret_cast<std::uintptr_t>(__builtin_dwarf_cfa()),         \
+      *static_cast<const std::uintptr_t*>(__builtin_frame_address(0)), \
+      StackOfCaller())
+
+bool CanBlock(const PerThread& mine) {
+  if (mine.record == nullptr || mine.busy.load(std::memory_order_relaxed) ||
+      mine.no_update_depth.load(std::memory_order_relaxed) != 0) {
+    return false;
+  }
+  const ThreadState state = mine.record->state.load(std::memory_order_relaxed);
+  return state == ThreadState::kRunning || state == ThreadState::kRebooting;
+}
+
+}  // namespace
+
+Wakeup WakeupBySignal() { return Wakeup{&WakeBySignal, nullptr}; }
+
+Wakeup WakeupByNotifying(std::condition_variable* condition) {
+  return Wakeup{&WakeByNotifying, condition};
+}
+
+__attribute__((noinline, optimize("no-omit-frame-pointer")))
+BlockingRegion::BlockingRegion(Wakeup wakeup) {
+  PerThread& mine = this_thread;
+  if (!CanBlock(mine)) return;
+  const Busy busy;
+  stack_ = INSTAR_SNAPSHOT_AT_MY_CALL();
+  switchers_ = LinkAllSwitchers(&stack_);
+  ThreadRecord& record = *mine.record;
+  std::lock_guard<std::mutex> lock(record.lock);
+  record.where = &stack_;
+  record.wakeup = wakeup;
+  record.was_woken = false;
+  Move(record, ThreadState::kBlocked);
+  CountAsStopped(record);
+  entered_ = true;
+}
+
+BlockingRegion::~BlockingRegion() {
+  if (entered_) LeaveQuietly();
+}
+
+bool BlockingRegion::LeaveQuietly() {
+  entered_ = false;
+  const int saved_errno = errno;
+  const Busy busy;
+  ThreadRecord& record = *this_thread.record;
+  bool woken;
+  {
+    std::unique_lock<std::mutex> lock(record.lock);
+    record.wakeup = Wakeup();
+    woken = record.was_woken;
+    WaitWhileHeld(record, lock, &stack_, ResumeState(record));
+  }
+  // The signal was sent with the lock held, so it is pending by now. Any system
+  // call delivers it, or the program's next one would return EINTR.
+  if (woken) sched_yield();
+  errno = saved_errno;
+  return woken;
+}
+
+__attribute__((noinline, optimize("no-omit-frame-pointer"))) bool
+BlockingRegion::Leave() {
+  if (!entered_) return false;
+  const int saved_errno = errno;
+  const bool woken = LeaveQuietly();
+  if ((this_thread.attention.load(std::memory_order_relaxed) &
+       (kAttentionUpdate | kAttentionReboot)) != 0) {
+    ArriveAt(
+        Point{Point::Kind::kAfterBlocking, "", INSTAR_SNAPSHOT_AT_MY_CALL()});
+  }
+  errno = saved_errno;
+  return woken;
+}
+
+void SleepOnce(std::chrono::steady_clock::time_point until) {
+  // steady_clock is CLOCK_MONOTONIC, in nanoseconds.
+  const auto since = until.time_since_epoch().count();
+  timespec time;
+  time.tv_sec = since / 1000000000;
+  time.tv_nsec = since % 1000000000;
+  clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr);
+}
+
+}  // namespace threads_internal
+
+void SleepUntil(std::chrono::steady_clock::time_point until) {
+  while (std::chrono::steady_clock::now() < until) {
+    threads_internal::BlockingRegion region(threads_internal::WakeupBySignal());
+    threads_internal::SleepOnce(until);
+    region.Leave();
+  }
+}
+
+void SleepFor(std::chrono::nanoseconds duration) {
+  SleepUntil(std::chrono::steady_clock::now() + duration);
+}
+
+}  // namespace instar

@@ -1,0 +1,165 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stretches in which a controlled thread waits, and updates may go on without
+// it.
+//
+//   int connection = Blocking([&] { return accept(listener, nullptr, nullptr);
+//   }); UpdatePoint();
+//
+//   std::unique_lock<std::mutex> lock(mutex);
+//   Wait(not_empty, lock, [&] { return !queue.empty(); });
+//   if (!WaitFor(not_empty, lock, std::chrono::seconds(1), ready)) ...
+//   SleepFor(std::chrono::seconds(10));
+//
+// A thread in a blocking region counts as stopped: a rendezvous does not wait
+// for it, its stack can be walked, and when the call returns, the thread waits
+// until the rendezvous is over. The walk begins at the function that called
+// Blocking(), so the callable is the system call and little else: it must not
+// call functions that can be updated nor touch objects that can be converted.
+// Update points in it do nothing.
+//
+// A region is no update point, with one exception: update functions that were
+// set with `interrupt_blocking_calls`, as a reboot needs it. They get the
+// thread out of the call and run when it has returned; a reboot is thrown out
+// of Blocking(), Wait() or SleepFor(), so these must not be called where no
+// exception may pass. How it is got out:
+//   - Blocking(): by a real-time signal without a default use in the program,
+//     whose handler does nothing, so that the system call returns EINTR; sent
+//     again every millisecond until the call is left, since one that comes just
+//     before the call has no effect. It is never sent outside of the region. If
+//     the callable then returns -1 with errno EINTR and the thread is not
+//     rebooted, the callable is called again, as by SA_RESTART: one that waits
+//     with a limit (poll) computes it anew each time.
+//   - Wait(): by notify_all(), which other waiters take for a spurious wakeup.
+//   - SleepFor(): by the signal; it sleeps on until its time.
+// Without such an update nothing is different from the bare call: SA_RESTART,
+// the program's signals and limits are as ever, and errno is kept.
+//
+// In a thread that is not controlled, in an update function, in a signal
+// handler that interrupted this library and while a NoUpdateScope is alive, all
+// of these are the bare call.
+//
+// The reasons for Wait() and SleepFor(): std::condition_variable::wait() and
+// std::this_thread::sleep_for() swallow the interruption.
+//
+// Threads: any. A region costs two locks of a mutex that nobody else wants,
+// about 40 ns. Exceptions of the callable pass; then no reboot is thrown.
+// Limit: a thread that blocks the signal stays in its call.
+
+#ifndef INSTAR_THREADS_BLOCKING_REGION_H_
+#define INSTAR_THREADS_BLOCKING_REGION_H_
+
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "stack/stack_snapshot.h"
+#include "threads/thread_record.h"
+
+namespace instar {
+namespace threads_internal {
+
+// Of the blocking calls of this thread by a signal.
+Wakeup WakeupBySignal();
+Wakeup WakeupByNotifying(std::condition_variable* condition);
+
+// The calling thread is blocked from the construction until Leave().
+class BlockingRegion {
+ public:
+  explicit BlockingRegion(Wakeup wakeup);
+  // Leaves if Leave() was not called, because of an exception.
+  ~BlockingRegion();
+  BlockingRegion(const BlockingRegion&) = delete;
+  BlockingRegion& operator=(const BlockingRegion&) = delete;
+
+  // Waits while the thread is held; throws if it is rebooted. Returns whether
+  // the call was interrupted for an update. Keeps errno.
+  bool Leave();
+
+ private:
+  bool LeaveQuietly();
+
+  bool entered_ = false;
+  StackSnapshot stack_;
+  std::vector<StackSnapshot> switchers_;  // of stack_
+};
+
+// Sleeps until then, or spuriously less.
+void SleepOnce(std::chrono::steady_clock::time_point until);
+
+}  // namespace threads_internal
+
+// Calls `callable` in a blocking region and returns what it returns.
+template <typename Callable>
+std::invoke_result_t<Callable&> Blocking(Callable&& callable) {
+  using Result = std::invoke_result_t<Callable&>;
+  while (true) {
+    threads_internal::BlockingRegion region(threads_internal::WakeupBySignal());
+    if constexpr (std::is_void_v<Result>) {
+      callable();
+      region.Leave();
+      return;
+    } else if constexpr (std::is_integral_v<Result>) {
+      const Result result = callable();
+      if (region.Leave() && result == static_cast<Result>(-1) &&
+          errno == EINTR) {
+        continue;
+      }
+      return result;
+    } else {
+      Result result = callable();
+      region.Leave();
+      return std::forward<Result>(result);
+    }
+  }
+}
+
+// As condition.wait(lock, predicate). The predicate is evaluated outside of the
+// region. A thread that is held or rebooted has the lock.
+template <typename Predicate>
+void Wait(std::condition_variable& condition,
+          std::unique_lock<std::mutex>& lock, Predicate predicate) {
+  while (!predicate()) {
+    threads_internal::BlockingRegion region(
+        threads_internal::WakeupByNotifying(&condition));
+    condition.wait(lock);
+    region.Leave();
+  }
+}
+
+// As condition.wait_until(lock, until, predicate).
+template <typename Predicate>
+bool WaitUntil(std::condition_variable& condition,
+               std::unique_lock<std::mutex>& lock,
+               std::chrono::steady_clock::time_point until,
+               Predicate predicate) {
+  while (!predicate()) {
+    threads_internal::BlockingRegion region(
+        threads_internal::WakeupByNotifying(&condition));
+    const std::cv_status status = condition.wait_until(lock, until);
+    region.Leave();
+    if (status == std::cv_status::timeout) return predicate();
+  }
+  return true;
+}
+
+template <typename Predicate>
+bool WaitFor(std::condition_variable& condition,
+             std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds limit,
+             Predicate predicate) {
+  return WaitUntil(condition, lock, std::chrono::steady_clock::now() + limit,
+                   std::move(predicate));
+}
+
+// As std::this_thread::sleep_until() and sleep_for().
+void SleepUntil(std::chrono::steady_clock::time_point until);
+void SleepFor(std::chrono::nanoseconds duration);
+
+}  // namespace instar
+
+#endif  // INSTAR_THREADS_BLOCKING_REGION_H_

@@ -1,0 +1,279 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/blocking_region.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "threads/controlled_thread.h"
+#include "threads/functions_for_test.h"
+#include "threads/update_point.h"
+#include "threads/update_request.h"
+
+namespace instar {
+namespace {
+
+using testing::HasSubstr;
+using namespace threads_test;  // NOLINT: the functions under test
+
+constexpr std::chrono::seconds kLimit(60);
+constexpr std::chrono::hours kForEver(1);
+
+class Pipe {
+ public:
+  Pipe() { EXPECT_EQ(pipe(ends_), 0); }
+  ~Pipe() {
+    close(ends_[0]);
+    close(ends_[1]);
+  }
+  void Write(char byte) { EXPECT_EQ(write(ends_[1], &byte, 1), 1); }
+  int read_end() const { return ends_[0]; }
+
+ private:
+  int ends_[2];
+};
+
+void AwaitBlocked(const ThreadRef& thread) {
+  while (thread.state() != ThreadState::kBlocked) std::this_thread::yield();
+}
+
+UpdateRequest StartReboot(const ThreadRef& thread,
+                          std::function<void()> new_main) {
+  UpdateOptions options;
+  options.interrupt_blocking_calls = true;
+  UpdateRequest request = SetUpdateFunction(
+      thread,
+      [new_main](UpdateContext& context) { return context.Reboot(new_main); },
+      options);
+  request.Trigger();
+  return request;
+}
+
+// Reboots a thread that is blocked in `call`, which must not return.
+void ExpectRebootOutOf(ThreadKind kind, std::function<void()> call) {
+  auto held = std::make_shared<int>(1);
+  std::atomic<bool> rebooted{false};
+  ControlledThread thread = StartThread("blocked", kind, [&] {
+    const std::shared_ptr<int> on_stack = held;
+    call();
+    ADD_FAILURE() << "the call returned";
+  });
+  AwaitBlocked(thread);
+  UpdateRequest request = StartReboot(thread, [&] {
+    EXPECT_EQ(held.use_count(), 1);
+    rebooted = true;
+  });
+  EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
+  thread.Join();
+  EXPECT_TRUE(rebooted);
+}
+
+TEST(BlockingRegionTest, RebootOutOfAccept) {
+  const int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+  sa_family_t family = AF_UNIX;
+  ASSERT_EQ(
+      bind(listener, reinterpret_cast<sockaddr*>(&family), sizeof(family)), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  for (const ThreadKind kind : {ThreadKind::kActive, ThreadKind::kPassive}) {
+    ExpectRebootOutOf(kind, [listener] {
+      Blocking([listener] { return accept(listener, nullptr, nullptr); });
+    });
+  }
+  close(listener);
+}
+
+TEST(BlockingRegionTest, RebootOutOfSleep) {
+  ExpectRebootOutOf(ThreadKind::kPassive, [] { SleepFor(kForEver); });
+}
+
+TEST(BlockingRegionTest, RebootOutOfWaitReleasesTheLock) {
+  std::mutex mutex;
+  std::condition_variable condition;
+  ExpectRebootOutOf(ThreadKind::kPassive, [&] {
+    std::unique_lock<std::mutex> lock(mutex);
+    Wait(condition, lock, [] { return false; });
+  });
+  EXPECT_TRUE(mutex.try_lock());
+  mutex.unlock();
+  ExpectRebootOutOf(ThreadKind::kPassive, [&] {
+    std::unique_lock<std::mutex> lock(mutex);
+    WaitFor(condition, lock, kForEver, [] { return false; });
+  });
+}
+
+TEST(BlockingRegionTest, NoexceptCallerIsNotInterrupted) {
+  Pipe pipe;
+  std::atomic<int> result{0};
+  std::atomic<bool> rebooted{false};
+  ControlledThread thread = StartPassiveThread("noexcept", [&] {
+    CallThroughNoexcept([&] {
+      char byte;
+      result = static_cast<int>(
+          Blocking([&] { return read(pipe.read_end(), &byte, 1); }));
+    });
+    std::atomic<bool> never{false};
+    while (!never) UpdatePoint();
+  });
+  AwaitBlocked(thread);
+  UpdateRequest request = StartReboot(thread, [&] { rebooted = true; });
+  while (request.reason().empty()) std::this_thread::yield();
+  EXPECT_THAT(request.reason(), HasSubstr("CallThroughNoexcept"));
+  EXPECT_EQ(thread.state(), ThreadState::kBlocked);
+  pipe.Write('x');
+  EXPECT_TRUE(request.Await(kLimit).ok());
+  thread.Join();
+  EXPECT_EQ(result, 1);
+  EXPECT_TRUE(rebooted);
+}
+
+// An update that interrupts the call and then does not reboot.
+TEST(BlockingRegionTest, CallThatWasInterruptedForNothingGoesOn) {
+  Pipe pipe;
+  std::atomic<int> calls{0}, result{0};
+  ControlledThread thread = StartPassiveThread("reader", [&] {
+    char byte;
+    result = static_cast<int>(Blocking([&] {
+      ++calls;
+      return read(pipe.read_end(), &byte, 1);
+    }));
+  });
+  AwaitBlocked(thread);
+  UpdateOptions options;
+  options.interrupt_blocking_calls = true;
+  UpdateRequest request = SetUpdateFunction(
+      thread, [](UpdateContext&) { return Attempt::Done(); }, options);
+  request.Trigger();
+  EXPECT_TRUE(request.Await(kLimit).ok());
+  while (calls < 2) std::this_thread::yield();
+  pipe.Write('x');
+  thread.Join();
+  EXPECT_EQ(result, 1);
+}
+
+TEST(BlockingRegionTest, OrdinaryUpdatesLeaveTheCallAlone) {
+  Pipe pipe;
+  std::atomic<int> calls{0};
+  ControlledThread thread = StartPassiveThread("reader", [&] {
+    char byte;
+    Blocking([&] {
+      ++calls;
+      return read(pipe.read_end(), &byte, 1);
+    });
+    UpdatePoint();
+  });
+  AwaitBlocked(thread);
+  UpdateRequest request =
+      SetUpdateFunction(thread, [](UpdateContext&) { return Attempt::Done(); });
+  request.Trigger();
+  EXPECT_FALSE(request.Await(std::chrono::milliseconds(20)).ok());
+  EXPECT_EQ(request.attempts(), 0);
+  pipe.Write('x');
+  EXPECT_TRUE(request.Await(kLimit).ok());
+  EXPECT_EQ(calls, 1);
+}
+
+std::atomic<int> g_signals{0};
+void Count(int) { ++g_signals; }
+
+// The program's own signals: EINTR without SA_RESTART, none with it.
+TEST(BlockingRegionTest, SignalsOfTheProgramAreAsBefore) {
+  for (const bool restart : {false, true}) {
+    struct sigaction action = {}, before;
+    action.sa_handler = &Count;
+    action.sa_flags = restart ? SA_RESTART : 0;
+    ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+    Pipe pipe;
+    std::atomic<bool> returned{false};
+    ssize_t result = 0;
+    int error = 0;
+    pthread_t self{};
+    ControlledThread thread = StartPassiveThread("reader", [&] {
+      self = pthread_self();
+      char byte;
+      result = Blocking([&] { return read(pipe.read_end(), &byte, 1); });
+      error = errno;
+      returned = true;
+    });
+    AwaitBlocked(thread);
+    if (restart) {
+      const int signals = g_signals;
+      pthread_kill(self, SIGUSR1);
+      while (g_signals == signals) std::this_thread::yield();
+      pipe.Write('x');
+      thread.Join();
+      EXPECT_EQ(result, 1);
+    } else {
+      while (!returned) {
+        pthread_kill(self, SIGUSR1);
+        std::this_thread::yield();
+      }
+      thread.Join();
+      EXPECT_EQ(result, -1);
+      EXPECT_EQ(error, EINTR);
+    }
+    ASSERT_EQ(sigaction(SIGUSR1, &before, nullptr), 0);
+  }
+}
+
+TEST(BlockingRegionTest, LimitsErrorsAndExceptionsPass) {
+  ControlledThread thread = StartPassiveThread("errors", [] {
+    const auto begin = std::chrono::steady_clock::now();
+    SleepFor(std::chrono::milliseconds(2));
+    EXPECT_GE(std::chrono::steady_clock::now() - begin,
+              std::chrono::milliseconds(2));
+    std::mutex mutex;
+    std::condition_variable condition;
+    std::unique_lock<std::mutex> lock(mutex);
+    EXPECT_FALSE(WaitFor(condition, lock, std::chrono::milliseconds(2),
+                         [] { return false; }));
+    EXPECT_TRUE(lock.owns_lock());
+    EXPECT_EQ(Blocking([] { return read(-1, nullptr, 0); }), -1);
+    EXPECT_EQ(errno, EBADF);
+    EXPECT_THROW(Blocking([]() -> int { throw std::runtime_error("out"); }),
+                 std::runtime_error);
+    EXPECT_EQ(ThisControlledThread()->state(), ThreadState::kRunning);
+    auto pointer = Blocking([] { return std::make_unique<int>(3); });
+    EXPECT_EQ(*pointer, 3);
+    NoUpdateScope no_update;
+    Blocking([] {
+      EXPECT_EQ(ThisControlledThread()->state(), ThreadState::kRunning);
+    });
+  });
+  thread.Join();
+  EXPECT_EQ(Blocking([] { return 4; }), 4);  // not a controlled thread
+}
+
+TEST(BlockingRegionTest, WaitIsWokenByNotification) {
+  std::mutex mutex;
+  std::condition_variable condition;
+  bool ready = false;
+  ControlledThread thread = StartPassiveThread("waiter", [&] {
+    std::unique_lock<std::mutex> lock(mutex);
+    Wait(condition, lock, [&] { return ready; });
+    EXPECT_TRUE(WaitFor(condition, lock, kForEver, [&] { return ready; }));
+  });
+  AwaitBlocked(thread);
+  {
+    std::lock_guard<std::mutex> lock(mutex);
+    ready = true;
+  }
+  condition.notify_one();
+}
+
+}  // namespace
+}  // namespace instar
