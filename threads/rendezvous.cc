@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "continuation/continulet.h"
+#include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
 #include "threads/attendant.h"
