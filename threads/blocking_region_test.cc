@@ -201,7 +201,7 @@ TEST(BlockingRegionTest, SignalsOfTheProgramAreAsBefore) {
     std::atomic<bool> returned{false};
     ssize_t result = 0;
     int error = 0;
-    pthread_t self{};
+    std::atomic<pthread_t> self{};
     ControlledThread thread = StartPassiveThread("reader", [&] {
       self = pthread_self();
       char byte;
@@ -212,14 +212,14 @@ TEST(BlockingRegionTest, SignalsOfTheProgramAreAsBefore) {
     AwaitBlocked(thread);
     if (restart) {
       const int signals = g_signals;
-      pthread_kill(self, SIGUSR1);
+      pthread_kill(self.load(), SIGUSR1);
       while (g_signals == signals) std::this_thread::yield();
       pipe.Write('x');
       thread.Join();
       EXPECT_EQ(result, 1);
     } else {
       while (!returned) {
-        pthread_kill(self, SIGUSR1);
+        pthread_kill(self.load(), SIGUSR1);
         std::this_thread::yield();
       }
       thread.Join();

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "continuation/continulet.h"
+#include "continuation/paused_computations.h"
 #include "stack/stack_walker.h"
 #include "threads/attendant.h"
 #include "threads/frame_names.h"

@@ -1,0 +1,331 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/rendezvous.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "continuation/paused_computations.h"
+#include "stack/interrupted_thread.h"
+#include "stack/stack_walker.h"
+#include "threads/attendant.h"
+#include "threads/frame_names.h"
+#include "threads/pending_request.h"
+#include "threads/straggler.h"
+
+namespace instar {
+
+using threads_internal::Attendant;
+using threads_internal::missing_threads;
+using threads_internal::Registry;
+using threads_internal::ThreadRecord;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// How long the system has to deliver a signal, and the pause before a straggler
+// that could not stay interrupted is interrupted again.
+constexpr auto kSignalLimit = std::chrono::milliseconds(5);
+constexpr auto kInterruptAgain = std::chrono::microseconds(500);
+
+// One rendezvous at a time.
+class Turn {
+ public:
+  bool Take(Clock::time_point until) {
+    std::unique_lock<std::mutex> lock(lock_);
+    if (!free_.wait_until(lock, until, [this] { return !taken_; })) {
+      return false;
+    }
+    taken_ = true;
+    return true;
+  }
+  void Return() {
+    {
+      std::lock_guard<std::mutex> lock(lock_);
+      taken_ = false;
+    }
+    free_.notify_one();
+  }
+
+ private:
+  std::mutex lock_;
+  std::condition_variable free_;
+  bool taken_ = false;
+};
+
+Turn& TheTurn() {
+  static Turn* const turn = new Turn;
+  return *turn;
+}
+
+// Takes the turn. A controlled thread counts as stopped while it waits, or two
+// of them would wait for each other.
+bool TakeTurn(Clock::time_point until) {
+  ThreadRecord* const record = threads_internal::this_thread.record;
+  if (record == nullptr) return TheTurn().Take(until);
+  const threads_internal::Busy busy;
+  StackSnapshot here = SnapshotOfCaller();
+  const auto switchers = threads_internal::LinkAllSwitchers(&here);
+  {
+    std::lock_guard<std::mutex> lock(record->lock);
+    record->where = &here;
+    Move(*record, ThreadState::kBlocked);
+    CountAsStopped(*record);
+  }
+  const bool taken = TheTurn().Take(until);
+  std::unique_lock<std::mutex> lock(record->lock);
+  WaitWhileHeld(*record, lock, &here, ResumeState(*record));
+  return taken;
+}
+
+}  // namespace
+
+struct Rendezvous::State {
+  // With nobody held.
+  ~State() { Release(); }
+  void Release();
+
+  void Ask(const std::shared_ptr<ThreadRecord>& record);
+  // True when nobody is missing; false at `until`.
+  bool AwaitMissing(Clock::time_point until);
+  void InterruptStragglers(const FunctionMap& map);
+  void FillStacks();
+  absl::Status NameMissing();
+
+  RendezvousOptions options;
+  bool all = false;
+  std::vector<std::shared_ptr<ThreadRecord>> asked;
+  std::vector<std::pair<ThreadRecord*, InterruptedThread>> interrupted;
+  std::vector<HeldThread> threads;
+  Clock::time_point begin;
+  bool has_turn = false;
+  bool holds_entries = false;
+};
+
+void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
+  if (record.get() == threads_internal::this_thread.record) return;
+  std::lock_guard<std::mutex> lock(record->lock);
+  if (record->hold) return;  // named twice
+  if (!threads_internal::Hold(
+          *record, options.point.empty() ? nullptr : options.point.c_str())) {
+    // Before the lock is free, hence before the thread can be counted.
+    missing_threads.fetch_add(1, std::memory_order_relaxed);
+  }
+  asked.push_back(record);
+}
+
+void Rendezvous::State::Release() {
+  if (!has_turn) return;
+  if (all) {
+    for (auto& record : Registry::Get().StopHoldingNew()) {
+      asked.push_back(std::move(record));
+    }
+  }
+  for (const auto& record : asked) {
+    std::lock_guard<std::mutex> lock(record->lock);
+    threads_internal::LetGo(*record);
+  }
+  threads_internal::EndHold();
+  interrupted.clear();
+  // Only now: code cannot be changed while threads block SIGTRAP in a handler.
+  if (std::exchange(holds_entries, false)) Attendant::Get().ReleaseEntries();
+  has_turn = false;
+  TheTurn().Return();
+}
+
+bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
+  while (true) {
+    // Acquire, paired with CountAsStopped(): their stacks are as they left
+    // them.
+    const std::uint32_t missing =
+        missing_threads.load(std::memory_order_acquire);
+    if (missing == 0) return true;
+    if (!threads_internal::FutexWait(&missing_threads, missing, &until)) {
+      return missing_threads.load(std::memory_order_acquire) == 0;
+    }
+  }
+}
+
+void Rendezvous::State::InterruptStragglers(const FunctionMap& map) {
+  const auto can_be_held = [](const ThreadRecord& record) {
+    const ThreadState state = record.state.load(std::memory_order_relaxed);
+    return record.missing && record.per_thread != nullptr &&
+           (state == ThreadState::kRunning ||
+            state == ThreadState::kRebooting) &&
+           record.per_thread->no_update_depth.load(std::memory_order_relaxed) ==
+               0;
+  };
+  for (const auto& record : asked) {
+    {
+      std::lock_guard<std::mutex> lock(record->lock);
+      if (!can_be_held(*record)) continue;
+    }
+    auto held = InterruptedThread::Hold(
+        record->tid.load(std::memory_order_relaxed), kSignalLimit);
+    if (!held.ok()) continue;
+    std::lock_guard<std::mutex> lock(record->lock);
+    // It may have come by itself meanwhile.
+    if (!can_be_held(*record) ||
+        !threads_internal::MayStayInterrupted(held->snapshot(), map)) {
+      continue;
+    }
+    CountAsStopped(*record);
+    interrupted.emplace_back(record.get(), *std::move(held));
+  }
+}
+
+void Rendezvous::State::FillStacks() {
+  for (const auto& record : asked) {
+    HeldThread thread{ThreadRef(record), false, {}};
+    const auto found = std::find_if(
+        interrupted.begin(), interrupted.end(),
+        [&](const auto& entry) { return entry.first == record.get(); });
+    if (found != interrupted.end()) {
+      thread.is_interrupted = true;
+      thread.stacks.push_back(found->second.snapshot());
+    } else {
+      std::lock_guard<std::mutex> lock(record->lock);
+      if (record->where != nullptr) thread.stacks.push_back(*record->where);
+    }
+    threads.push_back(std::move(thread));
+  }
+  VisitPausedComputations([this](const PausedComputation& paused) {
+    for (HeldThread& thread : threads) {
+      if (thread.stacks.empty() || thread.thread.tid() != paused.tid) continue;
+      const StackSnapshot snapshot = SnapshotOf(paused.context);
+      for (const StackSnapshot* own = &thread.stacks.front(); own != nullptr;
+           own = own->switcher) {
+        if (own->bounds.high == snapshot.bounds.high) return;
+      }
+      thread.stacks.push_back(snapshot);
+    }
+  });
+}
+
+absl::Status Rendezvous::State::NameMissing() {
+  struct Missing {
+    const ThreadRecord* record;
+    ThreadState state;
+    std::vector<std::uintptr_t> pcs;
+  };
+  std::vector<Missing> missing;
+  std::vector<char> room(256 << 10);
+  for (const auto& record : asked) {
+    ThreadState state;
+    {
+      std::lock_guard<std::mutex> lock(record->lock);
+      if (!record->missing) continue;
+      state = record->state.load(std::memory_order_relaxed);
+    }
+    missing.push_back(Missing{record.get(), state, {}});
+    const auto copy = CopyThread(record->tid.load(std::memory_order_relaxed),
+                                 kSignalLimit, room.data(), room.size());
+    if (!copy.ok()) continue;
+    WalkStack(*copy, [&](const Frame& frame) {
+      missing.back().pcs.push_back(frame.lookup_pc);
+      return true;
+    });
+  }
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
+      Clock::now() - begin);
+  Release();  // names take locks
+  std::string message = absl::StrCat("waited ", waited.count(), " ms for");
+  for (const Missing& thread : missing) {
+    absl::StrAppend(&message, " '", thread.record->name, "' (",
+                    ToString(thread.state), ", thread ",
+                    thread.record->tid.load(std::memory_order_relaxed), ") at ",
+                    thread.pcs.empty()
+                        ? std::string("an unknown place")
+                        : threads_internal::NamesOfFrames(thread.pcs, 12),
+                    ";");
+  }
+  return absl::DeadlineExceededError(message);
+}
+
+absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
+  state->begin = Clock::now();
+  const auto until = state->begin + state->options.limit;
+  if (!TakeTurn(until)) {
+    return absl::DeadlineExceededError(
+        "another rendezvous did not end in time");
+  }
+  state->has_turn = true;
+  // One more, so that it is not zero before all have been asked.
+  missing_threads.store(1, std::memory_order_relaxed);
+  if (state->all) {
+    const char* const point =
+        state->options.point.empty() ? nullptr : state->options.point.c_str();
+    Registry::Get().HoldAllAndNew(
+        point, [&](const auto& record) { state->Ask(record); });
+  } else {
+    for (const HeldThread& thread : std::exchange(state->threads, {})) {
+      state->Ask(thread.thread.record());
+    }
+  }
+  if (missing_threads.fetch_sub(1, std::memory_order_acq_rel) > 1 &&
+      state->options.point.empty() &&
+      std::any_of(
+          state->asked.begin(), state->asked.end(), [](const auto& record) {
+            std::lock_guard<std::mutex> lock(record->lock);
+            return record->missing && record->kind == ThreadKind::kActive;
+          })) {
+    const absl::Status status = Attendant::Get().HoldEntries();
+    if (!status.ok()) return status;
+    state->holds_entries = true;
+  }
+  if (!state->AwaitMissing(
+          std::min(until, Clock::now() + state->options.grace))) {
+    std::optional<FunctionMap> map;
+    while (true) {
+      if (Clock::now() >= until) return state->NameMissing();
+      if (!map.has_value()) map = FunctionMap::Preload();
+      state->InterruptStragglers(*map);
+      if (state->AwaitMissing(
+              std::min(until, Clock::now() + kInterruptAgain))) {
+        break;
+      }
+    }
+  }
+  state->FillStacks();
+  return Rendezvous(std::move(state));
+}
+
+absl::StatusOr<Rendezvous> Rendezvous::HoldAll(RendezvousOptions options) {
+  auto state = std::make_unique<State>();
+  state->options = std::move(options);
+  state->all = true;
+  return Start(std::move(state));
+}
+
+absl::StatusOr<Rendezvous> Rendezvous::Hold(absl::Span<const ThreadRef> threads,
+                                            RendezvousOptions options) {
+  auto state = std::make_unique<State>();
+  state->options = std::move(options);
+  for (const ThreadRef& thread : threads) {
+    state->threads.push_back(HeldThread{thread, false, {}});
+  }
+  return Start(std::move(state));
+}
+
+Rendezvous::Rendezvous(std::unique_ptr<State> state)
+    : state_(std::move(state)) {}
+Rendezvous::Rendezvous(Rendezvous&&) noexcept = default;
+Rendezvous& Rendezvous::operator=(Rendezvous&&) noexcept = default;
+Rendezvous::~Rendezvous() = default;
+
+const std::vector<HeldThread>& Rendezvous::threads() const {
+  return state_->threads;
+}
+
+void Rendezvous::Release() {
+  if (state_ != nullptr) state_->Release();
+}
+
+}  // namespace instar

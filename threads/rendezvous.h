@@ -1,0 +1,106 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A scope in which controlled threads are held.
+//
+//   INSTAR_ASSIGN_OR_RETURN(Rendezvous rendezvous, Rendezvous::HoldAll());
+//   for (const HeldThread& thread : rendezvous.threads()) {
+//     for (const StackSnapshot& stack : thread.stacks) {
+//       if (!FindActivity(stack, functions).quiescent()) ...
+//     }
+//   }
+//   ... change something ...
+//   // they go on at the end of the scope
+//
+// A thread has arrived when it
+//   - waits at an update point (threads/update_point.h; for an active thread,
+//     entries of updatable functions are intercepted while it is missing),
+//   - is in a blocking region, also if it came there before,
+//   - has not begun, or has ended,
+//   - was interrupted: after `grace`, a thread that waits in a system call with
+//     a reliable stack is held in a signal handler, unless the call was made by
+//     the allocator, the dynamic linker, pthread_create() or fork(), or in a
+//     NoUpdateScope or update function. It runs nothing, and may own locks of
+//     the program: whoever changes something must take none of them, those of
+//     stdio included; memory can be allocated. Some system calls then return
+//     EINTR, as after any signal (signal(7)).
+// The last is what threads need that meet inside a contended lock: the owner
+// arrives at an update point, the others wait for the lock.
+//
+// With HoldAll(), threads that start meanwhile are held before they begin. The
+// calling thread is never held, nor listed. Threads that a rendezvous holds may
+// run signal handlers of the program.
+//
+// Errors: DEADLINE_EXCEEDED after `limit`: everybody is let go, and the message
+// names each thread that did not come, where it is and for how long it was
+// waited for; the same if an earlier rendezvous did not end in time (they queue
+// up, in no order). Those of EntryInterception::OfAll().
+//
+// Threads: any may hold a rendezvous, also within an update function; while it
+// waits for its turn it counts as stopped itself. Release() and the destructor
+// are called on the same thread. Memory ordering: all that a held thread did
+// happens before Hold() returns, and what is done in the scope happens before
+// the thread goes on.
+
+#ifndef INSTAR_THREADS_RENDEZVOUS_H_
+#define INSTAR_THREADS_RENDEZVOUS_H_
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "stack/stack_snapshot.h"
+#include "threads/thread_ref.h"
+
+namespace instar {
+
+struct RendezvousOptions {
+  std::chrono::nanoseconds limit = std::chrono::seconds(1);
+  // After which threads are interrupted; longer than `limit`: never.
+  std::chrono::nanoseconds grace = std::chrono::microseconds(300);
+  // Held at update points of this name only, or in blocking regions.
+  std::string point;
+};
+
+struct HeldThread {
+  ThreadRef thread;
+  // Held in a signal handler, in a system call.
+  bool is_interrupted = false;
+  // Its own computation first, then all its paused ones. Empty if it has not
+  // begun, or has ended. Valid while it is held.
+  std::vector<StackSnapshot> stacks;
+};
+
+class Rendezvous {
+ public:
+  // All controlled threads.
+  static absl::StatusOr<Rendezvous> HoldAll(RendezvousOptions options = {});
+  // These; each once.
+  static absl::StatusOr<Rendezvous> Hold(absl::Span<const ThreadRef> threads,
+                                         RendezvousOptions options = {});
+
+  Rendezvous(Rendezvous&&) noexcept;
+  Rendezvous& operator=(Rendezvous&&) noexcept;  // releases what it held
+  ~Rendezvous();
+
+  // With HoldAll(), those that started since are not listed.
+  const std::vector<HeldThread>& threads() const;
+
+  // Lets the threads go on; without effect the second time.
+  void Release();
+
+ private:
+  struct State;
+  explicit Rendezvous(std::unique_ptr<State> state);
+  static absl::StatusOr<Rendezvous> Start(std::unique_ptr<State> state);
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_THREADS_RENDEZVOUS_H_
