@@ -129,8 +129,9 @@ void PrepareThread();
 [[noreturn]] void FailMovedFrom();
 // Fatal: somebody else's code would pause the body of `c`.
 [[noreturn]] void FailSwitchInside(const ControlBlock* c);
-// Throws what arrived with kException or kCancel.
-[[noreturn]] void ThrowArrived();
+// Throws what arrived with kException or kCancel. Cold as a whole, so that it
+// is not split: cancellation_failure.cc recognizes its frame by its start.
+[[noreturn]] ABSL_ATTRIBUTE_COLD void ThrowArrived();
 // Switches to `c` and has it throw. Returns as Enter() does. If `c` is new it
 // finishes, and `*exception` is thrown here.
 void EnterWithException(ControlBlock* c, std::exception_ptr* exception);
