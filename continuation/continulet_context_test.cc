@@ -118,9 +118,16 @@ TEST(ContinuletContextTest, APausedOneSaysWhereItIs) {
 
 std::vector<PausedComputation> PausedOfThisThread() {
   std::vector<PausedComputation> paused;
+  VisitPausedComputationsOfThisThread(
+      [&](const PausedComputation& computation) {
+        EXPECT_EQ(computation.tid, gettid());
+        paused.push_back(computation);
+      });
+  std::size_t of_this_thread = 0;
   VisitPausedComputations([&](const PausedComputation& computation) {
-    if (computation.tid == gettid()) paused.push_back(computation);
+    of_this_thread += computation.tid == gettid() ? 1 : 0;
   });
+  EXPECT_EQ(of_this_thread, paused.size());
   return paused;
 }
 

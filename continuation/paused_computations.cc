@@ -128,6 +128,11 @@ void VisitPausedComputations(
       [&](const ThreadState& thread) { VisitPausedOf(thread, visit); });
 }
 
+void VisitPausedComputationsOfThisThread(
+    absl::FunctionRef<void(const PausedComputation&)> visit) {
+  VisitPausedOf(thread_state, visit);
+}
+
 bool TryVisitPausedComputations(
     absl::FunctionRef<bool(int tid)> is_settled,
     absl::FunctionRef<void(const PausedComputation&)> visit) {

@@ -45,6 +45,10 @@ bool TryVisitPausedComputations(
     absl::FunctionRef<bool(int tid)> is_settled,
     absl::FunctionRef<void(const PausedComputation&)> visit);
 
+// The same of the calling thread alone. Takes no lock; async-signal-safe.
+void VisitPausedComputationsOfThisThread(
+    absl::FunctionRef<void(const PausedComputation&)> visit);
+
 // Calls `visit` for each computation that waits for the caller because it
 // switched to the continulet in which the caller runs, or to one that did;
 // innermost first, the thread's own computation last, until `visit` returns

@@ -9,7 +9,7 @@ ABSL_TARGETS = {
     "absl/hash": ["hash"],
     "absl/memory": ["memory"],
     "absl/status": ["status", "statusor"],
-    "absl/strings": ["str_format", "strings"],
+    "absl/strings": ["cord", "str_format", "strings"],
     "absl/time": ["time"],
     "absl/types": ["optional", "span"],
 }

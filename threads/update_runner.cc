@@ -3,7 +3,6 @@
 //
 // What a thread does at an update point.
 
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -156,9 +155,7 @@ class UpdateRunner {
 UpdateContext::UpdateContext(ThreadRef thread, absl::string_view point,
                              const StackSnapshot& stack)
     : thread_(std::move(thread)), point_(point), stack_(stack) {
-  const int tid = gettid();
-  VisitPausedComputations([&](const PausedComputation& paused) {
-    if (paused.tid != tid) return;
+  VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
     const StackSnapshot snapshot = SnapshotOf(paused.context);
     // Those that wait for the update function are on the stack itself.
     for (const StackSnapshot* own = &stack; own != nullptr;
