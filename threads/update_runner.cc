@@ -3,7 +3,6 @@
 //
 // What a thread does at an update point.
 
-
 #include <algorithm>
 #include <chrono>
 #include <exception>
