@@ -79,6 +79,9 @@ void NewSiteManagerMain(std::chrono::milliseconds period) {
 }  // namespace
 }  // namespace site_manager
 
+#ifdef __clang__  // its caller is C++: only the name is C's
+#pragma clang diagnostic ignored "-Wreturn-type-c-linkage"
+#endif
 extern "C" absl::Status UpdateSiteManager(const instar::ThreadRef& display,
                                           const instar::ThreadRef& commands) {
   constexpr std::chrono::seconds kLimit(60);

@@ -14,6 +14,15 @@
 #include "stack/interrupted_thread.h"
 #include "threads/pending_request.h"
 
+// clang does not know the attribute; the tree is built with frame pointers
+// there.
+#ifdef __clang__
+#define INSTAR_WITH_FRAME_POINTER __attribute__((noinline))
+#else
+#define INSTAR_WITH_FRAME_POINTER \
+  __attribute__((noinline, optimize("no-omit-frame-pointer")))
+#endif
+
 namespace instar {
 namespace threads_internal {
 namespace {
@@ -75,7 +84,7 @@ Wakeup WakeupByNotifying(std::condition_variable* condition) {
   return Wakeup{&WakeByNotifying, condition};
 }
 
-__attribute__((noinline, optimize("no-omit-frame-pointer")))
+INSTAR_WITH_FRAME_POINTER
 BlockingRegion::BlockingRegion(Wakeup wakeup) {
   PerThread& mine = this_thread;
   if (!CanBlock(mine)) return;
@@ -115,8 +124,7 @@ bool BlockingRegion::LeaveQuietly() {
   return woken;
 }
 
-__attribute__((noinline, optimize("no-omit-frame-pointer"))) bool
-BlockingRegion::Leave() {
+INSTAR_WITH_FRAME_POINTER bool BlockingRegion::Leave() {
   if (!entered_) return false;
   const int saved_errno = errno;
   const bool woken = LeaveQuietly();
