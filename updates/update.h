@@ -1,0 +1,137 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// An update of a running program as whoever drives it sees it: the manager
+// (manager/manager.h), a test, or the program itself. What is in it was said
+// elsewhere: in a plan (updates/update_plan.h) or in update functions of each
+// thread (updates/thread_updates.h).
+//
+//   std::unique_ptr<Update> update = MakeUpdate(std::move(plan));
+//   INSTAR_ASSIGN_OR_RETURN(UpdateForecast forecast, update->Prepare());
+//   INSTAR_RETURN_IF_ERROR(update->Apply({.timeout =
+//   std::chrono::seconds(5)}));
+//   ...
+//   INSTAR_RETURN_IF_ERROR(update->CanUndo());
+//   INSTAR_RETURN_IF_ERROR(update->Undo({}));
+//
+// States; "error" answers FailedPrecondition and changes nothing:
+//
+//   state    | Prepare()        | Apply()                   | Undo()
+//   ---------+------------------+---------------------------+----------------
+//   new      | prepared / new   | as Prepare(), then Apply()| error
+//   prepared | prepared         | applied / prepared        | error
+//   applied  | error            | error                     | prepared /
+//   applied
+// After the slash: on an error the program is as it was before the call.
+//
+// Threads: Prepare(), Apply() and Undo() by one thread at a time, which is not
+// among those that are held. Cancel() and Progress() by any, at any time.
+//
+// Lifetime: an update that is destroyed while applied stays in effect; it can
+// no longer be taken back.
+
+#ifndef INSTAR_UPDATES_UPDATE_H_
+#define INSTAR_UPDATES_UPDATE_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "threads/thread_ref.h"
+
+namespace instar {
+
+// What an update would do, and what stands in its way at the moment.
+struct UpdateForecast {
+  std::vector<std::string> steps;      // "redefine DoCommand(...)", in order
+  std::vector<std::string> obstacles;  // "DoCommand is active: thread ..."
+  std::vector<std::string> remarks;    // sizes, objects, warnings
+};
+
+// What an update waits for.
+struct Blocker {
+  std::string thread;  // its name; empty if it is no thread that blocks
+  pid_t tid = 0;
+  std::string function;  // demangled; empty if unknown
+  int frame = -1;        // its depth on that stack, 0 is the innermost
+  std::chrono::nanoseconds since{};  // for how long
+  std::string reason;                // a sentence
+  std::string remedy;  // what would help; empty if nothing is known
+};
+
+enum class UpdatePhase {
+  kNew,  // or put back after a failure
+  kPrepared,
+  kWaiting,   // Apply() or Undo() waits for a moment when it is safe
+  kChanging,  // Apply() or Undo() holds the threads
+  kApplied,
+};
+
+struct UpdateProgress {
+  UpdatePhase phase = UpdatePhase::kNew;
+  int attempts = 0;                    // of the latest Apply() or Undo()
+  std::chrono::nanoseconds elapsed{};  // since that began
+  std::vector<Blocker> blockers;       // at the latest attempt
+  // Of the conversions; `total` is 0 if there are none.
+  std::size_t objects_converted = 0;
+  std::size_t objects_total = 0;
+};
+
+// For how long threads were held by the latest Apply() or Undo() that succeeded
+// (update functions hold each thread at its own time).
+struct HoldTimes {
+  int threads = 0;
+  std::chrono::nanoseconds median{};
+  std::chrono::nanoseconds maximum{};
+};
+
+struct ApplyOptions {
+  // Afterwards DeadlineExceeded, which names the blockers; all is as before.
+  std::chrono::nanoseconds timeout = std::chrono::seconds(30);
+  // Which threads are asked for; null: all controlled threads. Called again
+  // for each attempt.
+  std::function<std::vector<ThreadRef>()> threads;
+};
+
+class Update {
+ public:
+  virtual ~Update() = default;
+
+  virtual const std::string& name() const = 0;
+
+  // Checks and allocates everything that can be checked and allocated while
+  // the program runs; changes nothing that it would notice. Errors are final:
+  // this update does not fit this program. What is only in the way for now is
+  // an obstacle.
+  virtual absl::StatusOr<UpdateForecast> Prepare() = 0;
+
+  // Waits for a moment when it is safe, and takes effect. Errors:
+  //   DeadlineExceeded    no such moment came; the message names the blockers
+  //   Cancelled           Cancel() was called
+  //   FailedPrecondition  it has been applied; a requirement says "never"
+  //   any other           what a step or a hook answered
+  virtual absl::Status Apply(const ApplyOptions& options) = 0;
+
+  // Whether Undo() is possible, or why it is not; changes nothing.
+  virtual absl::Status CanUndo() const = 0;
+  virtual absl::Status Undo(const ApplyOptions& options) = 0;
+
+  // Makes the Apply() or Undo() that is running give up soon, unless it has
+  // gone too far; does nothing if there is none.
+  virtual void Cancel() = 0;
+
+  virtual UpdateProgress Progress() const = 0;
+  virtual HoldTimes hold_times() const = 0;
+  // Threads that the update has started, while it is applied.
+  virtual std::vector<ThreadRef> StartedThreads() const = 0;
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_UPDATE_H_
