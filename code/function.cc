@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/status_macros.h"
 #include "code/inlined_copies.h"
 #include "code/loaded_images.h"
 #include "code/name_index.h"
@@ -82,24 +83,12 @@ absl::StatusOr<Function> Function::Containing(uintptr_t pc) {
 absl::StatusOr<Function> Function::Named(absl::string_view name,
                                          absl::string_view image) {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
-  const std::vector<NameIndex::Match> matches =
-      NameIndex::Find(*images, SymbolKind::kFunction, name, image);
-  if (matches.empty()) {
-    return absl::NotFoundError(NameIndex::NotFoundMessage(
-        *images, SymbolKind::kFunction, name, image));
-  }
-  const NameIndex::Match* match = &matches[0];
-  if (matches.size() > 1) {
-    match = NameIndex::BoundByLinker(matches);
-    if (match == nullptr) {
-      return absl::FailedPreconditionError(
-          NameIndex::AmbiguousMessage(name, matches));
-    }
-  }
-  const FunctionRecord& record =
-      match->image->symbols->functions()[match->index];
-  const Function function(match->image->symbols, &record,
-                          match->image->load_base);
+  INSTAR_ASSIGN_OR_RETURN(
+      const NameIndex::Match match,
+      NameIndex::Find(*images, SymbolKind::kFunction, name, image));
+  const FunctionRecord& record = match.image->symbols->functions()[match.index];
+  const Function function(match.image->symbols, &record,
+                          match.image->load_base);
   if (!record.is_indirect) return function;
   // The resolver is made to be called whenever the name is bound.
   const auto resolver = reinterpret_cast<uintptr_t (*)()>(function.entry());

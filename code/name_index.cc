@@ -110,10 +110,24 @@ const NameIndex& NameIndex::Of(const SymbolTable& table) {
   return *index;
 }
 
-std::vector<NameIndex::Match> NameIndex::Find(const LoadedImages& images,
-                                              SymbolKind kind,
-                                              absl::string_view name,
-                                              absl::string_view image) {
+absl::StatusOr<NameIndex::Match> NameIndex::Find(const LoadedImages& images,
+                                                 SymbolKind kind,
+                                                 absl::string_view name,
+                                                 absl::string_view image) {
+  const std::vector<Match> matches = FindAll(images, kind, name, image);
+  if (matches.empty()) {
+    return absl::NotFoundError(NotFoundMessage(images, kind, name, image));
+  }
+  if (matches.size() == 1) return matches[0];
+  const Match* const bound = BoundByLinker(matches);
+  if (bound != nullptr) return *bound;
+  return absl::FailedPreconditionError(AmbiguousMessage(name, matches));
+}
+
+std::vector<NameIndex::Match> NameIndex::FindAll(const LoadedImages& images,
+                                                 SymbolKind kind,
+                                                 absl::string_view name,
+                                                 absl::string_view image) {
   const std::string key = KeyOf(kind, name);
   std::vector<Match> best;
   int best_level = -1;

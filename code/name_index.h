@@ -17,6 +17,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "code/loaded_images.h"
@@ -37,31 +38,13 @@ class NameIndex {
     bool is_exported;
   };
 
-  // What fits `name` best (symbol_name.h says what fits), in the order of the
-  // images. `image` is empty, or how the path of the image to search ends.
-  static std::vector<Match> Find(const LoadedImages& images, SymbolKind kind,
-                                 absl::string_view name,
-                                 absl::string_view image);
-
-  // Readable names that resemble `name`, the nearest first.
-  static std::vector<std::string> Similar(const LoadedImages& images,
-                                          SymbolKind kind,
-                                          absl::string_view name,
-                                          absl::string_view image);
-
-  // Says that `name` was not found, what resembles it, and which images have no
-  // local symbols.
-  static std::string NotFoundMessage(const LoadedImages& images,
-                                     SymbolKind kind, absl::string_view name,
-                                     absl::string_view image);
-
-  // Of several matches that are all exported, the one to which the dynamic
-  // linker binds the name; otherwise null. Takes locks of the dynamic linker.
-  static const Match* BoundByLinker(absl::Span<const Match> matches);
-
-  // Says that `name` is ambiguous, and between what.
-  static std::string AmbiguousMessage(absl::string_view name,
-                                      absl::Span<const Match> matches);
+  // The one that fits `name` best (symbol_name.h says what fits). `image` is
+  // empty, or how the path of the image to search ends. NotFound with names
+  // that resemble it; FailedPrecondition with the matches if there are several
+  // and the dynamic linker does not bind the name to one of them.
+  static absl::StatusOr<Match> Find(const LoadedImages& images, SymbolKind kind,
+                                    absl::string_view name,
+                                    absl::string_view image);
 
   // The index of one image.
   static const NameIndex& Of(const SymbolTable& table);
@@ -74,6 +57,26 @@ class NameIndex {
   using ByKey = absl::flat_hash_map<std::string, absl::InlinedVector<Entry, 1>>;
 
   explicit NameIndex(const SymbolTable& table);
+
+  // All that fit equally well, in the order of the images.
+  static std::vector<Match> FindAll(const LoadedImages& images, SymbolKind kind,
+                                    absl::string_view name,
+                                    absl::string_view image);
+  // Readable names that resemble `name`, the nearest first.
+  static std::vector<std::string> Similar(const LoadedImages& images,
+                                          SymbolKind kind,
+                                          absl::string_view name,
+                                          absl::string_view image);
+  // Says that `name` was not found, what resembles it, and which images have no
+  // local symbols.
+  static std::string NotFoundMessage(const LoadedImages& images,
+                                     SymbolKind kind, absl::string_view name,
+                                     absl::string_view image);
+  // Of several matches that are all exported, the one to which the dynamic
+  // linker binds the name; otherwise null. Takes locks of the dynamic linker.
+  static const Match* BoundByLinker(absl::Span<const Match> matches);
+  static std::string AmbiguousMessage(absl::string_view name,
+                                      absl::Span<const Match> matches);
 
   const ByKey& by_key(SymbolKind kind) const {
     return kind == SymbolKind::kFunction ? functions_ : variables_;

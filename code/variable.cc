@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
 #include "code/loaded_images.h"
 #include "code/name_index.h"
 #include "code/symbol_name.h"
@@ -32,22 +33,11 @@ using code_internal::VariableRecord;
 absl::StatusOr<Variable> Variable::Named(absl::string_view name,
                                          absl::string_view image) {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
-  const std::vector<NameIndex::Match> matches =
-      NameIndex::Find(*images, SymbolKind::kVariable, name, image);
-  if (matches.empty()) {
-    return absl::NotFoundError(NameIndex::NotFoundMessage(
-        *images, SymbolKind::kVariable, name, image));
-  }
-  const NameIndex::Match* match = &matches[0];
-  if (matches.size() > 1) {
-    match = NameIndex::BoundByLinker(matches);
-    if (match == nullptr) {
-      return absl::FailedPreconditionError(
-          NameIndex::AmbiguousMessage(name, matches));
-    }
-  }
-  const LoadedImage& holder = *match->image;
-  const VariableRecord& record = holder.symbols->variables()[match->index];
+  INSTAR_ASSIGN_OR_RETURN(
+      const NameIndex::Match match,
+      NameIndex::Find(*images, SymbolKind::kVariable, name, image));
+  const LoadedImage& holder = *match.image;
+  const VariableRecord& record = holder.symbols->variables()[match.index];
   Variable variable;
   variable.size = record.size;
   variable.name = code_internal::Demangle(record.name);
@@ -57,7 +47,7 @@ absl::StatusOr<Variable> Variable::Named(absl::string_view name,
     tls_index index = {holder.thread_local_module, record.address};
     variable.address = __tls_get_addr(&index);
   } else {
-    variable.address = reinterpret_cast<void*>(match->address);
+    variable.address = reinterpret_cast<void*>(match.address);
   }
   return variable;
 }
