@@ -38,6 +38,13 @@ class InlinedCopyTable {
   absl::Span<const Copy> OfEntry(uintptr_t entry) const;
   // Of the function with this linkage name, which may be defined elsewhere.
   absl::Span<const Copy> OfName(absl::string_view linkage_name) const;
+  // Calls visit(linkage name, its copies) for each, in no order.
+  template <typename Visitor>
+  void ForEachName(Visitor&& visit) const {
+    for (const auto& [name, copies] : by_name_) {
+      visit(name, absl::MakeConstSpan(copies));
+    }
+  }
 
   // Whether there is debug information on the function that starts there.
   bool Describes(uintptr_t entry) const { return described_.contains(entry); }

@@ -35,6 +35,7 @@ int (*volatile file_local)(int) = &FileLocal;
 }  // namespace
 
 int CallsShared(int x) { return Shared(x) + 1; }
+int CallsOnlyInlined(int x) { return OnlyInlined(x) + 1; }
 int CallsFileLocal(int x) { return FileLocal(x) - 1; }
 int CallsThroughAnother(int x) { return Between(x) + 2; }
 int NeverInlined(int x) { return x + sink; }

@@ -19,7 +19,14 @@ extern volatile int sink;
   return x * 3;
 }
 
+// Has no code but its copy in CallsOnlyInlined().
+[[gnu::always_inline]] inline int OnlyInlined(int x) {
+  sink = x;
+  return x * 5;
+}
+
 int CallsShared(int x);
+int CallsOnlyInlined(int x);
 int ElsewhereCallsShared(int x);
 [[gnu::noinline]] int CallsFileLocal(int x);
 int CallsThroughAnother(int x);  // Shared() in a function inlined here

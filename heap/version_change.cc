@@ -180,4 +180,18 @@ absl::Status VersionChange::TakeBack() {
   return absl::OkStatus();
 }
 
+std::vector<const std::type_info*> TypesOfVersions(UpdatableClass* root) {
+  std::vector<const std::type_info*> types = {root->layout().type};
+  // A record that is taken out may be freed.
+  std::lock_guard<std::mutex> lock(root->versions_mutex);
+  for (unsigned number = kBorn; number <= kLastVersion; ++number) {
+    const VersionRecord* record =
+        root->versions[number].load(std::memory_order_acquire);
+    if (record != nullptr && *record->type != *types.front()) {
+      types.push_back(record->type);
+    }
+  }
+  return types;
+}
+
 }  // namespace instar

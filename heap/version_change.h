@@ -25,6 +25,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <typeinfo>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -136,6 +137,11 @@ class VersionChange {
   std::size_t converted_ = 0;
   std::size_t taken_back_ = 0;
 };
+
+// The class itself and all versions of it, and of its subclasses, that are in
+// use. At any time.
+std::vector<const std::type_info*> TypesOfVersions(
+    heap_internal::UpdatableClass* root);
 
 // Converts the objects of the class that old code has made since its last
 // version was installed (not with Births::kAtFirstAccess). While no other

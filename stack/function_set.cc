@@ -68,13 +68,25 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
       }
     }
   }
+  std::vector<std::string> inlined;
+  for (const InlinedFunction& function : options.inlined) {
+    const InlinedCopy& copy = function.copy;
+    parts.push_back({copy.range,
+                     static_cast<int>(functions.size() + inlined.size()),
+                     copy.into, copy.into});
+    inlined.push_back(function.name);
+  }
   return WatchedFunctions({functions.begin(), functions.end()},
-                          std::move(parts));
+                          std::move(inlined), std::move(parts));
 }
 
 WatchedFunctions::WatchedFunctions(std::vector<Function> functions,
+                                   std::vector<std::string> inlined,
                                    std::vector<Part> parts)
-    : functions_(std::move(functions)), parts_(std::move(parts)), set_([this] {
+    : functions_(std::move(functions)),
+      inlined_(std::move(inlined)),
+      parts_(std::move(parts)),
+      set_([this] {
         std::vector<FunctionRange> ranges;
         ranges.reserve(parts_.size());
         for (const Part& part : parts_) {
@@ -85,10 +97,12 @@ WatchedFunctions::WatchedFunctions(std::vector<Function> functions,
 
 std::string WatchedFunctions::Describe(const Activity& activity) const {
   if (activity.kind != ActivityKind::kActive) return activity.ToString();
-  const Function& function =
-      functions_[static_cast<std::size_t>(activity.function)];
+  const auto number = static_cast<std::size_t>(activity.function);
+  const bool has_code = number < functions_.size();
   std::string text =
-      absl::StrFormat("active: %s at pc %#x, frame %d", function.name(),
+      absl::StrFormat("active: %s at pc %#x, frame %d",
+                      has_code ? functions_[number].name()
+                               : inlined_[number - functions_.size()],
                       activity.pc, activity.depth);
   // The pc is a return address, which may lie behind the code of its call, or
   // where the innermost frame goes on.
@@ -104,10 +118,10 @@ std::string WatchedFunctions::Describe(const Activity& activity) const {
     if (found != nullptr) break;
   }
   if (found == nullptr) return text;
-  if (found->version != function) {
+  if (has_code && found->version != functions_[number]) {
     absl::StrAppend(&text, ", in its version ", found->version.name());
   }
-  if (found->into != found->version) {
+  if (!has_code || found->into != found->version) {
     absl::StrAppend(&text, ", inlined into ", found->into.name());
   }
   return text;

@@ -47,6 +47,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "code/find_functions.h"
 #include "code/function.h"
 #include "stack/activity.h"
 
@@ -58,6 +59,9 @@ class WatchedFunctions {
     // Watch a function although the copies of it are not known; activations of
     // those are not found then.
     bool ignore_unknown_copies = false;
+    // Copies of functions that have no code of their own (FindFunctions()). The
+    // number of the i-th in an Activity is i + the number of `functions`.
+    std::vector<InlinedFunction> inlined;
   };
 
   // The number of a function in an Activity is its place in `functions`.
@@ -85,9 +89,11 @@ class WatchedFunctions {
     Function into;     // where the code is: `version`, or what holds a copy
   };
 
-  WatchedFunctions(std::vector<Function> functions, std::vector<Part> parts);
+  WatchedFunctions(std::vector<Function> functions,
+                   std::vector<std::string> inlined, std::vector<Part> parts);
 
   std::vector<Function> functions_;
+  std::vector<std::string> inlined_;  // names, in the order of the options
   std::vector<Part> parts_;
   FunctionSet set_;
 };

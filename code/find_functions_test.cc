@@ -1,0 +1,76 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/find_functions.h"
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "code/inlined_functions_for_test.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+using ::testing::Contains;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+// Of this namespace, with code of their own.
+std::vector<std::string> NamesOf(const FoundFunctions& found) {
+  std::vector<std::string> names;
+  for (const Function& function : found.functions) {
+    names.push_back(function.name());
+  }
+  return names;
+}
+
+FoundFunctions FindInlined() {
+  return FindFunctions([](absl::string_view name) {
+    return absl::StartsWith(name, "_ZN7inlined");
+  });
+}
+
+TEST(FindFunctions, FindsAllThatMatchAndNoOther) {
+  const FoundFunctions found = FindInlined();
+  const std::vector<std::string> names = NamesOf(found);
+  EXPECT_THAT(names, Contains("inlined::CallsShared(int)"));
+  EXPECT_THAT(names, Contains("inlined::NeverInlined(int)"));
+  for (const std::string& name : names) {
+    EXPECT_THAT(name, testing::HasSubstr("inlined::"));
+  }
+  EXPECT_THAT(found.stripped, IsEmpty());
+  EXPECT_THAT(FindFunctions([](absl::string_view) { return false; }).functions,
+              IsEmpty());
+}
+
+TEST(FindFunctions, ObjectsOfTheSystemAreLookedAtAndSaidToBeStripped) {
+  const FoundFunctions found =
+      FindFunctions([](absl::string_view name) { return name == "printf"; });
+  ASSERT_EQ(found.functions.size(), 1u);
+  EXPECT_EQ(found.functions[0].entry(),
+            reinterpret_cast<uintptr_t>(&std::printf));
+  ASSERT_EQ(found.stripped.size(), 1u);
+  EXPECT_THAT(found.stripped[0], testing::HasSubstr("libc.so"));
+}
+
+// A function that was inlined wherever it was called has no symbol.
+TEST(FindFunctions, FunctionsThatAreOnlyCopies) {
+  const FoundFunctions found = FindInlined();
+  bool seen = false;
+  for (const InlinedFunction& function : found.inlined) {
+    EXPECT_THAT(NamesOf(found), Not(Contains(function.name)));
+    if (function.name == "inlined::OnlyInlined(int)") {
+      seen = true;
+      EXPECT_EQ(function.copy.into.name(), "inlined::CallsOnlyInlined(int)");
+      EXPECT_TRUE(function.copy.into.Contains(function.copy.range.begin));
+    }
+  }
+  EXPECT_TRUE(seen);
+}
+
+}  // namespace
+}  // namespace instar

@@ -1,0 +1,165 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/class_functions.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "code/find_functions.h"
+#include "code/function.h"
+#include "code/symbol_name.h"
+
+namespace instar {
+namespace {
+
+using code_internal::CanonicalName;
+using code_internal::Demangle;
+using code_internal::DemangleType;
+using code_internal::QualifiedName;
+using code_internal::WithoutTemplateArguments;
+
+bool IsPartOfName(char c) { return absl::ascii_isalnum(c) || c == '_'; }
+
+// Whether it is a function of a namespace that is not watched, see the header.
+bool IsOfLibrary(absl::string_view qualified_name) {
+  for (const absl::string_view scope :
+       {"std::", "__gnu_cxx::", "absl::", "boost::"}) {
+    if (absl::StartsWith(qualified_name, scope)) return true;
+  }
+  // Ours: templates of namespace instar and all of instar::..._internal.
+  if (!absl::ConsumePrefix(&qualified_name, "instar::")) return false;
+  const auto end = std::find_if_not(qualified_name.begin(),
+                                    qualified_name.end(), &IsPartOfName);
+  const auto size = static_cast<std::size_t>(end - qualified_name.begin());
+  const absl::string_view rest = qualified_name.substr(size);
+  return absl::StartsWith(rest, "<") ||
+         (absl::StartsWith(rest, "::") &&
+          absl::EndsWith(qualified_name.substr(0, size), "_internal"));
+}
+
+struct ClassName {
+  std::string readable;
+  std::string canonical;
+  // A part that every linkage name with the class in it has: the identifier,
+  // which the ABI writes out where it comes first (Itanium C++ ABI, 5.1.2).
+  std::string in_linkage_name;
+};
+
+ClassName NameOf(absl::string_view readable) {
+  ClassName name{std::string(readable), CanonicalName(readable), ""};
+  std::string plain = WithoutTemplateArguments(name.canonical);
+  const std::size_t colons = plain.rfind("::");
+  if (colons != std::string::npos) plain = plain.substr(colons + 2);
+  if (std::all_of(plain.begin(), plain.end(), IsPartOfName)) {
+    name.in_linkage_name = absl::StrCat(plain.size(), plain);
+  }
+  return name;
+}
+
+// Whether the canonical name of a function has that of the class in it, and not
+// of another that is longer.
+bool Mentions(absl::string_view function, absl::string_view name) {
+  for (std::size_t at = function.find(name); at != absl::string_view::npos;
+       at = function.find(name, at + 1)) {
+    const std::size_t end = at + name.size();
+    if (at > 0 && (IsPartOfName(function[at - 1]) || function[at - 1] == ':')) {
+      continue;
+    }
+    if (end < function.size() &&
+        (IsPartOfName(function[end]) || function[end] == '<')) {
+      continue;
+    }
+    return true;
+  }
+  return false;
+}
+
+// Sets (*has_function)[i] if one has the class names[i] in its name.
+absl::StatusOr<WatchedFunctions> Watch(const std::vector<ClassName>& names,
+                                       const ClassFunctionsOptions& options,
+                                       std::vector<bool>* has_function) {
+  has_function->assign(names.size(), false);
+  FoundFunctions found = FindFunctions([&](absl::string_view linkage_name) {
+    if (std::none_of(names.begin(), names.end(), [&](const ClassName& name) {
+          return absl::StrContains(linkage_name, name.in_linkage_name);
+        })) {
+      return false;
+    }
+    const std::string readable = Demangle(linkage_name);
+    const std::string canonical = CanonicalName(readable);
+    bool mentions = false;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (!Mentions(canonical, names[i].canonical)) continue;
+      (*has_function)[i] = true;
+      mentions = true;
+    }
+    return mentions && !IsOfLibrary(QualifiedName(readable));
+  });
+  if (!found.stripped.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "not all functions that use ", names[0].readable,
+        " are known: stripped of symbols is ",
+        absl::StrJoin(found.stripped, ", "),
+        "; do not strip it (bazel build --strip=never), or keep its debug file "
+        "beside it"));
+  }
+  std::vector<Function>& functions = found.functions;
+  for (const std::string& name : options.leave_out) {
+    INSTAR_ASSIGN_OR_RETURN(const Function function, Function::Named(name));
+    functions.erase(std::remove(functions.begin(), functions.end(), function),
+                    functions.end());
+  }
+  for (const std::string& name : options.watch_also) {
+    INSTAR_ASSIGN_OR_RETURN(const Function function, Function::Named(name));
+    functions.push_back(function);
+  }
+  WatchedFunctions::Options watch_options;
+  watch_options.ignore_unknown_copies = options.ignore_unknown_copies;
+  watch_options.inlined = std::move(found.inlined);
+  return WatchedFunctions::Make(functions, std::move(watch_options));
+}
+
+}  // namespace
+
+absl::StatusOr<WatchedFunctions> FunctionsOfClassesNamed(
+    absl::Span<const std::string> names, const ClassFunctionsOptions& options) {
+  std::vector<ClassName> classes;
+  for (const std::string& name : names) classes.push_back(NameOf(name));
+  std::vector<bool> has_function;
+  absl::StatusOr<WatchedFunctions> watched =
+      Watch(classes, options, &has_function);
+  if (!watched.ok()) return watched;
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    if (has_function[i]) continue;
+    return absl::NotFoundError(absl::StrCat(
+        "no function of the program, or of an object that is loaded, has a "
+        "class ",
+        classes[i].readable,
+        " in its name; name it from the global namespace on, as in "
+        "shop::Site"));
+  }
+  return watched;
+}
+
+absl::StatusOr<WatchedFunctions> FunctionsOfTypes(
+    absl::Span<const std::type_info* const> types,
+    const ClassFunctionsOptions& options) {
+  std::vector<ClassName> classes;
+  for (const std::type_info* type : types) {
+    classes.push_back(NameOf(DemangleType(type->name())));
+  }
+  std::vector<bool> has_function;
+  return Watch(classes, options, &has_function);
+}
+
+}  // namespace instar
