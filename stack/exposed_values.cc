@@ -30,6 +30,20 @@ std::string Readable(const std::type_info& type) {
 
 }  // namespace
 
+ScopedExposedValues::ScopedExposedValues(ExposedNode* newest)
+    : own_(exposed_values),
+      newest_(newest),
+      link_(newest != nullptr ? newest->link_to_this : nullptr) {
+  exposed_values = newest;
+}
+
+ScopedExposedValues::~ScopedExposedValues() {
+  exposed_values = own_;
+  // A value that was exposed in the scope has linked itself to the other list,
+  // and left this link behind.
+  if (newest_ != nullptr) newest_->link_to_this = link_;
+}
+
 absl::StatusOr<const ExposedNode*> FindExposedNode(absl::string_view name,
                                                    const std::type_info& type,
                                                    bool to_change,

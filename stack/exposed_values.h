@@ -72,6 +72,21 @@ absl::StatusOr<const ExposedNode*> FindExposedNode(absl::string_view name,
                                                    bool to_change,
                                                    StackBounds bounds);
 
+// While it lives, the calling thread finds what another one exposes, which is
+// held: `newest` is that thread's `exposed_values`.
+class ScopedExposedValues {
+ public:
+  explicit ScopedExposedValues(ExposedNode* newest);
+  ~ScopedExposedValues();
+  ScopedExposedValues(const ScopedExposedValues&) = delete;
+  ScopedExposedValues& operator=(const ScopedExposedValues&) = delete;
+
+ private:
+  ExposedNode* const own_;
+  ExposedNode* const newest_;
+  ExposedNode** const link_;
+};
+
 }  // namespace stack_internal
 
 // Exposes a variable by its name and type while it is alive. Lies on the stack

@@ -10,8 +10,10 @@
 
 #include "base/check.h"
 #include "code/entry_interception.h"
+#include "stack/exposed_values.h"
 #include "stack/stack_snapshot.h"
 #include "threads/pending_request.h"
+#include "threads/thread_body.h"
 
 namespace instar {
 
@@ -32,6 +34,7 @@ void Begin(ThreadRecord& record) {
   std::unique_lock<std::mutex> lock(record.lock);
   mine.record = &record;
   record.per_thread = &mine;
+  record.exposed_values = &stack_internal::exposed_values;
   if (record.hold) {
     SetAttention(record, threads_internal::kAttentionHold, true);
   }
@@ -48,6 +51,7 @@ void End(ThreadRecord& record) {
     threads_internal::this_thread.record = nullptr;
     threads_internal::this_thread.attention.store(0, std::memory_order_relaxed);
     record.per_thread = nullptr;
+    record.exposed_values = nullptr;
   }
   FinishRequests(record);
   Registry::Get().Remove(&record);
@@ -64,9 +68,13 @@ void AtEntry(const InterceptedEntry& entry) {
                                  caller.rbp, StackOfCaller())});
 }
 
+}  // namespace
+
+namespace threads_internal {
+
 // The base of a controlled thread: nothing else catches a reboot.
-__attribute__((noinline)) void Run(ThreadRecord& record,
-                                   absl::AnyInvocable<void()> main) {
+__attribute__((noinline)) void RunThread(ThreadRecord& record,
+                                         absl::AnyInvocable<void()> main) {
   record.base_frame =
       reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
   struct Ender {
@@ -77,6 +85,8 @@ __attribute__((noinline)) void Run(ThreadRecord& record,
   const Ender ender{record};
   std::optional<ScopedEntryInterceptor> interceptor;
   if (record.kind == ThreadKind::kActive) interceptor.emplace(&AtEntry);
+  // A thread can be rebooted before it has begun.
+  if (record.new_main) main = TakeNewMain(record);
   while (main) {
     try {
       main();
@@ -86,7 +96,7 @@ __attribute__((noinline)) void Run(ThreadRecord& record,
   }
 }
 
-}  // namespace
+}  // namespace threads_internal
 
 ControlledThread& ControlledThread::operator=(
     ControlledThread&& other) noexcept {
@@ -115,7 +125,7 @@ ControlledThread StartThread(std::string name, ThreadKind kind,
   try {
     started.thread_ = std::thread(
         [record = started.record_, main = std::move(function)]() mutable {
-          Run(*record, std::move(main));
+          threads_internal::RunThread(*record, std::move(main));
         });
   } catch (...) {
     Registry::Get().Remove(started.record_.get());
@@ -131,7 +141,7 @@ void RunControlled(std::string name, ThreadKind kind,
       << threads_internal::this_thread.record->name << "'";
   const auto record = std::make_shared<ThreadRecord>(std::move(name), kind);
   Registry::Get().Add(record);
-  Run(*record, std::move(function));
+  threads_internal::RunThread(*record, std::move(function));
 }
 
 }  // namespace instar

@@ -22,7 +22,9 @@
 namespace instar {
 
 using threads_internal::Attendant;
+using threads_internal::HoldStamp;
 using threads_internal::missing_threads;
+using threads_internal::NowForStamp;
 using threads_internal::Registry;
 using threads_internal::ThreadRecord;
 
@@ -34,6 +36,7 @@ using Clock = std::chrono::steady_clock;
 // that could not stay interrupted is interrupted again.
 constexpr auto kSignalLimit = std::chrono::milliseconds(5);
 constexpr auto kInterruptAgain = std::chrono::microseconds(500);
+constexpr std::size_t kNamedFrames = 12;
 
 // One rendezvous at a time.
 class Turn {
@@ -104,6 +107,7 @@ struct Rendezvous::State {
   std::vector<std::shared_ptr<ThreadRecord>> asked;
   std::vector<std::pair<ThreadRecord*, InterruptedThread>> interrupted;
   std::vector<HeldThread> threads;
+  std::vector<std::shared_ptr<HoldStamp>> stamps;  // of each of `threads`
   Clock::time_point begin;
   bool has_turn = false;
   bool holds_entries = false;
@@ -113,6 +117,7 @@ void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
   if (record.get() == threads_internal::this_thread.record) return;
   std::lock_guard<std::mutex> lock(record->lock);
   if (record->hold) return;  // named twice
+  record->stamp = std::make_shared<HoldStamp>();
   if (!threads_internal::Hold(
           *record, options.point.empty() ? nullptr : options.point.c_str())) {
     // Before the lock is free, hence before the thread can be counted.
@@ -133,6 +138,11 @@ void Rendezvous::State::Release() {
     threads_internal::LetGo(*record);
   }
   threads_internal::EndHold();
+  for (std::size_t i = 0; i < stamps.size(); ++i) {
+    if (threads[i].is_interrupted) {
+      stamps[i]->end.store(NowForStamp(), std::memory_order_relaxed);
+    }
+  }
   interrupted.clear();
   // Only now: code cannot be changed while threads block SIGTRAP in a handler.
   if (std::exchange(holds_entries, false)) Attendant::Get().ReleaseEntries();
@@ -177,6 +187,7 @@ void Rendezvous::State::InterruptStragglers(const FunctionMap& map) {
       continue;
     }
     CountAsStopped(*record);
+    record->stamp->begin.store(NowForStamp(), std::memory_order_relaxed);
     interrupted.emplace_back(record.get(), *std::move(held));
   }
 }
@@ -194,6 +205,7 @@ void Rendezvous::State::FillStacks() {
       std::lock_guard<std::mutex> lock(record->lock);
       if (record->where != nullptr) thread.stacks.push_back(*record->where);
     }
+    stamps.push_back(record->stamp);  // set by us: it is held since
     threads.push_back(std::move(thread));
   }
   VisitPausedComputations([this](const PausedComputation& paused) {
@@ -211,7 +223,7 @@ void Rendezvous::State::FillStacks() {
 
 absl::Status Rendezvous::State::NameMissing() {
   struct Missing {
-    const ThreadRecord* record;
+    std::shared_ptr<ThreadRecord> record;
     ThreadState state;
     std::vector<std::uintptr_t> pcs;
   };
@@ -224,7 +236,7 @@ absl::Status Rendezvous::State::NameMissing() {
       if (!record->missing) continue;
       state = record->state.load(std::memory_order_relaxed);
     }
-    missing.push_back(Missing{record.get(), state, {}});
+    missing.push_back(Missing{record, state, {}});
     const auto copy = CopyThread(record->tid.load(std::memory_order_relaxed),
                                  kSignalLimit, room.data(), room.size());
     if (!copy.ok()) continue;
@@ -238,12 +250,21 @@ absl::Status Rendezvous::State::NameMissing() {
   Release();  // names take locks
   std::string message = absl::StrCat("waited ", waited.count(), " ms for");
   for (const Missing& thread : missing) {
+    if (options.missing != nullptr) {
+      MissingThread named{ThreadRef(thread.record), thread.state, {}};
+      for (std::size_t i = 0; i < thread.pcs.size() && i < kNamedFrames; ++i) {
+        named.functions.push_back(
+            threads_internal::NameOfCode(thread.pcs[i]));
+      }
+      options.missing->push_back(std::move(named));
+    }
     absl::StrAppend(&message, " '", thread.record->name, "' (",
                     ToString(thread.state), ", thread ",
                     thread.record->tid.load(std::memory_order_relaxed), ") at ",
                     thread.pcs.empty()
                         ? std::string("an unknown place")
-                        : threads_internal::NamesOfFrames(thread.pcs, 12),
+                        : threads_internal::NamesOfFrames(thread.pcs,
+                                                          kNamedFrames),
                     ";");
   }
   return absl::DeadlineExceededError(message);
@@ -326,6 +347,17 @@ const std::vector<HeldThread>& Rendezvous::threads() const {
 
 void Rendezvous::Release() {
   if (state_ != nullptr) state_->Release();
+}
+
+std::vector<std::chrono::nanoseconds> Rendezvous::HoldTimes() const {
+  std::vector<std::chrono::nanoseconds> times;
+  for (const auto& stamp : state_->stamps) {
+    const std::int64_t begin = stamp->begin.load(std::memory_order_relaxed);
+    const std::int64_t end = stamp->end.load(std::memory_order_relaxed);
+    times.emplace_back(begin == 0 ? 0
+                                  : (end == 0 ? NowForStamp() : end) - begin);
+  }
+  return times;
 }
 
 }  // namespace instar

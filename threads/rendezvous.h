@@ -55,8 +55,17 @@
 #include "absl/types/span.h"
 #include "stack/stack_snapshot.h"
 #include "threads/thread_ref.h"
+#include "threads/thread_state.h"
 
 namespace instar {
+
+// A thread that a rendezvous waited for in vain.
+struct MissingThread {
+  ThreadRef thread;
+  ThreadState state;
+  // Where it is, innermost first, by name; empty if that is not known.
+  std::vector<std::string> functions;
+};
 
 struct RendezvousOptions {
   std::chrono::nanoseconds limit = std::chrono::seconds(1);
@@ -64,6 +73,8 @@ struct RendezvousOptions {
   std::chrono::nanoseconds grace = std::chrono::microseconds(300);
   // Held at update points of this name only, or in blocking regions.
   std::string point;
+  // Filled in if the limit passes.
+  std::vector<MissingThread>* missing = nullptr;
 };
 
 struct HeldThread {
@@ -92,6 +103,11 @@ class Rendezvous {
 
   // Lets the threads go on; without effect the second time.
   void Release();
+
+  // For how long each of threads() has been held, from its arrival until it
+  // went on: zero for one that has not begun, or stayed in a blocking region.
+  // Still held, or about to go on: until now. At any time, by any thread.
+  std::vector<std::chrono::nanoseconds> HoldTimes() const;
 
  private:
   struct State;

@@ -61,6 +61,12 @@ void LetGo(ThreadRecord& record) {
   SetAttention(record, kAttentionHold, false);
 }
 
+std::int64_t NowForStamp() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
 void EndHold() {
   // Release, paired with the acquire load in WaitWhileHeld(): what was changed
   // at the rendezvous is seen by those that it held.
@@ -88,9 +94,16 @@ void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
     CountAsStopped(record);
     // Read while `hold` is set: EndHold() of this very rendezvous comes later.
     const std::uint32_t epoch = hold_epoch.load(std::memory_order_relaxed);
+    const std::shared_ptr<HoldStamp> stamp = record.stamp;
     lock.unlock();
+    if (stamp != nullptr) {
+      stamp->begin.store(NowForStamp(), std::memory_order_relaxed);
+    }
     while (hold_epoch.load(std::memory_order_acquire) == epoch) {
       FutexWait(&hold_epoch, epoch);
+    }
+    if (stamp != nullptr) {
+      stamp->end.store(NowForStamp(), std::memory_order_relaxed);
     }
     lock.lock();
   }

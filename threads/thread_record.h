@@ -41,6 +41,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
+#include "stack/exposed_values.h"
 #include "stack/stack_snapshot.h"
 #include "threads/thread_state.h"
 
@@ -79,6 +80,15 @@ struct Wakeup {
   void* argument = nullptr;
 };
 
+// For how long one rendezvous has held one thread. Written by the thread, or by
+// the rendezvous that has interrupted it; read by anyone, at any time.
+struct HoldStamp {
+  // Nanoseconds of steady_clock; 0 is never.
+  std::atomic<std::int64_t> begin{0};
+  std::atomic<std::int64_t> end{0};
+};
+std::int64_t NowForStamp();
+
 struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   ThreadRecord(std::string thread_name, ThreadKind thread_kind)
       : name(std::move(thread_name)), kind(thread_kind) {}
@@ -96,13 +106,18 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   PerThread* per_thread = nullptr;  // null before it begins and after its end
   const StackSnapshot* where = nullptr;  // while it is stopped, if it has begun
   bool hold = false;                     // a rendezvous is in progress
+  std::shared_ptr<HoldStamp> stamp;      // its, or the latest one's
   bool missing = false;                  // and waits for this thread
   const char* hold_point = nullptr;      // held only at points of this name
   Wakeup wakeup;                         // while it is blocked
   bool was_woken = false;                // by `wakeup`, in this blocking call
   std::vector<std::shared_ptr<PendingRequest>> requests;
+  // What its functions expose; as `per_thread`. Of the thread itself while it
+  // is not held.
+  stack_internal::ExposedNode** exposed_values = nullptr;
 
-  // Of the thread itself.
+  // Of the thread itself. While it is held, `new_main` and `rebooting` are its
+  // holder's (threads/held_reboot.h), under `lock`.
   bool in_update_function = false;
   std::uintptr_t base_frame = 0;        // of the function that catches a reboot
   absl::AnyInvocable<void()> new_main;  // set while a reboot is under way

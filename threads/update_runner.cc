@@ -254,13 +254,15 @@ void ArriveAt(Point point) {
         0) {
       UpdateRunner::RunDue(record, point);
     }
-    reboots = record->new_main &&
-              CheckUnwindToBase(point.stack, record->base_frame).safe();
     lock.lock();
     if (IsHeldAt(*record, point)) {
       WaitWhileHeld(*record, lock, &point.stack, ThreadState::kAtUpdatePoint);
     }
     Move(*record, ResumeState(*record));
+    lock.unlock();
+    // Begun here, or by who held it.
+    reboots = record->new_main &&
+              CheckUnwindToBase(point.stack, record->base_frame).safe();
   }
   if (reboots) RebootThrower::Throw();
 }

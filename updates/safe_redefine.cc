@@ -37,7 +37,7 @@ absl::string_view Parameters(absl::string_view name) {
 Redefinitions& Redefinitions::AddFunction(const absl::StatusOr<Function>& from,
                                           std::uintptr_t to) {
   if (from.ok()) {
-    items_.push_back(Item{*from, to});
+    entries_.push_back(EntryRedirection{*from, to});
   } else if (status_.ok()) {
     status_ = from.status();
   }
@@ -74,21 +74,19 @@ struct SafeRedefinition::State {
 
   absl::Status PrepareLocked() {
     if (redirection.has_value()) return absl::OkStatus();
-    INSTAR_RETURN_IF_ERROR(redefinitions.status_);
-    if (redefinitions.items_.empty()) {
+    INSTAR_RETURN_IF_ERROR(redefinitions.status());
+    if (redefinitions.entries().empty()) {
       return absl::InvalidArgumentError("there is no function to redefine");
     }
-    std::vector<EntryRedirection> entries;
     std::vector<Function> changed;
-    for (const Redefinitions::Item& item : redefinitions.items_) {
-      entries.push_back(EntryRedirection{item.from, item.to});
-      changed.push_back(item.from);
+    for (const EntryRedirection& entry : redefinitions.entries()) {
+      changed.push_back(entry.from);
     }
     INSTAR_RETURN_IF_ERROR(Watch(changed).status());
     RedirectionOptions redirection_options;
     redirection_options.ignore_inlined_copies = options.ignore_inlined_copies;
     INSTAR_ASSIGN_OR_RETURN(redirection,
-                            Redirection::Prepare(entries, redirection_options));
+                            Redirection::Prepare(redefinitions.entries(), redirection_options));
     functions = std::move(changed);
     return absl::OkStatus();
   }

@@ -66,6 +66,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "code/function.h"
+#include "code/function_entry.h"
 #include "threads/attempt.h"
 #include "threads/update_request.h"
 #include "updates/quiescence.h"
@@ -110,20 +111,18 @@ class Redefinitions {
     return AddByName(from, Function::Named(to));
   }
 
- private:
-  friend class SafeRedefinition;
-  struct Item {
-    Function from;
-    std::uintptr_t to;
-  };
+  // For whoever carries them out: what was given, and the first error in it.
+  const std::vector<EntryRedirection>& entries() const { return entries_; }
+  const absl::Status& status() const { return status_; }
 
+ private:
   Redefinitions& AddFunction(const absl::StatusOr<Function>& from,
                              std::uintptr_t to);
   Redefinitions& AddByName(absl::string_view from,
                            const absl::StatusOr<Function>& to);
 
-  std::vector<Item> items_;
-  absl::Status status_;  // the first error
+  std::vector<EntryRedirection> entries_;
+  absl::Status status_;
 };
 
 struct SafeRedefineOptions {

@@ -1,0 +1,104 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/held_reboot.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "threads/attendant.h"
+#include "threads/frame_names.h"
+
+namespace instar {
+
+using threads_internal::PendingRequest;
+using threads_internal::ThreadRecord;
+
+std::string RebootObstacle::ToString() const {
+  switch (kind) {
+    case Kind::kNone:
+      return "nothing is in the way";
+    case Kind::kEnded:
+      return "it has ended";
+    case Kind::kInterrupted:
+      return "it waits in a system call outside of any blocking region";
+    case Kind::kUpdateFunction:
+      return "it is in an update function";
+    case Kind::kRebooting:
+      return "an earlier reboot has not ended its old function yet";
+    case Kind::kStack:
+      return absl::StrCat("its stack cannot be unwound from here: ",
+                          threads_internal::Describe(safety));
+  }
+  return "";
+}
+
+RebootObstacle FindRebootObstacle(const HeldThread& thread) {
+  RebootObstacle obstacle;
+  ThreadRecord& record = *thread.thread.record();
+  std::lock_guard<std::mutex> lock(record.lock);
+  const ThreadState state = record.state.load(std::memory_order_relaxed);
+  if (state == ThreadState::kEnded) {
+    obstacle.kind = RebootObstacle::Kind::kEnded;
+  } else if (thread.is_interrupted) {
+    obstacle.kind = RebootObstacle::Kind::kInterrupted;
+  } else if (record.in_update_function) {
+    obstacle.kind = RebootObstacle::Kind::kUpdateFunction;
+  } else if (record.new_main) {
+    obstacle.kind = RebootObstacle::Kind::kRebooting;
+  } else {
+    for (const StackSnapshot& stack : thread.stacks) {
+      // The first is the thread's own, the others are its paused continulets,
+      // which are cancelled if their owner is on it.
+      obstacle.safety = &stack == &thread.stacks.front()
+                            ? threads_internal::CheckUnwindToBase(
+                                  stack, record.base_frame)
+                            : CheckUnwindSafety(stack);
+      if (!obstacle.safety.safe()) {
+        obstacle.kind = RebootObstacle::Kind::kStack;
+        break;
+      }
+    }
+  }
+  return obstacle;
+}
+
+HeldReboot HeldReboot::Begin(const HeldThread& thread,
+                             absl::AnyInvocable<void()> new_main) {
+  INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
+  const std::shared_ptr<ThreadRecord>& record = thread.thread.record();
+  auto request =
+      std::make_shared<PendingRequest>(record, UpdateFunction(), UpdateOptions());
+  request->phase = PendingRequest::Phase::kRebooting;
+  std::lock_guard<std::mutex> lock(record->lock);
+  INSTAR_CHECK(record->hold && !record->new_main)
+      << "thread '" << record->name << "' is not held, or is being rebooted";
+  // These two are the thread's own otherwise. It reads them after it has let go
+  // of this lock, or of the one that LetGo() is under.
+  record->new_main = std::move(new_main);
+  record->rebooting = request;
+  record->requests.push_back(request);
+  SetAttention(*record, threads_internal::kAttentionReboot, true);
+  return HeldReboot(std::move(request));
+}
+
+void HeldReboot::Cancel() {
+  ThreadRecord& record = *request_->thread;
+  absl::AnyInvocable<void()> dropped;
+  std::lock_guard<std::mutex> lock(record.lock);
+  INSTAR_CHECK(record.hold && record.rebooting == request_)
+      << "thread '" << record.name << "' has gone on";
+  dropped = std::move(record.new_main);
+  record.new_main = nullptr;
+  record.rebooting = nullptr;
+  auto& requests = record.requests;
+  requests.erase(std::find(requests.begin(), requests.end(), request_));
+  SetAttention(record, threads_internal::kAttentionReboot, false);
+}
+
+void HeldReboot::Released() { threads_internal::Attendant::Get().Add(request_); }
+
+}  // namespace instar

@@ -1,0 +1,82 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/parked_thread.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "threads/thread_body.h"
+
+namespace instar {
+
+using threads_internal::Registry;
+using threads_internal::ThreadRecord;
+
+struct ParkedThread::State {
+  enum class Wish { kWait, kRun, kEnd };
+
+  void Set(Wish w) {
+    {
+      std::lock_guard<std::mutex> guard(lock);
+      wish = w;
+    }
+    changed.notify_one();
+  }
+
+  std::mutex lock;
+  std::condition_variable changed;
+  Wish wish = Wish::kWait;
+  std::shared_ptr<ThreadRecord> record;
+  absl::AnyInvocable<void()> function;
+};
+
+absl::StatusOr<ParkedThread> ParkedThread::Make(
+    std::string name, ThreadKind kind, absl::AnyInvocable<void()> function) {
+  auto state = std::make_shared<State>();
+  state->record = std::make_shared<ThreadRecord>(std::move(name), kind);
+  state->function = std::move(function);
+  try {
+    std::thread([state] {
+      {
+        std::unique_lock<std::mutex> lock(state->lock);
+        state->changed.wait(lock, [&] { return state->wish != State::Wish::kWait; });
+        if (state->wish == State::Wish::kEnd) return;
+      }
+      threads_internal::RunThread(*state->record, std::move(state->function));
+    }).detach();
+  } catch (const std::system_error& error) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no thread for '", state->record->name,
+                     "': ", error.what()));
+  }
+  return ParkedThread(std::move(state));
+}
+
+ParkedThread& ParkedThread::operator=(ParkedThread&& other) noexcept {
+  if (this != &other) {
+    if (state_ != nullptr) state_->Set(State::Wish::kEnd);
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+ParkedThread::~ParkedThread() {
+  if (state_ != nullptr) state_->Set(State::Wish::kEnd);
+}
+
+ThreadRef ParkedThread::Start() {
+  INSTAR_CHECK(state_ != nullptr) << "this thread has been started";
+  ThreadRef started(state_->record);
+  Registry::Get().Add(state_->record);
+  state_->Set(State::Wish::kRun);
+  state_ = nullptr;
+  return started;
+}
+
+}  // namespace instar

@@ -1,0 +1,109 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One step of a plan (updates/update_plan.h), for users who add their own:
+//
+//   class SwapTable final : public PlanStep {
+//    public:
+//     std::string name() const override { return "swap the routing table"; }
+//     absl::Status Prepare(UpdateForecast&) override { return Build(&next_); }
+//     absl::StatusOr<std::vector<Function>> QuiescentFunctions() override {
+//       INSTAR_ASSIGN_OR_RETURN(const Function f, Function::Of(&Route));
+//       return std::vector<Function>{f};
+//     }
+//     absl::Status Apply() override { std::swap(table, next_); return {}; }
+//     absl::Status Undo() override { return Apply(); }
+//   };
+//   plan.Add(std::make_unique<SwapTable>());
+//
+// What is called when:
+//
+//   threads run    | Prepare(), QuiescentFunctions(), CanUndo(), name()
+//   threads held   | Ready() of all steps; if all are done, Apply() of all, in
+//                  | order; CancelApply() backwards, if one fails
+//   threads held   | ReadyToUndo() of all; Undo() of all, backwards;
+//                  | CancelUndo() forwards, if one fails
+//   threads run    | Released(), of all, after Apply() or Undo() of all;
+//                  | Blockers(), if Ready() or ReadyToUndo() said not yet
+//
+// While threads are held they may own any lock of the program, stdio's
+// included: nothing here takes one. Memory can be allocated then; what can be
+// allocated before should be, since the program stands still.
+//
+// Apply() and Undo() do all or nothing. An exception that leaves a function
+// here counts as an error.
+//
+// Threads: all are called by the thread that applies or undoes the update.
+
+#ifndef INSTAR_UPDATES_PLAN_STEP_H_
+#define INSTAR_UPDATES_PLAN_STEP_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "code/function.h"
+#include "threads/attempt.h"
+#include "threads/rendezvous.h"
+#include "threads/thread_ref.h"
+#include "updates/update.h"
+
+namespace instar {
+
+class PlanStep {
+ public:
+  virtual ~PlanStep() = default;
+
+  // For people: "redefine DoCommand(std::string)".
+  virtual std::string name() const = 0;
+
+  // Checks and allocates all that can be; changes nothing. An error is final:
+  // this update does not fit this program. What is in the way for now, and
+  // remarks, are appended to `forecast`. Called by Update::Prepare(), and again
+  // by each Update::Apply(): the program has gone on meanwhile.
+  virtual absl::Status Prepare(UpdateForecast& forecast) {
+    static_cast<void>(forecast);
+    return absl::OkStatus();
+  }
+
+  // These must be on no stack when the step is applied or undone. Threads that
+  // the plan reboots are not asked: they do not return to their old functions.
+  virtual absl::StatusOr<std::vector<Function>> QuiescentFunctions() {
+    return std::vector<Function>();
+  }
+
+  // Whether Apply(), Undo() may follow at once. Not yet: the threads go on, and
+  // it is asked again later. Failed: the update is given up.
+  virtual Attempt Ready(absl::Span<const HeldThread> threads) {
+    static_cast<void>(threads);
+    return Attempt::Done();
+  }
+  virtual Attempt ReadyToUndo(absl::Span<const HeldThread> threads) {
+    static_cast<void>(threads);
+    return Attempt::Done();
+  }
+  // What the latest "not yet" waited for; empty: its reason says it all.
+  virtual std::vector<Blocker> Blockers() const { return {}; }
+
+  virtual absl::Status Apply() = 0;
+  virtual absl::Status Undo() = 0;
+  // Why Undo() is impossible, known beforehand.
+  virtual absl::Status CanUndo() const { return absl::OkStatus(); }
+
+  // Takes back an Apply() or Undo() at the rendezvous at which it was called,
+  // because another step has failed.
+  virtual absl::Status CancelApply() { return Undo(); }
+  virtual absl::Status CancelUndo() { return Apply(); }
+
+  // Apply() or Undo() of the whole plan has taken effect and the threads run.
+  virtual void Released() {}
+
+  // Threads that the step has started and that run because it is applied.
+  virtual std::vector<ThreadRef> StartedThreads() const { return {}; }
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_PLAN_STEP_H_

@@ -1,0 +1,231 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plan: several steps that take effect at one moment, or not at all.
+//
+//   absl::Status AddRatings(instar::UpdatePlan& plan) {
+//     plan.ConvertLazily<Product, ProductV2>();
+//     plan.ConvertEagerly<Site, SiteV2>();
+//     plan.Redefine(&DoCommand, &NewDoCommand);
+//     plan.Reboot("display", MainWith(&NewDisplay, [](const HeldThread&) {
+//                   return ReadExposed<std::chrono::milliseconds>("period");
+//                 }));
+//     return absl::OkStatus();
+//   }
+//
+//   UpdatePlan plan("ratings");
+//   INSTAR_RETURN_IF_ERROR(AddRatings(plan));
+//   std::unique_ptr<Update> update = MakeUpdate(std::move(plan));
+//   INSTAR_RETURN_IF_ERROR(update->Apply({}));        // see updates/update.h
+//
+// This closes what PyMoult (HotSWUP'13), section 3, leaves open: "the
+// simultaneous update of the two threads can lead to version synchronization
+// problems".
+//
+// Apply() prepares everything that can fail while the program runs: symbols,
+// debug information, memory. Then it tries, until it succeeds, is cancelled or
+// its time is up:
+//   1. The requirements are asked (When).
+//   2. The controlled threads meet at a rendezvous (threads/rendezvous.h); the
+//      background work of progressive conversions pauses.
+//   3. Their stacks are walked. No function that is redefined may be active on
+//      one, in any version, nor one that uses an eagerly converted class, except
+//      on threads that the plan reboots; these must be such that they can be
+//      unwound. Otherwise the threads go on, and it is tried again later: after
+//      0.2 ms at first, then twice as long each time up to 4 ms, and never
+//      before 10 times as long as the threads were held has passed.
+//   4. The hooks of Before(), the steps in the order in which they were added
+//      (all redefinitions are one, at the place of the first), the hooks of
+//      After(). If one fails, those before it are taken back, and the threads go
+//      on as if nothing had been.
+//   5. The threads go on. Those that are rebooted unwind their stacks; they run
+//      nothing old but destructors, except where a catch (...) keeps the
+//      reboot's exception (threads/update_request.h).
+// Undo() is the same with the steps backwards.
+//
+// Errors in what was given (an unknown function, an empty hook) are kept, and
+// answered by Prepare() and Apply() before any thread is disturbed.
+//
+// Stacks: those of the held threads, their paused continulets' included, and of
+// the caller of Apply(). Threads that are not controlled are neither held nor
+// looked at: what a plan redefines or converts must not be used by them (or see
+// updates/safe_redefine.h, which looks at all threads).
+//
+// Lifetime: a plan is moved into its update. Functions and callables stay in
+// use for as long as the update is applied, and longer where threads run them.
+// Threads: a plan belongs to one thread.
+
+#ifndef INSTAR_UPDATES_UPDATE_PLAN_H_
+#define INSTAR_UPDATES_UPDATE_PLAN_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "heap/conversion.h"
+#include "threads/attempt.h"
+#include "threads/rendezvous.h"
+#include "updates/plan_step.h"
+#include "updates/safe_redefine.h"
+#include "updates/update.h"
+
+namespace instar {
+
+// What a rebooted thread goes on with: a callable, or MainWith().
+class ThreadMain {
+ public:
+  using Function = std::function<void()>;
+
+  ThreadMain() = default;  // none
+  ThreadMain(std::nullptr_t) {}  // NOLINT: as std::function
+  template <typename F,
+            std::enable_if_t<std::is_invocable_v<std::decay_t<F>&> &&
+                                 !std::is_same_v<std::decay_t<F>, ThreadMain>,
+                             int> = 0>
+  ThreadMain(F&& main)  // NOLINT: a callable is one
+      : make_([main = Function(std::forward<F>(main))](const HeldThread&)
+                  -> absl::StatusOr<Function> { return main; }) {}
+
+  explicit operator bool() const { return make_ != nullptr; }
+
+ private:
+  template <typename Main, typename Capture>
+  friend ThreadMain MainWith(Main new_main, Capture capture);
+  friend class RebootTargets;
+
+  // Called while the thread is held.
+  std::function<absl::StatusOr<Function>(const HeldThread&)> make_;
+};
+
+// new_main(State), with what absl::StatusOr<State> capture(const HeldThread&)
+// answers. FindExposed() and ReadExposed() (stack/exposed_values.h) find, in the
+// capture, what the held thread's functions expose. It copies: what the values
+// refer to on the old stack is gone when the new function starts. NotFound means
+// not yet; another error fails the update. State must be copyable.
+template <typename Main, typename Capture>
+ThreadMain MainWith(Main new_main, Capture capture) {
+  ThreadMain made;
+  made.make_ = [new_main = std::move(new_main), capture = std::move(capture)](
+                   const HeldThread& thread) mutable
+      -> absl::StatusOr<ThreadMain::Function> {
+    auto state = capture(thread);
+    if (!state.ok()) return state.status();
+    return ThreadMain::Function([new_main, state = *std::move(state)] {
+      std::invoke(new_main, state);
+    });
+  };
+  return made;
+}
+
+class UpdatePlan {
+ public:
+  using Hook = std::function<absl::Status()>;
+
+  explicit UpdatePlan(std::string name);
+  UpdatePlan(UpdatePlan&&) noexcept;
+  UpdatePlan& operator=(UpdatePlan&&) noexcept;
+  ~UpdatePlan();
+
+  const std::string& name() const;
+
+  // Functions; all of the plan switch together. As Redefinitions::Add().
+  template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+  void Redefine(F* from, std::common_type_t<F*> to) {
+    redefinitions().Add(from, to);
+  }
+  template <typename C, typename F,
+            std::enable_if_t<std::is_function_v<F>, int> = 0>
+  void Redefine(F C::*from, std::common_type_t<F C::*> to) {
+    redefinitions().Add(from, to);
+  }
+  template <typename R, typename C, typename... A>
+  void Redefine(R (C::*from)(A...), R (*to)(C*, A...)) {
+    redefinitions().Add(from, to);
+  }
+  template <typename R, typename C, typename... A>
+  void Redefine(R (C::*from)(A...) const, R (*to)(const C*, A...)) {
+    redefinitions().Add(from, to);
+  }
+  // As Redefinitions::AddNamed().
+  template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+  void RedefineNamed(absl::string_view from, F* to) {
+    redefinitions().AddNamed(from, to);
+  }
+  void RedefineNamed(absl::string_view from, absl::string_view to) {
+    redefinitions().AddNamed(from, to);
+  }
+  // Copies of redefined functions that were inlined elsewhere go on as they are.
+  void IgnoreInlinedCopies();
+
+  // Classes (heap/conversion.h).
+  template <typename Old, typename New>
+  void ConvertEagerly(ConversionOptions options = {}) {
+    AddConversion(instar::ConvertEagerly<Old, New>(Counted(std::move(options))),
+                  Conversion::kEager);
+  }
+  template <typename Old, typename New>
+  void ConvertLazily(ConversionOptions options = {}) {
+    AddConversion(instar::ConvertLazily<Old, New>(std::move(options)),
+                  Conversion::kLazy);
+  }
+  template <typename Old, typename New>
+  void ConvertProgressively(ConversionOptions options = {}) {
+    AddConversion(instar::ConvertProgressively<Old, New>(std::move(options)),
+                  Conversion::kProgressive);
+  }
+
+  // Ends the function of every controlled thread of this name and starts
+  // another on it. There must be one such thread at that moment, or it is not
+  // yet. When the update is undone, it is rebooted into `main_when_undone`;
+  // without that, the update cannot be undone.
+  void Reboot(std::string thread_name, ThreadMain new_main,
+              ThreadMain main_when_undone = nullptr);
+
+  // A controlled thread that begins when the update has taken effect. Undo()
+  // ends it as a reboot does, with nothing to follow. It is detached: the
+  // program may end while it runs.
+  void StartActiveThread(std::string name, std::function<void()> main);
+  void StartPassiveThread(std::string name, std::function<void()> main);
+
+  // While the threads are held, before all steps and after them; Before() hooks
+  // in the order given, After() hooks too. `undo` takes it back; without it, the
+  // update cannot be undone, and if a later step fails, what the hook did stays.
+  // No lock of the program may be taken (updates/plan_step.h).
+  void Before(Hook hook, Hook undo = nullptr);
+  void After(Hook hook, Hook undo = nullptr);
+
+  // Asked before each attempt, while the threads run. Not yet: the update waits.
+  // Failed: the update is dropped, with FailedPrecondition.
+  void When(std::function<Attempt()> requirement);
+
+  // The threads are held at update points of this name only, or in blocking
+  // regions: "between requests", where whole requests must see one version.
+  void AtUpdatePoint(std::string point);
+
+  // A step of one's own.
+  void Add(std::unique_ptr<PlanStep> step);
+
+ private:
+  friend std::unique_ptr<Update> MakeUpdate(UpdatePlan plan);
+  enum class Conversion { kEager, kLazy, kProgressive };
+  struct State;
+
+  Redefinitions& redefinitions();
+  void AddConversion(std::unique_ptr<ConversionStep> step, Conversion how);
+  // Makes the conversion report to Progress(), too.
+  ConversionOptions Counted(ConversionOptions options);
+
+  std::unique_ptr<State> state_;
+};
+
+std::unique_ptr<Update> MakeUpdate(UpdatePlan plan);
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_UPDATE_PLAN_H_
