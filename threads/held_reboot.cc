@@ -53,10 +53,12 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread) {
     for (const StackSnapshot& stack : thread.stacks) {
       // The first is the thread's own, the others are its paused continulets,
       // which are cancelled if their owner is on it.
-      obstacle.safety = &stack == &thread.stacks.front()
-                            ? threads_internal::CheckUnwindToBase(
-                                  stack, record.base_frame)
-                            : CheckUnwindSafety(stack);
+      const int catching = obstacle.safety.catch_all_frames;
+      obstacle.safety =
+          &stack == &thread.stacks.front()
+              ? threads_internal::CheckUnwindToBase(stack, record.base_frame)
+              : CheckUnwindSafety(stack);
+      obstacle.safety.catch_all_frames += catching;
       if (!obstacle.safety.safe()) {
         obstacle.kind = RebootObstacle::Kind::kStack;
         break;
@@ -70,8 +72,8 @@ HeldReboot HeldReboot::Begin(const HeldThread& thread,
                              absl::AnyInvocable<void()> new_main) {
   INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
   const std::shared_ptr<ThreadRecord>& record = thread.thread.record();
-  auto request =
-      std::make_shared<PendingRequest>(record, UpdateFunction(), UpdateOptions());
+  auto request = std::make_shared<PendingRequest>(record, UpdateFunction(),
+                                                  UpdateOptions());
   request->phase = PendingRequest::Phase::kRebooting;
   std::lock_guard<std::mutex> lock(record->lock);
   INSTAR_CHECK(record->hold && !record->new_main)
@@ -99,6 +101,8 @@ void HeldReboot::Cancel() {
   SetAttention(record, threads_internal::kAttentionReboot, false);
 }
 
-void HeldReboot::Released() { threads_internal::Attendant::Get().Add(request_); }
+void HeldReboot::Released() {
+  threads_internal::Attendant::Get().Add(request_);
+}
 
 }  // namespace instar

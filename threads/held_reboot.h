@@ -19,8 +19,8 @@
 // and rebooted as soon as its call returns.
 //
 // Threads: all by the thread that holds the rendezvous; Released() may be
-// called later, by any thread. FindRebootObstacle() and Begin() take no lock but
-// the thread's own; Begin() and Cancel() allocate and free.
+// called later, by any thread. FindRebootObstacle() and Begin() take no lock
+// but the thread's own; Begin() and Cancel() allocate and free.
 
 #ifndef INSTAR_THREADS_HELD_REBOOT_H_
 #define INSTAR_THREADS_HELD_REBOOT_H_

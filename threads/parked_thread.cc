@@ -45,15 +45,15 @@ absl::StatusOr<ParkedThread> ParkedThread::Make(
     std::thread([state] {
       {
         std::unique_lock<std::mutex> lock(state->lock);
-        state->changed.wait(lock, [&] { return state->wish != State::Wish::kWait; });
+        state->changed.wait(lock,
+                            [&] { return state->wish != State::Wish::kWait; });
         if (state->wish == State::Wish::kEnd) return;
       }
       threads_internal::RunThread(*state->record, std::move(state->function));
     }).detach();
   } catch (const std::system_error& error) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no thread for '", state->record->name,
-                     "': ", error.what()));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "no thread for '", state->record->name, "': ", error.what()));
   }
   return ParkedThread(std::move(state));
 }

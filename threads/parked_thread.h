@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A controlled thread that exists before it is wanted: while a program stands
-// still, none can be started safely, and whoever starts one wants no error then.
+// still, none can be started safely, and whoever starts one wants no error
+// then.
 //
 //   absl::StatusOr<ParkedThread> parked =
 //       ParkedThread::Make("display", ThreadKind::kActive, [] { Display(); });

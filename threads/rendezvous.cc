@@ -253,18 +253,16 @@ absl::Status Rendezvous::State::NameMissing() {
     if (options.missing != nullptr) {
       MissingThread named{ThreadRef(thread.record), thread.state, {}};
       for (std::size_t i = 0; i < thread.pcs.size() && i < kNamedFrames; ++i) {
-        named.functions.push_back(
-            threads_internal::NameOfCode(thread.pcs[i]));
+        named.functions.push_back(threads_internal::NameOfCode(thread.pcs[i]));
       }
       options.missing->push_back(std::move(named));
     }
     absl::StrAppend(&message, " '", thread.record->name, "' (",
                     ToString(thread.state), ", thread ",
                     thread.record->tid.load(std::memory_order_relaxed), ") at ",
-                    thread.pcs.empty()
-                        ? std::string("an unknown place")
-                        : threads_internal::NamesOfFrames(thread.pcs,
-                                                          kNamedFrames),
+                    thread.pcs.empty() ? std::string("an unknown place")
+                                       : threads_internal::NamesOfFrames(
+                                             thread.pcs, kNamedFrames),
                     ";");
   }
   return absl::DeadlineExceededError(message);

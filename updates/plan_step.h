@@ -87,6 +87,13 @@ class PlanStep {
   // What the latest "not yet" waited for; empty: its reason says it all.
   virtual std::vector<Blocker> Blockers() const { return {}; }
 
+  // After Ready() or ReadyToUndo() was done: whether the step makes this thread
+  // unwind its stack when it is released, without a way back.
+  virtual bool EndsFunctionOf(const ThreadRef& thread) const {
+    static_cast<void>(thread);
+    return false;
+  }
+
   virtual absl::Status Apply() = 0;
   virtual absl::Status Undo() = 0;
   // Why Undo() is impossible, known beforehand.

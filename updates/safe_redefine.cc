@@ -85,8 +85,9 @@ struct SafeRedefinition::State {
     INSTAR_RETURN_IF_ERROR(Watch(changed).status());
     RedirectionOptions redirection_options;
     redirection_options.ignore_inlined_copies = options.ignore_inlined_copies;
-    INSTAR_ASSIGN_OR_RETURN(redirection,
-                            Redirection::Prepare(redefinitions.entries(), redirection_options));
+    INSTAR_ASSIGN_OR_RETURN(
+        redirection,
+        Redirection::Prepare(redefinitions.entries(), redirection_options));
     functions = std::move(changed);
     return absl::OkStatus();
   }

@@ -29,15 +29,15 @@
 //   2. The controlled threads meet at a rendezvous (threads/rendezvous.h); the
 //      background work of progressive conversions pauses.
 //   3. Their stacks are walked. No function that is redefined may be active on
-//      one, in any version, nor one that uses an eagerly converted class, except
-//      on threads that the plan reboots; these must be such that they can be
-//      unwound. Otherwise the threads go on, and it is tried again later: after
-//      0.2 ms at first, then twice as long each time up to 4 ms, and never
-//      before 10 times as long as the threads were held has passed.
+//      one, in any version, nor one that uses an eagerly converted class,
+//      except on threads that the plan reboots; these must be such that they
+//      can be unwound. Otherwise the threads go on, and it is tried again
+//      later: after 0.2 ms at first, then twice as long each time up to 4 ms,
+//      and never before 10 times as long as the threads were held has passed.
 //   4. The hooks of Before(), the steps in the order in which they were added
 //      (all redefinitions are one, at the place of the first), the hooks of
-//      After(). If one fails, those before it are taken back, and the threads go
-//      on as if nothing had been.
+//      After(). If one fails, those before it are taken back, and the threads
+//      go on as if nothing had been.
 //   5. The threads go on. Those that are rebooted unwind their stacks; they run
 //      nothing old but destructors, except where a catch (...) keeps the
 //      reboot's exception (threads/update_request.h).
@@ -58,6 +58,8 @@
 #ifndef INSTAR_UPDATES_UPDATE_PLAN_H_
 #define INSTAR_UPDATES_UPDATE_PLAN_H_
 
+#include <atomic>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
@@ -82,7 +84,7 @@ class ThreadMain {
  public:
   using Function = std::function<void()>;
 
-  ThreadMain() = default;  // none
+  ThreadMain() = default;        // none
   ThreadMain(std::nullptr_t) {}  // NOLINT: as std::function
   template <typename F,
             std::enable_if_t<std::is_invocable_v<std::decay_t<F>&> &&
@@ -104,15 +106,16 @@ class ThreadMain {
 };
 
 // new_main(State), with what absl::StatusOr<State> capture(const HeldThread&)
-// answers. FindExposed() and ReadExposed() (stack/exposed_values.h) find, in the
-// capture, what the held thread's functions expose. It copies: what the values
-// refer to on the old stack is gone when the new function starts. NotFound means
-// not yet; another error fails the update. State must be copyable.
+// answers. FindExposed() and ReadExposed() (stack/exposed_values.h) find, in
+// the capture, what the held thread's functions expose. It copies: what the
+// values refer to on the old stack is gone when the new function starts.
+// NotFound means not yet; another error fails the update. State must be
+// copyable.
 template <typename Main, typename Capture>
 ThreadMain MainWith(Main new_main, Capture capture) {
   ThreadMain made;
-  made.make_ = [new_main = std::move(new_main), capture = std::move(capture)](
-                   const HeldThread& thread) mutable
+  made.make_ = [new_main = std::move(new_main),
+                capture = std::move(capture)](const HeldThread& thread) mutable
       -> absl::StatusOr<ThreadMain::Function> {
     auto state = capture(thread);
     if (!state.ok()) return state.status();
@@ -160,24 +163,26 @@ class UpdatePlan {
   void RedefineNamed(absl::string_view from, absl::string_view to) {
     redefinitions().AddNamed(from, to);
   }
-  // Copies of redefined functions that were inlined elsewhere go on as they are.
+  // Copies of redefined functions that were inlined elsewhere go on as they
+  // are.
   void IgnoreInlinedCopies();
 
   // Classes (heap/conversion.h).
   template <typename Old, typename New>
   void ConvertEagerly(ConversionOptions options = {}) {
-    AddConversion(instar::ConvertEagerly<Old, New>(Counted(std::move(options))),
-                  Conversion::kEager);
+    auto converted = std::make_shared<std::atomic<std::size_t>>(0);
+    AddConversion(instar::ConvertEagerly<Old, New>(
+                      Counted(std::move(options), converted)),
+                  converted);
   }
   template <typename Old, typename New>
   void ConvertLazily(ConversionOptions options = {}) {
-    AddConversion(instar::ConvertLazily<Old, New>(std::move(options)),
-                  Conversion::kLazy);
+    AddConversion(instar::ConvertLazily<Old, New>(std::move(options)), nullptr);
   }
   template <typename Old, typename New>
   void ConvertProgressively(ConversionOptions options = {}) {
     AddConversion(instar::ConvertProgressively<Old, New>(std::move(options)),
-                  Conversion::kProgressive);
+                  nullptr);
   }
 
   // Ends the function of every controlled thread of this name and starts
@@ -194,14 +199,14 @@ class UpdatePlan {
   void StartPassiveThread(std::string name, std::function<void()> main);
 
   // While the threads are held, before all steps and after them; Before() hooks
-  // in the order given, After() hooks too. `undo` takes it back; without it, the
-  // update cannot be undone, and if a later step fails, what the hook did stays.
-  // No lock of the program may be taken (updates/plan_step.h).
+  // in the order given, After() hooks too. `undo` takes it back; without it,
+  // the update cannot be undone, and if a later step fails, what the hook did
+  // stays. No lock of the program may be taken (updates/plan_step.h).
   void Before(Hook hook, Hook undo = nullptr);
   void After(Hook hook, Hook undo = nullptr);
 
-  // Asked before each attempt, while the threads run. Not yet: the update waits.
-  // Failed: the update is dropped, with FailedPrecondition.
+  // Asked before each attempt, while the threads run. Not yet: the update
+  // waits. Failed: the update is dropped, with FailedPrecondition.
   void When(std::function<Attempt()> requirement);
 
   // The threads are held at update points of this name only, or in blocking
@@ -213,13 +218,14 @@ class UpdatePlan {
 
  private:
   friend std::unique_ptr<Update> MakeUpdate(UpdatePlan plan);
-  enum class Conversion { kEager, kLazy, kProgressive };
+  using Counter = std::shared_ptr<std::atomic<std::size_t>>;
   struct State;
 
   Redefinitions& redefinitions();
-  void AddConversion(std::unique_ptr<ConversionStep> step, Conversion how);
-  // Makes the conversion report to Progress(), too.
-  ConversionOptions Counted(ConversionOptions options);
+  // `converted`: where an eager conversion counts.
+  void AddConversion(std::unique_ptr<ConversionStep> step, Counter converted);
+  static ConversionOptions Counted(ConversionOptions options,
+                                   Counter converted);
 
   std::unique_ptr<State> state_;
 };

@@ -1,0 +1,542 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/planned_update.h"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "continuation/paused_computations.h"
+#include "stack/activity.h"
+#include "stack/stack_snapshot.h"
+#include "updates/background_work.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+// The pauses between attempts. While one lasts, the program runs; while threads
+// are waited for, those that have come stand still.
+constexpr nanoseconds kFirstPause = std::chrono::microseconds(200);
+constexpr nanoseconds kLastPause = milliseconds(4);
+constexpr int kPausePerHold = 10;
+// For how long a rendezvous waits for its threads; doubled when it was too
+// short.
+constexpr nanoseconds kFirstLimit = milliseconds(10);
+constexpr nanoseconds kLastLimit = milliseconds(320);
+constexpr int kPausePerMissing = 4;
+
+absl::Status Guard(absl::FunctionRef<absl::Status()> function) {
+  try {
+    return function();
+  } catch (const std::exception& exception) {
+    return absl::InternalError(
+        absl::StrCat("an exception was thrown: ", exception.what()));
+  } catch (...) {
+    return absl::InternalError(
+        "an exception was thrown that is no std::exception");
+  }
+}
+
+Attempt GuardAttempt(absl::FunctionRef<Attempt()> function) {
+  Attempt attempt = Attempt::Done();
+  absl::Status status = Guard([&] {
+    attempt = function();
+    return absl::OkStatus();
+  });
+  return status.ok() ? attempt : Attempt::Failed(std::move(status));
+}
+
+absl::Status InStep(const PlanStep& step, const absl::Status& status) {
+  return absl::Status(status.code(),
+                      absl::StrCat(step.name(), ": ", status.message()));
+}
+
+std::string Milliseconds(nanoseconds duration) {
+  return absl::StrCat(duration_cast<milliseconds>(duration).count(), " ms");
+}
+
+std::string Sentence(const Blocker& blocker) {
+  std::string text;
+  if (!blocker.thread.empty()) {
+    text = absl::StrCat("thread '", blocker.thread, "' (", blocker.tid, "): ");
+  }
+  absl::StrAppend(&text, blocker.reason);
+  if (blocker.since.count() > 0) {
+    absl::StrAppend(&text, ", for ", Milliseconds(blocker.since));
+  }
+  if (!blocker.remedy.empty()) {
+    absl::StrAppend(&text, " (", blocker.remedy, ")");
+  }
+  return text;
+}
+
+}  // namespace
+
+struct PlannedUpdate::Look {
+  // A function on a stack.
+  struct Found {
+    std::optional<ThreadRef> thread;  // none: the thread that asks
+    Activity activity;
+  };
+
+  std::optional<WatchedFunctions> watched;
+  std::vector<MissingThread> missing;
+  std::vector<Found> found;
+  std::vector<std::pair<const PlanStep*, std::string>>
+      steps;  // and why not yet
+  std::vector<std::string> others;
+  nanoseconds held{0};  // from the beginning of the rendezvous
+};
+
+PlannedUpdate::PlannedUpdate(Parts parts) : parts_(std::move(parts)) {}
+PlannedUpdate::~PlannedUpdate() = default;
+
+// --- While the program runs.
+
+absl::Status PlannedUpdate::PrepareSteps(UpdateForecast& forecast) {
+  for (const auto& step : parts_.steps) {
+    forecast.steps.push_back(step->name());
+    const absl::Status status = Guard([&] { return step->Prepare(forecast); });
+    if (!status.ok()) return InStep(*step, status);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<UpdateForecast> PlannedUpdate::Prepare() {
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  UpdateForecast forecast;
+  absl::Status status = PrepareSteps(forecast);
+  for (const auto& requirement : parts_.requirements) {
+    if (!status.ok()) break;
+    const Attempt attempt = GuardAttempt(requirement);
+    if (attempt.is_failed()) {
+      status = absl::FailedPreconditionError(attempt.reason());
+    } else if (attempt.is_not_yet()) {
+      forecast.obstacles.push_back(attempt.reason());
+    }
+  }
+  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
+  if (!status.ok()) return status;
+  return forecast;
+}
+
+absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  // Also if it was prepared: the program has gone on meanwhile.
+  UpdateForecast forecast;
+  absl::Status status = PrepareSteps(forecast);
+  if (!status.ok()) {
+    End(UpdatePhase::kNew);
+    return status;
+  }
+  status = Run(Direction::kApply, options);
+  End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
+  return status;
+}
+
+absl::Status PlannedUpdate::CanUndo() const {
+  if (phase_.load(std::memory_order_relaxed) != UpdatePhase::kApplied) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("update '", name(), "' is not applied"));
+  }
+  for (const auto& step : parts_.steps) {
+    const absl::Status status = step->CanUndo();
+    if (!status.ok()) {
+      return absl::Status(status.code(), absl::StrCat("update '", name(),
+                                                      "' cannot be undone: ",
+                                                      status.message()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlannedUpdate::Undo(const ApplyOptions& options) {
+  INSTAR_RETURN_IF_ERROR(CanUndo());
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
+  const absl::Status status = Run(Direction::kUndo, options);
+  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
+  return status;
+}
+
+std::vector<ThreadRef> PlannedUpdate::StartedThreads() const {
+  std::vector<ThreadRef> started;
+  for (const auto& step : parts_.steps) {
+    for (ThreadRef& thread : step->StartedThreads()) {
+      started.push_back(std::move(thread));
+    }
+  }
+  return started;
+}
+
+absl::Status PlannedUpdate::Run(Direction direction,
+                                const ApplyOptions& options) {
+  const Clock::time_point until = begin_ + options.timeout;
+  nanoseconds pause = kFirstPause;
+  nanoseconds limit = kFirstLimit;
+  while (true) {
+    if (is_cancelled()) return absl::CancelledError("the update was cancelled");
+    phase_.store(UpdatePhase::kWaiting, std::memory_order_relaxed);
+    Look look;
+    // At least one attempt is a fair one.
+    const nanoseconds left = std::max(until - Clock::now(), kFirstLimit);
+    const Attempt attempt =
+        TryOnce(direction, options, std::min(limit, left), look);
+    {
+      std::lock_guard<std::mutex> lock(lock_);
+      ++attempts_;
+    }
+    if (attempt.is_done()) {
+      SetBlockers({});
+      return absl::OkStatus();
+    }
+    phase_.store(UpdatePhase::kWaiting, std::memory_order_relaxed);
+    if (attempt.is_failed()) return attempt.status();
+    SetBlockers(Explain(look));
+    nanoseconds rest = std::max(pause, kPausePerHold * look.held);
+    if (!look.missing.empty()) {
+      limit = std::min(2 * limit, kLastLimit);
+      rest = std::max(pause, kPausePerMissing * look.held);
+    }
+    pause = std::min(2 * pause, kLastPause);
+    std::unique_lock<std::mutex> lock(lock_);
+    const Clock::time_point next = std::min(until, Clock::now() + rest);
+    woken_.wait_until(lock, next, [this] { return cancelled_.load(); });
+    lock.unlock();
+    if (!is_cancelled() && Clock::now() >= until) return TimeIsUp(direction);
+  }
+}
+
+absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
+    Direction direction, const ApplyOptions& options,
+    RendezvousOptions rendezvous) const {
+  if (options.threads == nullptr) {
+    return Rendezvous::HoldAll(std::move(rendezvous));
+  }
+  std::vector<ThreadRef> threads = options.threads();
+  if (direction == Direction::kUndo) {
+    for (ThreadRef& thread : StartedThreads()) {
+      threads.push_back(std::move(thread));
+    }
+  }
+  return Rendezvous::Hold(threads, std::move(rendezvous));
+}
+
+Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
+                               nanoseconds limit, Look& look) {
+  if (direction == Direction::kApply) {
+    for (const auto& requirement : parts_.requirements) {
+      const Attempt attempt = GuardAttempt(requirement);
+      if (attempt.is_failed()) {
+        return Attempt::Failed(absl::FailedPreconditionError(attempt.reason()));
+      }
+      if (attempt.is_not_yet()) look.others.push_back(attempt.reason());
+    }
+    if (!look.others.empty()) return Attempt::NotYet("a requirement");
+  }
+  // Anew each time: others may have redefined the functions since.
+  std::vector<Function> functions;
+  for (const auto& step : parts_.steps) {
+    absl::StatusOr<std::vector<Function>> own = step->QuiescentFunctions();
+    if (!own.ok()) return Attempt::Failed(InStep(*step, own.status()));
+    functions.insert(functions.end(), own->begin(), own->end());
+  }
+  WatchedFunctions::Options watch_options;
+  watch_options.ignore_unknown_copies = true;  // Redirection::Prepare() asked
+  absl::StatusOr<WatchedFunctions> watched =
+      WatchedFunctions::Make(functions, watch_options);
+  if (!watched.ok()) return Attempt::Failed(watched.status());
+  look.watched.emplace(*std::move(watched));
+
+  const BackgroundPause pause;
+  RendezvousOptions hold_options;
+  hold_options.limit = limit;
+  hold_options.point = parts_.point;
+  hold_options.missing = &look.missing;
+  const Clock::time_point begin = Clock::now();
+  absl::StatusOr<Rendezvous> rendezvous =
+      Hold(direction, options, std::move(hold_options));
+  if (!rendezvous.ok()) {
+    look.held = Clock::now() - begin;
+    if (!absl::IsDeadlineExceeded(rendezvous.status())) {
+      return Attempt::Failed(rendezvous.status());
+    }
+    if (look.missing.empty()) {
+      look.others.emplace_back(rendezvous.status().message());
+    }
+    return Attempt::NotYet("a thread did not come");
+  }
+  phase_.store(UpdatePhase::kChanging, std::memory_order_relaxed);
+  Attempt attempt = AskSteps(direction, rendezvous->threads(), look);
+  if (attempt.is_done() && is_cancelled()) {
+    attempt = Attempt::Failed(absl::CancelledError("the update was cancelled"));
+  }
+  if (attempt.is_done()) {
+    absl::Status status =
+        direction == Direction::kApply ? ApplySteps() : UndoSteps();
+    if (!status.ok()) attempt = Attempt::Failed(std::move(status));
+  }
+  rendezvous->Release();
+  look.held = Clock::now() - begin;
+  if (attempt.is_done()) {
+    for (const auto& step : parts_.steps) step->Released();
+    last_hold_ = *std::move(rendezvous);
+  }
+  return attempt;
+}
+
+// --- While the threads are held.
+
+Attempt PlannedUpdate::AskSteps(Direction direction,
+                                absl::Span<const HeldThread> threads,
+                                Look& look) {
+  for (const auto& step : parts_.steps) {
+    Attempt attempt = GuardAttempt([&] {
+      return direction == Direction::kApply ? step->Ready(threads)
+                                            : step->ReadyToUndo(threads);
+    });
+    if (attempt.is_failed()) {
+      return Attempt::Failed(InStep(*step, attempt.status()));
+    }
+    if (attempt.is_not_yet())
+      look.steps.push_back({step.get(), attempt.reason()});
+  }
+  LookAtStacks(threads, look);
+  return look.steps.empty() && look.found.empty()
+             ? Attempt::Done()
+             : Attempt::NotYet("it is not safe");
+}
+
+void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
+                                 Look& look) {
+  const FunctionSet& set = look.watched->set();
+  const auto look_at = [&](const StackSnapshot& stack,
+                           std::optional<ThreadRef> thread) {
+    const Activity activity = FindActivity(stack, set);
+    if (!activity.quiescent()) {
+      look.found.push_back({std::move(thread), activity});
+    }
+  };
+  for (const HeldThread& thread : threads) {
+    if (std::any_of(parts_.steps.begin(), parts_.steps.end(),
+                    [&](const auto& step) {
+                      return step->EndsFunctionOf(thread.thread);
+                    })) {
+      continue;
+    }
+    for (const StackSnapshot& stack : thread.stacks) {
+      look_at(stack, thread.thread);
+    }
+  }
+  StackSnapshot own = SnapshotOfCaller();
+  std::vector<StackSnapshot> room;
+  while (LinkSwitchers(&own, room.data(), static_cast<int>(room.size())) < 0) {
+    room.resize(2 * room.size() + 4);
+  }
+  look_at(own, std::nullopt);
+  VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
+    look_at(SnapshotOf(paused.context), std::nullopt);
+  });
+}
+
+absl::Status PlannedUpdate::ApplySteps() {
+  for (std::size_t i = 0; i < parts_.steps.size(); ++i) {
+    const absl::Status status = Guard([&] { return parts_.steps[i]->Apply(); });
+    if (status.ok()) continue;
+    absl::Status result = InStep(*parts_.steps[i], status);
+    while (i-- > 0) {
+      const absl::Status taken_back =
+          Guard([&] { return parts_.steps[i]->CancelApply(); });
+      if (taken_back.ok()) continue;
+      result = absl::DataLossError(
+          absl::StrCat(result.message(),
+                       "; and what had been done could not be taken back: ",
+                       InStep(*parts_.steps[i], taken_back).message()));
+    }
+    return result;
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PlannedUpdate::UndoSteps() {
+  for (std::size_t i = parts_.steps.size(); i-- > 0;) {
+    const absl::Status status = Guard([&] { return parts_.steps[i]->Undo(); });
+    if (status.ok()) continue;
+    absl::Status result = InStep(*parts_.steps[i], status);
+    while (++i < parts_.steps.size()) {
+      const absl::Status put_back =
+          Guard([&] { return parts_.steps[i]->CancelUndo(); });
+      if (put_back.ok()) continue;
+      result = absl::DataLossError(
+          absl::StrCat(result.message(),
+                       "; and what had been undone could not be put back: ",
+                       InStep(*parts_.steps[i], put_back).message()));
+    }
+    return result;
+  }
+  return absl::OkStatus();
+}
+
+// --- What others see.
+
+std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
+  std::vector<Blocker> blockers;
+  for (const MissingThread& missing : look.missing) {
+    Blocker& blocker = blockers.emplace_back();
+    blocker.thread = missing.thread.name();
+    blocker.tid = missing.thread.tid();
+    if (!missing.functions.empty()) {
+      blocker.function = missing.functions.front();
+      blocker.frame = 0;
+    }
+    blocker.reason = absl::StrCat(
+        "it comes to no update point",
+        parts_.point.empty() ? "" : absl::StrCat(" '", parts_.point, "'"),
+        missing.functions.empty()
+            ? ""
+            : absl::StrCat("; it is in ",
+                           absl::StrJoin(missing.functions, " <- ")));
+    blocker.remedy =
+        "an UpdatePoint() in its loop, and Blocking() around calls that wait";
+  }
+  for (const Look::Found& found : look.found) {
+    Blocker& blocker = blockers.emplace_back();
+    if (found.thread.has_value()) {
+      blocker.thread = found.thread->name();
+      blocker.tid = found.thread->tid();
+    }
+    blocker.reason = look.watched->Describe(found.activity);
+    if (found.activity.kind == ActivityKind::kActive) {
+      blocker.function =
+          look.watched->functions()[found.activity.function].name();
+      blocker.frame = found.activity.depth;
+      blocker.remedy = found.thread.has_value()
+                           ? "wait until it returns; if it never does, let the "
+                             "plan reboot the thread"
+                           : "apply the update from another function";
+    } else if (found.thread.has_value()) {
+      blocker.remedy = "wait until it is elsewhere";
+    }
+  }
+  for (const auto& [step, reason] : look.steps) {
+    std::vector<Blocker> own = step->Blockers();
+    if (own.empty()) own.emplace_back().reason = reason;
+    for (Blocker& blocker : own) {
+      blocker.reason = absl::StrCat(step->name(), ": ", blocker.reason);
+      blockers.push_back(std::move(blocker));
+    }
+  }
+  for (const std::string& other : look.others) {
+    blockers.emplace_back().reason = other;
+  }
+  return blockers;
+}
+
+void PlannedUpdate::SetBlockers(std::vector<Blocker> blockers) {
+  const Clock::time_point now = Clock::now();
+  std::map<std::string, Clock::time_point> since;
+  std::lock_guard<std::mutex> lock(lock_);
+  for (Blocker& blocker : blockers) {
+    // The frame and the place in a loop may change while the reason does not.
+    const std::string key =
+        absl::StrCat(blocker.tid, blocker.tid == 0 ? blocker.reason : "");
+    const auto known = since_.find(key);
+    const Clock::time_point first = known == since_.end() ? now : known->second;
+    since[key] = first;
+    blocker.since = now - first;
+  }
+  since_ = std::move(since);
+  blockers_ = std::move(blockers);
+}
+
+absl::Status PlannedUpdate::TimeIsUp(Direction direction) const {
+  std::lock_guard<std::mutex> lock(lock_);
+  std::vector<std::string> sentences;
+  for (const Blocker& blocker : blockers_) {
+    sentences.push_back(Sentence(blocker));
+  }
+  return absl::DeadlineExceededError(
+      absl::StrCat("update '", name(), "' was not ",
+                   direction == Direction::kApply ? "applied" : "undone",
+                   " in ", Milliseconds(Clock::now() - begin_), " (", attempts_,
+                   " attempts): ", absl::StrJoin(sentences, "; ")));
+}
+
+absl::Status PlannedUpdate::Begin(UpdatePhase required) {
+  const UpdatePhase phase = phase_.load(std::memory_order_relaxed);
+  if (phase == UpdatePhase::kApplied && required != phase) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("update '", name(), "' is applied"));
+  }
+  std::lock_guard<std::mutex> lock(lock_);
+  INSTAR_CHECK(!is_running_)
+      << "update '" << name() << "' is used by two threads at once";
+  is_running_ = true;
+  cancelled_.store(false, std::memory_order_relaxed);
+  attempts_ = 0;
+  begin_ = Clock::now();
+  blockers_.clear();
+  since_.clear();
+  return absl::OkStatus();
+}
+
+void PlannedUpdate::End(UpdatePhase phase) {
+  phase_.store(phase, std::memory_order_relaxed);
+  std::lock_guard<std::mutex> lock(lock_);
+  is_running_ = false;
+  end_ = Clock::now();
+}
+
+void PlannedUpdate::Cancel() {
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    if (!is_running_) return;
+    cancelled_.store(true, std::memory_order_relaxed);
+  }
+  woken_.notify_all();
+}
+
+bool PlannedUpdate::is_cancelled() const {
+  return cancelled_.load(std::memory_order_relaxed);
+}
+
+UpdateProgress PlannedUpdate::Progress() const {
+  UpdateProgress progress;
+  progress.phase = phase_.load(std::memory_order_relaxed);
+  for (const ConversionPlanStep* conversion : parts_.conversions) {
+    progress.objects_converted += conversion->converted();
+    progress.objects_total += conversion->total();
+  }
+  std::lock_guard<std::mutex> lock(lock_);
+  progress.attempts = attempts_;
+  if (begin_ != Clock::time_point()) {
+    progress.elapsed = (is_running_ ? Clock::now() : end_) - begin_;
+  }
+  progress.blockers = blockers_;
+  return progress;
+}
+
+HoldTimes PlannedUpdate::hold_times() const {
+  HoldTimes times;
+  if (!last_hold_.has_value()) return times;
+  std::vector<nanoseconds> held = last_hold_->HoldTimes();
+  if (held.empty()) return times;
+  std::sort(held.begin(), held.end());
+  times.threads = static_cast<int>(held.size());
+  times.median = held[held.size() / 2];
+  times.maximum = held.back();
+  return times;
+}
+
+}  // namespace updates_internal
+}  // namespace instar

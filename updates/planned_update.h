@@ -1,0 +1,115 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What MakeUpdate() makes of a plan (updates/update_plan.h, which says what
+// Apply() and Undo() do). Internal to this package.
+//
+// Locks: `lock_` guards what Progress() shows and Cancel() changes; nothing is
+// called while it is held, and it is not taken while threads are held, since
+// one of them may be in Progress().
+
+#ifndef INSTAR_UPDATES_PLANNED_UPDATE_H_
+#define INSTAR_UPDATES_PLANNED_UPDATE_H_
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "stack/function_set.h"
+#include "threads/attempt.h"
+#include "threads/rendezvous.h"
+#include "updates/plan_step.h"
+#include "updates/plan_steps.h"
+#include "updates/update.h"
+
+namespace instar {
+namespace updates_internal {
+
+class PlannedUpdate final : public Update {
+ public:
+  struct Parts {
+    std::string name;
+    // In the order in which they are applied.
+    std::vector<std::unique_ptr<PlanStep>> steps;
+    std::vector<std::function<Attempt()>> requirements;
+    std::string point;
+    std::vector<const ConversionPlanStep*> conversions;  // of `steps`
+  };
+
+  explicit PlannedUpdate(Parts parts);
+  ~PlannedUpdate() override;
+
+  const std::string& name() const override { return parts_.name; }
+  absl::StatusOr<UpdateForecast> Prepare() override;
+  absl::Status Apply(const ApplyOptions& options) override;
+  absl::Status CanUndo() const override;
+  absl::Status Undo(const ApplyOptions& options) override;
+  void Cancel() override;
+  UpdateProgress Progress() const override;
+  HoldTimes hold_times() const override;
+  std::vector<ThreadRef> StartedThreads() const override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class Direction { kApply, kUndo };
+  // One attempt, and what it saw.
+  struct Look;
+
+  absl::Status PrepareSteps(UpdateForecast& forecast);
+  // Attempts until one is done or has failed, the time is up, or Cancel().
+  absl::Status Run(Direction direction, const ApplyOptions& options);
+  Attempt TryOnce(Direction direction, const ApplyOptions& options,
+                  std::chrono::nanoseconds limit, Look& look);
+  absl::StatusOr<Rendezvous> Hold(Direction direction,
+                                  const ApplyOptions& options,
+                                  RendezvousOptions rendezvous) const;
+  // While the threads are held.
+  Attempt AskSteps(Direction direction, absl::Span<const HeldThread> threads,
+                   Look& look);
+  void LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
+  absl::Status ApplySteps();
+  absl::Status UndoSteps();
+  // When they run again.
+  std::vector<Blocker> Explain(const Look& look) const;
+
+  absl::Status Begin(UpdatePhase required);
+  void End(UpdatePhase phase);
+  bool is_cancelled() const;
+  void SetBlockers(std::vector<Blocker> blockers);
+  absl::Status TimeIsUp(Direction direction) const;
+
+  const Parts parts_;
+
+  // Of the thread that calls Prepare(), Apply() and Undo().
+  std::optional<Rendezvous> last_hold_;  // released
+
+  // Not guarded: changed while threads are held.
+  std::atomic<UpdatePhase> phase_{UpdatePhase::kNew};
+  std::atomic<bool> cancelled_{false};
+
+  mutable std::mutex lock_;
+  std::condition_variable woken_;
+  bool is_running_ = false;
+  int attempts_ = 0;
+  Clock::time_point begin_;
+  Clock::time_point end_;
+  std::vector<Blocker> blockers_;
+  // Since when each of them has been there, by what it is.
+  std::map<std::string, Clock::time_point> since_;
+};
+
+}  // namespace updates_internal
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_PLANNED_UPDATE_H_

@@ -1,0 +1,119 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/reboot_targets.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "code/function.h"
+#include "stack/exposed_values.h"
+
+namespace instar {
+namespace {
+
+Blocker Describe(const ThreadRef& thread, const RebootObstacle& obstacle) {
+  Blocker blocker;
+  blocker.thread = thread.name();
+  blocker.tid = thread.tid();
+  blocker.reason =
+      absl::StrCat("it is to be rebooted, and ", obstacle.ToString());
+  switch (obstacle.kind) {
+    case RebootObstacle::Kind::kStack: {
+      const absl::StatusOr<Function> function =
+          Function::Containing(obstacle.safety.frame.lookup_pc);
+      if (function.ok()) blocker.function = function->name();
+      blocker.frame = obstacle.safety.frame.depth;
+      blocker.remedy =
+          "an update point outside of noexcept functions and destructors";
+      break;
+    }
+    case RebootObstacle::Kind::kInterrupted:
+      blocker.remedy =
+          "put the call that waits into Blocking(), or release "
+          "what it waits for";
+      break;
+    default:
+      break;
+  }
+  return blocker;
+}
+
+}  // namespace
+
+Attempt RebootTargets::Find(absl::Span<const HeldThread> threads,
+                            absl::FunctionRef<bool(const ThreadRef&)> wanted,
+                            const ThreadMain& main) {
+  targets_.clear();
+  obstacles_.clear();
+  reboots_.clear();
+  for (const HeldThread& thread : threads) {
+    if (!wanted(thread.thread)) continue;
+    RebootObstacle obstacle = FindRebootObstacle(thread);
+    if (obstacle.kind == RebootObstacle::Kind::kEnded) continue;
+    if (obstacle.kind != RebootObstacle::Kind::kNone) {
+      obstacles_.push_back({thread.thread, obstacle, ""});
+      continue;
+    }
+    stack_internal::ExposedNode** const exposed =
+        thread.thread.record()->exposed_values;
+    const stack_internal::ScopedExposedValues scope(
+        exposed == nullptr ? nullptr : *exposed);
+    absl::StatusOr<ThreadMain::Function> made = main.make_(thread);
+    if (absl::IsNotFound(made.status())) {
+      obstacles_.push_back(
+          {thread.thread, {}, std::string(made.status().message())});
+    } else if (!made.ok()) {
+      return Attempt::Failed(made.status());
+    } else {
+      targets_.push_back(
+          {thread, *std::move(made), obstacle.safety.catch_all_frames > 0});
+    }
+  }
+  if (obstacles_.empty()) return Attempt::Done();
+  return Attempt::NotYet("a thread cannot be rebooted");
+}
+
+std::vector<Blocker> RebootTargets::Blockers() const {
+  std::vector<Blocker> blockers;
+  for (const Obstacle& obstacle : obstacles_) {
+    if (obstacle.reason.empty()) {
+      blockers.push_back(Describe(obstacle.thread, obstacle.obstacle));
+      continue;
+    }
+    Blocker& blocker = blockers.emplace_back();
+    blocker.thread = obstacle.thread.name();
+    blocker.tid = obstacle.thread.tid();
+    blocker.reason = obstacle.reason;
+    blocker.remedy = "wait until the function that exposes it has begun";
+  }
+  return blockers;
+}
+
+bool RebootTargets::EndsFunctionOf(const ThreadRef& thread) const {
+  return std::any_of(targets_.begin(), targets_.end(), [&](const Target& t) {
+    return t.thread.thread == thread && !t.may_be_caught;
+  });
+}
+
+void RebootTargets::Begin() {
+  reboots_.reserve(targets_.size());
+  for (Target& target : targets_) {
+    reboots_.push_back(HeldReboot::Begin(target.thread, target.main));
+  }
+}
+
+void RebootTargets::Cancel() {
+  for (HeldReboot& reboot : reboots_) reboot.Cancel();
+  reboots_.clear();
+}
+
+void RebootTargets::Released() {
+  for (HeldReboot& reboot : reboots_) reboot.Released();
+  reboots_.clear();
+  targets_.clear();  // their stacks are no more
+}
+
+}  // namespace instar

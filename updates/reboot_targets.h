@@ -1,0 +1,65 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The threads that a step of a plan reboots at a rendezvous. Internal to this
+// package.
+//
+// Find() looks whether they can be rebooted, and makes what they go on with;
+// Begin() reboots them all and cannot fail; Cancel() at the same rendezvous, or
+// Released() after it, is next.
+
+#ifndef INSTAR_UPDATES_REBOOT_TARGETS_H_
+#define INSTAR_UPDATES_REBOOT_TARGETS_H_
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/types/span.h"
+#include "threads/attempt.h"
+#include "threads/held_reboot.h"
+#include "threads/rendezvous.h"
+#include "threads/thread_ref.h"
+#include "updates/update.h"
+#include "updates/update_plan.h"
+
+namespace instar {
+
+class RebootTargets {
+ public:
+  // Those that `wanted` accepts. Not yet: Blockers() says why, when the threads
+  // have been released.
+  Attempt Find(absl::Span<const HeldThread> threads,
+               absl::FunctionRef<bool(const ThreadRef&)> wanted,
+               const ThreadMain& main);
+  std::vector<Blocker> Blockers() const;
+
+  std::size_t size() const { return targets_.size(); }
+  // One of them, of which nothing keeps the reboot's exception.
+  bool EndsFunctionOf(const ThreadRef& thread) const;
+
+  void Begin();
+  void Cancel();
+  void Released();
+
+ private:
+  struct Target {
+    HeldThread thread;
+    ThreadMain::Function main;
+    bool may_be_caught;
+  };
+  struct Obstacle {
+    ThreadRef thread;
+    RebootObstacle obstacle;
+    std::string reason;  // if it is another one
+  };
+
+  std::vector<Target> targets_;
+  std::vector<Obstacle> obstacles_;
+  std::vector<HeldReboot> reboots_;
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_REBOOT_TARGETS_H_

@@ -1,0 +1,234 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What each kind of step does, alone and together. Failures:
+// update_plan_rollback_test.cc; waiting: update_plan_waiting_test.cc.
+
+#include "updates/update_plan.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "heap/class_version.h"
+#include "heap/updatable.h"
+#include "stack/exposed_values.h"
+#include "threads/blocking_region.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "updates/safe_redefine_functions_for_test.h"
+
+namespace instar {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using namespace updates_test;  // NOLINT: the functions under test
+
+struct Product : Updatable<Product> {
+  explicit Product(int s) : stock(s) {}
+  virtual int Version() const { return 1; }
+  int stock;
+};
+struct ProductV2 : Product {
+  explicit ProductV2(Product&& old) noexcept : Product(std::move(old)) {}
+  int Version() const override { return 2; }
+  int mark = 5;
+};
+
+ApplyOptions Patiently() {
+  ApplyOptions options;
+  options.timeout = std::chrono::seconds(60);
+  return options;
+}
+
+// Calls `each` and comes to an update point, until it is told to stop.
+class Looping {
+ public:
+  explicit Looping(
+      std::string name, std::function<void()> each = [] {})
+      : thread_(StartPassiveThread(std::move(name), [this, each] {
+          while (!stop_) {
+            each();
+            UpdatePoint();
+          }
+        })) {}
+  ~Looping() { stop_ = true; }
+  ThreadRef ref() const { return thread_.ref(); }
+
+ private:
+  std::atomic<bool> stop_{false};
+  ControlledThread thread_;
+};
+
+TEST(UpdatePlanTest, AnEmptyPlanIsAppliedAndUndone) {
+  const auto update = MakeUpdate(UpdatePlan("nothing"));
+  EXPECT_EQ(update->name(), "nothing");
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kNew);
+  EXPECT_TRUE(update->Prepare().ok());
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kPrepared);
+  EXPECT_TRUE(update->Apply({}).ok());
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Apply({})));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Prepare().status()));
+  EXPECT_TRUE(update->CanUndo().ok());
+  EXPECT_TRUE(update->Undo({}).ok());
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kPrepared);
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Undo({})));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->CanUndo()));
+}
+
+TEST(UpdatePlanTest, FunctionsSwitchTogether) {
+  std::atomic<long> wrong{0}, calls{0};
+  const auto relay = [&] {
+    wrong += Relay(3, [] { UpdatePoint(); }) != 0;
+    ++calls;
+  };
+  Looping one("one", relay), two("two", relay);
+  UpdatePlan plan("protocol");
+  plan.Redefine(&Send, &Send2);
+  plan.Redefine(&Receive, &Receive2);
+  plan.Redefine(&Relay, &Relay2);
+  const auto update = MakeUpdate(std::move(plan));
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(update->Apply(Patiently()).ok());
+    const long seen = calls;
+    while (calls < seen + 10) std::this_thread::yield();
+    ASSERT_TRUE(update->Undo(Patiently()).ok());
+  }
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(UpdatePlanTest, EveryFormOfRedefinition) {
+  UpdatePlan plan("forms");
+  plan.Redefine(&Price, &Price2);
+  plan.Redefine(&Site::Total, &Site::Total2);
+  plan.Redefine(&Site::Render, &NewRender);
+  const auto update = MakeUpdate(std::move(plan));
+  Site site;
+  const int total = site.Total(2), render = site.Render(2);
+  ASSERT_TRUE(update->Apply({}).ok());
+  EXPECT_EQ(Price(1), 201);
+  EXPECT_NE(site.Total(2), total);
+  EXPECT_NE(site.Render(2), render);
+  ASSERT_TRUE(update->Undo({}).ok());
+  EXPECT_EQ(Price(1), 101);
+  EXPECT_EQ(site.Total(2), total);
+  EXPECT_EQ(site.Render(2), render);
+
+  UpdatePlan named("named");
+  named.RedefineNamed("instar::updates_test::Price(int)", &Price3);
+  const auto by_name = MakeUpdate(std::move(named));
+  ASSERT_TRUE(by_name->Apply({}).ok());
+  EXPECT_EQ(Price(1), 301);
+  ASSERT_TRUE(by_name->Undo({}).ok());
+}
+
+TEST(UpdatePlanTest, WhatIsWrongIsSaidBeforeAnyThreadIsAsked) {
+  // Would keep a rendezvous from ever being held.
+  std::atomic<bool> stop{false};
+  ControlledThread busy = StartPassiveThread("busy", [&] {
+    while (!stop) {
+    }
+  });
+  UpdatePlan plan("wrong");
+  plan.RedefineNamed("instar::updates_test::Prices(int)", &Price2);
+  const auto update = MakeUpdate(std::move(plan));
+  EXPECT_TRUE(absl::IsNotFound(update->Prepare().status()));
+  const absl::Status status = update->Apply(Patiently());
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kNew);
+
+  UpdatePlan empty_hook("hook");
+  empty_hook.Before(nullptr);
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      MakeUpdate(std::move(empty_hook))->Apply(Patiently())));
+  UpdatePlan empty_main("main");
+  empty_main.Reboot("busy", nullptr);
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      MakeUpdate(std::move(empty_main))->Apply(Patiently())));
+  stop = true;
+}
+
+TEST(UpdatePlanTest, ObjectsAreConverted) {
+  std::vector<std::unique_ptr<Product>> products;
+  for (int i = 0; i < 100; ++i)
+    products.push_back(std::make_unique<Product>(i));
+  UpdatePlan plan("ratings");
+  plan.ConvertEagerly<Product, ProductV2>();
+  const auto update = MakeUpdate(std::move(plan));
+  const auto forecast = update->Prepare();
+  ASSERT_TRUE(forecast.ok()) << forecast.status();
+  EXPECT_THAT(forecast->steps, ElementsAre(HasSubstr("Product")));
+  ASSERT_TRUE(update->Apply({}).ok());
+  for (const auto& product : products) EXPECT_EQ(product->Version(), 2);
+  EXPECT_EQ(update->Progress().objects_converted, 100u);
+  EXPECT_EQ(update->Progress().objects_total, 100u);
+  ASSERT_TRUE(update->Undo({}).ok());
+  for (const auto& product : products) EXPECT_EQ(product->Version(), 1);
+  EXPECT_EQ(update->Progress().objects_converted, 0u);
+}
+
+TEST(UpdatePlanTest, ARebootTakesValuesFromTheOldStack) {
+  std::atomic<int> running{0}, listener_seen{0};
+  std::atomic<bool> stop{false};
+  const std::function<void(int, int)> serve = [&](int version, int listener) {
+    ExposedValue expose("listener", listener);
+    listener_seen = listener;
+    running = version;
+    while (!stop) UpdatePoint();
+  };
+  ControlledThread thread = StartPassiveThread("socket", serve, 1, 17);
+  while (running != 1) std::this_thread::yield();
+  const auto version = [&](int number) {
+    return MainWith(
+        [&, number](int listener) { serve(number, listener + 1); },
+        [](const HeldThread&) { return ReadExposed<int>("listener"); });
+  };
+  UpdatePlan plan("reboot");
+  plan.Reboot("socket", version(2), version(1));
+  const auto update = MakeUpdate(std::move(plan));
+  ASSERT_TRUE(update->Apply(Patiently()).ok());
+  while (running != 2) std::this_thread::yield();
+  EXPECT_EQ(listener_seen, 18);
+  ASSERT_TRUE(update->Undo(Patiently()).ok());
+  while (running != 1) std::this_thread::yield();
+  EXPECT_EQ(listener_seen, 19);
+  stop = true;
+}
+
+TEST(UpdatePlanTest, OneMomentForAllSteps) {
+  auto shared = std::make_unique<Product>(1);
+  std::atomic<long> mixed{0};
+  const auto look = [&] {
+    const int price = Price(1);
+    const int version = shared->Version();
+    if (price / 100 != version) ++mixed;
+  };
+  Looping one("one", look), two("two", look), three("three", look);
+  UpdatePlan plan("both");
+  plan.ConvertEagerly<Product, ProductV2>();
+  plan.Redefine(&Price, &Price2);
+  const auto update = MakeUpdate(std::move(plan));
+  for (int i = 0; i < 50; ++i) {
+    absl::Status status = update->Apply(Patiently());
+    if (!status.ok()) {
+      FAIL() << status;
+    }
+    status = update->Undo(Patiently());
+    ASSERT_TRUE(status.ok()) << status;
+  }
+  EXPECT_EQ(mixed, 0);
+}
+
+}  // namespace
+}  // namespace instar
