@@ -4,17 +4,35 @@
 
     updatable_cc_library(name = "shop_lib", srcs = ["shop.cc"], hdrs = ["shop.h"])
     updatable_cc_binary(name = "shop", srcs = ["main.cc"], deps = [":shop_lib"])
-    update_module(name = "add_ratings", srcs = ["add_ratings.cc"], hdrs = ["ratings.h"], deps = [":shop_lib"])
-    update_module(name = "show_ratings", srcs = ["show_ratings.cc"], requires = [":add_ratings"], deps = [":shop_lib"])
+    update_module(
+        name = "add_ratings",
+        srcs = ["add_ratings.cc"],
+        hdrs = ["ratings.h"],
+        program = ":shop",
+        deps = [":shop_lib"],
+    )
+    update_module(
+        name = "show_ratings",
+        srcs = ["show_ratings.cc"],
+        program = ":shop",
+        requires = [":add_ratings"],
+        deps = [":shop_lib"],
+    )
 
 The flags that the mechanisms rest on stand here and nowhere else; each says what goes wrong without it.
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library")
 
+# Labels of this repository, also where another one uses these macros.
+_COMPILER_IS_CLANG = str(Label("//tools:compiler_is_clang"))
+_COMPILATION_MODE_IS_DBG = str(Label("//tools:compilation_mode_is_dbg"))
+
 # GCC is the compiler that is supported for updatable code. clang builds and checks the tree; it does not know GCC's
 # passes by name, nor whether it would do the same as they.
 UPDATABLE_COPTS = [
+    # Stacks are walked by following frame pointers.
+    "-fno-omit-frame-pointer",
     # A function of external linkage can be replaced, so the compiler may not look through a call of it: it does not
     # inline it across, nor clone it, nor conclude that it cannot throw. (Never add -fno-semantic-interposition.)
     "-fPIC",
@@ -23,7 +41,7 @@ UPDATABLE_COPTS = [
     # An endbr64 would stand before that room.
     "-fcf-protection=none",
 ] + select({
-    "//tools:compiler_is_clang": ["-fsemantic-interposition"],
+    _COMPILER_IS_CLANG: ["-fsemantic-interposition"],
     "//conditions:default": [
         # Values that the compiler knows not to change in a call do change when an update happens inside the call.
         "-fno-ipa-ra",
@@ -40,7 +58,7 @@ UPDATABLE_COPTS = [
     ],
 }) + select({
     # Debug information says where a function has been inlined. -c dbg asks for more of it.
-    "//tools:compilation_mode_is_dbg": [],
+    _COMPILATION_MODE_IS_DBG: [],
     "//conditions:default": ["-g1"],
 })
 
@@ -50,13 +68,15 @@ UPDATABLE_LINKOPTS = [
     # The compiler lists patchable entries in a section that refers to discarded duplicates of functions, which gold
     # refuses and bfd gets wrong. Nothing refers to it, so that collecting garbage drops it.
     "-Wl,--gc-sections",
+    # A module knows the program that it was built for by this.
+    "-Wl,--build-id=sha1",
 ]
 
 _MODULE_ONLY_COPTS = [
     # The next version of a class reads what its predecessor keeps private.
     "-fno-access-control",
 ] + select({
-    "//tools:compiler_is_clang": [],
+    _COMPILER_IS_CLANG: [],
     # Static variables of templates and inline functions would be one for all versions of a module, and a module that
     # has any could never be unloaded.
     "//conditions:default": ["-fno-gnu-unique"],
@@ -115,6 +135,43 @@ _headers_only = rule(
     provides = [CcInfo],
 )
 
+def _module_note_impl(ctx):
+    note = ctx.actions.declare_file(ctx.label.name + ".S")
+    arguments = ctx.actions.args()
+    arguments.add("--label", ctx.attr.module)
+    arguments.add("--output", note)
+    inputs = list(ctx.files.requires)
+    if ctx.file.program:
+        arguments.add("--program", ctx.file.program)
+        inputs.append(ctx.file.program)
+    arguments.add_all("--requires", ctx.files.requires)
+    ctx.actions.run(
+        executable = ctx.executable._write_note,
+        arguments = [arguments],
+        inputs = inputs,
+        outputs = [note],
+        mnemonic = "UpdateModuleNote",
+        progress_message = "Noting what update module %s is built for" % ctx.attr.module,
+        use_default_shell_env = True,
+    )
+    return [DefaultInfo(files = depset([note]))]
+
+_module_note = rule(
+    implementation = _module_note_impl,
+    doc = "A source whose note says for which program and with which modules it was built (update_module_note.py).",
+    attrs = {
+        "module": attr.string(mandatory = True),
+        "program": attr.label(allow_single_file = True),
+        "requires": attr.label_list(allow_files = [".so"]),
+        "_write_note": attr.label(
+            default = "//tools:update_module_note.py",
+            allow_single_file = True,
+            executable = True,
+            cfg = "exec",
+        ),
+    },
+)
+
 def _code_of(dep):
     """The archives and object files that a program links for this dependency."""
     files = []
@@ -143,7 +200,7 @@ def _finished_module_impl(ctx):
         inputs = depset([linked], transitive = [program]),
         outputs = [module],
         mnemonic = "UpdateModule",
-        progress_message = "Checking update module %{label}",
+        progress_message = "Checking update module %s" % ctx.label,
         use_default_shell_env = True,
     )
     return [
@@ -174,6 +231,7 @@ def update_module(
         srcs,
         hdrs = [],
         deps = [],
+        program = None,
         requires = [],
         copts = [],
         linkopts = [],
@@ -193,6 +251,9 @@ def update_module(
       srcs: the sources of the update.
       hdrs: headers for modules that require this one.
       deps: the program's libraries whose headers are used. None of their code is linked.
+      program: the executable that it is for. A module is loaded into this very build of it and no other, so that
+        program and module are built together, with the same options. Without it the module is never loaded by a
+        manager.
       requires: update modules that are loaded before this one.
       copts: as of cc_library.
       linkopts: as of cc_binary.
@@ -207,19 +268,28 @@ def update_module(
     headers_of_deps = name + "_headers_of_deps"
     headers = name + "_headers"
     linked = name + "_linked.so"
+    note = name + "_note"
 
     # Replaced by the module's own name once its contents are known; finish_update_module.py knows the zeros.
     soname = name + ".0000000000000000.so"
 
+    _module_note(
+        name = note,
+        module = "//%s:%s" % (native.package_name(), name),
+        program = program,
+        requires = requires,
+        **inner
+    )
     _headers_only(name = headers_of_deps, deps = deps + requires, **inner)
     cc_library(name = headers, hdrs = hdrs, features = no_layers, deps = [":" + headers_of_deps], **inner)
     cc_binary(
         name = linked,
-        srcs = srcs,
+        srcs = srcs + [":" + note],
         features = no_layers,
         copts = UPDATE_MODULE_COPTS + copts,
         linkopts = [
             "-Wl,--gc-sections",
+            "-Wl,--build-id=sha1",
             "-Wl,-soname," + soname,
         ] + ["$(location %s)" % module for module in requires] + linkopts,
         additional_linker_inputs = requires,

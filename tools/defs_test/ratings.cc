@@ -3,6 +3,9 @@
 
 #include "tools/defs_test/ratings.h"
 
+#include "absl/status/status.h"
+#include "updates/update_module.h"
+
 #ifndef BEST_MARK
 #define BEST_MARK 5
 #endif
@@ -21,4 +24,9 @@ int RatingsCountInProgram() { return ++Counter<int>(); }
 int RatingsCountInModule() { return ++Marks<int>::count; }
 }
 
+// Says nothing to be done: this scenario only loads modules.
+absl::Status AddRatings(instar::UpdatePlan&) { return absl::OkStatus(); }
+
 }  // namespace shop
+
+INSTAR_UPDATE_MODULE("ratings", shop::AddRatings);

@@ -1,7 +1,9 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
+#include "absl/status/status.h"
 #include "tools/defs_test/ratings.h"
+#include "updates/update_module.h"
 
 namespace shop {
 namespace {
@@ -20,4 +22,9 @@ extern "C" int StarsMark() {
   return dynamic_cast<const StarredProduct*>(&rated)->mark();
 }
 
+// Says nothing to be done: this scenario only loads modules.
+absl::Status AddStars(instar::UpdatePlan&) { return absl::OkStatus(); }
+
 }  // namespace shop
+
+INSTAR_UPDATE_MODULE("stars", shop::AddStars);

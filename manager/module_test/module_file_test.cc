@@ -1,0 +1,313 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/module_file.h"
+
+#include <elf.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+using absl::StatusCode;
+using testing::Contains;
+using testing::HasSubstr;
+
+std::string Built(const char* name) {
+  return absl::StrCat("manager/module_test/", name);
+}
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// As gMock prints it best.
+std::vector<std::string> UndefinedSymbols(const ModuleFile& file) {
+  const std::vector<absl::string_view> symbols = file.UndefinedSymbols();
+  return std::vector<std::string>(symbols.begin(), symbols.end());
+}
+
+class ModuleFileTest : public testing::Test {
+ protected:
+  // In a folder of its own that every user may enter.
+  void SetUp() override {
+    folder_ = "/tmp/module_file_test.XXXXXX";
+    ASSERT_NE(mkdtemp(&folder_[0]), nullptr);
+    ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+    path_ = folder_ + "/module.so";
+  }
+  void TearDown() override {
+    unlink(path_.c_str());
+    rmdir(folder_.c_str());
+  }
+
+  // Makes the file at path_ have these contents.
+  void Write(const std::string& contents) {
+    unlink(path_.c_str());
+    const int file = open(path_.c_str(), O_CREAT | O_EXCL | O_WRONLY, 0600);
+    ASSERT_GE(file, 0);
+    ASSERT_EQ(write(file, contents.data(), contents.size()),
+              static_cast<ssize_t>(contents.size()));
+    close(file);
+  }
+
+  // That ReadModuleFile(path) answers this; returns the message.
+  static std::string Refusal(const std::string& path, StatusCode code) {
+    const absl::StatusOr<ModuleFile> file = ReadModuleFile(path);
+    EXPECT_EQ(file.status().code(), code) << file.status();
+    EXPECT_TRUE(file.ok() || absl::StrContains(file.status().message(), path))
+        << file.status();
+    return std::string(file.status().message());
+  }
+
+  std::string folder_;
+  std::string path_;
+};
+
+TEST_F(ModuleFileTest, SaysWhatTheModuleIs) {
+  const absl::StatusOr<ModuleFile> file = ReadModuleFile(Built("ratings.so"));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->path(), Built("ratings.so"));
+  EXPECT_EQ(file->update_name(), "ratings");
+  EXPECT_EQ(file->kind(), ModuleKind::kPlan);
+  EXPECT_EQ(file->program_name(), "scenario");
+  EXPECT_EQ(file->program_build_id().size(), 40u);
+  EXPECT_TRUE(file->requires().empty());
+  EXPECT_THAT(file->soname(),
+              testing::MatchesRegex("ratings[.][0-9a-f]+[.]so"));
+  EXPECT_THAT(UndefinedSymbols(*file), Contains("_ZN4shop3LogB5cxx11Ev"));
+  EXPECT_THAT(UndefinedSymbols(*file),
+              testing::Not(Contains(HasSubstr("Rating"))));
+  EXPECT_GT(file->code_size(), 100u);
+  EXPECT_GT(file->loaded_size(), file->code_size());
+}
+
+TEST_F(ModuleFileTest, SaysWhatTheModuleRequires) {
+  const absl::StatusOr<ModuleFile> ratings =
+      ReadModuleFile(Built("ratings.so"));
+  const absl::StatusOr<ModuleFile> stars = ReadModuleFile(Built("stars.so"));
+  ASSERT_TRUE(ratings.ok() && stars.ok()) << stars.status();
+  EXPECT_EQ(stars->kind(), ModuleKind::kThreadUpdates);
+  ASSERT_EQ(stars->requires().size(), 1u);
+  EXPECT_EQ(stars->requires()[0].update_name, "ratings");
+  EXPECT_EQ(stars->requires()[0].soname, ratings->soname());
+  EXPECT_THAT(UndefinedSymbols(*stars), Contains("_ZTIN4shop6RatingE"));
+}
+
+TEST_F(ModuleFileTest, TwoBuildsDifferInTheirSoname) {
+  const absl::StatusOr<ModuleFile> one = ReadModuleFile(Built("ratings.so"));
+  const absl::StatusOr<ModuleFile> other =
+      ReadModuleFile(Built("ratings_rebuilt.so"));
+  ASSERT_TRUE(one.ok() && other.ok());
+  EXPECT_EQ(one->update_name(), other->update_name());
+  EXPECT_NE(one->soname(), other->soname());
+}
+
+TEST_F(ModuleFileTest, AStrippedModuleSaysTheSame) {
+  const absl::StatusOr<ModuleFile> file =
+      ReadModuleFile(Built("stars_stripped.so"));
+  const absl::StatusOr<ModuleFile> whole = ReadModuleFile(Built("stars.so"));
+  ASSERT_TRUE(file.ok() && whole.ok()) << file.status();
+  EXPECT_EQ(file->update_name(), whole->update_name());
+  EXPECT_EQ(file->program_build_id(), whole->program_build_id());
+  EXPECT_EQ(file->soname(), whole->soname());
+  EXPECT_EQ(UndefinedSymbols(*file), UndefinedSymbols(*whole));
+}
+
+TEST_F(ModuleFileTest, RefusesWhatIsNotThere) {
+  EXPECT_THAT(Refusal(path_, StatusCode::kNotFound), HasSubstr("No such file"));
+}
+
+TEST_F(ModuleFileTest, RefusesWhatIsNoFile) {
+  EXPECT_THAT(Refusal(testing::TempDir(), StatusCode::kInvalidArgument),
+              HasSubstr("not a file"));
+  Refusal("/dev/zero", StatusCode::kInvalidArgument);
+  // Nobody will ever write to this pipe.
+  ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0);
+  Refusal(path_, StatusCode::kInvalidArgument);
+}
+
+TEST_F(ModuleFileTest, RefusesWhatIsNoModule) {
+  Write("");
+  EXPECT_THAT(Refusal(path_, StatusCode::kInvalidArgument),
+              HasSubstr("not an x86-64 shared object"));
+  Write("#!/bin/sh\necho this is long enough for the header of an ELF file\n");
+  Refusal(path_, StatusCode::kInvalidArgument);
+  // A program, and a shared object that is no module.
+  Refusal("/proc/self/exe", StatusCode::kInvalidArgument);
+  EXPECT_THAT(Refusal(Built("plain.so"), StatusCode::kInvalidArgument),
+              HasSubstr("has no INSTAR_UPDATE_MODULE; put one into"));
+  EXPECT_THAT(Refusal(Built("without_rule.so"), StatusCode::kInvalidArgument),
+              HasSubstr("build it again with update_module"));
+}
+
+TEST_F(ModuleFileTest, RefusesAnExecutableStack) {
+  std::string contents = ReadAll(Built("ratings.so"));
+  Elf64_Ehdr header;
+  std::memcpy(&header, contents.data(), sizeof(header));
+  for (int i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    char* const at = &contents[header.e_phoff + i * sizeof(segment)];
+    std::memcpy(&segment, at, sizeof(segment));
+    if (segment.p_type == PT_GNU_STACK) segment.p_flags |= PF_X;
+    std::memcpy(at, &segment, sizeof(segment));
+  }
+  Write(contents);
+  EXPECT_THAT(Refusal(path_, StatusCode::kInvalidArgument),
+              HasSubstr(".note.GNU-stack"));
+}
+
+TEST_F(ModuleFileTest, RefusesWhatOthersMayWrite) {
+  Write(ReadAll(Built("ratings.so")));
+  EXPECT_TRUE(ReadModuleFile(path_).ok());
+  for (const mode_t mode : {0620, 0602, 0666}) {
+    ASSERT_EQ(chmod(path_.c_str(), mode), 0);
+    EXPECT_THAT(Refusal(path_, StatusCode::kPermissionDenied),
+                HasSubstr(absl::StrCat("chmod go-w ", path_)));
+  }
+  ASSERT_EQ(chmod(path_.c_str(), 0555), 0);
+  EXPECT_TRUE(ReadModuleFile(path_).ok());
+}
+
+TEST_F(ModuleFileTest, RefusesWhatIsSomebodyElses) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  constexpr uid_t kNobody = 65534;
+  constexpr uid_t kSomebody = 65533;
+  Write(ReadAll(Built("ratings.so")));
+  ASSERT_EQ(chmod(path_.c_str(), 0644), 0);
+  ASSERT_EQ(chown(path_.c_str(), kNobody, kNobody), 0);
+  EXPECT_THAT(Refusal(path_, StatusCode::kPermissionDenied),
+              HasSubstr("belongs to user 65534"));
+
+  // As nobody: one's own and root's, but not somebody's.
+  ASSERT_EQ(seteuid(kNobody), 0);
+  const absl::StatusOr<ModuleFile> own = ReadModuleFile(path_);
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_EQ(chown(path_.c_str(), 0, 0), 0);
+  ASSERT_EQ(seteuid(kNobody), 0);
+  const absl::StatusOr<ModuleFile> roots = ReadModuleFile(path_);
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_EQ(chown(path_.c_str(), kSomebody, kSomebody), 0);
+  ASSERT_EQ(seteuid(kNobody), 0);
+  const absl::StatusOr<ModuleFile> somebodys = ReadModuleFile(path_);
+  ASSERT_EQ(seteuid(0), 0);
+  ASSERT_EQ(chmod(path_.c_str(), 0600), 0);
+  ASSERT_EQ(seteuid(kNobody), 0);
+  const absl::StatusOr<ModuleFile> unreadable = ReadModuleFile(path_);
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_TRUE(own.ok()) << own.status();
+  EXPECT_TRUE(roots.ok()) << roots.status();
+  EXPECT_EQ(somebodys.status().code(), StatusCode::kPermissionDenied);
+  EXPECT_EQ(unreadable.status().code(), StatusCode::kPermissionDenied);
+}
+
+// Reads everything that a file says; an accepted one must not lead us astray.
+void UseAll(const std::string& path) {
+  const absl::StatusOr<ModuleFile> file = ReadModuleFile(path);
+  if (!file.ok()) {
+    EXPECT_EQ(file.status().code(), StatusCode::kInvalidArgument);
+    return;
+  }
+  std::size_t sum = file->soname().size() + file->code_size();
+  for (const absl::string_view name : file->UndefinedSymbols()) {
+    for (const char c : name) sum += static_cast<unsigned char>(c);
+  }
+  for (const RequiredModule& required : file->requires()) {
+    sum += required.soname.size() + required.update_name.size();
+  }
+  EXPECT_GT(sum, 0u);
+}
+
+TEST_F(ModuleFileTest, EveryTruncationIsHarmless) {
+  const std::string contents = ReadAll(Built("stars.so"));
+  const absl::StatusOr<ModuleFile> whole = ReadModuleFile(Built("stars.so"));
+  ASSERT_TRUE(whole.ok());
+  Write(contents);
+  // What lies behind the segments is not needed.
+  for (std::size_t size = contents.size(); size-- > 0;) {
+    ASSERT_EQ(truncate(path_.c_str(), static_cast<off_t>(size)), 0);
+    const absl::StatusOr<ModuleFile> file = ReadModuleFile(path_);
+    ASSERT_EQ(file.ok(), size >= whole->loaded_size()) << size;
+    if (size >= 64 && !file.ok()) {
+      ASSERT_THAT(std::string(file.status().message()),
+                  HasSubstr("truncated or damaged"));
+    }
+  }
+}
+
+TEST_F(ModuleFileTest, DamagedFilesAreHarmless) {
+  const std::string contents = ReadAll(Built("stars.so"));
+  const absl::StatusOr<ModuleFile> whole = ReadModuleFile(Built("stars.so"));
+  ASSERT_TRUE(whole.ok());
+  Write(contents);
+  const int file = open(path_.c_str(), O_WRONLY);
+  ASSERT_GE(file, 0);
+  const auto with = [&](std::size_t at, const void* bytes, std::size_t size) {
+    ASSERT_EQ(pwrite(file, bytes, size, at), static_cast<ssize_t>(size));
+    UseAll(path_);
+    ASSERT_EQ(pwrite(file, &contents[at], size, at),
+              static_cast<ssize_t>(size));
+  };
+  std::mt19937 random(1);
+  for (std::size_t at = 0; at < whole->loaded_size(); ++at) {
+    const char flipped = static_cast<char>(contents[at] ^ (1 << random() % 8));
+    with(at, &flipped, 1);
+  }
+  const std::uint64_t extremes[] = {
+      0,
+      1,
+      0x7fffffff,
+      0xffffffff,
+      1ull << 32,
+      1ull << 63,
+      std::numeric_limits<std::uint64_t>::max(),
+      std::numeric_limits<std::uint64_t>::max() - 4095};
+  for (std::size_t at = 0; at + 8 <= whole->loaded_size(); at += 4) {
+    for (const std::uint64_t value : extremes) with(at, &value, 8);
+  }
+  // Several at once, most of them where the headers and tables are.
+  for (int i = 0; i < 3000; ++i) {
+    std::string damaged = contents.substr(0, whole->loaded_size());
+    for (int j = 0; j < 4; ++j) {
+      damaged[random() % (j == 0 ? damaged.size() : 0x800)] =
+          static_cast<char>(random());
+    }
+    ASSERT_EQ(pwrite(file, damaged.data(), damaged.size(), 0),
+              static_cast<ssize_t>(damaged.size()));
+    UseAll(path_);
+  }
+  close(file);
+}
+
+TEST_F(ModuleFileTest, WhatWasReadStaysWhenTheFileChanges) {
+  Write(ReadAll(Built("stars.so")));
+  const absl::StatusOr<ModuleFile> file = ReadModuleFile(path_);
+  ASSERT_TRUE(file.ok());
+  const std::vector<std::string> before = UndefinedSymbols(*file);
+  ASSERT_EQ(truncate(path_.c_str(), 10), 0);
+  const ModuleFile copy = *file;
+  EXPECT_EQ(before, UndefinedSymbols(copy));
+  EXPECT_EQ(copy.update_name(), "stars");
+}
+
+}  // namespace
+}  // namespace instar
