@@ -15,12 +15,14 @@
 #include <cstdio>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "code/image_copy.h"
 
 namespace instar {
 namespace code_internal {
@@ -122,12 +124,17 @@ class SymbolTables {
  public:
   const SymbolTable* Get(const Sighting& image, bool is_program) {
     if (image.mapped_from == getauxval(AT_SYSINFO_EHDR)) return Vdso(image);
-    const std::string name = is_program ? ProgramPath()
+    const std::optional<ImageOriginal> original = FindImageOriginal(image.name);
+    const std::string name = is_program             ? ProgramPath()
+                             : original.has_value() ? original->path
                              : image.name[0] == '/'
                                  ? image.name
                                  : MappedFile(image.mapped_from);
-    // The link leads to the running file even when another one has its name.
-    const std::string path = is_program ? "/proc/self/exe" : name;
+    // These links lead to the file even when another one has its name.
+    const std::string path =
+        is_program             ? "/proc/self/exe"
+        : original.has_value() ? absl::StrCat("/proc/self/fd/", original->file)
+                               : name;
     struct stat file;
     if (stat(path.c_str(), &file) != 0) {
       return Unreadable(image, name, "its file is gone");

@@ -13,8 +13,8 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "manager/elf_image.h"
 #include "manager/file_descriptor.h"
@@ -63,6 +63,17 @@ class NoteReader {
   absl::string_view bytes_;
   bool ok_ = true;
 };
+
+// NAME.0123456789abcdef.so, as tools/finish_update_module.py makes it.
+bool IsSoname(absl::string_view soname) {
+  constexpr std::size_t kDigits = 16;
+  if (!absl::ConsumeSuffix(&soname, ".so") || soname.size() < kDigits + 2 ||
+      soname[soname.size() - kDigits - 1] != '.') {
+    return false;
+  }
+  return soname.substr(soname.size() - kDigits)
+             .find_first_not_of("0123456789abcdef") == absl::string_view::npos;
+}
 
 absl::Status CheckAccess(const std::string& path, const struct stat& file) {
   if (!S_ISREG(file.st_mode)) {
@@ -197,7 +208,9 @@ absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path) {
     return refuse("does not export instar_update_module",
                   "; do not hide it by a version script or by stripping");
   }
-  if (image->soname().empty()) return refuse("has no DT_SONAME", kRebuild);
+  if (!IsSoname(image->soname())) {
+    return refuse("has no DT_SONAME that tells its builds apart", kRebuild);
+  }
   module.soname_ = std::string(image->soname());
   module.image_ = std::make_shared<const ElfImage>(*std::move(image));
   module.file_ = std::make_shared<const FileDescriptor>(std::move(file));

@@ -72,7 +72,9 @@ class ModuleFile {
 
   // For the loader.
   const manager_internal::ElfImage& image() const { return *image_; }
-  const manager_internal::FileDescriptor& file() const { return *file_; }
+  std::shared_ptr<const manager_internal::FileDescriptor> shared_file() const {
+    return file_;
+  }
 
  private:
   friend absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path);

@@ -1,0 +1,252 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/private_copy.h"
+
+#include <cxxabi.h>
+#include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/status_macros.h"
+#include "code/image_copy.h"
+
+namespace instar {
+namespace manager_internal {
+namespace {
+
+using Initializer = void (*)(int argc, char** argv, char** environment);
+
+// What the dynamic linker gives to static initializers; it gave it to ours.
+int argument_count = 0;
+char** arguments = nullptr;
+char** environment = nullptr;
+
+__attribute__((constructor)) void RememberArguments(int argc, char** argv,
+                                                    char** env) {
+  argument_count = argc;
+  arguments = argv;
+  environment = env;
+}
+
+absl::Status WriteAt(int file, std::size_t offset, absl::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t length =
+        pwrite(file, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (length < 0 && errno == EINTR) continue;
+    if (length <= 0) {
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "its copy in memory cannot be written: ", std::strerror(errno)));
+    }
+    offset += static_cast<std::size_t>(length);
+    bytes.remove_prefix(static_cast<std::size_t>(length));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<FileDescriptor> WriteCopy(const ElfImage& image,
+                                         absl::Span<const Patch> patches) {
+  FileDescriptor copy(memfd_create("instar update module", MFD_CLOEXEC));
+  if (copy.number() < 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("memfd_create() fails: ", std::strerror(errno),
+                     "; allow this process to make files in memory (sysctl "
+                     "vm.memfd_noexec, seccomp, the limit of open files)"));
+  }
+  INSTAR_RETURN_IF_ERROR(WriteAt(copy.number(), 0, image.bytes()));
+  for (const Patch& patch : patches) {
+    INSTAR_RETURN_IF_ERROR(WriteAt(copy.number(), patch.offset, patch.bytes));
+  }
+  // No static initializers for the dynamic linker: an array of no elements,
+  // and an entry that means nothing to it.
+  const Elf64_Xword none = 0;
+  if (const auto size = image.OffsetOfDynamicValue(DT_INIT_ARRAYSZ)) {
+    INSTAR_RETURN_IF_ERROR(
+        WriteAt(copy.number(), *size,
+                {reinterpret_cast<const char*>(&none), sizeof(none)}));
+  }
+  if (const auto value = image.OffsetOfDynamicValue(DT_INIT)) {
+    const Elf64_Sxword debug = DT_DEBUG;
+    INSTAR_RETURN_IF_ERROR(
+        WriteAt(copy.number(), *value - offsetof(Elf64_Dyn, d_un),
+                {reinterpret_cast<const char*>(&debug), sizeof(debug)}));
+  }
+  return copy;
+}
+
+// The process as /proc knows it, which may be in another namespace than we.
+std::string DescriptorPath(int file) {
+  char self[32];
+  const ssize_t length = readlink("/proc/self", self, sizeof(self));
+  if (length <= 0) return absl::StrCat("/proc/self/fd/", file);
+  return absl::StrCat("/proc/", absl::string_view(self, length), "/fd/", file);
+}
+
+// Where this file lies now.
+std::string PathOf(int file) {
+  char path[PATH_MAX];
+  const ssize_t length = readlink(absl::StrCat("/proc/self/fd/", file).c_str(),
+                                  path, sizeof(path));
+  return length <= 0 ? "a module" : std::string(path, length);
+}
+
+bool IsLoaded(const std::string& name) {
+  void* const handle = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  if (handle != nullptr) dlclose(handle);
+  return handle != nullptr;
+}
+
+}  // namespace
+
+// Objects that outlive their PrivateCopy. Never destroyed.
+struct PrivateCopy::Remainder {
+  std::mutex mutex;
+  std::vector<PrivateCopy> kept;
+  // Unloaded, but destructors of thread-local variables, for one, hold them a
+  // while longer.
+  std::vector<PrivateCopy> lingering;
+};
+
+PrivateCopy::Remainder& PrivateCopy::TheRemainder() {
+  static Remainder& remainder = *new Remainder;
+  return remainder;
+}
+
+void PrivateCopy::ForgetLingering() {
+  Remainder& remainder = TheRemainder();
+  std::lock_guard<std::mutex> lock(remainder.mutex);
+  const auto gone =
+      std::remove_if(remainder.lingering.begin(), remainder.lingering.end(),
+                     [](PrivateCopy& copy) {
+                       // The first time, dlclose() may find that nothing holds it any more.
+        if (IsLoaded(copy.name_) && IsLoaded(copy.name_)) return false;
+                       code_internal::ForgetImageCopy(copy.name_);
+                       copy.handle_ = nullptr;
+                       return true;
+                     });
+  remainder.lingering.erase(gone, remainder.lingering.end());
+}
+
+absl::StatusOr<PrivateCopy> PrivateCopy::Load(
+    const ElfImage& image, absl::Span<const Patch> patches,
+    std::shared_ptr<const FileDescriptor> original) {
+  ForgetLingering();
+  PrivateCopy result;
+  INSTAR_ASSIGN_OR_RETURN(result.copy_, WriteCopy(image, patches));
+  result.name_ = DescriptorPath(result.copy_.number());
+  // The program may have closed a descriptor of ours. The object that has the
+  // name of its number would then be taken for the new one.
+  while (IsLoaded(result.name_)) {
+    const int other = fcntl(result.copy_.number(), F_DUPFD_CLOEXEC,
+                            result.copy_.number() + 1);
+    if (other < 0) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("no file descriptor is free: ", std::strerror(errno)));
+    }
+    result.copy_ = FileDescriptor(other);
+    result.name_ = DescriptorPath(other);
+  }
+  code_internal::DeclareImageCopy(
+      result.name_, {original->number(), PathOf(original->number())});
+  void* const handle = dlopen(result.name_.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    const char* const error = dlerror();
+    absl::string_view reason = error == nullptr ? "dlopen() fails" : error;
+    if (absl::StartsWith(reason, result.name_)) {
+      reason.remove_prefix(result.name_.size());
+    }
+    if (absl::StartsWith(reason, ": ")) reason.remove_prefix(2);
+    code_internal::ForgetImageCopy(result.name_);
+    return absl::FailedPreconditionError(reason);
+  }
+  result.handle_ = handle;
+  link_map* map = nullptr;
+  if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
+    result.load_base_ = map->l_addr;
+  }
+  // Debuggers follow the name to the file with the symbols. Nobody else needs
+  // the copy any more: it is mapped.
+  dup3(original->number(), result.copy_.number(), O_CLOEXEC);
+  result.original_ = std::move(original);
+  return result;
+}
+
+PrivateCopy::PrivateCopy(PrivateCopy&& other) noexcept
+    : original_(std::move(other.original_)),
+      name_(std::move(other.name_)),
+      copy_(std::move(other.copy_)),
+      handle_(std::exchange(other.handle_, nullptr)),
+      load_base_(other.load_base_),
+      is_kept_(other.is_kept_) {}
+
+PrivateCopy& PrivateCopy::operator=(PrivateCopy&& other) noexcept {
+  std::swap(original_, other.original_);
+  std::swap(name_, other.name_);
+  std::swap(copy_, other.copy_);
+  std::swap(handle_, other.handle_);
+  std::swap(load_base_, other.load_base_);
+  std::swap(is_kept_, other.is_kept_);
+  return *this;
+}
+
+PrivateCopy::~PrivateCopy() {
+  if (handle_ == nullptr) return;
+  if (!is_kept_) {
+    dlclose(handle_);
+    if (!IsLoaded(name_)) {
+      code_internal::ForgetImageCopy(name_);
+      return;
+    }
+  }
+  // Its name, that is, its descriptor, stays taken.
+  Remainder& remainder = TheRemainder();
+  std::lock_guard<std::mutex> lock(remainder.mutex);
+  (is_kept_ ? remainder.kept : remainder.lingering).push_back(std::move(*this));
+}
+
+absl::Status PrivateCopy::Initialize(const ElfImage& image) {
+  std::vector<Initializer> initializers;
+  if (const auto address = image.DynamicValue(DT_INIT)) {
+    initializers.push_back(
+        reinterpret_cast<Initializer>(load_base_ + *address));
+  }
+  const auto array = image.DynamicValue(DT_INIT_ARRAY);
+  const auto size = image.DynamicValue(DT_INIT_ARRAYSZ);
+  if (array.has_value() && size.has_value()) {
+    // They have been relocated.
+    const auto* const begin =
+        reinterpret_cast<const Initializer*>(load_base_ + *array);
+    initializers.insert(initializers.end(), begin,
+                        begin + *size / sizeof(Initializer));
+  }
+  // The exception is gone before the object is unloaded that may define it.
+  try {
+    for (const Initializer initializer : initializers) {
+      initializer(argument_count, arguments, environment);
+    }
+  } catch (const std::exception& exception) {
+    return absl::AbortedError(exception.what());
+  } catch (abi::__forced_unwind&) {
+    throw;
+  } catch (...) {
+    return absl::AbortedError("an exception that is no std::exception");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace manager_internal
+}  // namespace instar
