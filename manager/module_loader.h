@@ -6,7 +6,7 @@
 //   INSTAR_ASSIGN_OR_RETURN(ModuleFile file, ReadModuleFile("add_ratings.so"));
 //   INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(file));
 //   INSTAR_ASSIGN_OR_RETURN(std::unique_ptr<Update> update,
-//                           module.MakeUpdate());
+//                           MakeUpdate(module));       // module_update.h
 //   INSTAR_RETURN_IF_ERROR(update->Prepare().status());
 //   module.KeepLoaded();
 //   INSTAR_RETURN_IF_ERROR(update->Apply({}));
@@ -17,7 +17,7 @@
 // one build, to the one that was loaded last.
 //
 // Order: notes are checked, then symbols are bound, then the module's static
-// initializers run, then, in MakeUpdate(), the function that its author wrote.
+// initializers run, then, by MakeUpdate(), the function that its author wrote.
 // A refusal unloads what was loaded. Traces are left only by what the module's
 // own initializers did elsewhere, and, until the thread that ran them ends, by
 // thread-local variables with destructors.
@@ -25,7 +25,7 @@
 // Errors of LoadModule() name the file, the reason and the remedy:
 //   FailedPrecondition  it was built for another program or another build of
 //                       it; what it requires is not there; symbols are
-//                       missing (all of them are named)
+//                       missing (named, demangled)
 //   Aborted             a static initializer threw
 //
 // Threads: LoadModule() from any; a LoadedModule by one at a time. The thread
