@@ -3,19 +3,21 @@
 
 #include "examples/site_manager.h"
 
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <chrono>
-#include <cstdio>
-#include <cstdlib>
+#include <cerrno>
+#include <memory>
 #include <mutex>
+#include <optional>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "stack/exposed_values.h"
-#include "threads/blocking_region.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "examples/command_server.h"
+#include "examples/ending.h"
 #include "threads/update_point.h"
 
 namespace site_manager {
@@ -23,45 +25,71 @@ namespace site_manager {
 Company company;
 
 bool Product::Take(int quantity) {
-  if (quantity < 1 || quantity > stock_) return false;
+  if (quantity > stock_) return false;
   stock_ -= quantity;
   return true;
 }
 
+void Site::Add(std::string product, int stock) {
+  products_.emplace_back(std::make_unique<Product>(std::move(product), stock));
+}
+
 Product* Site::Find(const std::string& product) {
-  for (Product& p : products_) {
-    if (p.name() == product) return &p;
+  for (const auto& p : products_) {
+    if (p->name() == product) return p.get();
   }
   return nullptr;
 }
 
-std::string Site::Order(int quantity, const std::string& product) {
+std::string Site::Order(const std::string& product, int quantity) {
   Product* const p = Find(product);
-  if (p == nullptr) return "no such product";
-  if (!p->Take(quantity)) return "not enough in stock";
-  return "ordered, " + std::to_string(p->stock()) + " left";
+  if (p == nullptr) return absl::StrCat("no such product: ", product);
+  if (quantity < 1) return "order one at least";
+  if (!p->Take(quantity)) {
+    return absl::StrCat("only ", p->stock(), " ", product, " left");
+  }
+  return absl::StrCat("ordered ", quantity, " ", product, ", ", p->stock(),
+                      " left");
 }
 
-Site* FindSite(const std::string& name) {
-  for (Site& site : company.sites) {
-    if (site.name() == name) return &site;
+void FillCompany(int stock) {
+  std::lock_guard<std::mutex> lock(company.lock);
+  auto& brest = company.sites.emplace_back(std::make_unique<Site>("Brest"));
+  brest->Add("chair", stock);
+  brest->Add("table", stock);
+  auto& nantes = company.sites.emplace_back(std::make_unique<Site>("Nantes"));
+  nantes->Add("lamp", stock);
+}
+
+Site* GetSiteByName(const std::string& name) {
+  for (const auto& site : company.sites) {
+    if (site->name() == name) return site.get();
   }
   return nullptr;
 }
 
-std::string StringOf(Site& site) {
+std::string StringOf(const Site& site) {
   std::string text = site.name() + ":";
   const char* separator = " ";
-  for (const Product& product : site.products()) {
-    text += separator + product.name() + " " + std::to_string(product.stock());
+  for (const auto& product : site.products()) {
+    absl::StrAppend(&text, separator, product->name(), " ", product->stock());
     separator = ", ";
   }
   return text;
 }
 
-void Print(const std::string& line) {
-  std::printf("%s\n", line.c_str());
-  std::fflush(stdout);
+void Print(const std::string& text) {
+  // Not by stdio: a thread that is held here owns no lock.
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t wrote =
+        write(STDOUT_FILENO, text.data() + done, text.size() - done);
+    if (wrote >= 0) {
+      done += static_cast<std::size_t>(wrote);
+    } else if (errno != EINTR) {
+      return;  // nobody reads it any more
+    }
+  }
 }
 
 std::vector<std::string> Split(const std::string& text) {
@@ -71,90 +99,45 @@ std::vector<std::string> Split(const std::string& text) {
   return words;
 }
 
-void FillCompany() {
-  std::lock_guard<std::mutex> lock(company.lock);
-  Site& brest = company.sites.emplace_back("Brest");
-  brest.products().emplace_back("chair", 10);
-  brest.products().emplace_back("table", 4);
-  Site& nantes = company.sites.emplace_back("Nantes");
-  nantes.products().emplace_back("lamp", 7);
-}
-
 std::string Order(int quantity, const std::string& product,
                   const std::string& site) {
-  Site* const the_site = FindSite(site);
-  if (the_site == nullptr) return "no such site";
-  return the_site->Order(quantity, product);
+  Site* const the_site = GetSiteByName(site);
+  if (the_site == nullptr) return absl::StrCat("no such site: ", site);
+  return the_site->Order(product, quantity);
 }
 
 std::string DoCommand(const std::string& command) {
   const std::vector<std::string> opers = Split(command);
-  if (opers.size() == 4 && opers[0] == "order") {
-    return Order(std::atoi(opers[1].c_str()), opers[2], opers[3]);
+  int quantity = 0;
+  if (opers.size() == 4 && opers[0] == "order" &&
+      absl::SimpleAtoi(opers[1], &quantity)) {
+    return Order(quantity, opers[2], opers[3]);
   }
-  return "unknown command";
+  return "unknown command; there is: order QUANTITY PRODUCT SITE";
 }
 
-void SiteManagerMain(std::chrono::milliseconds period) {
-  instar::ExposedValue expose_period("period", period);
-  while (true) {
+void SiteManagerMain() {
+  do {
+    std::string text;
     {
       std::lock_guard<std::mutex> lock(company.lock);
-      for (Site& site : company.sites) Print(StringOf(site));
+      for (const auto& site : company.sites) text += StringOf(*site) + "\n";
     }
-    instar::SleepFor(period);
-  }
+    Print(text + "\n");
+  } while (ending.SleepFor(company.display_period));
 }
 
-namespace {
-
-// A descriptor that is closed when it goes, by a reboot too.
-class Connection {
- public:
-  explicit Connection(int descriptor) : descriptor_(descriptor) {}
-  Connection(const Connection&) = delete;
-  Connection& operator=(const Connection&) = delete;
-  ~Connection() { close(descriptor_); }
-
-  // Up to the end of a line, or of what comes.
-  std::string Receive() {
-    std::string text;
-    char buffer[512];
-    while (text.find('\n') == std::string::npos) {
-      const ssize_t got = instar::Blocking(
-          [&] { return recv(descriptor_, buffer, sizeof(buffer), 0); });
-      if (got <= 0) break;
-      text.append(buffer, static_cast<std::size_t>(got));
-    }
-    return text;
-  }
-  void Send(const std::string& text) {
-    // A client that has gone misses its answer.
-    static_cast<void>(
-        send(descriptor_, text.data(), text.size(), MSG_NOSIGNAL));
-  }
-
- private:
-  const int descriptor_;
-};
-
-}  // namespace
-
 void SocketMain(int listener) {
-  while (true) {
-    const int accepted =
-        instar::Blocking([&] { return accept(listener, nullptr, nullptr); });
-    if (accepted < 0) continue;
-    Connection connection(accepted);
-    const std::string command = connection.Receive();
-    instar::UpdatePoint();
+  CommandServer server(listener);
+  while (std::optional<CommandServer::Command> command = server.Next()) {
+    instar::UpdatePoint("before a command");
     std::string answer;
     {
       std::lock_guard<std::mutex> lock(company.lock);
-      answer = DoCommand(command);
+      answer = DoCommand(command->text);
     }
-    connection.Send(answer + "\n");
-    instar::UpdatePoint();
+    server.Answer(*command, answer);
+    instar::UpdatePoint("after a command");
   }
 }
 

@@ -3,26 +3,33 @@
 //
 // The example of PyMoult (HotSWUP'13), section 3, figure 3: products in stock
 // at several sites. One thread displays the sites from time to time, another
-// takes orders over a socket.
+// takes orders over a socket (examples/command_server.h).
 //
-// The differences from the paper's: the port is chosen by the system, the
-// answers to commands are sent back, and a lock keeps the two threads from
-// each other's data.
+// Written so that it can be updated while it runs, which shows in three places:
+// the classes derive from Updatable, products are held by LazyUnique, and the
+// socket thread says where it may be updated. The display thread is active: it
+// says nothing.
+//
+// What the paper leaves to the reader is complete here: the classes, a lock
+// that keeps the two threads from each other's data, answers that go back to
+// the client, an end of the program.
 
 #ifndef INSTAR_EXAMPLES_SITE_MANAGER_H_
 #define INSTAR_EXAMPLES_SITE_MANAGER_H_
 
 #include <chrono>
-#include <deque>
-#include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "heap/lazy_proxy.h"
+#include "heap/updatable.h"
+
 namespace site_manager {
 
-class Product {
+class Product : public instar::Updatable<Product> {
  public:
   Product(std::string name, int stock)
       : name_(std::move(name)), stock_(stock) {}
@@ -37,45 +44,55 @@ class Product {
   int stock_;
 };
 
-class Site {
+class Site : public instar::Updatable<Site> {
  public:
   explicit Site(std::string name) : name_(std::move(name)) {}
 
   const std::string& name() const { return name_; }
-  std::deque<Product>& products() { return products_; }
+  const std::vector<instar::LazyUnique<Product>>& products() const {
+    return products_;
+  }
+  void Add(std::string product, int stock);
+  // Null if there is none. The pointer is not kept.
   Product* Find(const std::string& product);
-  std::string Order(int quantity, const std::string& product);
+  // The answer to who ordered.
+  std::string Order(const std::string& product, int quantity);
 
  private:
   std::string name_;
-  std::deque<Product> products_;
+  std::vector<instar::LazyUnique<Product>> products_;
 };
 
 struct Company {
-  std::mutex lock;  // of all that follows
-  std::deque<Site> sites;
+  std::mutex lock;  // of the sites and their products
+  std::vector<std::unique_ptr<Site>> sites;
+  std::chrono::milliseconds display_period{10000};  // set before the threads
 };
 extern Company company;
 
+// Two sites with so many of each product.
+void FillCompany(int stock);
+
 // With company.lock held. Null if there is none.
-Site* FindSite(const std::string& name);
+Site* GetSiteByName(const std::string& name);
 
-// "Brest: chair 10, table 4"
-std::string StringOf(Site& site);
+// "Brest: chair 10, table 10".
+std::string StringOf(const Site& site);
 
-// One line at once to standard output.
-void Print(const std::string& line);
+// A text in one piece to standard output.
+void Print(const std::string& text);
 
 // The words of a command.
 std::vector<std::string> Split(const std::string& text);
 
-void FillCompany();
-
-// "order 2 chair Brest"; returns the answer. With company.lock held.
+// "order QUANTITY PRODUCT SITE"; what it answers. With company.lock held.
 std::string DoCommand(const std::string& command);
+std::string Order(int quantity, const std::string& product,
+                  const std::string& site);
 
-// The main functions of the threads. Neither returns.
-void SiteManagerMain(std::chrono::milliseconds period);
+// The main functions of the threads; they return when the program ends. The
+// listener is one of examples/command_server.h.
+void SiteManagerMain();
 void SocketMain(int listener);
 
 }  // namespace site_manager

@@ -1,0 +1,148 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "examples/child_process.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+
+namespace site_manager {
+namespace {
+
+[[noreturn]] void Die(const char* what) {
+  std::perror(what);
+  std::exit(1);
+}
+
+std::vector<char*> Pointers(std::vector<std::string>& strings) {
+  std::vector<char*> pointers;
+  for (std::string& s : strings) pointers.push_back(s.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+}  // namespace
+
+ChildProcess::ChildProcess(std::vector<std::string> arguments,
+                           std::vector<std::string> environment) {
+  // Later definitions of a name would be ignored: ours come first.
+  for (char** v = environ; *v != nullptr; ++v) environment.emplace_back(*v);
+  const std::vector<char*> argv = Pointers(arguments);
+  const std::vector<char*> envp = Pointers(environment);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) Die("pipe2");
+  sigset_t none;
+  sigemptyset(&none);
+  const pid_t parent = getpid();
+  pid_ = fork();
+  if (pid_ < 0) Die("fork");
+  if (pid_ == 0) {  // what may be called between fork and exec, nothing else
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    sigprocmask(SIG_SETMASK, &none, nullptr);
+    dup2(ends[1], STDOUT_FILENO);
+    dup2(ends[1], STDERR_FILENO);
+    execve(argv[0], argv.data(), envp.data());
+    _exit(127);
+  }
+  close(ends[1]);
+  reader_ = std::thread(&ChildProcess::Read, this, ends[0]);
+}
+
+ChildProcess::~ChildProcess() {
+  Signal(SIGKILL);
+  Wait();
+}
+
+void ChildProcess::Read(int from) {
+  std::string line;
+  char buffer[4096];
+  ssize_t got;
+  while ((got = read(from, buffer, sizeof(buffer))) > 0 ||
+         (got < 0 && errno == EINTR)) {
+    std::lock_guard<std::mutex> lock(lock_);
+    for (ssize_t i = 0; i < got; ++i) {
+      if (buffer[i] == '\n') {
+        lines_.push_back(std::exchange(line, ""));
+      } else {
+        line += buffer[i];
+      }
+    }
+    changed_.notify_all();
+  }
+  close(from);
+  std::lock_guard<std::mutex> lock(lock_);
+  if (!line.empty()) lines_.push_back(line);
+  is_over_ = true;
+  changed_.notify_all();
+}
+
+std::optional<std::string> ChildProcess::AwaitLine(
+    const std::function<bool(const std::string&)>& fits) {
+  std::unique_lock<std::mutex> lock(lock_);
+  while (true) {
+    while (next_ < lines_.size()) {
+      const std::string& line = lines_[next_++];
+      if (fits(line)) return line;
+    }
+    if (is_over_) return std::nullopt;
+    changed_.wait(lock);
+  }
+}
+
+std::optional<std::string> ChildProcess::AwaitLine(
+    absl::string_view beginning) {
+  return AwaitLine([beginning](const std::string& line) {
+    return absl::StartsWith(line, beginning);
+  });
+}
+
+void ChildProcess::SkipOutput() {
+  std::lock_guard<std::mutex> lock(lock_);
+  next_ = lines_.size();
+}
+
+std::vector<std::string> ChildProcess::Output() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  return lines_;
+}
+
+void ChildProcess::Signal(int number) {
+  if (!code_.has_value()) kill(pid_, number);
+}
+
+int ChildProcess::Wait() {
+  if (code_.has_value()) return *code_;
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0) {
+    if (errno != EINTR) Die("waitpid");
+  }
+  code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  reader_.join();
+  return *code_;
+}
+
+Finished RunToEnd(std::vector<std::string> arguments,
+                  std::vector<std::string> environment) {
+  ChildProcess child(std::move(arguments), std::move(environment));
+  const int code = child.Wait();
+  return {code, child.Output()};
+}
+
+}  // namespace site_manager
