@@ -5,7 +5,7 @@
 //
 //   INSTAR_ASSIGN_OR_RETURN(ModuleFile file, ReadModuleFile("add_ratings.so"));
 //   file.update_name();                         // "ratings"
-//   for (const RequiredModule& required : file.requires()) ...
+//   for (const RequiredModule& required : file.required_modules()) ...
 //   INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(file));
 //
 // Who can write a module can run code in the program, so that a file is
@@ -60,7 +60,9 @@ class ModuleFile {
   const std::string& program_name() const { return program_name_; }
   const std::string& program_build_id() const { return program_build_id_; }
 
-  const std::vector<RequiredModule>& requires() const { return requires_; }
+  const std::vector<RequiredModule>& required_modules() const {
+    return requires_;
+  }
   const std::string& soname() const { return soname_; }
 
   // What it uses of the program, of the modules that it requires and of shared

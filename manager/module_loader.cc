@@ -108,7 +108,7 @@ absl::StatusOr<std::vector<Kept>> FindRequired(const ModuleFile& file) {
   std::vector<Kept> found;
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
-  for (const RequiredModule& required : file.requires()) {
+  for (const RequiredModule& required : file.required_modules()) {
     const auto kept = std::find_if(
         registry.kept.rbegin(), registry.kept.rend(),
         [&](const Kept& k) { return k.soname == required.soname; });

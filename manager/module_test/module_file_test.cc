@@ -91,7 +91,7 @@ TEST_F(ModuleFileTest, SaysWhatTheModuleIs) {
   EXPECT_EQ(file->kind(), ModuleKind::kPlan);
   EXPECT_EQ(file->program_name(), "scenario");
   EXPECT_EQ(file->program_build_id().size(), 40u);
-  EXPECT_TRUE(file->requires().empty());
+  EXPECT_TRUE(file->required_modules().empty());
   EXPECT_THAT(file->soname(),
               testing::MatchesRegex("ratings[.][0-9a-f]+[.]so"));
   EXPECT_THAT(UndefinedSymbols(*file), Contains("_ZN4shop3LogB5cxx11Ev"));
@@ -107,9 +107,9 @@ TEST_F(ModuleFileTest, SaysWhatTheModuleRequires) {
   const absl::StatusOr<ModuleFile> stars = ReadModuleFile(Built("stars.so"));
   ASSERT_TRUE(ratings.ok() && stars.ok()) << stars.status();
   EXPECT_EQ(stars->kind(), ModuleKind::kThreadUpdates);
-  ASSERT_EQ(stars->requires().size(), 1u);
-  EXPECT_EQ(stars->requires()[0].update_name, "ratings");
-  EXPECT_EQ(stars->requires()[0].soname, ratings->soname());
+  ASSERT_EQ(stars->required_modules().size(), 1u);
+  EXPECT_EQ(stars->required_modules()[0].update_name, "ratings");
+  EXPECT_EQ(stars->required_modules()[0].soname, ratings->soname());
   EXPECT_THAT(UndefinedSymbols(*stars), Contains("_ZTIN4shop6RatingE"));
 }
 
@@ -231,7 +231,7 @@ void UseAll(const std::string& path) {
   for (const absl::string_view name : file->UndefinedSymbols()) {
     for (const char c : name) sum += static_cast<unsigned char>(c);
   }
-  for (const RequiredModule& required : file->requires()) {
+  for (const RequiredModule& required : file->required_modules()) {
     sum += required.soname.size() + required.update_name.size();
   }
   EXPECT_GT(sum, 0u);
