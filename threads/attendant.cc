@@ -3,8 +3,6 @@
 
 #include "threads/attendant.h"
 
-#include <signal.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -16,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/blocked_signals.h"
 #include "code/entry_interception.h"
 #include "threads/frame_names.h"
 
@@ -85,14 +84,8 @@ void Attendant::Add(std::shared_ptr<PendingRequest> request) {
     state_->changed.notify_one();
     return;
   }
-  sigset_t all, before;
-  sigfillset(&all);
-  for (const int fault : {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) {
-    sigdelset(&all, fault);
-  }
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const BlockedSignals blocked;
   std::thread([this] { Run(); }).detach();
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   state_->is_running = true;
 }
 

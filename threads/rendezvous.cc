@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/blocked_signals.h"
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
@@ -111,6 +112,9 @@ struct Rendezvous::State {
   Clock::time_point begin;
   bool has_turn = false;
   bool holds_entries = false;
+  // While it has the turn: a handler of the program that waits here for what a
+  // held thread has would wait for ever.
+  std::optional<BlockedSignals> no_signals;
 };
 
 void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
@@ -148,6 +152,7 @@ void Rendezvous::State::Release() {
   if (std::exchange(holds_entries, false)) Attendant::Get().ReleaseEntries();
   has_turn = false;
   TheTurn().Return();
+  no_signals.reset();
 }
 
 bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
@@ -276,6 +281,7 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
         "another rendezvous did not end in time");
   }
   state->has_turn = true;
+  state->no_signals.emplace();
   // One more, so that it is not zero before all have been asked.
   missing_threads.store(1, std::memory_order_relaxed);
   if (state->all) {

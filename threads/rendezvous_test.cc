@@ -3,6 +3,8 @@
 
 #include "threads/rendezvous.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -240,6 +242,25 @@ TEST(RendezvousTest, HeldFromTwoUpdateFunctions) {
   for (UpdateRequest& request : requests) {
     EXPECT_TRUE(request.Await(std::chrono::seconds(60)).ok());
   }
+}
+
+std::atomic<int> g_signals{0};
+
+// A handler could wait for what a held thread has.
+TEST(RendezvousTest, SignalsOfTheHolderComeAfterTheRelease) {
+  struct sigaction action = {}, before;
+  action.sa_handler = [](int) { ++g_signals; };
+  ASSERT_EQ(sigaction(SIGUSR2, &action, &before), 0);
+  {
+    Rendezvous rendezvous = HoldAll();
+    pthread_kill(pthread_self(), SIGUSR2);
+    EXPECT_EQ(g_signals, 0);
+    rendezvous.Release();
+    EXPECT_EQ(g_signals, 1);
+  }
+  pthread_kill(pthread_self(), SIGUSR2);
+  EXPECT_EQ(g_signals, 2);
+  ASSERT_EQ(sigaction(SIGUSR2, &before, nullptr), 0);
 }
 
 TEST(RendezvousTest, NoUpdateScopeIsWaitedFor) {
