@@ -1,0 +1,106 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The folder in which the programs of one user that can be updated are found:
+// each listens on a Unix socket there, named PROGRAM.PID.sock.
+//
+//   INSTAR_ASSIGN_OR_RETURN(ProgramSocket socket,
+//   ProgramSocket::Listen("shop")); accept4(socket.descriptor(), ...);
+//
+//   INSTAR_ASSIGN_OR_RETURN(std::vector<RunningProgram> programs,
+//                           FindPrograms());                  // instarctl ps
+//
+// Which folder: $INSTAR_SOCKET_DIRECTORY, else $XDG_RUNTIME_DIR/instar, else
+// /tmp/instar-UID. A service has no XDG_RUNTIME_DIR and the shell of the same
+// user has: FindPrograms() looks into /tmp/instar-UID as well, unless
+// $INSTAR_SOCKET_DIRECTORY says which folder it is.
+//
+// Who can write to the folder decides what instarctl talks to, so that it must
+// belong to this user, who alone may enter it (mode 0700), and must not be a
+// symbolic link.
+//
+// A program that was killed leaves its socket behind. Such a stale socket
+// is removed by FindPrograms() and by the start of a program. Why no socket of
+// a living program is ever taken for one: see the source.
+//
+// Errors name the folder, the reason and the remedy:
+//   PermissionDenied    it is somebody else's, or others may enter it
+//   FailedPrecondition  it cannot be made; it is no folder, or a link
+//   InvalidArgument     a name that is no file name; a path that is longer than
+//                       the 107 bytes that the address of a socket has room for
+//   AlreadyExists       a living program has a socket of this name
+//   Unavailable         another process keeps the folder locked
+//   Internal            a system call failed
+//
+// Threads: all functions may be called from any thread.
+
+#ifndef INSTAR_MANAGER_SOCKET_DIRECTORY_H_
+#define INSTAR_MANAGER_SOCKET_DIRECTORY_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "manager/file_descriptor.h"
+
+namespace instar {
+
+// Of sun_path, without the zero at its end.
+inline constexpr std::size_t kMaxSocketPath = 107;  // bytes
+
+// The path of this user's folder, which is made if it is missing, and checked.
+// Other files of a program may live there: PROGRAM.journal.
+absl::StatusOr<std::string> PrepareSocketDirectory();
+
+// Listens in this user's folder until it is destroyed, which removes the
+// socket's name. The descriptor is closed in a program that is executed
+// (O_CLOEXEC) and does not block. A child made by fork() that destroys its copy
+// closes its own descriptor and leaves the name alone.
+class ProgramSocket {
+ public:
+  static absl::StatusOr<ProgramSocket> Listen(const std::string& program);
+
+  ProgramSocket(ProgramSocket&& other) noexcept;
+  ProgramSocket& operator=(ProgramSocket&& other) noexcept;
+  ~ProgramSocket();
+
+  int descriptor() const { return socket_.number(); }
+  const std::string& path() const { return path_; }
+
+ private:
+  ProgramSocket() = default;
+
+  manager_internal::FileDescriptor socket_;
+  std::string path_;  // empty: moved from
+  pid_t owner_ = 0;   // the process that made it
+};
+
+struct RunningProgram {
+  std::string name;
+  pid_t pid = 0;
+  std::string socket;  // its path
+};
+
+// The programs that listen, by name and process; none if there is no folder.
+// Removes stale sockets.
+absl::StatusOr<std::vector<RunningProgram>> FindPrograms();
+
+// A connection to the socket of this path, that blocks.
+// Errors: NotFound (no such socket, or nobody listens there), PermissionDenied,
+// InvalidArgument (path too long), Unavailable (too many wait to be served).
+absl::StatusOr<manager_internal::FileDescriptor> ConnectTo(
+    const std::string& path);
+
+namespace manager_internal {
+
+// "shop.1234.sock" -> shop, 1234; false if it is no name of that form.
+bool ParseSocketName(absl::string_view file_name, RunningProgram* program);
+
+}  // namespace manager_internal
+}  // namespace instar
+
+#endif  // INSTAR_MANAGER_SOCKET_DIRECTORY_H_
