@@ -117,18 +117,57 @@ absl::StatusOr<UpdateForecast> PlannedUpdate::Prepare() {
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
   UpdateForecast forecast;
   absl::Status status = PrepareSteps(forecast);
-  for (const auto& requirement : parts_.requirements) {
-    if (!status.ok()) break;
-    const Attempt attempt = GuardAttempt(requirement);
-    if (attempt.is_failed()) {
-      status = absl::FailedPreconditionError(attempt.reason());
-    } else if (attempt.is_not_yet()) {
-      forecast.obstacles.push_back(attempt.reason());
+  if (status.ok()) {
+    absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
+    status = unmet.status();
+    if (unmet.ok()) {
+      for (std::string& reason : *unmet) {
+        forecast.obstacles.push_back(std::move(reason));
+      }
     }
   }
   End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
   if (!status.ok()) return status;
   return forecast;
+}
+
+absl::StatusOr<std::vector<std::string>> PlannedUpdate::AskRequirements()
+    const {
+  std::vector<std::string> unmet;
+  for (const auto& requirement : parts_.requirements) {
+    const Attempt attempt = GuardAttempt(requirement);
+    if (attempt.is_failed()) {
+      return absl::FailedPreconditionError(attempt.reason());
+    }
+    if (attempt.is_not_yet()) unmet.push_back(attempt.reason());
+  }
+  return unmet;
+}
+
+Attempt PlannedUpdate::Requirements() {
+  const absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
+  if (!unmet.ok()) return Attempt::Failed(unmet.status());
+  if (unmet->empty()) return Attempt::Done();
+  return Attempt::NotYet(absl::StrJoin(*unmet, "; "));
+}
+
+absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
+    const ApplyOptions& options) {
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  UpdateForecast forecast;
+  absl::Status status = PrepareSteps(forecast);
+  if (!status.ok()) {
+    End(UpdatePhase::kNew);
+    return status;
+  }
+  Look look;
+  const Attempt attempt = TryOnce(
+      Direction::kRehearse, options,
+      std::min(std::max(options.timeout, nanoseconds(1)), kFirstLimit), look);
+  End(UpdatePhase::kPrepared);
+  if (attempt.is_failed()) return attempt.status();
+  if (attempt.is_done()) return std::vector<Blocker>();
+  return Explain(look);
 }
 
 absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {
@@ -234,14 +273,10 @@ absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
 
 Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
                                nanoseconds limit, Look& look) {
-  if (direction == Direction::kApply) {
-    for (const auto& requirement : parts_.requirements) {
-      const Attempt attempt = GuardAttempt(requirement);
-      if (attempt.is_failed()) {
-        return Attempt::Failed(absl::FailedPreconditionError(attempt.reason()));
-      }
-      if (attempt.is_not_yet()) look.others.push_back(attempt.reason());
-    }
+  if (direction != Direction::kUndo) {
+    absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
+    if (!unmet.ok()) return Attempt::Failed(unmet.status());
+    look.others = *std::move(unmet);
     if (!look.others.empty()) return Attempt::NotYet("a requirement");
   }
   // Anew each time: others may have redefined the functions since.
@@ -281,14 +316,15 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   if (attempt.is_done() && is_cancelled()) {
     attempt = Attempt::Failed(absl::CancelledError("the update was cancelled"));
   }
-  if (attempt.is_done()) {
+  const bool changes = direction != Direction::kRehearse;
+  if (attempt.is_done() && changes) {
     absl::Status status =
         direction == Direction::kApply ? ApplySteps() : UndoSteps();
     if (!status.ok()) attempt = Attempt::Failed(std::move(status));
   }
   rendezvous->Release();
   look.held = Clock::now() - begin;
-  if (attempt.is_done()) {
+  if (attempt.is_done() && changes) {
     for (const auto& step : parts_.steps) step->Released();
     last_hold_ = *std::move(rendezvous);
   }
@@ -302,8 +338,8 @@ Attempt PlannedUpdate::AskSteps(Direction direction,
                                 Look& look) {
   for (const auto& step : parts_.steps) {
     Attempt attempt = GuardAttempt([&] {
-      return direction == Direction::kApply ? step->Ready(threads)
-                                            : step->ReadyToUndo(threads);
+      return direction == Direction::kUndo ? step->ReadyToUndo(threads)
+                                           : step->Ready(threads);
     });
     if (attempt.is_failed()) {
       return Attempt::Failed(InStep(*step, attempt.status()));

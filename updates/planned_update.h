@@ -52,6 +52,9 @@ class PlannedUpdate final : public Update {
 
   const std::string& name() const override { return parts_.name; }
   absl::StatusOr<UpdateForecast> Prepare() override;
+  absl::StatusOr<std::vector<Blocker>> Rehearse(
+      const ApplyOptions& options) override;
+  Attempt Requirements() override;
   absl::Status Apply(const ApplyOptions& options) override;
   absl::Status CanUndo() const override;
   absl::Status Undo(const ApplyOptions& options) override;
@@ -62,11 +65,15 @@ class PlannedUpdate final : public Update {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class Direction { kApply, kUndo };
+  // kRehearse: as kApply, but nothing is changed.
+  enum class Direction { kApply, kRehearse, kUndo };
   // One attempt, and what it saw.
   struct Look;
 
   absl::Status PrepareSteps(UpdateForecast& forecast);
+  // The reasons of requirements that are not met yet; an error if one says
+  // "never".
+  absl::StatusOr<std::vector<std::string>> AskRequirements() const;
   // Attempts until one is done or has failed, the time is up, or Cancel().
   absl::Status Run(Direction direction, const ApplyOptions& options);
   Attempt TryOnce(Direction direction, const ApplyOptions& options,

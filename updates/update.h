@@ -16,16 +16,16 @@
 //
 // States; "error" answers FailedPrecondition and changes nothing:
 //
-//   state    | Prepare()        | Apply()                   | Undo()
-//   ---------+------------------+---------------------------+----------------
-//   new      | prepared / new   | as Prepare(), then Apply()| error
-//   prepared | prepared         | applied / prepared        | error
-//   applied  | error            | error                     | prepared /
-//   applied
+//   state    | Prepare(), Rehearse() | Apply()            | Undo()
+//   ---------+-----------------------+--------------------+-------------------
+//   new      | prepared / new        | as prepared        | error
+//   prepared | prepared              | applied / prepared | error
+//   applied  | error                 | error              | prepared / applied
 // After the slash: on an error the program is as it was before the call.
 //
-// Threads: Prepare(), Apply() and Undo() by one thread at a time, which is not
-// among those that are held. Cancel() and Progress() by any, at any time.
+// Threads: Prepare(), Rehearse(), Requirements(), Apply() and Undo() by one
+// thread at a time, which is not among those that are held. Cancel() and
+// Progress() by any, at any time.
 //
 // Lifetime: an update that is destroyed while applied stays in effect; it can
 // no longer be taken back.
@@ -43,6 +43,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "threads/attempt.h"
 #include "threads/thread_ref.h"
 
 namespace instar {
@@ -110,6 +112,23 @@ class Update {
   // this update does not fit this program. What is only in the way for now is
   // an obstacle.
   virtual absl::StatusOr<UpdateForecast> Prepare() = 0;
+
+  // One attempt that stops short of the change: prepares, holds the threads for
+  // a moment, looks at their stacks, lets them go on. Answers what would have
+  // made Apply() wait at that moment; nothing: it would have taken effect. A
+  // moment later it may be otherwise. Errors: those of Prepare() and those at
+  // which Apply() would give up. Unimplemented for an update that has no single
+  // attempt, as one in which each thread decides on its own.
+  virtual absl::StatusOr<std::vector<Blocker>> Rehearse(
+      const ApplyOptions& options) {
+    static_cast<void>(options);
+    return absl::UnimplementedError(
+        absl::StrCat("update '", name(), "' cannot be rehearsed"));
+  }
+
+  // Whether the update's own requirements are met now: done; not yet, with the
+  // reasons; failed: they say "never" (FailedPrecondition). Holds nobody.
+  virtual Attempt Requirements() { return Attempt::Done(); }
 
   // Waits for a moment when it is safe, and takes effect. Errors:
   //   DeadlineExceeded    no such moment came; the message names the blockers

@@ -16,7 +16,9 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
@@ -157,6 +159,106 @@ TEST(UpdatePlanTest, WhatIsWrongIsSaidBeforeAnyThreadIsAsked) {
   EXPECT_TRUE(absl::IsInvalidArgument(
       MakeUpdate(std::move(empty_main))->Apply(Patiently())));
   stop = true;
+}
+
+// What blocks now, asked until it is what is expected: a thread may need longer
+// to an update point than a rehearsal waits.
+std::vector<Blocker> RehearseUntil(
+    Update& update,
+    const std::function<bool(const std::vector<Blocker>&)>& is) {
+  while (true) {
+    absl::StatusOr<std::vector<Blocker>> blockers = update.Rehearse({});
+    if (!blockers.ok()) {
+      ADD_FAILURE() << blockers.status();
+      return {};
+    }
+    if (is(*blockers)) return *std::move(blockers);
+    std::this_thread::yield();
+  }
+}
+
+TEST(UpdatePlanTest, ARehearsalChangesNothing) {
+  std::atomic<bool> inside{false}, go_on{false}, stop{false};
+  ControlledThread thread = StartPassiveThread("relay", [&] {
+    Relay(3, [&] {
+      inside = true;
+      while (!go_on) UpdatePoint();
+    });
+    inside = false;
+    while (!stop) UpdatePoint();
+  });
+  const auto let_it_end = absl::MakeCleanup([&] { go_on = stop = true; });
+  while (!inside) std::this_thread::yield();
+  auto product = std::make_unique<Product>(1);
+  int hooks = 0;
+  UpdatePlan plan("protocol");
+  plan.Redefine(&Relay, &Relay2);
+  plan.Redefine(&Price, &Price2);
+  plan.ConvertEagerly<Product, ProductV2>();
+  const auto count = [&] {
+    ++hooks;
+    return absl::OkStatus();
+  };
+  plan.Before(count, count);
+  const auto update = MakeUpdate(std::move(plan));
+  const auto is_there = [](const std::vector<Blocker>& blockers) {
+    return blockers.size() == 1 && blockers[0].frame >= 0 &&
+           !blockers[0].function.empty() &&
+           blockers[0].reason.find("active") != std::string::npos;
+  };
+  const std::vector<Blocker> blockers = RehearseUntil(*update, is_there);
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kPrepared);
+  ASSERT_EQ(blockers.size(), 1u);
+  EXPECT_EQ(blockers[0].thread, "relay");
+  EXPECT_EQ(blockers[0].tid, thread.ref().tid());
+  EXPECT_THAT(blockers[0].function, HasSubstr("Relay(int"));
+
+  go_on = true;
+  RehearseUntil(*update, [](const auto& b) { return b.empty(); });
+  EXPECT_FALSE(inside);
+  EXPECT_EQ(hooks, 0);
+  EXPECT_EQ(Price(1), 101);
+  EXPECT_EQ(product->Version(), 1);
+  EXPECT_EQ(update->hold_times().threads, 0);
+
+  ASSERT_TRUE(update->Apply(Patiently()).ok());
+  EXPECT_EQ(Price(1), 201);
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Rehearse({}).status()));
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
+  ASSERT_TRUE(update->Undo(Patiently()).ok());
+  EXPECT_EQ(Price(1), 101);
+}
+
+TEST(UpdatePlanTest, RequirementsAreAsked) {
+  Attempt first = Attempt::Done(), second = Attempt::Done();
+  UpdatePlan plan("required");
+  plan.When([&] { return first; });
+  plan.When([&] { return second; });
+  const auto update = MakeUpdate(std::move(plan));
+  EXPECT_TRUE(update->Requirements().is_done());
+  first = Attempt::NotYet("3 requests are open");
+  second = Attempt::NotYet("it is day");
+  const Attempt asked = update->Requirements();
+  EXPECT_TRUE(asked.is_not_yet());
+  EXPECT_EQ(asked.reason(), "3 requests are open; it is day");
+  const auto blockers = update->Rehearse({});
+  ASSERT_TRUE(blockers.ok()) << blockers.status();
+  ASSERT_EQ(blockers->size(), 2u);
+  EXPECT_EQ((*blockers)[1].reason, "it is day");
+  second = Attempt::Failed(absl::InternalError("the schema is another"));
+  EXPECT_TRUE(update->Requirements().is_failed());
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Requirements().status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Rehearse({}).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Prepare().status()));
+  EXPECT_TRUE(MakeUpdate(UpdatePlan("none"))->Requirements().is_done());
+}
+
+TEST(UpdatePlanTest, ARehearsalSaysWhatDoesNotFit) {
+  UpdatePlan plan("wrong");
+  plan.RedefineNamed("instar::updates_test::Prices(int)", &Price2);
+  const auto update = MakeUpdate(std::move(plan));
+  EXPECT_TRUE(absl::IsNotFound(update->Rehearse({}).status()));
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kNew);
 }
 
 TEST(UpdatePlanTest, ObjectsAreConverted) {
