@@ -108,10 +108,9 @@ struct UpdateReport {
 struct CheckReport {
   std::string update;
   ModuleKind kind = ModuleKind::kPlan;
-  std::size_t code_size = 0;    // bytes
-  std::size_t loaded_size = 0;  // bytes
-  std::vector<std::string>
-  requires;  // names of updates
+  std::size_t code_size = 0;          // bytes
+  std::size_t loaded_size = 0;        // bytes
+  std::vector<std::string> required;  // names of updates
   UpdateForecast forecast;
   std::vector<Blocker> blockers;  // at this moment
 };

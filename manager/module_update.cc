@@ -19,16 +19,15 @@ namespace {
 
 absl::Status Say(const LoadedModule& module, absl::StatusCode code,
                  absl::string_view reason) {
-  return absl::Status(code, absl::StrCat("the update ",
-                                         module.file().update_name(),
-                                         " refuses: ", reason));
+  return absl::Status(code,
+                      absl::StrCat("the update ", module.file().update_name(),
+                                   " refuses: ", reason));
 }
 
 // Calls what the module's author wrote. Exceptions, which may be of a class of
 // the module, are gone when this returns.
 template <typename F, typename Argument>
-absl::Status Call(const LoadedModule& module, F* function,
-                  Argument& argument) {
+absl::Status Call(const LoadedModule& module, F* function, Argument& argument) {
   try {
     const absl::Status status = function(argument);
     return status.ok() ? status : Say(module, status.code(), status.message());

@@ -132,8 +132,10 @@ void PrivateCopy::ForgetLingering() {
   const auto gone =
       std::remove_if(remainder.lingering.begin(), remainder.lingering.end(),
                      [](PrivateCopy& copy) {
-                       // The first time, dlclose() may find that nothing holds it any more.
-        if (IsLoaded(copy.name_) && IsLoaded(copy.name_)) return false;
+                       // The first time, dlclose() may find that nothing holds
+                       // it any more.
+                       if (IsLoaded(copy.name_) && IsLoaded(copy.name_))
+                         return false;
                        code_internal::ForgetImageCopy(copy.name_);
                        copy.handle_ = nullptr;
                        return true;

@@ -67,6 +67,7 @@ class ConversionPlanStep final : public PlanStep {
   // For UpdateProgress. At any time, by any thread.
   std::size_t converted() const;
   std::size_t total() const { return total_.load(std::memory_order_relaxed); }
+  bool is_converting() const { return !step_->Done(); }
 
  private:
   const std::shared_ptr<ConversionStep> step_;

@@ -552,6 +552,7 @@ UpdateProgress PlannedUpdate::Progress() const {
   for (const ConversionPlanStep* conversion : parts_.conversions) {
     progress.objects_converted += conversion->converted();
     progress.objects_total += conversion->total();
+    progress.is_converting |= conversion->is_converting();
   }
   std::lock_guard<std::mutex> lock(lock_);
   progress.attempts = attempts_;

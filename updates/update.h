@@ -83,6 +83,8 @@ struct UpdateProgress {
   // Of the conversions; `total` is 0 if there are none.
   std::size_t objects_converted = 0;
   std::size_t objects_total = 0;
+  // It is applied, and conversions go on in the background.
+  bool is_converting = false;
 };
 
 // For how long threads were held by the latest Apply() or Undo() that succeeded

@@ -1,0 +1,151 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/journal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "manager/file_descriptor.h"
+#include "nlohmann/json.hpp"
+
+namespace instar {
+namespace {
+
+using manager_internal::FileDescriptor;
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+// Held while a journal is written or shortened, by whichever process; goes with
+// its descriptor.
+absl::StatusOr<FileDescriptor> OpenLocked(const std::string& path) {
+  while (true) {
+    FileDescriptor file(
+        open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+    if (file.number() < 0) {
+      return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+    }
+    while (flock(file.number(), LOCK_EX) != 0) {
+      if (errno != EINTR) {
+        return absl::ErrnoToStatus(errno, absl::StrCat("cannot lock ", path));
+      }
+    }
+    // Another process may have put a shorter one in its place meanwhile.
+    struct stat opened, named;
+    if (fstat(file.number(), &opened) == 0 && stat(path.c_str(), &named) == 0 &&
+        opened.st_ino == named.st_ino && opened.st_dev == named.st_dev) {
+      return file;
+    }
+  }
+}
+
+absl::Status WriteAll(int file, absl::string_view text,
+                      const std::string& path) {
+  while (!text.empty()) {
+    const ssize_t wrote = write(file, text.data(), text.size());
+    if (wrote > 0) {
+      text.remove_prefix(static_cast<std::size_t>(wrote));
+    } else if (wrote == 0 || errno != EINTR) {
+      return absl::ErrnoToStatus(wrote == 0 ? ENOSPC : errno,
+                                 absl::StrCat("cannot write to ", path));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Journal::Journal(std::string path) : path_(std::move(path)) { DropOlderHalf(); }
+
+void Journal::DropOlderHalf() {
+  struct stat info;
+  if (stat(path_.c_str(), &info) != 0 ||
+      info.st_size <= static_cast<off_t>(kJournalLimit)) {
+    return;
+  }
+  const absl::StatusOr<FileDescriptor> old_file = OpenLocked(path_);
+  if (!old_file.ok()) {
+    status_ = old_file.status();
+    return;
+  }
+  std::ifstream in(path_, std::ios::binary);
+  in.seekg(info.st_size / 2);
+  std::string line;
+  std::getline(in, line);  // the rest of one
+  const std::string shorter = absl::StrCat(path_, ".", getpid());
+  const FileDescriptor file(
+      open(shorter.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  if (file.number() < 0) {
+    status_ = absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", shorter));
+    return;
+  }
+  while (status_.ok() && std::getline(in, line)) {
+    status_ = WriteAll(file.number(), line + "\n", shorter);
+  }
+  if (status_.ok() && rename(shorter.c_str(), path_.c_str()) != 0) {
+    status_ =
+        absl::ErrnoToStatus(errno, absl::StrCat("cannot replace ", path_));
+  }
+  if (!status_.ok()) unlink(shorter.c_str());
+}
+
+void Journal::Add(absl::string_view event, absl::string_view update,
+                  absl::string_view detail) {
+  const json entry = {
+      {"time_ms", std::chrono::duration_cast<milliseconds>(
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count()},
+      {"pid", getpid()},
+      {"event", std::string(event)},
+      {"update", std::string(update)},
+      {"detail", std::string(detail)},
+  };
+  // What a module says need not be UTF-8.
+  const std::string line =
+      entry.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  std::lock_guard<std::mutex> lock(lock_);
+  const absl::StatusOr<FileDescriptor> file = OpenLocked(path_);
+  status_ = file.ok() ? WriteAll(file->number(), line, path_) : file.status();
+}
+
+absl::StatusOr<std::vector<JournalEntry>> Journal::Read() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  if (!status_.ok()) {
+    return absl::Status(
+        status_.code(),
+        absl::StrCat("the journal is incomplete: ", status_.message()));
+  }
+  std::ifstream in(path_, std::ios::binary);
+  if (!in)
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path_));
+  std::vector<JournalEntry> entries;
+  for (std::string line; std::getline(in, line);) {
+    const json entry = json::parse(line, nullptr, /*allow_exceptions=*/false);
+    if (!entry.is_object()) continue;
+    JournalEntry& read = entries.emplace_back();
+    try {
+      read.time = SystemTime(milliseconds(entry.at("time_ms").get<int64_t>()));
+      read.pid = entry.at("pid").get<pid_t>();
+      entry.at("event").get_to(read.event);
+      entry.at("update").get_to(read.update);
+      entry.at("detail").get_to(read.detail);
+    } catch (const json::exception&) {
+      entries.pop_back();
+    }
+  }
+  return entries;
+}
+
+}  // namespace instar

@@ -1,0 +1,543 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/update_driver.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "base/status_macros.h"
+#include "code/function.h"
+#include "heap/version_change.h"
+#include "manager/module_file.h"
+#include "manager/module_loader.h"
+#include "manager/module_update.h"
+
+namespace instar {
+namespace manager_internal {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+// How often conditions of updates are asked again, and an update that has been
+// cancelled is reminded of it.
+constexpr milliseconds kAskAgain(5);
+constexpr milliseconds kRemindAgain(1);
+// How often objects that old code has made are looked for.
+constexpr milliseconds kLateBirths(100);
+
+constexpr char kTurn[] = "its turn";
+
+std::string Text(nanoseconds duration) {
+  return absl::FormatDuration(absl::FromChrono(duration));
+}
+
+std::string Describe(const UpdateReport& report) {
+  return absl::StrCat(report.hold_times.threads, " threads held, median ",
+                      Text(report.hold_times.median), ", at most ",
+                      Text(report.hold_times.maximum), "; ", report.attempts,
+                      " attempts in ", Text(report.elapsed));
+}
+
+}  // namespace
+
+struct UpdateDriver::Job {
+  enum class Kind { kLoad, kUndo, kCheck };
+
+  Job(Kind k, nanoseconds limit)
+      : kind(k), timeout(limit), until(begin + limit) {}
+
+  const Kind kind;
+  const nanoseconds timeout;
+  const Clock::time_point begin = Clock::now();
+  const Clock::time_point until;
+  std::string path;  // of the module; empty: `update` was given
+  Done<UpdateReport> done;
+  Done<CheckReport> checked;  // of a check
+
+  // Of the worker.
+  bool has_begun = false;
+  std::optional<ModuleFile> file;
+  std::unique_ptr<LoadedModule> module;  // before `update`, which refers to it
+  UpdateReport report;
+  CheckReport check_report;
+
+  // Under the lock. `update` is set by the worker, and stays.
+  std::shared_ptr<Update> update;
+  std::string name;  // of the update, once that is known
+  std::string waits_for = kTurn;
+  bool is_cancelled = false;
+};
+
+struct UpdateDriver::AppliedUpdate {
+  std::optional<ModuleFile> file;
+  std::unique_ptr<LoadedModule> module;
+  std::shared_ptr<Update> update;
+  AppliedReport report;
+};
+
+UpdateDriver::UpdateDriver(Journal* journal,
+                           std::function<std::vector<ThreadRef>()> threads)
+    : journal_(journal),
+      threads_(std::move(threads)),
+      watcher_([this] { Watch(); }),
+      worker_([this] { Work(); }) {}
+
+UpdateDriver::~UpdateDriver() {
+  std::list<std::shared_ptr<Job>> waiting;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    is_ending_ = true;
+    if (working_ != nullptr) working_->is_cancelled = true;
+    waiting.swap(jobs_);
+    waiting.remove(working_);
+  }
+  changed_.notify_one();
+  watched_.notify_one();
+  for (const auto& job : waiting) {
+    Finish(*job, absl::CancelledError("the program ends"));
+  }
+  worker_.join();
+  watched_.notify_one();
+  watcher_.join();
+}
+
+// --- What others ask for.
+
+void UpdateDriver::Add(std::shared_ptr<Job> job) {
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    if (!is_ending_) {
+      jobs_.push_back(std::move(job));
+      job = nullptr;
+    }
+  }
+  if (job != nullptr) {
+    Finish(*job, absl::CancelledError("the program ends"));
+    return;
+  }
+  changed_.notify_one();
+  watched_.notify_one();
+}
+
+void UpdateDriver::Load(std::string path, nanoseconds timeout,
+                        Done<UpdateReport> done) {
+  auto job = std::make_shared<Job>(Job::Kind::kLoad, timeout);
+  job->path = std::move(path);
+  job->done = std::move(done);
+  Add(std::move(job));
+}
+
+void UpdateDriver::Apply(std::unique_ptr<Update> update, nanoseconds timeout,
+                         Done<UpdateReport> done) {
+  auto job = std::make_shared<Job>(Job::Kind::kLoad, timeout);
+  job->name = update->name();
+  job->update = std::move(update);
+  job->done = std::move(done);
+  Add(std::move(job));
+}
+
+void UpdateDriver::Undo(std::string update, nanoseconds timeout,
+                        Done<UpdateReport> done) {
+  auto job = std::make_shared<Job>(Job::Kind::kUndo, timeout);
+  job->name = std::move(update);
+  job->done = std::move(done);
+  Add(std::move(job));
+}
+
+void UpdateDriver::Check(std::string path, Done<CheckReport> done) {
+  auto job = std::make_shared<Job>(Job::Kind::kCheck, std::chrono::hours(24));
+  job->path = std::move(path);
+  job->checked = std::move(done);
+  Add(std::move(job));
+}
+
+absl::StatusOr<std::vector<std::string>> UpdateDriver::Cancel(
+    const std::string& update) {
+  std::vector<std::string> names;
+  std::list<std::shared_ptr<Job>> given_up;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    for (auto job = jobs_.begin(); job != jobs_.end();) {
+      const auto next = std::next(job);
+      if ((*job)->kind != Job::Kind::kCheck &&
+          (update.empty() || (*job)->name == update)) {
+        names.push_back((*job)->name.empty() ? (*job)->path : (*job)->name);
+        (*job)->is_cancelled = true;
+        if (*job != working_) given_up.splice(given_up.end(), jobs_, job);
+      }
+      job = next;
+    }
+  }
+  watched_.notify_one();
+  for (const auto& job : given_up) {
+    Finish(*job, absl::CancelledError("the update was cancelled"));
+  }
+  if (!names.empty()) return names;
+  return absl::NotFoundError(
+      update.empty() ? std::string("no update is pending")
+                     : absl::StrCat("no update '", update, "' is pending"));
+}
+
+std::vector<AppliedReport> UpdateDriver::Applied() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  std::vector<AppliedReport> reports;
+  for (const auto& applied : applied_) {
+    AppliedReport report = applied->report;
+    report.can_undo = applied->update->CanUndo();
+    if (report.can_undo.ok() && applied != applied_.back()) {
+      report.can_undo = absl::FailedPreconditionError(absl::StrCat(
+          "update '", applied_.back()->report.update, "' came after it"));
+    }
+    report.is_converting = applied->update->Progress().is_converting;
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+std::vector<PendingReport> UpdateDriver::Pending() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  std::vector<PendingReport> reports;
+  for (const auto& job : jobs_) {
+    if (job->kind == Job::Kind::kCheck) continue;
+    PendingReport& report = reports.emplace_back();
+    report.kind =
+        job->kind == Job::Kind::kUndo ? PendingKind::kUndo : PendingKind::kLoad;
+    report.update = job->name;
+    report.module = job->path;
+    report.waits_for = job->waits_for;
+    report.timeout = job->timeout;
+    report.elapsed = Clock::now() - job->begin;
+    if (job->update != nullptr) report.progress = job->update->Progress();
+  }
+  return reports;
+}
+
+std::vector<ThreadRef> UpdateDriver::StartedThreads() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  std::vector<ThreadRef> threads;
+  for (const auto& applied : applied_) {
+    for (ThreadRef& thread : applied->update->StartedThreads()) {
+      threads.push_back(std::move(thread));
+    }
+  }
+  return threads;
+}
+
+// --- The watcher.
+
+void UpdateDriver::Watch() {
+  std::unique_lock<std::mutex> lock(lock_);
+  while (!is_ending_ || working_ != nullptr) {
+    const Clock::time_point now = Clock::now();
+    Clock::time_point next = Clock::time_point::max();
+    std::list<std::shared_ptr<Job>> late;
+    for (auto job = jobs_.begin(); job != jobs_.end();) {
+      const auto following = std::next(job);
+      if (*job != working_) {
+        if ((*job)->until <= now) {
+          late.splice(late.end(), jobs_, job);
+        } else {
+          next = std::min(next, (*job)->until);
+        }
+      }
+      job = following;
+    }
+    if (working_ != nullptr && working_->is_cancelled) {
+      if (working_->update != nullptr) working_->update->Cancel();
+      next = now + kRemindAgain;
+    }
+    if (!late.empty()) {
+      lock.unlock();
+      for (const auto& job : late) {
+        Finish(*job,
+               absl::DeadlineExceededError(absl::StrCat(
+                   "it waited ", Text(job->timeout), " for ", job->waits_for)));
+      }
+      lock.lock();
+    } else if (next == Clock::time_point::max()) {
+      watched_.wait(lock);
+    } else {
+      watched_.wait_until(lock, next);
+    }
+  }
+}
+
+// --- The worker.
+
+void UpdateDriver::Work() {
+  // What updates need to know of the program, before the first one comes.
+  FunctionMap::Preload();
+  PreloadNames();
+  PreloadInlinedCopies();
+  std::unique_lock<std::mutex> lock(lock_);
+  while (!is_ending_) {
+    bool has_finished = false;
+    for (auto at = jobs_.begin(); at != jobs_.end() && !has_finished;) {
+      working_ = *at;
+      working_->waits_for.clear();
+      lock.unlock();
+      absl::StatusOr<Step> step = WorkOn(*working_);
+      lock.lock();
+      const std::shared_ptr<Job> job = std::move(working_);
+      working_ = nullptr;
+      if (step.ok() && *step == Step::kWaits && job->is_cancelled) {
+        step = absl::CancelledError("the update was cancelled");
+      }
+      has_finished = !step.ok() || *step == Step::kFinished;
+      // It was left in the list by all others, unless the driver ends.
+      at = std::find(jobs_.begin(), jobs_.end(), job);
+      if (at != jobs_.end()) {
+        at = has_finished ? jobs_.erase(at) : std::next(at);
+      }
+      watched_.notify_one();
+      if (has_finished) {
+        // It is not pending any more when its answer comes.
+        lock.unlock();
+        Finish(*job, step.status());
+        lock.lock();
+      }
+      if (is_ending_) return;
+    }
+    if (has_finished) continue;  // others may have waited for it
+    if (!jobs_.empty()) {
+      changed_.wait_for(lock, kAskAgain);
+    } else if (applied_.empty()) {
+      changed_.wait(lock);
+    } else if (changed_.wait_for(lock, kLateBirths) ==
+               std::cv_status::timeout) {
+      lock.unlock();
+      ConvertLateBirths();
+      lock.lock();
+    }
+  }
+}
+
+absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOn(Job& job) {
+  if (!std::exchange(job.has_begun, true)) {
+    job.report.queued = Clock::now() - job.begin;
+  }
+  switch (job.kind) {
+    case Job::Kind::kLoad:
+      return WorkOnLoad(job);
+    case Job::Kind::kUndo:
+      return WorkOnUndo(job);
+    case Job::Kind::kCheck:
+      break;
+  }
+  INSTAR_ASSIGN_OR_RETURN(job.check_report, CheckNow(job.path));
+  return Step::kFinished;
+}
+
+UpdateDriver::Step UpdateDriver::Wait(Job& job, std::string waits_for) {
+  std::lock_guard<std::mutex> lock(lock_);
+  job.waits_for = std::move(waits_for);
+  return Step::kWaits;
+}
+
+absl::Status UpdateDriver::FindConflict(const std::string& update) const {
+  for (const auto& applied : applied_) {
+    if (applied->report.update != update) continue;
+    return absl::AlreadyExistsError(absl::StrCat(
+        "an update '", update,
+        "' is applied already; undo it first, or give this one another name"));
+  }
+  return absl::OkStatus();
+}
+
+std::string UpdateDriver::FindMissing(const ModuleFile& file) const {
+  for (const RequiredModule& required : file.required_modules()) {
+    const auto has_it = [&](const std::unique_ptr<AppliedUpdate>& applied) {
+      return applied->report.update == required.update_name;
+    };
+    if (std::none_of(applied_.begin(), applied_.end(), has_it)) {
+      return required.update_name;
+    }
+  }
+  return "";
+}
+
+ApplyOptions UpdateDriver::OptionsFor(Clock::time_point until) const {
+  ApplyOptions options;
+  options.timeout = std::max(until - Clock::now(), Clock::duration::zero());
+  if (threads_ != nullptr) {
+    options.threads = [this] {
+      std::vector<ThreadRef> threads = threads_();
+      for (ThreadRef& thread : StartedThreads()) {
+        threads.push_back(std::move(thread));
+      }
+      return threads;
+    };
+  }
+  return options;
+}
+
+absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
+  const Clock::time_point begin = Clock::now();
+  if (job.update == nullptr && !job.file.has_value()) {
+    INSTAR_ASSIGN_OR_RETURN(job.file, ReadModuleFile(job.path));
+    std::lock_guard<std::mutex> lock(lock_);
+    job.name = job.file->update_name();
+  }
+  INSTAR_RETURN_IF_ERROR(FindConflict(job.name));
+  if (job.update == nullptr) {
+    const std::string missing = FindMissing(*job.file);
+    if (!missing.empty()) {
+      return Wait(job,
+                  absl::StrCat("update '", missing, "', which it requires"));
+    }
+    INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(*job.file));
+    job.module = std::make_unique<LoadedModule>(std::move(module));
+    INSTAR_ASSIGN_OR_RETURN(std::shared_ptr<Update> update,
+                            MakeUpdate(*job.module));
+    std::lock_guard<std::mutex> lock(lock_);
+    job.update = std::move(update);
+  }
+  const Clock::time_point loaded = Clock::now();
+  job.report.loading += loaded - begin;
+  // Before anyone waits for anything: errors here are final.
+  if (job.update->Progress().phase == UpdatePhase::kNew) {
+    INSTAR_RETURN_IF_ERROR(job.update->Prepare().status());
+  }
+  const Attempt requirements = job.update->Requirements();
+  if (requirements.is_failed()) return requirements.status();
+  const Clock::time_point prepared = Clock::now();
+  job.report.preparing += prepared - loaded;
+  if (requirements.is_not_yet()) return Wait(job, requirements.reason());
+  if (job.module != nullptr) job.module->KeepLoaded();
+  INSTAR_RETURN_IF_ERROR(job.update->Apply(OptionsFor(job.until)));
+  const Clock::time_point applied_at = Clock::now();
+  const UpdateProgress progress = job.update->Progress();
+  job.report.applying = applied_at - prepared;
+  job.report.elapsed = applied_at - job.begin;
+  job.report.attempts = progress.attempts;
+  job.report.objects_converted = progress.objects_converted;
+  job.report.hold_times = job.update->hold_times();
+  job.report.update = job.name;
+
+  auto applied = std::make_unique<AppliedUpdate>();
+  applied->file = job.file;
+  applied->module = std::move(job.module);
+  applied->report.update = job.name;
+  applied->report.module = job.path;
+  applied->report.applied = std::chrono::system_clock::now();
+  applied->report.hold_times = job.report.hold_times;
+  applied->report.elapsed = job.report.elapsed;
+  std::lock_guard<std::mutex> lock(lock_);
+  applied->update = job.update;
+  applied_.push_back(std::move(applied));
+  return Step::kFinished;
+}
+
+absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
+  if (applied_.empty()) {
+    return absl::FailedPreconditionError("no update is applied");
+  }
+  AppliedUpdate& latest = *applied_.back();
+  if (!job.name.empty() && job.name != latest.report.update) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("update '", job.name,
+                     "' is not the latest one, and updates are taken back from "
+                     "the latest on; that is '",
+                     latest.report.update, "'"));
+  }
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    job.name = latest.report.update;
+    job.update = latest.update;
+  }
+  INSTAR_RETURN_IF_ERROR(latest.update->CanUndo());
+  const Clock::time_point begin = Clock::now();
+  INSTAR_RETURN_IF_ERROR(latest.update->Undo(OptionsFor(job.until)));
+  const Clock::time_point undone = Clock::now();
+  job.report.applying = undone - begin;
+  job.report.elapsed = undone - job.begin;
+  job.report.attempts = latest.update->Progress().attempts;
+  job.report.hold_times = latest.update->hold_times();
+  job.report.update = job.name;
+  std::unique_ptr<AppliedUpdate> gone;  // when the lock is free
+  std::lock_guard<std::mutex> lock(lock_);
+  gone = std::move(applied_.back());
+  applied_.pop_back();
+  return Step::kFinished;
+}
+
+absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path) {
+  INSTAR_ASSIGN_OR_RETURN(const ModuleFile file, ReadModuleFile(path));
+  CheckReport report;
+  report.update = file.update_name();
+  report.kind = file.kind();
+  report.code_size = file.code_size();
+  report.loaded_size = file.loaded_size();
+  for (const RequiredModule& required : file.required_modules()) {
+    report.required.push_back(required.update_name);
+  }
+  std::vector<std::string> obstacles;
+  const absl::Status conflict = FindConflict(report.update);
+  if (!conflict.ok()) obstacles.emplace_back(conflict.message());
+  const std::string missing = FindMissing(file);
+  if (!missing.empty()) {
+    report.forecast.obstacles = std::move(obstacles);
+    report.forecast.obstacles.push_back(
+        absl::StrCat("update '", missing,
+                     "', which it requires, is not applied; load it first"));
+    report.forecast.remarks.emplace_back(
+        "what it would do is known when that has been applied");
+    return report;
+  }
+  INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(file));
+  INSTAR_ASSIGN_OR_RETURN(std::unique_ptr<Update> update, MakeUpdate(module));
+  INSTAR_ASSIGN_OR_RETURN(report.forecast, update->Prepare());
+  obstacles.insert(obstacles.end(), report.forecast.obstacles.begin(),
+                   report.forecast.obstacles.end());
+  report.forecast.obstacles = std::move(obstacles);
+  ApplyOptions options = OptionsFor(Clock::now() + std::chrono::seconds(1));
+  absl::StatusOr<std::vector<Blocker>> blockers = update->Rehearse(options);
+  if (absl::IsUnimplemented(blockers.status())) {
+    report.forecast.remarks.emplace_back(
+        "what blocks it is known when its threads try it");
+    return report;
+  }
+  INSTAR_RETURN_IF_ERROR(blockers.status());
+  report.blockers = *std::move(blockers);
+  return report;
+}
+
+void UpdateDriver::ConvertLateBirths() {}
+
+void UpdateDriver::Finish(Job& job, const absl::Status& status) {
+  if (job.kind == Job::Kind::kCheck) {
+    if (status.ok()) {
+      job.checked(std::move(job.check_report));
+    } else {
+      job.checked(status);
+    }
+    return;
+  }
+  // A module that was refused is gone when the answer comes.
+  std::shared_ptr<Update> update;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    update = std::move(job.update);
+  }
+  update = nullptr;
+  job.module = nullptr;
+  const bool undoes = job.kind == Job::Kind::kUndo;
+  const std::string& name = job.name.empty() ? job.path : job.name;
+  if (status.ok()) {
+    journal_->Add(undoes ? "undone" : "applied", name, Describe(job.report));
+    job.done(std::move(job.report));
+    return;
+  }
+  journal_->Add(absl::IsCancelled(status) ? "cancelled" : "failed", name,
+                absl::StrCat(undoes ? "to be undone: " : "", status.message()));
+  job.done(status);
+}
+
+}  // namespace manager_internal
+}  // namespace instar

@@ -1,0 +1,125 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Drives updates to their end, one at a time, in the order in which they were
+// asked for. Internal to this package; users see the manager.
+//
+// A job is an update to be applied, the undoing of one, or a check. Its life:
+//
+//   state   | the driver comes to it | Cancel()  | its time is up | ~driver
+//   --------+------------------------+-----------+----------------+----------
+//   waiting | working                | finished  | finished       | finished
+//   working | waiting or finished    | asked to give up, at its next look
+//
+// It waits for its turn, for the updates that it requires, or for conditions of
+// its own; meanwhile those behind it are not kept. It is worked on while its
+// module is loaded, and while its update waits for a moment when it is safe:
+// then those behind it wait.
+//
+// Threads. The driver has two of its own. One does the work. The other one
+// ends what waits for too long, and reminds an update of having been cancelled:
+// Update::Cancel() does nothing if it comes just before Apply().
+// Locks: `lock_` guards the jobs and what is applied; it is held while an
+// Update is asked for its progress, and not while anything else of a module
+// runs. The worker takes it never while it holds threads, which may own it.
+
+#ifndef INSTAR_MANAGER_UPDATE_DRIVER_H_
+#define INSTAR_MANAGER_UPDATE_DRIVER_H_
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "manager/control_service.h"
+#include "manager/journal.h"
+#include "threads/thread_ref.h"
+#include "updates/update.h"
+
+namespace instar {
+namespace manager_internal {
+
+class UpdateDriver {
+ public:
+  template <typename Report>
+  using Done = ControlService::Done<Report>;
+
+  // `threads`: whom updates may hold, beside the threads that they start; null:
+  // all controlled threads. Both outlive the driver.
+  UpdateDriver(Journal* journal,
+               std::function<std::vector<ThreadRef>()> threads);
+  // Gives up what is pending. What is applied stays in effect.
+  ~UpdateDriver();
+  UpdateDriver(const UpdateDriver&) = delete;
+  UpdateDriver& operator=(const UpdateDriver&) = delete;
+
+  // As in ControlService.
+  void Load(std::string path, std::chrono::nanoseconds timeout,
+            Done<UpdateReport> done);
+  void Undo(std::string update, std::chrono::nanoseconds timeout,
+            Done<UpdateReport> done);
+  void Check(std::string path, Done<CheckReport> done);
+  absl::StatusOr<std::vector<std::string>> Cancel(const std::string& update);
+
+  // An update that does not come from a module.
+  void Apply(std::unique_ptr<Update> update, std::chrono::nanoseconds timeout,
+             Done<UpdateReport> done);
+
+  std::vector<AppliedReport> Applied() const;
+  std::vector<PendingReport> Pending() const;
+  // Threads that applied updates have started.
+  std::vector<ThreadRef> StartedThreads() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Job;
+  struct AppliedUpdate;
+  // Whether a job has come to its end.
+  enum class Step { kWaits, kFinished };
+
+  void Add(std::shared_ptr<Job> job);
+  void Work();
+  void Watch();
+
+  // On the worker, without the lock.
+  absl::StatusOr<Step> WorkOn(Job& job);
+  absl::StatusOr<Step> WorkOnLoad(Job& job);
+  absl::StatusOr<Step> WorkOnUndo(Job& job);
+  absl::StatusOr<CheckReport> CheckNow(const std::string& path);
+  absl::Status FindConflict(const std::string& update) const;
+  // The update that a module requires and that is not applied; empty: none.
+  std::string FindMissing(const ModuleFile& file) const;
+  ApplyOptions OptionsFor(Clock::time_point until) const;
+  void ConvertLateBirths();
+
+  Step Wait(Job& job, std::string waits_for);
+  // Lets go of what the job has loaded, writes the journal, calls `done`.
+  void Finish(Job& job, const absl::Status& status);
+
+  Journal* const journal_;
+  const std::function<std::vector<ThreadRef>()> threads_;
+
+  mutable std::mutex lock_;
+  std::condition_variable changed_;       // for the worker
+  std::condition_variable watched_;       // for the watcher
+  std::list<std::shared_ptr<Job>> jobs_;  // in order
+  std::shared_ptr<Job> working_;          // one of jobs_
+  // Changed by the worker alone, which reads it without the lock.
+  std::vector<std::unique_ptr<AppliedUpdate>> applied_;
+  bool is_ending_ = false;
+
+  std::thread watcher_;
+  std::thread worker_;
+};
+
+}  // namespace manager_internal
+}  // namespace instar
+
+#endif  // INSTAR_MANAGER_UPDATE_DRIVER_H_

@@ -1,0 +1,350 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/update_driver.h"
+
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/event_log.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "manager/journal.h"
+
+namespace instar {
+namespace manager_internal {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr std::chrono::seconds kLong(60);
+constexpr std::chrono::milliseconds kShort(20);
+
+// An answer that comes later.
+class Answer {
+ public:
+  UpdateDriver::Done<UpdateReport> Callback() {
+    return [state = state_](absl::StatusOr<UpdateReport> report) {
+      std::lock_guard<std::mutex> lock(state->lock);
+      EXPECT_FALSE(state->status.has_value()) << "answered twice";
+      state->status = report.status();
+      state->changed.notify_all();
+    };
+  }
+  absl::Status Await() {
+    std::unique_lock<std::mutex> lock(state_->lock);
+    state_->changed.wait(lock, [&] { return state_->status.has_value(); });
+    return *state_->status;
+  }
+  bool has_come() const {
+    std::lock_guard<std::mutex> lock(state_->lock);
+    return state_->status.has_value();
+  }
+
+ private:
+  struct State {
+    std::mutex lock;
+    std::condition_variable changed;
+    std::optional<absl::Status> status;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// What an update of the tests does, and what it has done.
+struct Script {
+  absl::Status prepare, apply, undo, can_undo;
+  std::function<Attempt()> requirements = [] { return Attempt::Done(); };
+  bool waits = false;  // Apply() lasts until it is cancelled or let through
+  std::atomic<bool> go{false};
+  std::atomic<bool> is_waiting{false};
+  std::atomic<bool> is_gone{false};
+};
+
+class ScriptedUpdate final : public Update {
+ public:
+  ScriptedUpdate(std::string name, std::shared_ptr<Script> script,
+                 EventLog* log)
+      : name_(std::move(name)), script_(std::move(script)), log_(log) {}
+  ~ScriptedUpdate() override { script_->is_gone = true; }
+
+  const std::string& name() const override { return name_; }
+  absl::StatusOr<UpdateForecast> Prepare() override {
+    if (!script_->prepare.ok()) return script_->prepare;
+    phase_ = UpdatePhase::kPrepared;
+    return UpdateForecast();
+  }
+  Attempt Requirements() override { return script_->requirements(); }
+  absl::Status Apply(const ApplyOptions& options) override {
+    cancelled_ = false;  // a cancellation that comes too early is lost
+    const auto until = std::chrono::steady_clock::now() + options.timeout;
+    script_->is_waiting = true;
+    while (script_->waits && !script_->go) {
+      if (cancelled_) return absl::CancelledError("cancelled");
+      if (std::chrono::steady_clock::now() > until) {
+        return absl::DeadlineExceededError("no safe moment");
+      }
+      std::this_thread::yield();
+    }
+    if (!script_->apply.ok()) return script_->apply;
+    phase_ = UpdatePhase::kApplied;
+    log_->Add(absl::StrCat("+", name_));
+    return absl::OkStatus();
+  }
+  absl::Status CanUndo() const override { return script_->can_undo; }
+  absl::Status Undo(const ApplyOptions&) override {
+    if (script_->undo.ok()) log_->Add(absl::StrCat("-", name_));
+    return script_->undo;
+  }
+  void Cancel() override { cancelled_ = true; }
+  UpdateProgress Progress() const override {
+    UpdateProgress progress;
+    progress.phase = phase_;
+    return progress;
+  }
+  HoldTimes hold_times() const override { return {}; }
+  std::vector<ThreadRef> StartedThreads() const override { return {}; }
+
+ private:
+  const std::string name_;
+  const std::shared_ptr<Script> script_;
+  EventLog* const log_;
+  std::atomic<UpdatePhase> phase_{UpdatePhase::kNew};
+  std::atomic<bool> cancelled_{false};
+};
+
+class UpdateDriverTest : public testing::Test {
+ protected:
+  UpdateDriverTest()
+      : path_(absl::StrCat(testing::TempDir(), "/driver_", getpid())),
+        journal_(path_),
+        driver_(std::make_unique<UpdateDriver>(&journal_, nullptr)) {}
+  ~UpdateDriverTest() override { unlink(path_.c_str()); }
+
+  Answer Apply(const std::string& name, std::shared_ptr<Script> script,
+               std::chrono::nanoseconds timeout = kLong) {
+    Answer answer;
+    driver_->Apply(
+        std::make_unique<ScriptedUpdate>(name, std::move(script), &log_),
+        timeout, answer.Callback());
+    return answer;
+  }
+  absl::Status ApplyNow(const std::string& name) {
+    return Apply(name, std::make_shared<Script>()).Await();
+  }
+  Answer Undo(const std::string& name = "") {
+    Answer answer;
+    driver_->Undo(name, kLong, answer.Callback());
+    return answer;
+  }
+  std::vector<std::string> AppliedNames() {
+    std::vector<std::string> names;
+    for (const AppliedReport& report : driver_->Applied()) {
+      names.push_back(report.update);
+    }
+    return names;
+  }
+  std::vector<std::string> JournalEvents() {
+    std::vector<std::string> events;
+    auto entries = journal_.Read();
+    EXPECT_TRUE(entries.ok()) << entries.status();
+    for (const JournalEntry& entry : *entries) {
+      events.push_back(absl::StrCat(entry.event, " ", entry.update));
+    }
+    return events;
+  }
+  // Until the driver has looked at it and it waits for something of its own.
+  std::string AwaitWaitsFor(std::size_t place) {
+    while (true) {
+      const std::vector<PendingReport> pending = driver_->Pending();
+      if (pending.size() > place && !pending[place].waits_for.empty() &&
+          pending[place].waits_for != "its turn") {
+        return pending[place].waits_for;
+      }
+      std::this_thread::yield();
+    }
+  }
+
+  const std::string path_;
+  EventLog log_;
+  Journal journal_;
+  std::unique_ptr<UpdateDriver> driver_;
+};
+
+TEST_F(UpdateDriverTest, UpdatesAreAppliedInOrderAndUndoneBackwards) {
+  Answer a = Apply("a", std::make_shared<Script>());
+  Answer b = Apply("b", std::make_shared<Script>());
+  EXPECT_TRUE(a.Await().ok());
+  EXPECT_TRUE(b.Await().ok());
+  EXPECT_THAT(AppliedNames(), ElementsAre("a", "b"));
+  EXPECT_FALSE(driver_->Applied()[0].can_undo.ok());
+  EXPECT_TRUE(driver_->Applied()[1].can_undo.ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Undo("a").Await()));
+  EXPECT_TRUE(Undo("b").Await().ok());
+  EXPECT_TRUE(Undo().Await().ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(Undo().Await()));
+  EXPECT_THAT(log_.Events(), ElementsAre("+a", "+b", "-b", "-a"));
+  EXPECT_THAT(AppliedNames(), IsEmpty());
+  EXPECT_THAT(JournalEvents(), ElementsAre("applied a", "applied b", "failed a",
+                                           "undone b", "undone a", "failed "));
+}
+
+TEST_F(UpdateDriverTest, AnUpdateIsAppliedOnceAndAgainWhenUndone) {
+  EXPECT_TRUE(ApplyNow("a").ok());
+  const absl::Status again = ApplyNow("a");
+  EXPECT_TRUE(absl::IsAlreadyExists(again)) << again;
+  EXPECT_THAT(std::string(again.message()), HasSubstr("undo it first"));
+  EXPECT_TRUE(Undo().Await().ok());
+  EXPECT_TRUE(ApplyNow("a").ok());
+}
+
+TEST_F(UpdateDriverTest, WhatIsRefusedIsGoneWhenTheAnswerComes) {
+  auto script = std::make_shared<Script>();
+  script->prepare = absl::FailedPreconditionError("does not fit");
+  UpdateDriver::Done<UpdateReport> done =
+      [script](absl::StatusOr<UpdateReport>) { EXPECT_TRUE(script->is_gone); };
+  driver_->Apply(std::make_unique<ScriptedUpdate>("a", script, &log_), kLong,
+                 std::move(done));
+  EXPECT_TRUE(ApplyNow("b").ok());
+  EXPECT_TRUE(script->is_gone);
+  EXPECT_THAT(AppliedNames(), ElementsAre("b"));
+}
+
+// PyMoult v2: an update is postponed until the one that it depends on is
+// applied; one that can never be is dropped, and the next goes on.
+TEST_F(UpdateDriverTest, OneThatWaitsForAnotherDoesNotKeepIt) {
+  auto waits = std::make_shared<Script>();
+  std::atomic<bool> met{false};
+  waits->requirements = [&met] {
+    return met ? Attempt::Done() : Attempt::NotYet("for b to be there");
+  };
+  Answer a = Apply("a", waits);
+  EXPECT_EQ(AwaitWaitsFor(0), "for b to be there");
+  EXPECT_TRUE(ApplyNow("b").ok());
+  EXPECT_FALSE(a.has_come());
+  met = true;
+  EXPECT_TRUE(a.Await().ok());
+  EXPECT_THAT(log_.Events(), ElementsAre("+b", "+a"));
+}
+
+TEST_F(UpdateDriverTest, OneThatCanNeverBeIsDropped) {
+  auto never = std::make_shared<Script>();
+  never->requirements = [] {
+    return Attempt::Failed(absl::FailedPreconditionError("never"));
+  };
+  Answer a = Apply("a", never);
+  Answer b = Apply("b", std::make_shared<Script>());
+  EXPECT_TRUE(absl::IsFailedPrecondition(a.Await()));
+  EXPECT_TRUE(b.Await().ok());
+}
+
+TEST_F(UpdateDriverTest, TheTimeOfOneThatWaitsForItsTurnRunsToo) {
+  auto slow = std::make_shared<Script>();
+  slow->waits = true;
+  Answer a = Apply("a", slow);
+  while (!slow->is_waiting) std::this_thread::yield();
+  const absl::Status late =
+      Apply("b", std::make_shared<Script>(), kShort).Await();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  EXPECT_THAT(std::string(late.message()), HasSubstr("its turn"));
+  EXPECT_FALSE(a.has_come());
+  slow->go = true;
+  EXPECT_TRUE(a.Await().ok());
+}
+
+TEST_F(UpdateDriverTest, AConditionTimesOutAndSucceedsLater) {
+  auto slow = std::make_shared<Script>();
+  slow->waits = true;
+  const absl::Status late = Apply("a", slow, kShort).Await();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
+  EXPECT_TRUE(ApplyNow("a").ok());
+}
+
+TEST_F(UpdateDriverTest, CancelReachesWhatWorksAndWhatWaits) {
+  EXPECT_TRUE(absl::IsNotFound(driver_->Cancel("").status()));
+  for (int i = 0; i < 50; ++i) {
+    auto slow = std::make_shared<Script>();
+    slow->waits = true;
+    Answer a = Apply("a", slow);
+    Answer b = Apply("b", std::make_shared<Script>());
+    // At any moment of its life, in most rounds.
+    if (i % 2 == 0) {
+      while (!slow->is_waiting) std::this_thread::yield();
+    }
+    const auto names = driver_->Cancel("");
+    ASSERT_TRUE(names.ok()) << names.status();
+    EXPECT_THAT(*names, ElementsAre("a", "b"));
+    EXPECT_TRUE(absl::IsCancelled(a.Await()));
+    EXPECT_TRUE(absl::IsCancelled(b.Await()));
+  }
+  EXPECT_TRUE(absl::IsNotFound(driver_->Cancel("").status()));
+  EXPECT_THAT(log_.Events(), IsEmpty());
+}
+
+TEST_F(UpdateDriverTest, CancelByName) {
+  auto slow = std::make_shared<Script>();
+  slow->waits = true;
+  Answer a = Apply("a", slow);
+  Answer b = Apply("b", std::make_shared<Script>());
+  while (!slow->is_waiting) std::this_thread::yield();
+  EXPECT_TRUE(absl::IsNotFound(driver_->Cancel("c").status()));
+  EXPECT_TRUE(driver_->Cancel("a").ok());
+  EXPECT_TRUE(absl::IsCancelled(a.Await()));
+  EXPECT_TRUE(b.Await().ok());
+}
+
+TEST_F(UpdateDriverTest, ItsEndGivesUpWhatIsPending) {
+  auto slow = std::make_shared<Script>();
+  slow->waits = true;
+  auto requires_more = std::make_shared<Script>();
+  requires_more->requirements = [] { return Attempt::NotYet("never comes"); };
+  Answer a = Apply("a", requires_more);
+  AwaitWaitsFor(0);
+  Answer b = Apply("b", slow);
+  Answer c = Apply("c", std::make_shared<Script>());
+  while (!slow->is_waiting) std::this_thread::yield();
+  driver_ = nullptr;
+  EXPECT_TRUE(absl::IsCancelled(a.Await()));
+  EXPECT_TRUE(absl::IsCancelled(b.Await()));
+  EXPECT_TRUE(absl::IsCancelled(c.Await()));
+  EXPECT_TRUE(slow->is_gone);
+  EXPECT_TRUE(requires_more->is_gone);
+}
+
+TEST_F(UpdateDriverTest, WhatCannotBeUndoneIsSaidBeforehand) {
+  auto script = std::make_shared<Script>();
+  script->can_undo = absl::FailedPreconditionError("no way back");
+  EXPECT_TRUE(Apply("a", script).Await().ok());
+  EXPECT_EQ(driver_->Applied()[0].can_undo.message(), "no way back");
+  EXPECT_EQ(Undo().Await().message(), "no way back");
+  script->can_undo = absl::OkStatus();
+  script->undo = absl::InternalError("stuck");
+  EXPECT_EQ(Undo().Await().message(), "stuck");
+  EXPECT_THAT(AppliedNames(), ElementsAre("a"));
+}
+
+TEST_F(UpdateDriverTest, WhatIsNoModuleIsRefused) {
+  Answer answer;
+  driver_->Load("/nowhere/module.so", kLong, answer.Callback());
+  const absl::Status status = answer.Await();
+  EXPECT_TRUE(absl::IsNotFound(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere/module.so"));
+}
+
+}  // namespace
+}  // namespace manager_internal
+}  // namespace instar
