@@ -27,6 +27,8 @@ std::string RebootObstacle::ToString() const {
       return "it waits in a system call outside of any blocking region";
     case Kind::kUpdateFunction:
       return "it is in an update function";
+    case Kind::kWaiting:
+      return "it waits for another update";
     case Kind::kRebooting:
       return "an earlier reboot has not ended its old function yet";
     case Kind::kStack:
@@ -47,6 +49,8 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread) {
     obstacle.kind = RebootObstacle::Kind::kInterrupted;
   } else if (record.in_update_function) {
     obstacle.kind = RebootObstacle::Kind::kUpdateFunction;
+  } else if (record.waits_in_library) {
+    obstacle.kind = RebootObstacle::Kind::kWaiting;
   } else if (record.new_main) {
     obstacle.kind = RebootObstacle::Kind::kRebooting;
   } else {

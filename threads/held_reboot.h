@@ -42,6 +42,7 @@ struct RebootObstacle {
     kEnded,
     kInterrupted,     // held by a signal: it would go on until an update point
     kUpdateFunction,  // it waits in an update function
+    kWaiting,         // it waits in the library: threads/stopped_wait.h
     kRebooting,       // an earlier reboot has not reached the base
     kStack,           // cannot be unwound: see `safety`
   };

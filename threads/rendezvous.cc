@@ -18,6 +18,7 @@
 #include "threads/attendant.h"
 #include "threads/frame_names.h"
 #include "threads/pending_request.h"
+#include "threads/stopped_wait.h"
 #include "threads/straggler.h"
 
 namespace instar {
@@ -72,20 +73,9 @@ Turn& TheTurn() {
 // Takes the turn. A controlled thread counts as stopped while it waits, or two
 // of them would wait for each other.
 bool TakeTurn(Clock::time_point until) {
-  ThreadRecord* const record = threads_internal::this_thread.record;
-  if (record == nullptr) return TheTurn().Take(until);
-  const threads_internal::Busy busy;
-  StackSnapshot here = SnapshotOfCaller();
-  const auto switchers = threads_internal::LinkAllSwitchers(&here);
-  {
-    std::lock_guard<std::mutex> lock(record->lock);
-    record->where = &here;
-    Move(*record, ThreadState::kBlocked);
-    CountAsStopped(*record);
-  }
-  const bool taken = TheTurn().Take(until);
-  std::unique_lock<std::mutex> lock(record->lock);
-  WaitWhileHeld(*record, lock, &here, ResumeState(*record));
+  bool taken = false;
+  threads_internal::WaitAsStopped(SnapshotOfCaller(),
+                                  [&] { taken = TheTurn().Take(until); });
   return taken;
 }
 

@@ -111,6 +111,7 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   const char* hold_point = nullptr;      // held only at points of this name
   Wakeup wakeup;                         // while it is blocked
   bool was_woken = false;                // by `wakeup`, in this blocking call
+  bool waits_in_library = false;         // blocked (threads/stopped_wait.h)
   std::vector<std::shared_ptr<PendingRequest>> requests;
   // What its functions expose; as `per_thread`. Of the thread itself while it
   // is not held.

@@ -23,14 +23,17 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "continuation/paused_computations.h"
 #include "continuation/paused_context.h"
 #include "stack/activity.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_snapshot.h"
 #include "stack/stack_walker.h"
+#include "threads/rendezvous.h"
 #include "threads/thread_ref.h"
 
 namespace instar {
@@ -57,6 +60,15 @@ struct Obstacle {
   pid_t thread = 0;
   Activity activity;
   char continulet[40] = "";
+
+  void SetActive(const Activity& found, pid_t tid, absl::string_view name) {
+    kind = Kind::kActive;
+    thread = tid;
+    activity = found;
+    const std::size_t size = std::min(name.size(), sizeof(continulet) - 1);
+    std::memcpy(continulet, name.data(), size);
+    continulet[size] = '\0';
+  }
 };
 
 // True if the thread has ended, but is still listed.
@@ -91,34 +103,20 @@ bool RunsInContinulet(const StackSnapshot& snapshot) {
   return found;
 }
 
-// The threads that are stopped, and what was found on the stacks. Allocates
-// only when it is made.
+// The threads that are stopped by a signal, and what was found on the stacks.
+// Allocates only when it is made.
 class Look {
  public:
   Look(const FunctionSet& set, Stacks stacks)
       : set_(set),
         stacks_(stacks),
         self_(static_cast<pid_t>(syscall(SYS_gettid))) {
-    if (stacks == Stacks::kThisThread) return;
-    held_.reserve(kMostThreads);
-    if (stacks == Stacks::kControlledThreads) {
-      for (const ThreadRef& thread : ControlledThreads()) {
-        if (thread.tid() != 0) wanted_.push_back(thread.tid());
-      }
-    }
+    if (stacks == Stacks::kAllThreads) held_.reserve(kMostThreads);
   }
 
   // Stops all that are to be looked at. False if that was not possible.
   bool StopThreads() {
-    switch (stacks_) {
-      case Stacks::kThisThread:
-        return true;
-      case Stacks::kControlledThreads:
-        return std::all_of(wanted_.begin(), wanted_.end(),
-                           [this](pid_t thread) { return Stop(thread); });
-      case Stacks::kAllThreads:
-        break;
-    }
+    if (stacks_ == Stacks::kThisThread) return true;
     // Those that are stopped start none: when all that are listed are stopped,
     // these are all.
     std::size_t before;
@@ -241,18 +239,13 @@ class Look {
               absl::string_view continulet) {
     const Activity activity = FindActivity(snapshot, set_);
     if (activity.quiescent()) return true;
-    obstacle_.activity = activity;
-    const std::size_t size =
-        std::min(continulet.size(), sizeof(obstacle_.continulet) - 1);
-    std::memcpy(obstacle_.continulet, continulet.data(), size);
-    obstacle_.continulet[size] = '\0';
-    return Fail(Obstacle::Kind::kActive, tid);
+    obstacle_.SetActive(activity, tid, continulet);
+    return false;
   }
 
   const FunctionSet& set_;
   const Stacks stacks_;
   const pid_t self_;
-  std::vector<pid_t> wanted_;
   std::vector<Held> held_;
   Obstacle obstacle_;
 };
@@ -308,12 +301,11 @@ Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
   return Attempt::Done();
 }
 
-}  // namespace
-
-Attempt WhenQuiescent(
+// kThisThread and kAllThreads.
+Attempt ChangeUnderSignals(
     const WatchedFunctions& watched, Stacks stacks,
     absl::FunctionRef<absl::Status(OtherThreads others)> change) {
-  if (stacks != Stacks::kThisThread) {
+  if (stacks == Stacks::kAllThreads) {
     const absl::StatusOr<int> signal = InterruptionSignal();
     if (!signal.ok()) return Attempt::Failed(signal.status());
   }
@@ -329,6 +321,79 @@ Attempt WhenQuiescent(
     return Explain(look.obstacle(), watched);
   }
   return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+}
+
+// Whether the functions are quiescent on the stacks of the threads that are
+// held, and of the caller.
+Obstacle LookAtHeld(const std::vector<HeldThread>& threads,
+                    const FunctionSet& set) {
+  Obstacle obstacle;
+  const auto look_at = [&](const StackSnapshot& stack, pid_t tid,
+                           absl::string_view continulet) {
+    if (obstacle.kind != Obstacle::Kind::kNone) return;
+    const Activity activity = FindActivity(stack, set);
+    if (!activity.quiescent()) obstacle.SetActive(activity, tid, continulet);
+  };
+  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
+  StackSnapshot own = SnapshotOfCaller();
+  StackSnapshot room[kMostSwitchers];
+  if (LinkSwitchers(&own, room, kMostSwitchers) < 0) {
+    obstacle.kind = Obstacle::Kind::kTooDeep;
+    return obstacle;
+  }
+  look_at(own, self, "");
+  std::vector<pid_t> settled = {self};
+  for (const HeldThread& thread : threads) {
+    // The others are its paused computations, which are visited below, where
+    // they have names.
+    if (thread.stacks.empty()) continue;
+    look_at(thread.stacks.front(), thread.thread.tid(), "");
+    settled.push_back(thread.thread.tid());
+  }
+  VisitPausedComputations([&](const PausedComputation& paused) {
+    if (std::find(settled.begin(), settled.end(), paused.tid) ==
+        settled.end()) {
+      return;
+    }
+    look_at(SnapshotOf(paused.context), paused.tid, paused.continulet);
+  });
+  return obstacle;
+}
+
+// kControlledThreads.
+Attempt ChangeAtRendezvous(
+    const WatchedFunctions& watched, std::chrono::nanoseconds limit,
+    absl::FunctionRef<absl::Status(OtherThreads others)> change) {
+  RendezvousOptions options;
+  options.limit = limit;
+  auto rendezvous = Rendezvous::HoldAll(std::move(options));
+  if (!rendezvous.ok()) {
+    return absl::IsDeadlineExceeded(rendezvous.status())
+               ? Attempt::NotYet(std::string(rendezvous.status().message()))
+               : Attempt::Failed(rendezvous.status());
+  }
+  const Obstacle obstacle = LookAtHeld(rendezvous->threads(), watched.set());
+  absl::Status status;
+  if (obstacle.kind == Obstacle::Kind::kNone) {
+    // The threads that are not controlled run.
+    status = change(OtherThreads::kRunning);
+  }
+  rendezvous->Release();
+  if (obstacle.kind != Obstacle::Kind::kNone) {
+    return Explain(obstacle, watched);
+  }
+  return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+}
+
+}  // namespace
+
+Attempt WhenQuiescent(
+    const WatchedFunctions& watched, Stacks stacks,
+    absl::FunctionRef<absl::Status(OtherThreads others)> change,
+    std::chrono::nanoseconds rendezvous_limit) {
+  return stacks == Stacks::kControlledThreads
+             ? ChangeAtRendezvous(watched, rendezvous_limit, change)
+             : ChangeUnderSignals(watched, stacks, change);
 }
 
 }  // namespace instar

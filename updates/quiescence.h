@@ -20,23 +20,35 @@
 //                       (HotSWUP'13), section 2.1).
 //   kControlledThreads  those of all controlled threads as well
 //   kAllThreads         those of all threads of the process
-// The other threads are stopped by a signal while their stacks are walked and
-// the change is made (stack/interrupted_thread.h): at any instruction, at once,
-// no update point is waited for. It takes some ten microseconds a thread.
-// Threads that start meanwhile are stopped, too; the stacks are walked when a
-// look at all threads has found no new one.
+//
+// With kControlledThreads, the others meet at a rendezvous
+// (threads/rendezvous.h): at update points, in blocking regions, in system
+// calls. They are not disturbed anywhere else, and their number is not limited;
+// a thread that comes to no update point within `rendezvous_limit` makes it
+// "not yet", and the others stand still until then. Threads that are not
+// controlled run on.
+//
+// With kAllThreads, the other threads are stopped by a signal while their
+// stacks are walked and the change is made (stack/interrupted_thread.h): at any
+// instruction, at once, no update point is waited for. It takes some ten
+// microseconds a thread. Threads that start meanwhile are stopped, too; the
+// stacks are walked when a look at all threads has found no new one.
 //
 // The answer is "not yet", with nothing changed, if
 //   - a function is active: its name, depth and thread are named;
-//   - a stack could not be walked, or a thread did not stop within 100 ms,
-//   which
-//     it does not while it blocks the signal;
+//   - a stack could not be walked;
+//   - a thread did not come to the rendezvous: it is named, and where it is;
+// and with kAllThreads if
+//   - a thread did not stop within 100 ms, which it does not while it blocks
+//     the signal;
 //   - a thread that has continulets was stopped while it ran: it may have been
 //     in the middle of a switch. Its stacks are known when it is stopped in a
-//     system call. (A busy thread that always has continulets can make the
-//     larger choices wait for ever. Its own update point does not.)
-// It is "failed" if the change failed, or if more than 64 other threads would
-// have to be stopped.
+//     system call. (A busy thread that always has continulets can make
+//     kAllThreads wait for ever. Its own update point, and a rendezvous, do
+//     not.)
+// It is "failed" if the change failed, if the rendezvous failed for another
+// reason than its limit, or if more than 64 other threads would have to be
+// stopped by a signal.
 //
 // The change must allocate nothing, take no lock and not throw: a stopped
 // thread may own any lock of the program. Redirection::Apply() and Undo() obey
@@ -44,18 +56,18 @@
 // an error if the kernel refuses the write. That it does not has been seen by
 // then, in Redirection::Prepare(), unless its rules have changed since.)
 //
-// poll(), epoll_wait() and sleeping calls of the threads stopped return EINTR
-// (signal(7)).
+// poll(), epoll_wait() and sleeping calls of the threads that were stopped by a
+// signal return EINTR (signal(7)).
 //
-// Threads: any, one look at a time; further ones wait. Not in a signal handler.
-// Memory ordering: what was done before on a thread that was stopped is seen by
-// the change, and the change by that thread when it goes on.
-//
-// Missing: kControlledThreads does not use a rendezvous yet, so it has the
-// limits of being stopped by a signal.
+// Threads: any, controlled or not, also within an update function; one look at
+// a time, further ones wait. Not in a signal handler, nor by whoever holds a
+// rendezvous. Memory ordering: what was done before on a thread that was
+// stopped is seen by the change, and the change by that thread when it goes on.
 
 #ifndef INSTAR_UPDATES_QUIESCENCE_H_
 #define INSTAR_UPDATES_QUIESCENCE_H_
+
+#include <chrono>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -67,11 +79,16 @@ namespace instar {
 
 enum class Stacks { kThisThread, kControlledThreads, kAllThreads };
 
+// For how long controlled threads are waited for, unless something else is
+// said. It is also what one attempt costs those that have come.
+inline constexpr std::chrono::milliseconds kRendezvousLimit(50);
+
 // Calls `change` if the functions are quiescent. OtherThreads::kHeld is passed
 // if all threads of the process are stopped.
 Attempt WhenQuiescent(
     const WatchedFunctions& watched, Stacks stacks,
-    absl::FunctionRef<absl::Status(OtherThreads others)> change);
+    absl::FunctionRef<absl::Status(OtherThreads others)> change,
+    std::chrono::nanoseconds rendezvous_limit = kRendezvousLimit);
 
 }  // namespace instar
 

@@ -3,6 +3,7 @@
 
 #include "updates/safe_redefine.h"
 
+#include <atomic>
 #include <cstddef>
 #include <mutex>
 #include <optional>
@@ -16,6 +17,8 @@
 #include "code/function_entry.h"
 #include "code/other_threads.h"
 #include "stack/function_set.h"
+#include "stack/stack_snapshot.h"
+#include "threads/stopped_wait.h"
 
 namespace instar {
 namespace {
@@ -68,6 +71,24 @@ Redefinitions& Redefinitions::AddByName(absl::string_view from,
   return AddFunction(function, to->entry());
 }
 
+namespace {
+
+// Locks a mutex that is held while threads meet at a rendezvous: whoever waits
+// for it counts as having come.
+class StoppedLock {
+ public:
+  explicit StoppedLock(std::mutex& mutex) : lock_(mutex, std::try_to_lock) {
+    if (lock_.owns_lock()) return;
+    threads_internal::WaitAsStopped(SnapshotOfCaller(),
+                                    [this] { lock_.lock(); });
+  }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+
+}  // namespace
+
 struct SafeRedefinition::State {
   State(Redefinitions r, SafeRedefineOptions o)
       : redefinitions(std::move(r)), options(o) {}
@@ -104,9 +125,12 @@ struct SafeRedefinition::State {
     // Anew each time: others may have redirected the functions since.
     const absl::StatusOr<WatchedFunctions> watched = Watch(functions);
     if (!watched.ok()) return Attempt::Failed(watched.status());
-    return WhenQuiescent(*watched, options.stacks, [&](OtherThreads others) {
-      return ((*redirection).*change)(others);
-    });
+    Attempt attempt = WhenQuiescent(
+        *watched, options.stacks,
+        [&](OtherThreads others) { return ((*redirection).*change)(others); },
+        options.rendezvous_limit);
+    is_applied.store(redirection->is_applied(), std::memory_order_release);
+    return attempt;
   }
 
   const Redefinitions redefinitions;
@@ -114,6 +138,9 @@ struct SafeRedefinition::State {
   // Held while a look goes on. A thread that waits for it can be stopped, and
   // nothing that is done while threads are stopped takes it.
   std::mutex lock;
+  // For those who only ask. Release, paired with the acquire load in
+  // SafeRedefinition::is_applied(): whoever sees it has the redefinition.
+  std::atomic<bool> is_applied{false};
   std::optional<Redirection> redirection;  // set when prepared
   std::vector<Function> functions;
 };
@@ -123,12 +150,12 @@ SafeRedefinition::SafeRedefinition(Redefinitions redefinitions,
     : state_(std::make_shared<State>(std::move(redefinitions), options)) {}
 
 absl::Status SafeRedefinition::Prepare() {
-  std::lock_guard<std::mutex> lock(state_->lock);
+  const StoppedLock lock(state_->lock);
   return state_->PrepareLocked();
 }
 
 Attempt SafeRedefinition::Apply() {
-  std::lock_guard<std::mutex> lock(state_->lock);
+  const StoppedLock lock(state_->lock);
   absl::Status prepared = state_->PrepareLocked();
   if (!prepared.ok()) return Attempt::Failed(std::move(prepared));
   if (state_->redirection->is_applied()) return Attempt::Done();
@@ -136,7 +163,7 @@ Attempt SafeRedefinition::Apply() {
 }
 
 Attempt SafeRedefinition::Undo() {
-  std::lock_guard<std::mutex> lock(state_->lock);
+  const StoppedLock lock(state_->lock);
   if (!state_->redirection.has_value() || !state_->redirection->is_applied()) {
     return Attempt::Done();
   }
@@ -144,8 +171,7 @@ Attempt SafeRedefinition::Undo() {
 }
 
 bool SafeRedefinition::is_applied() const {
-  std::lock_guard<std::mutex> lock(state_->lock);
-  return state_->redirection.has_value() && state_->redirection->is_applied();
+  return state_->is_applied.load(std::memory_order_acquire);
 }
 
 UpdateFunction SafeRedefinition::UndoFunction() const {

@@ -55,6 +55,7 @@
 #ifndef INSTAR_UPDATES_SAFE_REDEFINE_H_
 #define INSTAR_UPDATES_SAFE_REDEFINE_H_
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -130,6 +131,8 @@ struct SafeRedefineOptions {
   // Copies that were inlined into functions which are not redefined with it go
   // on as they are, and are not looked for where they are not known.
   bool ignore_inlined_copies = false;
+  // With kControlledThreads: for how long an attempt waits for the threads.
+  std::chrono::nanoseconds rendezvous_limit = kRendezvousLimit;
 
   SafeRedefineOptions() = default;
   SafeRedefineOptions(Stacks s) : stacks(s) {}  // NOLINT: usually all there is

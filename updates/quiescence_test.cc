@@ -1,0 +1,290 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Quiescence on the stacks of controlled threads, which meet at a rendezvous.
+// updates/safe_redefine_threads_test.cc stops threads by signals.
+
+#include "updates/quiescence.h"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <list>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "code/function.h"
+#include "continuation/continulet.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "stack/function_set.h"
+#include "threads/blocking_region.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "threads/update_request.h"
+#include "updates/safe_redefine.h"
+#include "updates/safe_redefine_functions_for_test.h"
+
+namespace instar {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using namespace updates_test;  // NOLINT: the functions under test
+
+constexpr std::chrono::seconds kLimit(60);
+
+WatchedFunctions Watch(int (*function)(int, const std::function<void()>&)) {
+  return *WatchedFunctions::Make({*Function::Of(function)});
+}
+
+absl::Status Nothing(OtherThreads) { return absl::OkStatus(); }
+
+// Passes update points until it goes, with `inside` called at times.
+class Worker {
+ public:
+  explicit Worker(std::string name, std::function<void()> inside = nullptr)
+      : thread_(StartPassiveThread(std::move(name), [this, inside] {
+          begun_ = true;
+          while (!stop_) {
+            if (inside != nullptr) inside();
+            UpdatePoint();
+          }
+        })) {
+    while (!begun_) std::this_thread::yield();
+  }
+  ~Worker() { stop_ = true; }
+  ThreadRef ref() const { return thread_.ref(); }
+
+ private:
+  std::atomic<bool> begun_{false};
+  std::atomic<bool> stop_{false};
+  ControlledThread thread_;
+};
+
+// More than could be stopped by signals at a time.
+TEST(QuiescenceAtRendezvousTest, AnyNumberOfThreadsStandsStillForTheChange) {
+  std::atomic<long> steps{0};
+  std::list<Worker> workers;
+  for (int i = 0; i < 70; ++i) {
+    workers.emplace_back("worker", [&steps] {
+      steps.fetch_add(1, std::memory_order_relaxed);
+      std::this_thread::yield();
+    });
+  }
+  for (int i = 0; i < 5; ++i) {
+    bool changed = false;
+    const Attempt attempt = WhenQuiescent(
+        Watch(&Depth), Stacks::kControlledThreads,
+        [&](OtherThreads others) {
+          EXPECT_EQ(others, OtherThreads::kRunning);
+          const long before = steps;
+          for (int n = 0; n < 20; ++n) std::this_thread::yield();
+          EXPECT_EQ(steps, before);
+          changed = true;
+          return absl::OkStatus();
+        },
+        kLimit);
+    ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+    EXPECT_TRUE(changed);
+  }
+}
+
+TEST(QuiescenceAtRendezvousTest, ActiveAtAnUpdatePoint) {
+  std::atomic<bool> leave{false};
+  std::atomic<bool> inside{false};
+  ControlledThread thread = StartPassiveThread("worker", [&] {
+    Depth(1000, [&] {
+      inside = true;
+      while (!leave) UpdatePoint();
+    });
+  });
+  while (!inside) std::this_thread::yield();
+  const Attempt attempt = WhenQuiescent(
+      Watch(&Depth), Stacks::kControlledThreads, &Nothing, kLimit);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("Depth"));
+  EXPECT_THAT(attempt.reason(), HasSubstr("thread 'worker'"));
+  leave = true;
+  thread.Join();
+  EXPECT_TRUE(
+      WhenQuiescent(Watch(&Depth), Stacks::kControlledThreads, &Nothing, kLimit)
+          .is_done());
+}
+
+TEST(QuiescenceAtRendezvousTest, ActiveInABlockingRegion) {
+  std::atomic<bool> leave{false};
+  ControlledThread thread = StartPassiveThread("sleeper", [&] {
+    Depth(2, [&] {
+      Blocking([&] {
+        while (!leave) std::this_thread::yield();
+      });
+    });
+  });
+  while (thread.state() != ThreadState::kBlocked) std::this_thread::yield();
+  const Attempt attempt = WhenQuiescent(
+      Watch(&Depth), Stacks::kControlledThreads, &Nothing, kLimit);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("thread 'sleeper'"));
+  leave = true;
+}
+
+TEST(QuiescenceAtRendezvousTest, ActiveOnAPausedContinuletOfABusyThread) {
+  std::atomic<bool> leave{false};
+  std::atomic<bool> inside{false};
+  ControlledThread thread = StartPassiveThread("worker", [&] {
+    Continulet<void()> body("sleeper", [](ContinuletSelf<void()>& self) {
+      Depth(5, [&] { self.Switch(); });
+    });
+    body.Switch();
+    inside = true;
+    // Never settled as far as a signal can tell: it switches all the time.
+    Continulet<void()> busy("busy", [&leave](ContinuletSelf<void()>& self) {
+      while (!leave) self.Switch();
+    });
+    while (busy.is_pending()) {
+      busy.Switch();
+      UpdatePoint();
+    }
+    body.Switch();
+  });
+  while (!inside) std::this_thread::yield();
+  const Attempt attempt = WhenQuiescent(
+      Watch(&Depth), Stacks::kControlledThreads, &Nothing, kLimit);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("in continulet 'sleeper'"));
+  EXPECT_THAT(attempt.reason(), HasSubstr("thread 'worker'"));
+  leave = true;
+}
+
+TEST(QuiescenceAtRendezvousTest, WhoDoesNotComeIsNamed) {
+  Worker other("other");
+  std::atomic<bool> stop{false};
+  std::atomic<bool> begun{false};
+  ControlledThread thread = StartPassiveThread("stubborn", [&] {
+    begun = true;
+    while (!stop) {
+    }
+  });
+  while (!begun) std::this_thread::yield();
+  bool changed = false;
+  const Attempt attempt = WhenQuiescent(
+      Watch(&Depth), Stacks::kControlledThreads,
+      [&](OtherThreads) {
+        changed = true;
+        return absl::OkStatus();
+      },
+      std::chrono::milliseconds(20));
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("'stubborn'"));
+  EXPECT_THAT(attempt.reason(), Not(HasSubstr("'other'")));
+  EXPECT_FALSE(changed);
+  stop = true;
+}
+
+TEST(QuiescenceAtRendezvousTest, AnErrorOfTheChangeIsAFailure) {
+  Worker worker("worker");
+  const Attempt attempt = WhenQuiescent(
+      Watch(&Depth), Stacks::kControlledThreads,
+      [](OtherThreads) { return absl::InternalError("no luck"); }, kLimit);
+  EXPECT_TRUE(attempt.is_failed());
+  EXPECT_EQ(attempt.reason(), "no luck");
+}
+
+// The caller's own stack counts, too: a thread asks about itself from within
+// its update function.
+TEST(QuiescenceAtRendezvousTest, OwnComputationOfAnUpdateFunction) {
+  std::atomic<bool> leave{false};
+  std::atomic<bool> inside{false};
+  ControlledThread thread = StartPassiveThread("worker", [&] {
+    Depth(3, [&] {
+      inside = true;
+      while (!leave) UpdatePoint();
+    });
+    while (ThisControlledThread()->state() == ThreadState::kRunning &&
+           Depth(1, [] {}) != -1) {
+      UpdatePoint();
+    }
+  });
+  while (!inside) std::this_thread::yield();
+  SafeRedefineOptions options(Stacks::kControlledThreads);
+  options.rendezvous_limit = kLimit;
+  SafeRedefinition update = SafeRedefine(&Depth, &Depth2, options);
+  UpdateRequest request = SetUpdateFunction(thread, update);
+  request.Trigger();
+  while (request.attempts() < 2) std::this_thread::yield();
+  EXPECT_THAT(request.reason(), HasSubstr("thread 'worker'"));
+  leave = true;
+  const absl::Status done = request.Await(kLimit);
+  EXPECT_TRUE(done.ok()) << done;
+  thread.Join();
+  EXPECT_TRUE(update.is_applied());
+  EXPECT_TRUE(update.Undo().is_done());
+}
+
+// Each waits for the others at its rendezvous, and they for its lock.
+TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
+  std::list<Worker> workers;
+  for (int i = 0; i < 4; ++i) workers.emplace_back("worker");
+  SafeRedefineOptions options(Stacks::kControlledThreads);
+  options.rendezvous_limit = kLimit;
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, options);
+  SafeRedefinition other = SafeRedefine(&Depth, &Depth2, options);
+  for (int round = 0; round < 10; ++round) {
+    for (const bool apply : {true, false}) {
+      std::vector<UpdateRequest> requests;
+      for (const Worker& worker : workers) {
+        for (SafeRedefinition* redefinition : {&update, &other}) {
+          requests.push_back(SetUpdateFunction(
+              worker.ref(), apply ? UpdateFunction(*redefinition)
+                                  : redefinition->UndoFunction()));
+        }
+      }
+      for (UpdateRequest& request : requests) request.Trigger();
+      for (UpdateRequest& request : requests) {
+        const absl::Status done = request.Await(kLimit);
+        ASSERT_TRUE(done.ok()) << done;
+        EXPECT_LT(request.attempts(), 2);
+      }
+      EXPECT_EQ(Price(7), apply ? 207 : 107);
+      EXPECT_EQ(update.is_applied(), apply);
+    }
+  }
+}
+
+// Threads that start and end meanwhile.
+TEST(QuiescenceAtRendezvousTest, ThreadsComeAndGo) {
+  std::atomic<bool> stop{false};
+  std::atomic<long> wrong{0};
+  std::vector<std::thread> starters;
+  for (int i = 0; i < 2; ++i) {
+    starters.emplace_back([&] {
+      while (!stop) {
+        ControlledThread thread = StartPassiveThread("short", [&] {
+          const int price = Price(7);
+          if (price != 107 && price != 207) ++wrong;
+          UpdatePoint();
+        });
+      }
+    });
+  }
+  SafeRedefineOptions options(Stacks::kControlledThreads);
+  options.rendezvous_limit = kLimit;
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, options);
+  for (int round = 0; round < 50; ++round) {
+    Attempt attempt = Attempt::NotYet("");
+    while (attempt.is_not_yet()) attempt = update.Apply();
+    ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+    do attempt = update.Undo();
+    while (attempt.is_not_yet());
+    ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  }
+  stop = true;
+  for (std::thread& thread : starters) thread.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+}  // namespace
+}  // namespace instar
