@@ -29,6 +29,9 @@ class FileDescriptor {
 
   int number() const { return number_; }  // negative: none
 
+  // From now on somebody else closes it.
+  int Release() { return std::exchange(number_, -1); }
+
  private:
   int number_ = -1;
 };
