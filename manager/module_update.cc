@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
+#include "updates/thread_updates.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -45,9 +46,10 @@ absl::Status Call(const LoadedModule& module, F* function, Argument& argument) {
 
 absl::StatusOr<std::unique_ptr<Update>> MakeUpdate(const LoadedModule& module) {
   const UpdateModuleEntry& entry = module.entry();
-  if (entry.plan == nullptr) {
-    return Say(module, absl::StatusCode::kUnimplemented,
-               "update functions for each thread cannot be loaded yet");
+  if (entry.thread_updates != nullptr) {
+    ThreadUpdates threads(module.file().update_name());
+    INSTAR_RETURN_IF_ERROR(Call(module, entry.thread_updates, threads));
+    return MakeUpdate(std::move(threads));
   }
   UpdatePlan plan(module.file().update_name());
   INSTAR_RETURN_IF_ERROR(Call(module, entry.plan, plan));

@@ -1,0 +1,95 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/thread_updates.h"
+
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "updates/update_of_threads.h"
+
+namespace instar {
+
+using updates_internal::UpdateOfThreads;
+
+struct ThreadUpdates::State {
+  std::string name;
+  std::vector<UpdateOfThreads::Part> parts;
+  int stages = 1;
+  std::vector<std::function<Attempt()>> requirements;
+};
+
+ThreadUpdates::ThreadUpdates(std::string name)
+    : state_(std::make_unique<State>()) {
+  state_->name = std::move(name);
+}
+ThreadUpdates::ThreadUpdates(ThreadUpdates&&) noexcept = default;
+ThreadUpdates& ThreadUpdates::operator=(ThreadUpdates&&) noexcept = default;
+ThreadUpdates::~ThreadUpdates() = default;
+
+const std::string& ThreadUpdates::name() const { return state_->name; }
+
+void ThreadUpdates::SetUpdateFunction(std::string thread_name,
+                                      UpdateFunction function,
+                                      UpdateOptions options) {
+  SetPrepared(std::move(thread_name), "update function", nullptr,
+              std::move(function), nullptr, std::move(options));
+}
+
+void ThreadUpdates::SetUpdateFunction(std::string thread_name,
+                                      UpdateFunction function,
+                                      UpdateFunction undo,
+                                      UpdateOptions options) {
+  SetPrepared(std::move(thread_name), "update function", nullptr,
+              std::move(function), std::move(undo), std::move(options));
+}
+
+void ThreadUpdates::SetPrepared(std::string thread_name, std::string what,
+                                std::function<absl::Status()> prepare,
+                                UpdateFunction function, UpdateFunction undo,
+                                UpdateOptions options) {
+  INSTAR_CHECK(!thread_name.empty())
+      << "an update function is set for a thread with a name";
+  INSTAR_CHECK(function != nullptr)
+      << "the update function of thread '" << thread_name << "' is empty";
+  UpdateOfThreads::Part& part = state_->parts.emplace_back();
+  part.thread_name = std::move(thread_name);
+  part.what = std::move(what);
+  part.stage = state_->stages - 1;
+  part.prepare = std::move(prepare);
+  part.function =
+      std::make_shared<UpdateOfThreads::Shared>(std::move(function));
+  if (undo != nullptr) {
+    part.undo = std::make_shared<UpdateOfThreads::Shared>(std::move(undo));
+  }
+  part.options = std::move(options);
+}
+
+void ThreadUpdates::Start(std::string what,
+                          std::function<absl::Status()> prepare,
+                          std::function<Attempt()> apply,
+                          std::function<Attempt()> undo) {
+  UpdateOfThreads::Part& part = state_->parts.emplace_back();
+  part.what = std::move(what);
+  part.stage = state_->stages - 1;
+  part.prepare = std::move(prepare);
+  part.start = std::move(apply);
+  part.take_back = std::move(undo);
+}
+
+void ThreadUpdates::Then() { ++state_->stages; }
+
+void ThreadUpdates::When(std::function<Attempt()> requirement) {
+  INSTAR_CHECK(requirement != nullptr) << "a requirement is a function";
+  state_->requirements.push_back(std::move(requirement));
+}
+
+std::unique_ptr<Update> MakeUpdate(ThreadUpdates threads) {
+  ThreadUpdates::State& state = *threads.state_;
+  return std::make_unique<UpdateOfThreads>(std::move(state.name),
+                                           std::move(state.parts), state.stages,
+                                           std::move(state.requirements));
+}
+
+}  // namespace instar

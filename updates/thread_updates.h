@@ -1,0 +1,222 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// An update as PyMoult (HotSWUP'13), section 2, has it: each thread starts its
+// own update function at its own time. Figures 5 and 6 of the paper:
+//
+//   absl::Status AddRatings(instar::ThreadUpdates& threads) {
+//     threads.StartUpdate(LazyUpdateClass<Product, ProductV2>());
+//     threads.SetUpdateFunction("site_manager",
+//                               EagerUpdateClass<Site, SiteV2>());
+//     threads.Then();
+//     threads.SetUpdateFunction("socket",
+//                               SafeRedefine(&DoCommand, &NewDoCommand));
+//     return absl::OkStatus();
+//   }
+//   absl::Status ShowRatings(instar::ThreadUpdates& threads) {
+//     threads.RebootThread("site_manager", &NewMain, &SiteManagerMain);
+//     return absl::OkStatus();
+//   }
+//
+//   ThreadUpdates threads("ratings");
+//   INSTAR_RETURN_IF_ERROR(AddRatings(threads));
+//   std::unique_ptr<Update> update = MakeUpdate(std::move(threads));
+//   INSTAR_RETURN_IF_ERROR(update->Apply({}));        // see updates/update.h
+//
+// What holds a thread here holds no other (unless an update function does that
+// by itself), and the program runs in a mixture of versions until all are done:
+// "all concurrency matters must be handled by the update functions" (section
+// 2). Then() orders what must not come first. Where everything must change at
+// one moment, use a plan (updates/update_plan.h).
+//
+// Apply() prepares what can be prepared, then, stage by stage (Then() begins
+// another):
+//   1. What was given to StartUpdate() is done on the thread that calls
+//      Apply(), in the order given.
+//   2. The update functions of all threads of the stage are triggered. Each is
+//      tried at its thread's update points until it is done. Those of a thread
+//      are tried in the order in which they were set.
+//   3. The next stage begins when all are done.
+// Every controlled thread of a name gets its update function, one call at a
+// time; if there is none of that name, the update waits for one.
+//
+// If one fails, or the time is up, or Cancel() is called, those that are not
+// done are withdrawn, and those that are done are taken back by their way back,
+// stages backwards: the program is as before. What has no way back, or whose
+// way back fails or takes longer than the update's own time limit (10 s at
+// least), stays in effect, and the error is DataLoss and names it. Apply() may
+// be called again then, and does the rest.
+//
+// Undo() is Apply() with the ways back and the stages backwards. It runs in the
+// threads in which the update functions ran; if all of those have ended, in
+// those that have that name now. CanUndo() is an error if a way back is
+// missing.
+//
+// A thread that waits in a blocking region comes to its update function when
+// its call returns; with UpdateOptions::interrupt_blocking_calls at once
+// (kRebootOptions of updates/reboot_thread.h).
+//
+// Progress() names each thread that is not done, with what its update function
+// answered the last time, or with where the thread is. Hold times are those of
+// the calls that were done: what an update function does to other threads is
+// not in them, nor is the unwinding of a thread that is rebooted.
+//
+// Lifetime: update functions are kept, and called again if the update is
+// applied again after an Undo(). Threads: a ThreadUpdates belongs to one
+// thread. Apply() and Undo() are not called on a thread that the update names.
+
+#ifndef INSTAR_UPDATES_THREAD_UPDATES_H_
+#define INSTAR_UPDATES_THREAD_UPDATES_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "threads/attempt.h"
+#include "threads/update_request.h"
+#include "updates/reboot_thread.h"
+#include "updates/strategy.h"
+#include "updates/update.h"
+
+namespace instar {
+namespace updates_internal {
+
+// Whether an update function brings its way back with it, as SafeRedefinition
+// does.
+template <typename T, typename = void>
+struct HasUndoFunction : std::false_type {};
+template <typename T>
+struct HasUndoFunction<
+    T, std::void_t<decltype(std::declval<T&>().Prepare()),
+                   decltype(UpdateFunction(std::declval<T&>().UndoFunction())),
+                   decltype(UpdateFunction(std::declval<T>()))>>
+    : std::true_type {};
+
+// What messages call it.
+template <typename T, typename = void>
+struct NameOfHandle {
+  static std::string Of(const T&, const char* otherwise) { return otherwise; }
+};
+template <typename T>
+struct NameOfHandle<
+    T, std::void_t<decltype(std::string(std::declval<const T&>().name()))>> {
+  static std::string Of(const T& handle, const char*) { return handle.name(); }
+};
+
+// Whether it can be done from any thread.
+template <typename T, typename = void>
+struct CanBeStarted : std::false_type {};
+template <typename T>
+struct CanBeStarted<T,
+                    std::void_t<decltype(std::declval<T&>().Prepare()),
+                                decltype(Attempt(std::declval<T&>().Apply())),
+                                decltype(Attempt(std::declval<T&>().Undo()))>>
+    : std::true_type {};
+
+}  // namespace updates_internal
+
+class ThreadUpdates {
+ public:
+  explicit ThreadUpdates(std::string name);
+  ThreadUpdates(ThreadUpdates&&) noexcept;
+  ThreadUpdates& operator=(ThreadUpdates&&) noexcept;
+  ~ThreadUpdates();
+
+  const std::string& name() const;
+
+  // In every controlled thread of this name. Without `undo` there is no way
+  // back.
+  void SetUpdateFunction(std::string thread_name, UpdateFunction function,
+                         UpdateOptions options = {});
+  void SetUpdateFunction(std::string thread_name, UpdateFunction function,
+                         UpdateFunction undo, UpdateOptions options = {});
+
+  // A handle that can be prepared and knows its way back: SafeRedefine(),
+  // EagerUpdateClass().
+  template <typename Handle,
+            std::enable_if_t<updates_internal::HasUndoFunction<Handle>::value,
+                             int> = 0>
+  void SetUpdateFunction(std::string thread_name, Handle handle,
+                         UpdateOptions options = {}) {
+    UpdateFunction undo = handle.UndoFunction();
+    std::string what =
+        updates_internal::NameOfHandle<Handle>::Of(handle, "update function");
+    SetPrepared(
+        std::move(thread_name), std::move(what),
+        [handle]() mutable { return handle.Prepare(); }, UpdateFunction(handle),
+        std::move(undo), std::move(options));
+  }
+  template <typename S,
+            std::enable_if_t<std::is_base_of_v<Strategy, S>, int> = 0>
+  void SetUpdateFunction(std::string thread_name, std::shared_ptr<S> strategy,
+                         UpdateOptions options = {}) {
+    std::string what = strategy->name();
+    SetPrepared(
+        std::move(thread_name), std::move(what),
+        [strategy] { return strategy->Prepare(); }, AsUpdateFunction(strategy),
+        AsUndoFunction(strategy), std::move(options));
+  }
+
+  // Ends the function of every controlled thread of this name and starts
+  // another on it; when the update is undone, `main_when_undone`. Blocking
+  // calls are interrupted. To take values from the old stack, set
+  // RebootThreadWith() as update function.
+  template <typename Main>
+  void RebootThread(std::string thread_name, Main new_main) {
+    SetPrepared(std::move(thread_name), "reboot", nullptr,
+                instar::RebootThread(std::move(new_main)), nullptr,
+                kRebootOptions);
+  }
+  template <typename Main, typename MainWhenUndone>
+  void RebootThread(std::string thread_name, Main new_main,
+                    MainWhenUndone main_when_undone) {
+    SetPrepared(std::move(thread_name), "reboot", nullptr,
+                instar::RebootThread(std::move(new_main)),
+                instar::RebootThread(std::move(main_when_undone)),
+                kRebootOptions);
+  }
+
+  // What needs no thread of the program, on the thread that applies the update:
+  // a handle with Prepare(), Apply() and Undo(), such as LazyUpdateClass(), or
+  // SafeRedefine() with a look at all threads.
+  template <
+      typename Handle,
+      std::enable_if_t<updates_internal::CanBeStarted<Handle>::value, int> = 0>
+  void StartUpdate(Handle handle) {
+    Start(
+        updates_internal::NameOfHandle<Handle>::Of(handle, "started update"),
+        [handle]() mutable { return handle.Prepare(); },
+        [handle]() mutable { return handle.Apply(); },
+        [handle]() mutable { return handle.Undo(); });
+  }
+
+  // What follows begins when everything before it is done.
+  void Then();
+
+  // Asked before the first thread is, again and again until it is done. Failed:
+  // the update is dropped, with FailedPrecondition.
+  void When(std::function<Attempt()> requirement);
+
+ private:
+  friend std::unique_ptr<Update> MakeUpdate(ThreadUpdates threads);
+  struct State;
+
+  // `prepare` and `undo` may be null.
+  void SetPrepared(std::string thread_name, std::string what,
+                   std::function<absl::Status()> prepare,
+                   UpdateFunction function, UpdateFunction undo,
+                   UpdateOptions options);
+  void Start(std::string what, std::function<absl::Status()> prepare,
+             std::function<Attempt()> apply, std::function<Attempt()> undo);
+
+  std::unique_ptr<State> state_;
+};
+
+std::unique_ptr<Update> MakeUpdate(ThreadUpdates threads);
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_THREAD_UPDATES_H_

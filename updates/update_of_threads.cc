@@ -1,0 +1,657 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/update_of_threads.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <exception>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "code/function.h"
+#include "stack/interrupted_thread.h"
+#include "stack/stack_walker.h"
+#include "threads/thread_state.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+// Between attempts that are made on the thread that applies the update.
+constexpr nanoseconds kFirstPause = std::chrono::microseconds(200);
+constexpr nanoseconds kLastPause = milliseconds(4);
+// How late a failure of another thread, Cancel(), or the end of the time is
+// noticed while one thread is waited for. That it is done is noticed at once.
+constexpr nanoseconds kLook = milliseconds(5);
+// What is done is given this long at least to be taken back, and update
+// functions that are just running to return.
+constexpr nanoseconds kLeastTimeToTakeBack = std::chrono::seconds(10);
+// After which a thread that comes to no update point is interrupted, to see
+// where it is; for how long; and how many frames are named.
+constexpr nanoseconds kGrace = milliseconds(100);
+constexpr nanoseconds kSignalLimit = milliseconds(5);
+constexpr std::size_t kNamedFrames = 4;
+
+absl::Status Call(absl::FunctionRef<absl::Status()> function) {
+  try {
+    return function();
+  } catch (const std::exception& exception) {
+    return absl::InternalError(
+        absl::StrCat("an exception was thrown: ", exception.what()));
+  } catch (...) {
+    return absl::InternalError(
+        "an exception was thrown that is no std::exception");
+  }
+}
+
+Attempt CallAttempt(absl::FunctionRef<Attempt()> function) {
+  Attempt attempt = Attempt::Done();
+  absl::Status status = Call([&] {
+    attempt = function();
+    return absl::OkStatus();
+  });
+  return status.ok() ? attempt : Attempt::Failed(std::move(status));
+}
+
+absl::Status In(const std::string& what, const absl::Status& status) {
+  return absl::Status(status.code(),
+                      absl::StrCat(what, ": ", status.message()));
+}
+
+std::string Milliseconds(nanoseconds duration) {
+  return absl::StrCat(duration_cast<milliseconds>(duration).count(), " ms");
+}
+
+std::string Sentence(const Blocker& blocker) {
+  std::string text;
+  if (!blocker.thread.empty()) {
+    text = absl::StrCat("thread '", blocker.thread, "' (", blocker.tid, "): ");
+  }
+  absl::StrAppend(&text, blocker.reason);
+  if (blocker.since.count() > 0) {
+    absl::StrAppend(&text, ", for ", Milliseconds(blocker.since));
+  }
+  if (!blocker.remedy.empty()) {
+    absl::StrAppend(&text, " (", blocker.remedy, ")");
+  }
+  return text;
+}
+
+// The functions that the thread is in, innermost first.
+std::vector<std::string> WhereIs(const ThreadRef& thread) {
+  std::vector<std::uintptr_t> pcs;
+  std::vector<char> room(256 << 10);
+  const absl::StatusOr<StackSnapshot> copy =
+      CopyThread(thread.tid(), kSignalLimit, room.data(), room.size());
+  if (!copy.ok()) return {};
+  WalkStack(*copy, [&](const Frame& frame) {
+    pcs.push_back(frame.lookup_pc);
+    return pcs.size() < kNamedFrames;
+  });
+  std::vector<std::string> names;
+  for (const std::uintptr_t pc : pcs) {
+    const absl::StatusOr<Function> function = Function::Containing(pc);
+    names.push_back(function.ok() ? function->name()
+                                  : absl::StrCat("0x", absl::Hex(pc)));
+  }
+  return names;
+}
+
+bool Contains(const std::vector<ThreadRef>& threads, const ThreadRef& thread) {
+  return std::find(threads.begin(), threads.end(), thread) != threads.end();
+}
+
+bool HasEnded(const ThreadRef& thread) {
+  return thread.state() == ThreadState::kEnded;
+}
+
+}  // namespace
+
+// One thread's update function.
+struct UpdateOfThreads::Pending {
+  Part* part;
+  ThreadRef thread;
+  UpdateRequest request;
+  // How long the latest call took. Relaxed: the request's end orders it.
+  std::shared_ptr<std::atomic<nanoseconds::rep>> held;
+
+  Clock::time_point since;
+
+  static Pending Set(Part& part, const ThreadRef& thread,
+                     const std::shared_ptr<Shared>& shared) {
+    auto held = std::make_shared<std::atomic<nanoseconds::rep>>(0);
+    UpdateRequest request = instar::SetUpdateFunction(
+        thread,
+        [shared, held](UpdateContext& context) {
+          // Not waited for: who has it may wait for this thread to stop.
+          std::unique_lock<std::mutex> lock(shared->lock, std::try_to_lock);
+          if (!lock.owns_lock()) {
+            return Attempt::NotYet(
+                "its update function runs in another thread of this name");
+          }
+          const Clock::time_point begin = Clock::now();
+          Attempt attempt = shared->function(context);
+          const nanoseconds took = Clock::now() - begin;
+          held->store(took.count(), std::memory_order_relaxed);
+          return attempt;
+        },
+        part.options);
+    return {&part, thread, std::move(request), std::move(held), Clock::now()};
+  }
+
+  absl::Status result() const { return request.Await(nanoseconds(0)); }
+  bool is_done() const { return request.is_finished() && result().ok(); }
+
+  Blocker ToBlocker() const {
+    const nanoseconds elapsed = Clock::now() - since;
+    Blocker blocker;
+    blocker.thread = thread.name();
+    blocker.tid = thread.tid();
+    blocker.since = elapsed;
+    blocker.reason = request.reason();
+    if (request.attempts() > 0) {
+      if (blocker.reason.empty()) {
+        blocker.reason = "it unwinds its stack, to be rebooted";
+      }
+      return blocker;
+    }
+    blocker.reason = "it has come to no update point";
+    if (!part->options.point.empty()) {
+      absl::StrAppend(&blocker.reason, " '", part->options.point, "'");
+    }
+    if (thread.state() == ThreadState::kBlocked) {
+      absl::StrAppend(&blocker.reason, ": it waits in a blocking region");
+      blocker.remedy =
+          "wait until its call returns, or set the update function with "
+          "interrupt_blocking_calls";
+      return blocker;
+    }
+    blocker.remedy =
+        "an UpdatePoint() in its loop, and Blocking() around calls that wait";
+    if (elapsed < kGrace) return blocker;
+    const std::vector<std::string> functions = WhereIs(thread);
+    if (functions.empty()) return blocker;
+    blocker.function = functions.front();
+    blocker.frame = 0;
+    absl::StrAppend(&blocker.reason, "; it is in ",
+                    absl::StrJoin(functions, " <- "));
+    return blocker;
+  }
+};
+
+std::string UpdateOfThreads::Part::name() const {
+  return is_started_here() ? what
+                           : absl::StrCat("thread '", thread_name, "': ", what);
+}
+
+UpdateOfThreads::UpdateOfThreads(
+    std::string name, std::vector<Part> parts, int stages,
+    std::vector<std::function<Attempt()>> requirements)
+    : name_(std::move(name)),
+      stages_(stages),
+      requirements_(std::move(requirements)),
+      parts_(std::move(parts)) {}
+
+UpdateOfThreads::~UpdateOfThreads() = default;
+
+absl::Status UpdateOfThreads::PrepareParts(UpdateForecast& forecast) {
+  for (const Part& part : parts_) {
+    forecast.steps.push_back(part.name());
+    if (part.prepare == nullptr) continue;
+    const absl::Status status = Call(part.prepare);
+    if (!status.ok()) return In(part.name(), status);
+  }
+  return absl::OkStatus();
+}
+
+Attempt UpdateOfThreads::Requirements() {
+  std::vector<std::string> obstacles;
+  for (const auto& requirement : requirements_) {
+    const Attempt attempt = CallAttempt(requirement);
+    if (attempt.is_failed()) {
+      return Attempt::Failed(absl::FailedPreconditionError(attempt.reason()));
+    }
+    if (attempt.is_not_yet()) obstacles.push_back(attempt.reason());
+  }
+  return obstacles.empty() ? Attempt::Done()
+                           : Attempt::NotYet(absl::StrJoin(obstacles, "; "));
+}
+
+absl::StatusOr<UpdateForecast> UpdateOfThreads::Prepare() {
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  UpdateForecast forecast;
+  absl::Status status = PrepareParts(forecast);
+  if (status.ok()) {
+    const Attempt requirements = Requirements();
+    status = requirements.status();
+    if (requirements.is_not_yet()) {
+      forecast.obstacles.push_back(requirements.reason());
+    }
+  }
+  for (const Part& part : parts_) {
+    if (part.is_started_here()) continue;
+    if (ControlledThreads(part.thread_name).empty()) {
+      forecast.obstacles.push_back(absl::StrCat(
+          "there is no controlled thread '", part.thread_name, "'"));
+    }
+    if (part.undo == nullptr) {
+      forecast.remarks.push_back(absl::StrCat(part.name(), " has no way back"));
+    }
+  }
+  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
+  if (!status.ok()) return status;
+  return forecast;
+}
+
+absl::Status UpdateOfThreads::Apply(const ApplyOptions& options) {
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  UpdateForecast forecast;
+  absl::Status status = PrepareParts(forecast);
+  if (!status.ok()) {
+    End(UpdatePhase::kNew);
+    return status;
+  }
+  status = Run(Direction::kApply, options);
+  End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
+  return status;
+}
+
+absl::Status UpdateOfThreads::CanUndo() const {
+  if (phase_.load(std::memory_order_relaxed) != UpdatePhase::kApplied) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("update '", name_, "' is not applied"));
+  }
+  for (const Part& part : parts_) {
+    if (!part.is_started_here() && part.undo == nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("update '", name_, "' cannot be undone: ", part.name(),
+                       " has no way back"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status UpdateOfThreads::Undo(const ApplyOptions& options) {
+  INSTAR_RETURN_IF_ERROR(CanUndo());
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
+  const absl::Status status = Run(Direction::kUndo, options);
+  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
+  return status;
+}
+
+// --- The way through the stages.
+
+absl::Status UpdateOfThreads::AwaitRequirements(const Way& way) {
+  nanoseconds pause = kFirstPause;
+  while (true) {
+    const Attempt attempt = Requirements();
+    SetObstacles(attempt.is_not_yet()
+                     ? std::vector<std::string>{attempt.reason()}
+                     : std::vector<std::string>());
+    if (!attempt.is_not_yet()) return attempt.status();
+    INSTAR_RETURN_IF_ERROR(Pause(way, pause));
+    pause = std::min(2 * pause, kLastPause);
+  }
+}
+
+absl::Status UpdateOfThreads::Run(Direction direction,
+                                  const ApplyOptions& options) {
+  const auto stage_at = [&](int i) {
+    return direction == Direction::kApply ? i : stages_ - 1 - i;
+  };
+  Way way{direction, begin_ + options.timeout, options.threads, false, {}};
+  held_.clear();
+  for (Part& part : parts_) {
+    part.changed_in.clear();
+    part.is_changed_here = false;
+  }
+  absl::Status status = absl::OkStatus();
+  if (direction == Direction::kApply) status = AwaitRequirements(way);
+  int begun = 0;
+  while (status.ok() && begun < stages_) {
+    status = RunStage(way, stage_at(begun++));
+  }
+  if (status.ok()) {
+    std::lock_guard<std::mutex> lock(lock_);
+    std::sort(held_.begin(), held_.end());
+    hold_times_ = HoldTimes();
+    if (!held_.empty()) {
+      hold_times_.threads = static_cast<int>(held_.size());
+      hold_times_.median = held_[held_.size() / 2];
+      hold_times_.maximum = held_.back();
+    }
+    return status;
+  }
+  const bool applies = direction == Direction::kApply;
+  Way back{applies ? Direction::kUndo : Direction::kApply,
+           Clock::now() + std::max(options.timeout, kLeastTimeToTakeBack),
+           options.threads, true, std::move(way.failures)};
+  while (begun > 0) {
+    // Nothing but its own failures, which are kept there.
+    static_cast<void>(RunStage(back, stage_at(--begun)));
+  }
+  if (back.failures.empty()) return status;
+  return absl::DataLossError(absl::StrCat(
+      status.message(), "; and what had been ", applies ? "done" : "undone",
+      " could not be ", applies ? "taken back: " : "put back: ",
+      absl::StrJoin(back.failures, "; ")));
+}
+
+absl::Status UpdateOfThreads::RunStage(Way& way, int stage) {
+  if (way.direction == Direction::kUndo) {
+    INSTAR_RETURN_IF_ERROR(RunInThreads(way, stage));
+    for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) {
+      if (part->stage != stage || !part->is_started_here()) continue;
+      INSTAR_RETURN_IF_ERROR(RunHere(way, *part));
+    }
+    return absl::OkStatus();
+  }
+  for (Part& part : parts_) {
+    if (part.stage != stage || !part.is_started_here()) continue;
+    INSTAR_RETURN_IF_ERROR(RunHere(way, part));
+  }
+  return RunInThreads(way, stage);
+}
+
+absl::Status UpdateOfThreads::RunHere(Way& way, Part& part) {
+  const bool applies = way.direction == Direction::kApply;
+  if (part.is_started == applies) return absl::OkStatus();
+  if (way.takes_back && !part.is_changed_here) return absl::OkStatus();
+  nanoseconds pause = kFirstPause;
+  absl::Status status = Guard(way);
+  while (status.ok()) {
+    const Attempt attempt = CallAttempt(applies ? part.start : part.take_back);
+    {
+      std::lock_guard<std::mutex> lock(lock_);
+      ++attempts_;
+    }
+    if (attempt.is_done()) {
+      SetObstacles({});
+      part.is_started = applies;
+      part.is_changed_here = !way.takes_back;
+      return absl::OkStatus();
+    }
+    if (attempt.is_failed()) {
+      status = In(part.name(), attempt.status());
+    } else {
+      SetObstacles({absl::StrCat(part.name(), ": ", attempt.reason())});
+      status = Pause(way, pause);
+      pause = std::min(2 * pause, kLastPause);
+    }
+  }
+  SetObstacles({});
+  if (!way.takes_back) return status;
+  way.failures.emplace_back(status.message());
+  return absl::OkStatus();
+}
+
+std::vector<ThreadRef> UpdateOfThreads::ThreadsOf(const Way& way,
+                                                  const Part& part) const {
+  std::vector<ThreadRef> named;
+  for (ThreadRef& thread :
+       way.threads == nullptr ? ControlledThreads() : way.threads()) {
+    if (thread.name() == part.thread_name && !HasEnded(thread)) {
+      named.push_back(std::move(thread));
+    }
+  }
+  const bool applies = way.direction == Direction::kApply;
+  if (applies && !way.takes_back) return named;
+  std::vector<ThreadRef> left;
+  for (const ThreadRef& thread :
+       way.takes_back ? part.changed_in : part.done_in) {
+    if (!HasEnded(thread)) left.push_back(thread);
+  }
+  return left.empty() ? named : left;
+}
+
+absl::StatusOr<std::vector<UpdateOfThreads::Pending>>
+UpdateOfThreads::FindThreads(Way& way, int stage) {
+  const bool applies = way.direction == Direction::kApply;
+  std::vector<Part*> parts;
+  for (Part& part : parts_) {
+    if (part.stage != stage || part.is_started_here()) continue;
+    if (way.takes_back ? part.changed_in.empty()
+                       : !applies && part.done_in.empty()) {
+      continue;
+    }
+    if (!applies && part.undo == nullptr) {
+      way.failures.push_back(
+          absl::StrCat(part.name(), " stays in effect: it has no way back"));
+      continue;
+    }
+    parts.push_back(&part);
+  }
+  if (!applies) std::reverse(parts.begin(), parts.end());
+  absl::Status status = Guard(way);
+  while (true) {
+    if (!status.ok() && !way.takes_back) return status;
+    std::vector<std::pair<Part*, ThreadRef>> found;
+    std::vector<std::string> obstacles;
+    for (Part* const part : parts) {
+      const std::vector<ThreadRef> threads = ThreadsOf(way, *part);
+      if (threads.empty()) {
+        obstacles.push_back(absl::StrCat(part->name(),
+                                         ": there is no controlled thread '",
+                                         part->thread_name, "'"));
+      }
+      for (const ThreadRef& thread : threads) {
+        if (applies && Contains(part->done_in, thread)) continue;
+        found.emplace_back(part, thread);
+      }
+    }
+    const bool complete = obstacles.empty();
+    if (complete || !status.ok()) {
+      for (std::string& obstacle : obstacles) {
+        way.failures.push_back(std::move(obstacle));
+      }
+      SetObstacles({});
+      std::vector<Pending> pending;
+      for (auto& [part, thread] : found) {
+        pending.push_back(
+            Pending::Set(*part, thread, applies ? part->function : part->undo));
+      }
+      return pending;
+    }
+    SetObstacles(std::move(obstacles));
+    status = Pause(way, kLastPause);
+  }
+}
+
+absl::Status UpdateOfThreads::RunInThreads(Way& way, int stage) {
+  INSTAR_ASSIGN_OR_RETURN(std::vector<Pending> found, FindThreads(way, stage));
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    pending_ = std::move(found);
+  }
+  for (Pending& pending : pending_) pending.request.Trigger();
+  absl::Status status = AwaitAll(way);
+  const Clock::time_point until = Clock::now() + kLeastTimeToTakeBack;
+  for (Pending& pending : pending_) {
+    while (!pending.request.Cancel() && !pending.request.is_finished() &&
+           Clock::now() < until) {
+      // It is just being called, or the thread unwinds its stack.
+      static_cast<void>(pending.request.Await(kLook));
+    }
+  }
+  const bool all_done =
+      std::all_of(pending_.begin(), pending_.end(),
+                  [](const Pending& pending) { return pending.is_done(); });
+  if (all_done && absl::IsDeadlineExceeded(status)) status = absl::OkStatus();
+  Settle(way);
+  return way.takes_back ? absl::OkStatus() : status;
+}
+
+absl::Status UpdateOfThreads::AwaitAll(const Way& way) {
+  const auto failure = [this] {
+    for (const Pending& pending : pending_) {
+      if (!pending.request.is_finished()) continue;
+      const absl::Status result = pending.result();
+      if (!result.ok()) return In(pending.part->name(), result);
+    }
+    return absl::OkStatus();
+  };
+  for (const Pending& pending : pending_) {
+    while (!pending.request.is_finished()) {
+      static_cast<void>(pending.request.Await(kLook));
+      if (pending.request.is_finished()) break;
+      if (!way.takes_back) INSTAR_RETURN_IF_ERROR(failure());
+      INSTAR_RETURN_IF_ERROR(Guard(way));
+    }
+  }
+  return way.takes_back ? absl::OkStatus() : failure();
+}
+
+void UpdateOfThreads::Settle(Way& way) {
+  const bool applies = way.direction == Direction::kApply;
+  std::vector<Pending> pending;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    pending.swap(pending_);
+    for (const Pending& p : pending) attempts_ += p.request.attempts();
+  }
+  for (const Pending& p : pending) {
+    if (!p.request.is_finished()) {
+      way.failures.push_back(
+          absl::StrCat(p.part->name(),
+                       " was being called and has not returned: it may still "
+                       "take effect"));
+      continue;
+    }
+    if (!p.is_done()) {
+      if (!way.takes_back) continue;
+      way.failures.emplace_back(In(p.part->name(), p.result()).message());
+      continue;
+    }
+    held_.emplace_back(p.held->load(std::memory_order_relaxed));
+    if (!way.takes_back) p.part->changed_in.push_back(p.thread);
+    std::vector<ThreadRef>& done_in = p.part->done_in;
+    if (applies) {
+      done_in.push_back(p.thread);
+      continue;
+    }
+    // Threads that have ended keep nothing.
+    done_in.erase(std::remove_if(done_in.begin(), done_in.end(),
+                                 [&](const ThreadRef& thread) {
+                                   return thread == p.thread ||
+                                          HasEnded(thread);
+                                 }),
+                  done_in.end());
+  }
+}
+
+// --- Waiting, and what others see.
+
+absl::Status UpdateOfThreads::Guard(const Way& way) const {
+  if (!way.takes_back && cancelled_.load(std::memory_order_relaxed)) {
+    return absl::CancelledError("the update was cancelled");
+  }
+  if (Clock::now() >= way.until) return TimeIsUp(way);
+  return absl::OkStatus();
+}
+
+absl::Status UpdateOfThreads::Pause(const Way& way, nanoseconds duration) {
+  {
+    std::unique_lock<std::mutex> lock(lock_);
+    const Clock::time_point next = std::min(way.until, Clock::now() + duration);
+    woken_.wait_until(lock, next, [&] {
+      return !way.takes_back && cancelled_.load(std::memory_order_relaxed);
+    });
+  }
+  return Guard(way);
+}
+
+absl::Status UpdateOfThreads::TimeIsUp(const Way& way) const {
+  const UpdateProgress progress = Progress();
+  std::vector<std::string> sentences;
+  for (const Blocker& blocker : progress.blockers) {
+    sentences.push_back(Sentence(blocker));
+  }
+  return absl::DeadlineExceededError(absl::StrCat(
+      "update '", name_, "' was not ",
+      way.direction == Direction::kApply ? "applied" : "undone", " in ",
+      Milliseconds(progress.elapsed), " (", progress.attempts,
+      " attempts): ", absl::StrJoin(sentences, "; ")));
+}
+
+void UpdateOfThreads::SetObstacles(std::vector<std::string> obstacles) {
+  std::lock_guard<std::mutex> lock(lock_);
+  if (obstacles != obstacles_) obstacles_since_ = Clock::now();
+  obstacles_ = std::move(obstacles);
+}
+
+absl::Status UpdateOfThreads::Begin(UpdatePhase required) {
+  const UpdatePhase phase = phase_.load(std::memory_order_relaxed);
+  if (phase == UpdatePhase::kApplied && required != phase) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("update '", name_, "' is applied"));
+  }
+  std::lock_guard<std::mutex> lock(lock_);
+  INSTAR_CHECK(!is_running_)
+      << "update '" << name_ << "' is used by two threads at once";
+  is_running_ = true;
+  cancelled_.store(false, std::memory_order_relaxed);
+  phase_.store(UpdatePhase::kWaiting, std::memory_order_relaxed);
+  attempts_ = 0;
+  begin_ = Clock::now();
+  obstacles_.clear();
+  return absl::OkStatus();
+}
+
+void UpdateOfThreads::End(UpdatePhase phase) {
+  phase_.store(phase, std::memory_order_relaxed);
+  std::lock_guard<std::mutex> lock(lock_);
+  is_running_ = false;
+  end_ = Clock::now();
+}
+
+void UpdateOfThreads::Cancel() {
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    if (!is_running_) return;
+    cancelled_.store(true, std::memory_order_relaxed);
+  }
+  woken_.notify_all();
+}
+
+UpdateProgress UpdateOfThreads::Progress() const {
+  UpdateProgress progress;
+  progress.phase = phase_.load(std::memory_order_relaxed);
+  std::vector<Pending> pending;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    progress.attempts = attempts_;
+    if (begin_ != Clock::time_point()) {
+      progress.elapsed = (is_running_ ? Clock::now() : end_) - begin_;
+    }
+    for (const std::string& obstacle : obstacles_) {
+      Blocker& blocker = progress.blockers.emplace_back();
+      blocker.reason = obstacle;
+      blocker.since = Clock::now() - obstacles_since_;
+    }
+    pending = pending_;
+  }
+  // Without the lock: a thread's stack is looked at.
+  for (const Pending& p : pending) {
+    progress.attempts += p.request.attempts();
+    if (p.request.is_finished()) continue;
+    progress.blockers.push_back(p.ToBlocker());
+  }
+  return progress;
+}
+
+HoldTimes UpdateOfThreads::hold_times() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  return hold_times_;
+}
+
+}  // namespace updates_internal
+}  // namespace instar
