@@ -111,7 +111,7 @@ CheckReport SampleCheck() {
   check.kind = ModuleKind::kThreadUpdates;
   check.code_size = 4321;
   check.loaded_size = 20'480;
-  check.requires = {"base"};
+  check.required = {"base"};
   check.forecast.steps = {"redefine DoCommand", "convert Product lazily"};
   check.forecast.obstacles = {"DoCommand is active in the thread socket"};
   check.forecast.remarks = {"160 objects of Product"};

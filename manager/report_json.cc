@@ -137,7 +137,7 @@ INSTAR_FIELDS(CheckReport) {
   visit("kind", &R::kind);
   visit("code_size", &R::code_size);
   visit("loaded_size", &R::loaded_size);
-  visit("requires", &R::requires);
+  visit("required", &R::required);
   visit("forecast", &R::forecast);
   visit("blockers", &R::blockers);
 }

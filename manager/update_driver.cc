@@ -88,7 +88,10 @@ UpdateDriver::UpdateDriver(Journal* journal,
       watcher_([this] { Watch(); }),
       worker_([this] { Work(); }) {}
 
-UpdateDriver::~UpdateDriver() {
+UpdateDriver::~UpdateDriver() { Stop(); }
+
+void UpdateDriver::Stop() {
+  if (!worker_.joinable()) return;
   std::list<std::shared_ptr<Job>> waiting;
   {
     std::lock_guard<std::mutex> lock(lock_);

@@ -6,7 +6,7 @@
 //
 // A job is an update to be applied, the undoing of one, or a check. Its life:
 //
-//   state   | the driver comes to it | Cancel()  | its time is up | ~driver
+//   state   | the driver comes to it | Cancel()  | its time is up | Stop()
 //   --------+------------------------+-----------+----------------+----------
 //   waiting | working                | finished  | finished       | finished
 //   working | waiting or finished    | asked to give up, at its next look
@@ -55,10 +55,13 @@ class UpdateDriver {
   // all controlled threads. Both outlive the driver.
   UpdateDriver(Journal* journal,
                std::function<std::vector<ThreadRef>()> threads);
-  // Gives up what is pending. What is applied stays in effect.
-  ~UpdateDriver();
+  ~UpdateDriver();  // Stop()
   UpdateDriver(const UpdateDriver&) = delete;
   UpdateDriver& operator=(const UpdateDriver&) = delete;
+
+  // Gives up what is pending; what is asked for from now on is Cancelled. What
+  // is applied stays in effect. Does nothing the second time.
+  void Stop();
 
   // As in ControlService.
   void Load(std::string path, std::chrono::nanoseconds timeout,

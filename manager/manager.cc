@@ -1,0 +1,227 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/manager.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "manager/control_server.h"
+#include "manager/journal.h"
+#include "manager/own_program.h"
+#include "manager/socket_directory.h"
+#include "manager/update_driver.h"
+#include "threads/blocking_region.h"
+
+namespace instar {
+
+using manager_internal::UpdateDriver;
+using std::chrono::nanoseconds;
+
+namespace {
+
+// Calls what answers by a callback, and waits for the answer.
+absl::StatusOr<UpdateReport> Await(
+    absl::FunctionRef<void(ControlService::Done<UpdateReport>)> start) {
+  // Shared: the callback may still be at it when the answer has been taken.
+  struct Answer {
+    std::mutex lock;
+    std::condition_variable changed;
+    std::optional<absl::StatusOr<UpdateReport>> report;
+  };
+  const auto answer = std::make_shared<Answer>();
+  start([answer](absl::StatusOr<UpdateReport> report) {
+    std::lock_guard<std::mutex> lock(answer->lock);
+    answer->report = std::move(report);
+    answer->changed.notify_all();
+  });
+  std::unique_lock<std::mutex> lock(answer->lock);
+  Wait(answer->changed, lock, [&] { return answer->report.has_value(); });
+  return *std::move(answer->report);
+}
+
+std::string Executable() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : "";
+}
+
+}  // namespace
+
+class Manager::State final : public ControlService {
+ public:
+  State(std::string name, const std::string& journal_path,
+        bool register_all_threads)
+      : journal_(journal_path),
+        registers_all_(register_all_threads),
+        driver_(
+            &journal_, register_all_threads
+                           ? std::function<std::vector<ThreadRef>()>()
+                           : [this] { return Registered(); }) {
+    program_.name = std::move(name);
+    program_.pid = getpid();
+    program_.build_id = OwnBuildId();
+    program_.executable = Executable();
+    program_.started = std::chrono::system_clock::now();
+    journal_.Add("started", "", absl::StrCat("build ", program_.build_id));
+  }
+
+  ~State() override {
+    // Clients hear of what is given up, and nothing more is asked then.
+    driver_.Stop();
+    server_.reset();
+    journal_.Add("ended");
+  }
+
+  absl::Status Serve() {
+    INSTAR_ASSIGN_OR_RETURN(server_,
+                            ControlServer::Start(*this, program_.name));
+    return absl::OkStatus();
+  }
+
+  void Register(const ThreadRef& thread) {
+    std::lock_guard<std::mutex> lock(lock_);
+    auto& threads = registered_;
+    // Those that have ended make room.
+    threads.erase(std::remove_if(threads.begin(), threads.end(),
+                                 [&](const ThreadRef& other) {
+                                   return other == thread ||
+                                          other.state() == ThreadState::kEnded;
+                                 }),
+                  threads.end());
+    threads.push_back(thread);
+  }
+
+  UpdateDriver& driver() { return driver_; }
+  const std::string& socket_path() const { return server_->socket_path(); }
+  pid_t pid() const { return program_.pid; }
+
+  void Load(std::string path, nanoseconds timeout,
+            Done<UpdateReport> done) override {
+    driver_.Load(std::move(path), timeout, std::move(done));
+  }
+  void Undo(std::string update, nanoseconds timeout,
+            Done<UpdateReport> done) override {
+    driver_.Undo(std::move(update), timeout, std::move(done));
+  }
+  void Check(std::string path, Done<CheckReport> done) override {
+    driver_.Check(std::move(path), std::move(done));
+  }
+  absl::StatusOr<std::vector<std::string>> Cancel(
+      const std::string& update) override {
+    return driver_.Cancel(update);
+  }
+
+  StatusReport Status() override {
+    StatusReport report;
+    report.program = program_;
+    std::vector<ThreadRef> held = Registered();
+    for (ThreadRef& thread : driver_.StartedThreads()) {
+      held.push_back(std::move(thread));
+    }
+    for (const ThreadRef& thread : ControlledThreads()) {
+      ThreadReport& entry = report.threads.emplace_back();
+      entry.name = thread.name();
+      entry.tid = thread.tid();
+      entry.kind = thread.kind();
+      entry.state = thread.state();
+      entry.is_registered =
+          registers_all_ ||
+          std::find(held.begin(), held.end(), thread) != held.end();
+    }
+    report.applied = driver_.Applied();
+    report.pending = driver_.Pending();
+    report.classes = CountAllObjects();
+    return report;
+  }
+  ProgramReport Program() override { return program_; }
+  absl::StatusOr<std::vector<JournalEntry>> Journal() override {
+    return journal_.Read();
+  }
+
+ private:
+  std::vector<ThreadRef> Registered() const {
+    std::lock_guard<std::mutex> lock(lock_);
+    return registered_;
+  }
+
+  ProgramReport program_;
+  mutable std::mutex lock_;
+  std::vector<ThreadRef> registered_;
+  instar::Journal journal_;
+  const bool registers_all_;
+  UpdateDriver driver_;
+  std::optional<ControlServer> server_;
+};
+
+absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
+  const std::string name =
+      options.name.empty() ? OwnProgramName() : std::move(options.name);
+  INSTAR_ASSIGN_OR_RETURN(const std::string directory,
+                          PrepareSocketDirectory());
+  auto state = std::make_unique<State>(
+      name, absl::StrCat(directory, "/", name, ".journal"),
+      options.register_all_threads);
+  INSTAR_RETURN_IF_ERROR(state->Serve());
+  return Manager(std::move(state));
+}
+
+Manager::Manager(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Manager::Manager(Manager&&) noexcept = default;
+
+Manager& Manager::operator=(Manager&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+
+Manager::~Manager() {
+  // A child of fork() has a copy of the state, and none of its threads.
+  if (state_ != nullptr && state_->pid() != getpid()) state_.release();
+}
+
+void Manager::Register(std::initializer_list<const ControlledThread*> threads) {
+  for (const ControlledThread* thread : threads) Register(thread->ref());
+}
+
+void Manager::Register(const ThreadRef& thread) { state_->Register(thread); }
+
+absl::StatusOr<UpdateReport> Manager::Apply(std::unique_ptr<Update> update,
+                                            nanoseconds timeout) {
+  return Await([&](ControlService::Done<UpdateReport> done) {
+    state_->driver().Apply(std::move(update), timeout, std::move(done));
+  });
+}
+
+absl::StatusOr<UpdateReport> Manager::Load(const std::string& path,
+                                           nanoseconds timeout) {
+  return Await([&](ControlService::Done<UpdateReport> done) {
+    state_->Load(path, timeout, std::move(done));
+  });
+}
+
+absl::StatusOr<UpdateReport> Manager::Undo(nanoseconds timeout) {
+  return Await([&](ControlService::Done<UpdateReport> done) {
+    state_->Undo("", timeout, std::move(done));
+  });
+}
+
+StatusReport Manager::Status() const { return state_->Status(); }
+
+absl::StatusOr<std::vector<JournalEntry>> Manager::Journal() const {
+  return state_->Journal();
+}
+
+const std::string& Manager::socket_path() const {
+  return state_->socket_path();
+}
+
+}  // namespace instar

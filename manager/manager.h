@@ -1,0 +1,117 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The update manager: what makes a program one that takes updates while it
+// runs. (PyMoult (HotSWUP'13), section 2 and figure 1.)
+//
+//   int main() {
+//     absl::StatusOr<instar::Manager> manager = instar::Manager::Start();
+//     if (!manager.ok()) return Fail(manager.status());
+//     instar::ControlledThread display =
+//         instar::StartActiveThread("display", DisplayMain);
+//     instar::ControlledThread socket =
+//         instar::StartPassiveThread("socket", SocketMain, port);
+//     manager->Register({&display, &socket});
+//   }                                 // the threads are joined, then it stops
+//
+// From then on `instarctl load add_ratings.so` applies an update. The manager
+// listens at a Unix socket in a directory of this user
+// (manager/socket_directory.h) and serves this user only; it loads update
+// modules (manager/module_loader.h), drives each update to its end, keeps a
+// journal (manager/journal.h), and answers what is going on. It composes: what
+// an update does is in updates/.
+//
+// Threads that are not registered are left alone: they are neither held nor
+// looked at, and an update that names one waits for it in vain. Threads that an
+// update starts are registered with it.
+//
+// Updates are applied one at a time, in the order in which they were asked for.
+// One that waits for others, which it requires, or for a condition of its own,
+// does not keep those behind it. The latest one can be undone.
+//
+// From within the program, and for tests:
+//
+//   UpdatePlan plan("ratings");
+//   plan.Redefine(&DoCommand, &NewDoCommand);
+//   absl::StatusOr<UpdateReport> report =
+//       manager->Apply(MakeUpdate(std::move(plan)), std::chrono::seconds(5));
+//
+// Cost: the manager has three threads, which sleep until something is asked
+// (after an update one of them wakes ten times a second, to look for objects
+// that old code has made). When it starts, one of them reads the program's
+// symbols and debug information; the program does not wait for that.
+//
+// Lifetime: start it first, so that it is destroyed last. Its end gives up what
+// is pending and leaves applied what is applied. The child of a fork() has none
+// of its threads: there it must not be used, and its end does nothing.
+//
+// Threads: all functions may be called from any thread. Apply(), Load() and
+// Undo() wait; a controlled thread that calls them counts as stopped meanwhile,
+// and the functions on its stack are active.
+
+#ifndef INSTAR_MANAGER_MANAGER_H_
+#define INSTAR_MANAGER_MANAGER_H_
+
+#include <chrono>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "manager/control_service.h"
+#include "threads/controlled_thread.h"
+#include "threads/thread_ref.h"
+#include "updates/update.h"
+
+namespace instar {
+
+struct ManagerOptions {
+  // By which instarctl finds it; empty: the name of the executable.
+  std::string name;
+  // Every controlled thread is registered, also those that start later.
+  bool register_all_threads = false;
+};
+
+class Manager {
+ public:
+  // Errors: those of the directory and the socket, which name the path.
+  static absl::StatusOr<Manager> Start(ManagerOptions options = {});
+
+  Manager(Manager&&) noexcept;
+  Manager& operator=(Manager&&) noexcept;
+  ~Manager();
+
+  // Until the threads end. Again does no harm.
+  void Register(std::initializer_list<const ControlledThread*> threads);
+  void Register(const ThreadRef& thread);
+
+  // Returns when the update has taken effect, or has not.
+  absl::StatusOr<UpdateReport> Apply(
+      std::unique_ptr<Update> update,
+      std::chrono::nanoseconds timeout = std::chrono::seconds(30));
+  // The same for a module.
+  absl::StatusOr<UpdateReport> Load(
+      const std::string& path,
+      std::chrono::nanoseconds timeout = std::chrono::seconds(30));
+  // Takes back the latest update.
+  absl::StatusOr<UpdateReport> Undo(
+      std::chrono::nanoseconds timeout = std::chrono::seconds(30));
+
+  StatusReport Status() const;
+  absl::StatusOr<std::vector<JournalEntry>> Journal() const;
+
+  // Where it listens.
+  const std::string& socket_path() const;
+
+ private:
+  class State;
+  explicit Manager(std::unique_ptr<State> state);
+
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_MANAGER_MANAGER_H_

@@ -1,0 +1,249 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/manager.h"
+
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "heap/updatable.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/update_plan.h"
+
+namespace instar {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using updates_test::Price;
+
+int NewPrice(int article) { return 1000 + article; }
+
+struct Shelf : Updatable<Shelf> {
+  int places = 3;
+};
+struct ShelfV2 : Shelf {
+  explicit ShelfV2(Shelf&& old) noexcept : Shelf(std::move(old)) {}
+  int depth = 40;
+};
+
+// A thread that comes to update points all the time.
+class Looping {
+ public:
+  explicit Looping(std::string name)
+      : thread_(StartPassiveThread(std::move(name), [this] {
+          while (!stop_) UpdatePoint();
+        })) {}
+  ~Looping() { stop_ = true; }
+  const ControlledThread* thread() const { return &thread_; }
+
+ private:
+  std::atomic<bool> stop_{false};
+  ControlledThread thread_;
+};
+
+class ManagerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    // The path of a socket must be short.
+    char path[] = "/tmp/instar-manager-test-XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    directory_ = path;
+    setenv("INSTAR_SOCKET_DIRECTORY", path, 1);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  static Manager Start(ManagerOptions options = {}) {
+    absl::StatusOr<Manager> manager = Manager::Start(std::move(options));
+    EXPECT_TRUE(manager.ok()) << manager.status();
+    return *std::move(manager);
+  }
+  static std::unique_ptr<Update> Prices() {
+    UpdatePlan plan("prices");
+    plan.Redefine(&Price, &NewPrice);
+    return MakeUpdate(std::move(plan));
+  }
+
+  std::string directory_;
+};
+
+TEST_F(ManagerTest, ListensWhereItSaysAndLeavesNothingButItsJournal) {
+  {
+    const Manager manager = Start();
+    struct stat info;
+    ASSERT_EQ(stat(manager.socket_path().c_str(), &info), 0);
+    EXPECT_TRUE(S_ISSOCK(info.st_mode));
+    EXPECT_THAT(manager.socket_path(), HasSubstr(directory_));
+    const StatusReport status = manager.Status();
+    EXPECT_EQ(status.program.name, "manager_test");
+    EXPECT_EQ(status.program.pid, getpid());
+    EXPECT_FALSE(status.program.build_id.empty());
+    EXPECT_FALSE(status.program.executable.empty());
+  }
+  std::vector<std::string> left;
+  for (const auto& file : std::filesystem::directory_iterator(directory_)) {
+    if (file.path().extension() != ".journal") left.push_back(file.path());
+  }
+  for (const std::string& path : left) {
+    EXPECT_FALSE(std::filesystem::is_socket(path)) << path;
+  }
+}
+
+TEST_F(ManagerTest, AppliesAndUndoesFromWithinTheProgram) {
+  Manager manager = Start();
+  Looping one("one"), two("two");
+  manager.Register({one.thread(), two.thread()});
+  const auto applied = manager.Apply(Prices());
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_EQ(Price(1), 1001);
+  EXPECT_EQ(applied->update, "prices");
+  EXPECT_EQ(applied->hold_times.threads, 2);
+  EXPECT_GE(applied->hold_times.maximum, applied->hold_times.median);
+  EXPECT_GE(applied->elapsed, applied->applying);
+  EXPECT_TRUE(absl::IsAlreadyExists(manager.Apply(Prices()).status()));
+
+  const StatusReport status = manager.Status();
+  ASSERT_EQ(status.applied.size(), 1u);
+  EXPECT_EQ(status.applied[0].update, "prices");
+  EXPECT_TRUE(status.applied[0].can_undo.ok());
+  EXPECT_TRUE(status.pending.empty());
+
+  ASSERT_TRUE(manager.Undo().ok());
+  EXPECT_EQ(Price(1), 101);
+  ASSERT_TRUE(manager.Apply(Prices()).ok());
+  EXPECT_EQ(Price(1), 1001);
+  ASSERT_TRUE(manager.Undo().ok());
+
+  const auto journal = manager.Journal();
+  ASSERT_TRUE(journal.ok()) << journal.status();
+  std::vector<std::string> events;
+  for (const JournalEntry& entry : *journal) events.push_back(entry.event);
+  EXPECT_THAT(events, ElementsAre("started", "applied", "failed", "undone",
+                                  "applied", "undone"));
+}
+
+// The caller is a controlled thread itself, and counts as stopped.
+TEST_F(ManagerTest, AControlledThreadUpdatesItsOwnProgram) {
+  ManagerOptions options;
+  options.register_all_threads = true;
+  Manager manager = Start(options);
+  Looping other("other");
+  std::atomic<int> price{0};
+  ControlledThread self = StartPassiveThread("self", [&] {
+    EXPECT_TRUE(manager.Apply(Prices()).ok());
+    price = Price(1);
+    EXPECT_TRUE(manager.Undo().ok());
+  });
+  self.Join();
+  EXPECT_EQ(price, 1001);
+}
+
+TEST_F(ManagerTest, ThreadsThatAreNotRegisteredAreLeftAlone) {
+  Manager manager = Start();
+  std::atomic<bool> stop{false};
+  // Never comes to an update point.
+  ControlledThread stubborn = StartPassiveThread("stubborn", [&stop] {
+    while (!stop) {
+    }
+  });
+  Looping looping("looping");
+  manager.Register({looping.thread()});
+  manager.Register({looping.thread()});
+  const auto applied = manager.Apply(Prices());
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_EQ(applied->hold_times.threads, 1);
+  std::vector<std::string> registered, others;
+  for (const ThreadReport& thread : manager.Status().threads) {
+    (thread.is_registered ? registered : others).push_back(thread.name);
+  }
+  EXPECT_THAT(registered, ElementsAre("looping"));
+  EXPECT_THAT(others, ElementsAre("stubborn"));
+  ASSERT_TRUE(manager.Undo().ok());
+  stop = true;
+}
+
+TEST_F(ManagerTest, WhatBlocksAnUpdateIsInItsStatusAndItsError) {
+  Manager manager = Start();
+  std::atomic<bool> stop{false};
+  ControlledThread stubborn = StartPassiveThread("stubborn", [&stop] {
+    while (!stop) {
+    }
+  });
+  manager.Register({&stubborn});
+  std::atomic<bool> seen{false};
+  std::thread watcher([&] {
+    while (!seen) {
+      for (const PendingReport& pending : manager.Status().pending) {
+        for (const Blocker& blocker : pending.progress.blockers) {
+          seen = seen || blocker.thread == "stubborn";
+        }
+      }
+      std::this_thread::yield();
+    }
+    stop = true;  // its end is what the update waits for
+  });
+  const auto applied = manager.Apply(Prices(), std::chrono::seconds(60));
+  EXPECT_TRUE(applied.ok()) << applied.status();
+  watcher.join();
+  ASSERT_TRUE(manager.Undo().ok());
+}
+
+TEST_F(ManagerTest, StatusCountsObjectsByVersion) {
+  Manager manager = Start();
+  const Shelf one, two;
+  std::vector<std::unique_ptr<Shelf>> shelves;
+  for (int i = 0; i < 3; ++i) shelves.push_back(std::make_unique<Shelf>());
+  UpdatePlan plan("deeper");
+  plan.ConvertLazily<Shelf, ShelfV2>();
+  const auto applied = manager.Apply(MakeUpdate(std::move(plan)));
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  bool found = false;
+  for (const ObjectCounts& counts : manager.Status().classes) {
+    if (counts.class_name.find("Shelf") == std::string::npos) continue;
+    found = true;
+    EXPECT_EQ(counts.Total(), 5u);
+    EXPECT_EQ(counts.by_version.front().second, 5u);
+  }
+  EXPECT_TRUE(found);
+  ASSERT_TRUE(manager.Undo().ok());
+}
+
+TEST_F(ManagerTest, TheChildOfAForkHasNone) {
+  const Manager manager = Start();
+  const pid_t child = fork();
+  if (child == 0) {
+    { Manager gone = std::move(const_cast<Manager&>(manager)); }
+    _exit(0);
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_TRUE(std::filesystem::exists(manager.socket_path()));
+}
+
+TEST_F(ManagerTest, ADirectoryThatOthersMayEnterIsRefused) {
+  ASSERT_EQ(chmod(directory_.c_str(), 0755), 0);
+  const auto manager = Manager::Start();
+  EXPECT_TRUE(absl::IsPermissionDenied(manager.status())) << manager.status();
+  EXPECT_THAT(std::string(manager.status().message()), HasSubstr(directory_));
+}
+
+}  // namespace
+}  // namespace instar
