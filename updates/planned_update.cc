@@ -357,11 +357,11 @@ void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
                                  Look& look) {
   const FunctionSet& set = look.watched->set();
   const auto look_at = [&](const StackSnapshot& stack,
-                           std::optional<ThreadRef> thread) {
+                           const ThreadRef* thread) {
     const Activity activity = FindActivity(stack, set);
-    if (!activity.quiescent()) {
-      look.found.push_back({std::move(thread), activity});
-    }
+    if (activity.quiescent()) return;
+    look.found.emplace_back().activity = activity;
+    if (thread != nullptr) look.found.back().thread = *thread;
   };
   for (const HeldThread& thread : threads) {
     if (std::any_of(parts_.steps.begin(), parts_.steps.end(),
@@ -371,7 +371,7 @@ void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
       continue;
     }
     for (const StackSnapshot& stack : thread.stacks) {
-      look_at(stack, thread.thread);
+      look_at(stack, &thread.thread);
     }
   }
   StackSnapshot own = SnapshotOfCaller();
@@ -379,9 +379,9 @@ void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
   while (LinkSwitchers(&own, room.data(), static_cast<int>(room.size())) < 0) {
     room.resize(2 * room.size() + 4);
   }
-  look_at(own, std::nullopt);
+  look_at(own, nullptr);
   VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
-    look_at(SnapshotOf(paused.context), std::nullopt);
+    look_at(SnapshotOf(paused.context), nullptr);
   });
 }
 
