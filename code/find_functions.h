@@ -12,7 +12,8 @@
 // (from debug information, which does not name those of unnamed namespaces).
 //
 // Threads: any. Takes locks; the first call reads the symbols and the debug
-// information of all objects (milliseconds): before threads are stopped.
+// information of all objects (milliseconds, see PreloadFindFunctions()): before
+// threads are stopped.
 
 #ifndef INSTAR_CODE_FIND_FUNCTIONS_H_
 #define INSTAR_CODE_FIND_FUNCTIONS_H_
@@ -22,6 +23,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "code/code_range.h"
 #include "code/function.h"
 
 namespace instar {
@@ -32,19 +34,41 @@ struct InlinedFunction {
   InlinedCopy copy;
 };
 
+// An object of which not all functions are known.
+struct UnknownImage {
+  std::string name;
+  CodeRange code;
+  bool is_program = false;
+  std::string why;  // "it was stripped of symbols"
+};
+
 struct FoundFunctions {
   std::vector<Function> functions;       // by address
   std::vector<InlinedFunction> inlined;  // a function may have several copies
-  // Objects of which not all functions are known, because they were stripped:
-  // the program, and others that export a function that was found. With the
-  // reason, if nothing of them could be read.
-  std::vector<std::string> stripped;
+  // The program and update modules, if they were stripped or cannot be read;
+  // other objects, if they were stripped and export a function that was found.
+  std::vector<UnknownImage> unknown;
+};
+
+struct FindOptions {
+  // If not empty: only linkage names that have one of these in them, each of
+  // them an identifier with its length before it ("4Site"). That is found by an
+  // index.
+  std::vector<std::string> parts;
+  // False: objects whose debug information has not been read by anyone are not
+  // read; they are among `unknown`. It has no effect while that of the program
+  // has not been read.
+  bool read_debug_information = true;
 };
 
 // `matches` is called with each name, for a function with several until it
 // says yes.
 FoundFunctions FindFunctions(
-    absl::FunctionRef<bool(absl::string_view linkage_name)> matches);
+    absl::FunctionRef<bool(absl::string_view linkage_name)> matches,
+    const FindOptions& options = {});
+
+// Reads all that FindFunctions() needs of the objects that are loaded now.
+void PreloadFindFunctions();
 
 }  // namespace instar
 

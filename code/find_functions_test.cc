@@ -42,7 +42,7 @@ TEST(FindFunctions, FindsAllThatMatchAndNoOther) {
   for (const std::string& name : names) {
     EXPECT_THAT(name, testing::HasSubstr("inlined::"));
   }
-  EXPECT_THAT(found.stripped, IsEmpty());
+  EXPECT_THAT(found.unknown, IsEmpty());
   EXPECT_THAT(FindFunctions([](absl::string_view) { return false; }).functions,
               IsEmpty());
 }
@@ -53,8 +53,29 @@ TEST(FindFunctions, ObjectsOfTheSystemAreLookedAtAndSaidToBeStripped) {
   ASSERT_EQ(found.functions.size(), 1u);
   EXPECT_EQ(found.functions[0].entry(),
             reinterpret_cast<uintptr_t>(&std::printf));
-  ASSERT_EQ(found.stripped.size(), 1u);
-  EXPECT_THAT(found.stripped[0], testing::HasSubstr("libc.so"));
+  ASSERT_EQ(found.unknown.size(), 1u);
+  EXPECT_THAT(found.unknown[0].name, testing::HasSubstr("libc.so"));
+  EXPECT_TRUE(found.unknown[0].code.Contains(found.functions[0].entry()));
+  EXPECT_FALSE(found.unknown[0].is_program);
+  EXPECT_THAT(found.unknown[0].why, testing::HasSubstr("stripped"));
+}
+
+TEST(FindFunctions, ByAPartOfTheName) {
+  const auto all = [](absl::string_view name) {
+    return absl::StrContains(name, "7inlined");
+  };
+  FindOptions options;
+  options.parts = {"7inlined"};
+  const FoundFunctions by_index = FindFunctions(all, options);
+  EXPECT_THAT(NamesOf(by_index), Contains("inlined::CallsShared(int)"));
+  EXPECT_EQ(NamesOf(by_index), NamesOf(FindFunctions(all)));
+  EXPECT_EQ(by_index.inlined.size(), FindFunctions(all).inlined.size());
+  EXPECT_FALSE(by_index.inlined.empty());
+  options.parts = {"7nowhere", "12NeverInlined"};
+  EXPECT_THAT(NamesOf(FindFunctions(all, options)),
+              testing::ElementsAre("inlined::NeverInlined(int)"));
+  options.parts = {"7nowhere"};
+  EXPECT_THAT(FindFunctions(all, options).functions, IsEmpty());
 }
 
 // A function that was inlined wherever it was called has no symbol.

@@ -132,7 +132,11 @@ absl::Span<const char* const> Function::clones() const {
   return table_->clones(*record_);
 }
 
-absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies() const {
+absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
+    bool read) const {
+  if (!read && !InlinedCopyTable::IsRead(*table_)) {
+    return std::vector<InlinedCopy>();
+  }
   const InlinedCopyTable& own = InlinedCopyTable::Of(*table_);
   if (!own.missing_because().empty() || !own.Describes(record_->entry)) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -155,6 +159,7 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies() const {
   add(*table_, load_base_, own.OfEntry(record_->entry));
   if (binding() != SymbolBinding::kLocal) {
     for (const LoadedImage& image : LoadedImages::Current()->images()) {
+      if (!read && !InlinedCopyTable::IsRead(*image.symbols)) continue;
       const InlinedCopyTable& table = InlinedCopyTable::Of(*image.symbols);
       for (const char* name : linkage_names()) {
         for (const std::string& spelling : InlinedSpellings(name)) {

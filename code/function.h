@@ -126,7 +126,10 @@ class Function {
   // PreloadInlinedCopies() early.
   // Error: FailedPrecondition if the source file that defines this function was
   // compiled without debug information, so that nothing is known.
-  absl::StatusOr<std::vector<InlinedCopy>> InlinedCopies() const;
+  // `read` false: only those in objects whose debug information was read
+  // before; of others nothing is said.
+  absl::StatusOr<std::vector<InlinedCopy>> InlinedCopies(
+      bool read = true) const;
 
   friend bool operator==(const Function& a, const Function& b) {
     return a.entry() == b.entry();

@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <atomic>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,6 +27,14 @@ using code_internal::EntryRecord;
 using code_internal::kEntrySize;
 using code_internal::PastTarget;
 using code_internal::RedirectionLayer;
+
+namespace {
+
+// Changed under the CodeLock. Whoever reads it takes that lock before looking
+// at targets, and so sees at least those that were counted.
+std::atomic<std::uint64_t> target_count{0};
+
+}  // namespace
 
 struct Redirection::State {
   struct Item {
@@ -113,6 +122,7 @@ void Redirection::State::RecordTargets(const CodeLock&) {
     if (known != nullptr) continue;
     item.past_target->next = item.record->past_targets;
     item.record->past_targets = item.past_target.release();
+    target_count.fetch_add(1, std::memory_order_release);
   }
 }
 
@@ -284,6 +294,10 @@ uintptr_t RedirectedTo(const Function& function) {
   return record == nullptr || record->layers == nullptr
              ? 0
              : record->layers->target;
+}
+
+std::uint64_t RedirectionTargetCount() {
+  return target_count.load(std::memory_order_acquire);
 }
 
 std::vector<uintptr_t> AllRedirectionTargets(const Function& function) {

@@ -114,6 +114,10 @@ uintptr_t RedirectedTo(const Function& function);
 // may still be on stacks. Allocates.
 std::vector<uintptr_t> AllRedirectionTargets(const Function& function);
 
+// Of all functions, added up. While it stays, so does what
+// AllRedirectionTargets() answers of each.
+std::uint64_t RedirectionTargetCount();
+
 // Prepares and applies one redirection. Of an overloaded function, give the
 // type: Redirect<int(double)>(&Round, &NewRound).
 template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>

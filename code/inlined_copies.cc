@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -173,14 +172,30 @@ InlinedCopyTable::InlinedCopyTable(const SymbolTable& table) {
   Reader(this, table).Read(dwarf);
 }
 
+struct InlinedCopyTable::All {
+  std::mutex mutex;
+  absl::flat_hash_map<const SymbolTable*,
+                      std::unique_ptr<const InlinedCopyTable>>
+      tables;
+
+  static All& Get() {
+    static All& all = *new All;
+    return all;
+  }
+};
+
 const InlinedCopyTable& InlinedCopyTable::Of(const SymbolTable& table) {
-  static std::mutex& mutex = *new std::mutex;
-  static auto& tables = *new std::map<const SymbolTable*,
-                                      std::unique_ptr<const InlinedCopyTable>>;
-  std::lock_guard<std::mutex> lock(mutex);
-  std::unique_ptr<const InlinedCopyTable>& copies = tables[&table];
+  All& all = All::Get();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  std::unique_ptr<const InlinedCopyTable>& copies = all.tables[&table];
   if (copies == nullptr) copies.reset(new InlinedCopyTable(table));
   return *copies;
+}
+
+bool InlinedCopyTable::IsRead(const SymbolTable& table) {
+  All& all = All::Get();
+  std::lock_guard<std::mutex> lock(all.mutex);
+  return all.tables.contains(&table);
 }
 
 absl::Span<const InlinedCopyTable::Copy> InlinedCopyTable::OfEntry(

@@ -33,6 +33,8 @@ class InlinedCopyTable {
   // The copies in this file. Made when first asked for, and kept for as long as
   // the process lives.
   static const InlinedCopyTable& Of(const SymbolTable& table);
+  // Whether that has been asked for.
+  static bool IsRead(const SymbolTable& table);
 
   // Of the function of this file that starts at `entry`.
   absl::Span<const Copy> OfEntry(uintptr_t entry) const;
@@ -54,6 +56,7 @@ class InlinedCopyTable {
 
  private:
   class Reader;
+  struct All;
 
   explicit InlinedCopyTable(const SymbolTable& table);
 

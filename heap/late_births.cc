@@ -3,6 +3,7 @@
 //
 // Objects that old code makes after an update.
 
+#include <algorithm>
 #include <atomic>
 #include <utility>
 #include <vector>
@@ -69,11 +70,15 @@ absl::Status ConvertAllLateBirths() {
   return first_error;
 }
 
-bool HaveLateBirths() {
-  for (UpdatableClass* root : UpdatableClass::All()) {
-    if (root->late_births()) return true;
-  }
-  return false;
+std::vector<UpdatableClass*> ClassesWithLateBirths() {
+  std::vector<UpdatableClass*> classes = UpdatableClass::All();
+  classes.erase(
+      std::remove_if(classes.begin(), classes.end(),
+                     [](UpdatableClass* root) { return !root->late_births(); }),
+      classes.end());
+  return classes;
 }
+
+bool HaveLateBirths() { return !ClassesWithLateBirths().empty(); }
 
 }  // namespace instar

@@ -46,6 +46,19 @@ void Enter(UpdatableClass* root, VersionRecord* record) {
   }
 }
 
+// Whether a version is installed to which ConvertLateBirths() takes objects.
+bool NoticesBirths(const UpdatableClass& root) {
+  for (unsigned number = kFirstVersion; number <= kLastVersion; ++number) {
+    const VersionRecord* record =
+        root.versions[number].load(std::memory_order_relaxed);
+    if (record != nullptr && record->previous != nullptr &&
+        !record->at_first_access) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 VersionChange::VersionChange(const NextVersion& next, ConversionOptions options)
@@ -111,7 +124,7 @@ absl::Status VersionChange::Install(Births births) {
   root_->end_parts[record_->number].store(next_.end_parts,
                                           std::memory_order_release);
   old_->next.store(record_.get(), std::memory_order_release);
-  root_->StartBirthEpoch(/*notice=*/true);
+  root_->StartBirthEpoch(NoticesBirths(*root_));
   // Partner: the acquire in LazyProxy. Who sees the new generation sees the
   // new version.
   root_->generation.fetch_add(1, std::memory_order_release);
@@ -169,12 +182,7 @@ absl::Status VersionChange::TakeBack() {
   }
   root_->versions[record_->number].store(nullptr, std::memory_order_release);
   root_->end_parts[record_->number].store(nullptr, std::memory_order_release);
-  bool notice = false;
-  for (unsigned number = kFirstVersion; number <= kLastVersion; ++number) {
-    notice |=
-        root_->versions[number].load(std::memory_order_relaxed) != nullptr;
-  }
-  root_->StartBirthEpoch(notice);
+  root_->StartBirthEpoch(NoticesBirths(*root_));
   root_->generation.fetch_add(1, std::memory_order_release);
   in_use_ = false;
   return absl::OkStatus();

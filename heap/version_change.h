@@ -150,8 +150,11 @@ std::vector<const std::type_info*> TypesOfVersions(
 absl::Status ConvertLateBirths(heap_internal::UpdatableClass* root);
 // The same for every class.
 absl::Status ConvertAllLateBirths();
-// Whether there may be any; costs one load a class. At any time.
+// Whether there may be any, and of which classes; costs one load a class. At
+// any time. Objects that new code makes of the latest version count as well:
+// that they are no late births is seen only when they are complete.
 bool HaveLateBirths();
+std::vector<heap_internal::UpdatableClass*> ClassesWithLateBirths();
 
 }  // namespace instar
 

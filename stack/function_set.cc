@@ -56,7 +56,7 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
       for (const CodeRange& range : ranges) {
         parts.push_back({range, number, version, version});
       }
-      const auto copies = version.InlinedCopies();
+      const auto copies = version.InlinedCopies(options.read_debug_information);
       if (copies.ok()) {
         for (const InlinedCopy& copy : *copies) {
           parts.push_back({copy.range, number, version, copy.into});
@@ -77,32 +77,56 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
     inlined.push_back(function.name);
   }
   return WatchedFunctions({functions.begin(), functions.end()},
-                          std::move(inlined), std::move(parts));
+                          std::move(inlined), std::move(options.images),
+                          std::move(parts));
 }
 
 WatchedFunctions::WatchedFunctions(std::vector<Function> functions,
                                    std::vector<std::string> inlined,
+                                   std::vector<UnknownImage> images,
                                    std::vector<Part> parts)
     : functions_(std::move(functions)),
       inlined_(std::move(inlined)),
+      images_(std::move(images)),
       parts_(std::move(parts)),
-      set_([this] {
-        std::vector<FunctionRange> ranges;
-        ranges.reserve(parts_.size());
-        for (const Part& part : parts_) {
-          ranges.push_back({part.range.begin, part.range.end, part.function});
-        }
-        return ranges;
-      }()) {}
+      known_({}),
+      set_({}) {
+  std::vector<FunctionRange> ranges;
+  ranges.reserve(parts_.size() + images_.size());
+  for (const Part& part : parts_) {
+    ranges.push_back({part.range.begin, part.range.end, part.function});
+  }
+  if (!images_.empty()) {
+    known_ = FunctionSet(ranges);
+    int number = static_cast<int>(functions_.size() + inlined_.size());
+    for (const UnknownImage& image : images_) {
+      ranges.push_back({image.code.begin, image.code.end, number++});
+    }
+  }
+  set_ = FunctionSet(std::move(ranges));
+}
+
+std::string WatchedFunctions::NameOf(const Activity& activity) const {
+  if (activity.kind != ActivityKind::kActive || IsImage(activity)) return "";
+  const auto number = static_cast<std::size_t>(activity.function);
+  return number < functions_.size() ? functions_[number].name()
+                                    : inlined_[number - functions_.size()];
+}
 
 std::string WatchedFunctions::Describe(const Activity& activity) const {
   if (activity.kind != ActivityKind::kActive) return activity.ToString();
   const auto number = static_cast<std::size_t>(activity.function);
+  if (IsImage(activity)) {
+    const UnknownImage& image =
+        images_[number - functions_.size() - inlined_.size()];
+    return absl::StrFormat(
+        "active: code of %s at pc %#x, frame %d, of which not all functions "
+        "are known: %s",
+        image.name, activity.pc, activity.depth, image.why);
+  }
   const bool has_code = number < functions_.size();
   std::string text =
-      absl::StrFormat("active: %s at pc %#x, frame %d",
-                      has_code ? functions_[number].name()
-                               : inlined_[number - functions_.size()],
+      absl::StrFormat("active: %s at pc %#x, frame %d", NameOf(activity),
                       activity.pc, activity.depth);
   // The pc is a return address, which may lie behind the code of its call, or
   // where the innermost frame goes on.

@@ -21,6 +21,9 @@
 // which serves as another one's new version counts as this one, whoever called
 // it.
 //
+// Of an object of which not all functions are known, its whole code can be
+// watched (Options::images).
+//
 // Lifetime: the set is what holds at the time of Make(): make it again after
 // functions have been redirected or objects loaded. It refers to no object
 // that could be unloaded, but its addresses mean nothing when that happens.
@@ -41,6 +44,7 @@
 #ifndef INSTAR_STACK_FUNCTION_SET_H_
 #define INSTAR_STACK_FUNCTION_SET_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -59,9 +63,15 @@ class WatchedFunctions {
     // Watch a function although the copies of it are not known; activations of
     // those are not found then.
     bool ignore_unknown_copies = false;
+    // False: copies in objects whose debug information was not read before are
+    // not watched; see FindOptions (code/find_functions.h).
+    bool read_debug_information = true;
     // Copies of functions that have no code of their own (FindFunctions()). The
     // number of the i-th in an Activity is i + the number of `functions`.
     std::vector<InlinedFunction> inlined;
+    // Objects of which not all functions are known; any of their code counts.
+    // The number of the i-th in an Activity is i + the number of both.
+    std::vector<UnknownImage> images;
   };
 
   // The number of a function in an Activity is its place in `functions`.
@@ -73,11 +83,23 @@ class WatchedFunctions {
   }
 
   const FunctionSet& set() const { return set_; }
+  // Without Options::images: for the stack of whoever asks, and may be in one.
+  const FunctionSet& known() const { return images_.empty() ? set_ : known_; }
+  bool IsImage(const Activity& activity) const {
+    return activity.kind == ActivityKind::kActive &&
+           static_cast<std::size_t>(activity.function) >=
+               functions_.size() + inlined_.size();
+  }
   absl::Span<const Function> functions() const { return functions_; }
+
+  // "shop::Price(int)"; empty if the activity is of an image or of nothing.
+  std::string NameOf(const Activity& activity) const;
 
   // "quiescent", "unknown: <why>", or
   // "active: shop::Price(int) at pc 0x..., frame 2", where it is so with
-  // ", inlined into shop::Total()" or ", in its version shop::NewPrice(int)".
+  // ", inlined into shop::Total()" or ", in its version shop::NewPrice(int)";
+  // of an image "active: code of /lib/shop.so at pc 0x..., frame 2, of which
+  // not all functions are known: <why>".
   std::string Describe(const Activity& activity) const;
 
  private:
@@ -90,11 +112,14 @@ class WatchedFunctions {
   };
 
   WatchedFunctions(std::vector<Function> functions,
-                   std::vector<std::string> inlined, std::vector<Part> parts);
+                   std::vector<std::string> inlined,
+                   std::vector<UnknownImage> images, std::vector<Part> parts);
 
   std::vector<Function> functions_;
   std::vector<std::string> inlined_;  // names, in the order of the options
+  std::vector<UnknownImage> images_;
   std::vector<Part> parts_;
+  FunctionSet known_;
   FunctionSet set_;
 };
 

@@ -47,18 +47,31 @@ void RemoveBackgroundWork(const ConversionStep* step) {
   steps.erase(found);
 }
 
-BackgroundPause::BackgroundPause() {
-  PauseLock().lock();
+BackgroundPause::BackgroundPause()
+    : BackgroundPause(std::unique_lock<std::mutex>(PauseLock())) {}
+
+std::optional<BackgroundPause> BackgroundPause::Try() {
+  std::unique_lock<std::mutex> lock(PauseLock(), std::try_to_lock);
+  if (!lock.owns_lock()) return std::nullopt;
+  return BackgroundPause(std::move(lock));
+}
+
+BackgroundPause::BackgroundPause(std::unique_lock<std::mutex> lock)
+    : lock_(std::move(lock)) {
   {
-    std::lock_guard<std::mutex> lock(AllSteps().lock);
+    std::lock_guard<std::mutex> list_lock(AllSteps().lock);
     paused_ = AllSteps().steps;
   }
   for (const auto& step : paused_) step->PauseBackground();
 }
 
+BackgroundPause::BackgroundPause(BackgroundPause&& other) noexcept
+    : lock_(std::move(other.lock_)), paused_(std::move(other.paused_)) {
+  other.paused_.clear();
+}
+
 BackgroundPause::~BackgroundPause() {
   for (const auto& step : paused_) step->ResumeBackground();
-  PauseLock().unlock();
 }
 
 }  // namespace updates_internal

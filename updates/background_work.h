@@ -11,6 +11,8 @@
 #define INSTAR_UPDATES_BACKGROUND_WORK_H_
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <vector>
 
 #include "heap/conversion.h"
@@ -22,15 +24,23 @@ namespace updates_internal {
 void AddBackgroundWork(std::shared_ptr<ConversionStep> step);
 void RemoveBackgroundWork(const ConversionStep* step);
 
-// All of it pauses while one is alive. They do not nest.
+// All of it pauses while one is alive. They do not nest, and there is one at a
+// time.
 class BackgroundPause {
  public:
+  // Waits for its turn: not in a thread that may be held by another.
   BackgroundPause();
+  // Nothing if another one is alive.
+  static std::optional<BackgroundPause> Try();
   ~BackgroundPause();
+  BackgroundPause(BackgroundPause&& other) noexcept;
   BackgroundPause(const BackgroundPause&) = delete;
   BackgroundPause& operator=(const BackgroundPause&) = delete;
 
  private:
+  explicit BackgroundPause(std::unique_lock<std::mutex> lock);
+
+  std::unique_lock<std::mutex> lock_;
   std::vector<std::shared_ptr<ConversionStep>> paused_;
 };
 

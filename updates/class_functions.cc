@@ -11,7 +11,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
@@ -89,7 +88,15 @@ absl::StatusOr<WatchedFunctions> Watch(const std::vector<ClassName>& names,
                                        const ClassFunctionsOptions& options,
                                        std::vector<bool>* has_function) {
   has_function->assign(names.size(), false);
-  FoundFunctions found = FindFunctions([&](absl::string_view linkage_name) {
+  FindOptions find_options;
+  find_options.read_debug_information = options.read_debug_information;
+  for (const ClassName& name : names) {
+    find_options.parts.push_back(name.in_linkage_name);
+    if (!name.in_linkage_name.empty()) continue;
+    find_options.parts.clear();  // not found by the index
+    break;
+  }
+  const auto matches = [&](absl::string_view linkage_name) {
     if (std::none_of(names.begin(), names.end(), [&](const ClassName& name) {
           return absl::StrContains(linkage_name, name.in_linkage_name);
         })) {
@@ -104,12 +111,13 @@ absl::StatusOr<WatchedFunctions> Watch(const std::vector<ClassName>& names,
       mentions = true;
     }
     return mentions && !IsOfLibrary(QualifiedName(readable));
-  });
-  if (!found.stripped.empty()) {
+  };
+  FoundFunctions found = FindFunctions(matches, find_options);
+  for (const UnknownImage& image : found.unknown) {
+    if (!image.is_program) continue;
     return absl::FailedPreconditionError(absl::StrCat(
-        "not all functions that use ", names[0].readable,
-        " are known: stripped of symbols is ",
-        absl::StrJoin(found.stripped, ", "),
+        "not all functions that use ", names[0].readable, " are known, ",
+        image.name, ": ", image.why,
         "; do not strip it (bazel build --strip=never), or keep its debug file "
         "beside it"));
   }
@@ -125,11 +133,15 @@ absl::StatusOr<WatchedFunctions> Watch(const std::vector<ClassName>& names,
   }
   WatchedFunctions::Options watch_options;
   watch_options.ignore_unknown_copies = options.ignore_unknown_copies;
+  watch_options.read_debug_information = options.read_debug_information;
   watch_options.inlined = std::move(found.inlined);
+  watch_options.images = std::move(found.unknown);
   return WatchedFunctions::Make(functions, std::move(watch_options));
 }
 
 }  // namespace
+
+void PreloadClassFunctions() { PreloadFindFunctions(); }
 
 absl::StatusOr<WatchedFunctions> FunctionsOfClassesNamed(
     absl::Span<const std::string> names, const ClassFunctionsOptions& options) {

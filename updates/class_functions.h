@@ -29,6 +29,14 @@
 //   - functions of unnamed namespaces that were inlined wherever they are
 //     called, so that no code of their own is left
 //
+// Objects of which not all functions are known. Of one that was stripped, and
+// is an update module or exports a function of the class, all code counts: a
+// thread that is anywhere in it may be inside. Code that has never run is on no
+// stack, so a module that has just been loaded is in nobody's way; one in which
+// a thread stays is, until its debug file lies beside it. The calling thread
+// alone, which may well be in that module, is looked at by the names that are
+// known (WatchedFunctions::known()).
+//
 // A thread whose function takes the class as a parameter, Main(Site&), is
 // always inside: `leave_out` it. Whoever does says that it holds no part of an
 // object's state in local variables at the moments at which it can be stopped;
@@ -41,8 +49,7 @@
 // Errors:
 //   NotFound            no function has a class of that name (given by name);
 //                       a function to leave out or to watch is not there
-//   FailedPrecondition  the program, or an object that has functions of the
-//                       class, was stripped: not all are known; those of
+//   FailedPrecondition  the program was stripped; those of
 //                       WatchedFunctions::Make()
 
 #ifndef INSTAR_UPDATES_CLASS_FUNCTIONS_H_
@@ -66,7 +73,14 @@ struct ClassFunctionsOptions {
   std::vector<std::string> watch_also;
   // As of WatchedFunctions: code that was compiled without debug information.
   bool ignore_unknown_copies = false;
+  // False: of objects that were loaded since PreloadClassFunctions() the debug
+  // information is not read (milliseconds); all of their code counts.
+  bool read_debug_information = true;
 };
+
+// Reads what the functions below need of the objects that are loaded now: tens
+// of milliseconds for a large program, once, early.
+void PreloadClassFunctions();
 
 // Names as C++ writes them, from the global namespace on: "shop::Site",
 // "Box<int>".
@@ -87,17 +101,23 @@ absl::StatusOr<WatchedFunctions> FunctionsOfClasses(
   return FunctionsOfTypes({&typeid(Classes)...}, options);
 }
 
-// Of all versions of an updatable class: the class as the program was built
-// with it, every version that is in use, and Old and New, which may be none
-// yet. What must be quiescent before Old becomes New, or New becomes Old again.
+// All versions of an updatable class: the class as the program was built with
+// it, every version that is in use, and Old and New, which may be none yet.
 template <typename Old, typename New>
-absl::StatusOr<WatchedFunctions> FunctionsOfVersions(
-    const ClassFunctionsOptions& options = {}) {
+std::vector<const std::type_info*> TypesOfChange() {
   std::vector<const std::type_info*> types =
       TypesOfVersions(Old::UpdatableRoot::Class());
   types.push_back(&typeid(Old));
   types.push_back(&typeid(New));
-  return FunctionsOfTypes(types, options);
+  return types;
+}
+
+// Of these: what must be quiescent before Old becomes New, or New becomes Old
+// again.
+template <typename Old, typename New>
+absl::StatusOr<WatchedFunctions> FunctionsOfVersions(
+    const ClassFunctionsOptions& options = {}) {
+  return FunctionsOfTypes(TypesOfChange<Old, New>(), options);
 }
 
 }  // namespace instar

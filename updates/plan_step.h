@@ -18,7 +18,8 @@
 //
 // What is called when:
 //
-//   threads run    | Prepare(), QuiescentFunctions(), CanUndo(), name()
+//   threads run    | Prepare(), QuiescentFunctions(), QuiescentCode(),
+//                  | CanUndo(), name()
 //   threads held   | Ready() of all steps; if all are done, Apply() of all, in
 //                  | order; CancelApply() backwards, if one fails
 //   threads held   | ReadyToUndo() of all; Undo() of all, backwards;
@@ -38,6 +39,7 @@
 #ifndef INSTAR_UPDATES_PLAN_STEP_H_
 #define INSTAR_UPDATES_PLAN_STEP_H_
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "code/function.h"
+#include "stack/function_set.h"
 #include "threads/attempt.h"
 #include "threads/rendezvous.h"
 #include "threads/thread_ref.h"
@@ -72,6 +75,14 @@ class PlanStep {
   // the plan reboots are not asked: they do not return to their old functions.
   virtual absl::StatusOr<std::vector<Function>> QuiescentFunctions() {
     return std::vector<Function>();
+  }
+  // The same as a set that the step keeps, for as long as it is right: null if
+  // there is none. `thorough` from the second attempt on: what is costly to
+  // look up, and was taken for active for want of it, is looked up now.
+  virtual absl::StatusOr<std::shared_ptr<const WatchedFunctions>> QuiescentCode(
+      bool thorough) {
+    static_cast<void>(thorough);
+    return nullptr;
   }
 
   // Whether Apply(), Undo() may follow at once. Not yet: the threads go on, and

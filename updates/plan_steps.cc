@@ -52,10 +52,10 @@ absl::Status RedefinitionStep::Undo() {
 // --- Conversions.
 
 ConversionPlanStep::ConversionPlanStep(
-    std::unique_ptr<ConversionStep> step, ClassFunctions functions,
+    std::unique_ptr<ConversionStep> step, std::shared_ptr<ClassWatch> watch,
     std::shared_ptr<std::atomic<std::size_t>> converted)
     : step_(std::move(step)),
-      functions_(std::move(functions)),
+      watch_(std::move(watch)),
       converted_(std::move(converted)) {
   AddBackgroundWork(step_);
 }
@@ -86,15 +86,18 @@ absl::Status ConversionPlanStep::Prepare(UpdateForecast& forecast) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Function>> ConversionPlanStep::QuiescentFunctions() {
-  if (functions_ == nullptr) return std::vector<Function>();
-  return functions_();
+absl::StatusOr<WatchedSet> ConversionPlanStep::QuiescentCode(bool thorough) {
+  return watch_->Get(thorough);
 }
 
 absl::Status ConversionPlanStep::Apply() {
   INSTAR_RETURN_IF_ERROR(step_->Apply());
   is_applied_ = true;
   return absl::OkStatus();
+}
+
+void ConversionPlanStep::Released() {
+  if (is_applied_) RememberWatch(watch_);
 }
 
 absl::Status ConversionPlanStep::Undo() {

@@ -21,6 +21,7 @@
 #include "heap/conversion.h"
 #include "threads/parked_thread.h"
 #include "threads/thread_state.h"
+#include "updates/class_watch.h"
 #include "updates/plan_step.h"
 #include "updates/reboot_targets.h"
 #include "updates/safe_redefine.h"
@@ -50,19 +51,18 @@ class RedefinitionStep final : public PlanStep {
 // One class.
 class ConversionPlanStep final : public PlanStep {
  public:
-  // The functions that use an object of the class, in whichever version.
-  using ClassFunctions = std::function<absl::StatusOr<std::vector<Function>>()>;
-
   ConversionPlanStep(std::unique_ptr<ConversionStep> step,
-                     ClassFunctions functions,
+                     std::shared_ptr<ClassWatch> watch,
                      std::shared_ptr<std::atomic<std::size_t>> converted);
   ~ConversionPlanStep() override;
 
   std::string name() const override;
   absl::Status Prepare(UpdateForecast& forecast) override;
-  absl::StatusOr<std::vector<Function>> QuiescentFunctions() override;
+  absl::StatusOr<WatchedSet> QuiescentCode(bool thorough) override;
   absl::Status Apply() override;
   absl::Status Undo() override;
+
+  void Released() override;
 
   // For UpdateProgress. At any time, by any thread.
   std::size_t converted() const;
@@ -71,7 +71,8 @@ class ConversionPlanStep final : public PlanStep {
 
  private:
   const std::shared_ptr<ConversionStep> step_;
-  const ClassFunctions functions_;  // may be null
+  // The functions that use an object of the class, in whichever version.
+  const std::shared_ptr<ClassWatch> watch_;
   // What an eager conversion has done; null for the others.
   const std::shared_ptr<std::atomic<std::size_t>> converted_;
   std::atomic<std::size_t> total_{0};

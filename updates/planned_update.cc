@@ -87,10 +87,10 @@ struct PlannedUpdate::Look {
   // A function on a stack.
   struct Found {
     std::optional<ThreadRef> thread;  // none: the thread that asks
+    const WatchedFunctions* watched = nullptr;  // which set it is of
     Activity activity;
   };
 
-  std::optional<WatchedFunctions> watched;
   std::vector<MissingThread> missing;
   std::vector<Found> found;
   std::vector<std::pair<const PlanStep*, std::string>>
@@ -110,6 +110,32 @@ absl::Status PlannedUpdate::PrepareSteps(UpdateForecast& forecast) {
     const absl::Status status = Guard([&] { return step->Prepare(forecast); });
     if (!status.ok()) return InStep(*step, status);
   }
+  return FindCode(/*thorough=*/false);
+}
+
+absl::Status PlannedUpdate::FindCode(bool thorough) {
+  std::vector<Function> functions;
+  watched_.clear();
+  for (const auto& step : parts_.steps) {
+    absl::StatusOr<std::vector<Function>> own = step->QuiescentFunctions();
+    if (!own.ok()) return InStep(*step, own.status());
+    functions.insert(functions.end(), own->begin(), own->end());
+    auto code = step->QuiescentCode(thorough);
+    if (!code.ok()) return InStep(*step, code.status());
+    if (*code != nullptr) watched_.push_back(*std::move(code));
+  }
+  if (watched_functions_ == nullptr || functions != functions_ ||
+      !code_version_->IsCurrent()) {
+    // Before anything is looked up: what changes meanwhile is seen next time.
+    code_version_.emplace();
+    WatchedFunctions::Options options;
+    options.ignore_unknown_copies = true;  // Redirection::Prepare() asked
+    INSTAR_ASSIGN_OR_RETURN(WatchedFunctions watched,
+                            WatchedFunctions::Make(functions, options));
+    watched_functions_ = std::make_shared<WatchedFunctions>(std::move(watched));
+    functions_ = std::move(functions);
+  }
+  watched_.push_back(watched_functions_);
   return absl::OkStatus();
 }
 
@@ -160,10 +186,16 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
     End(UpdatePhase::kNew);
     return status;
   }
+  const nanoseconds limit =
+      std::min(std::max(options.timeout, nanoseconds(1)), kFirstLimit);
   Look look;
-  const Attempt attempt = TryOnce(
-      Direction::kRehearse, options,
-      std::min(std::max(options.timeout, nanoseconds(1)), kFirstLimit), look);
+  Attempt attempt = TryOnce(Direction::kRehearse, options, limit,
+                            /*thorough=*/false, look);
+  if (!look.found.empty()) {  // whose functions may not all have been known
+    look = Look();
+    attempt = TryOnce(Direction::kRehearse, options, limit,
+                      /*thorough=*/true, look);
+  }
   End(UpdatePhase::kPrepared);
   if (attempt.is_failed()) return attempt.status();
   if (attempt.is_done()) return std::vector<Blocker>();
@@ -223,6 +255,7 @@ absl::Status PlannedUpdate::Run(Direction direction,
   const Clock::time_point until = begin_ + options.timeout;
   nanoseconds pause = kFirstPause;
   nanoseconds limit = kFirstLimit;
+  bool is_first = true;
   while (true) {
     if (is_cancelled()) return absl::CancelledError("the update was cancelled");
     phase_.store(UpdatePhase::kWaiting, std::memory_order_relaxed);
@@ -230,7 +263,8 @@ absl::Status PlannedUpdate::Run(Direction direction,
     // At least one attempt is a fair one.
     const nanoseconds left = std::max(until - Clock::now(), kFirstLimit);
     const Attempt attempt =
-        TryOnce(direction, options, std::min(limit, left), look);
+        TryOnce(direction, options, std::min(limit, left), !is_first, look);
+    is_first = false;
     {
       std::lock_guard<std::mutex> lock(lock_);
       ++attempts_;
@@ -272,26 +306,16 @@ absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
 }
 
 Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
-                               nanoseconds limit, Look& look) {
+                               nanoseconds limit, bool thorough, Look& look) {
   if (direction != Direction::kUndo) {
     absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
     if (!unmet.ok()) return Attempt::Failed(unmet.status());
     look.others = *std::move(unmet);
     if (!look.others.empty()) return Attempt::NotYet("a requirement");
   }
-  // Anew each time: others may have redefined the functions since.
-  std::vector<Function> functions;
-  for (const auto& step : parts_.steps) {
-    absl::StatusOr<std::vector<Function>> own = step->QuiescentFunctions();
-    if (!own.ok()) return Attempt::Failed(InStep(*step, own.status()));
-    functions.insert(functions.end(), own->begin(), own->end());
-  }
-  WatchedFunctions::Options watch_options;
-  watch_options.ignore_unknown_copies = true;  // Redirection::Prepare() asked
-  absl::StatusOr<WatchedFunctions> watched =
-      WatchedFunctions::Make(functions, watch_options);
-  if (!watched.ok()) return Attempt::Failed(watched.status());
-  look.watched.emplace(*std::move(watched));
+  // Others may have redefined the functions, or loaded objects, since.
+  absl::Status status = FindCode(thorough);
+  if (!status.ok()) return Attempt::Failed(std::move(status));
 
   const BackgroundPause pause;
   RendezvousOptions hold_options;
@@ -318,8 +342,7 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   }
   const bool changes = direction != Direction::kRehearse;
   if (attempt.is_done() && changes) {
-    absl::Status status =
-        direction == Direction::kApply ? ApplySteps() : UndoSteps();
+    status = direction == Direction::kApply ? ApplySteps() : UndoSteps();
     if (!status.ok()) attempt = Attempt::Failed(std::move(status));
   }
   rendezvous->Release();
@@ -355,13 +378,18 @@ Attempt PlannedUpdate::AskSteps(Direction direction,
 
 void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
                                  Look& look) {
-  const FunctionSet& set = look.watched->set();
   const auto look_at = [&](const StackSnapshot& stack,
                            const ThreadRef* thread) {
-    const Activity activity = FindActivity(stack, set);
-    if (activity.quiescent()) return;
-    look.found.emplace_back().activity = activity;
-    if (thread != nullptr) look.found.back().thread = *thread;
+    for (const auto& watched : watched_) {
+      const Activity activity = FindActivity(
+          stack, thread != nullptr ? watched->set() : watched->known());
+      if (activity.quiescent()) continue;
+      Look::Found& found = look.found.emplace_back();
+      if (thread != nullptr) found.thread = *thread;
+      found.watched = &*watched;
+      found.activity = activity;
+      if (activity.kind == ActivityKind::kUnknown) return;  // for all sets
+    }
   };
   for (const HeldThread& thread : threads) {
     if (std::any_of(parts_.steps.begin(), parts_.steps.end(),
@@ -451,10 +479,9 @@ std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
       blocker.thread = found.thread->name();
       blocker.tid = found.thread->tid();
     }
-    blocker.reason = look.watched->Describe(found.activity);
+    blocker.reason = found.watched->Describe(found.activity);
     if (found.activity.kind == ActivityKind::kActive) {
-      blocker.function =
-          look.watched->functions()[found.activity.function].name();
+      blocker.function = found.watched->NameOf(found.activity);
       blocker.frame = found.activity.depth;
       blocker.remedy = found.thread.has_value()
                            ? "wait until it returns; if it never does, let the "

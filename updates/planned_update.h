@@ -26,9 +26,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "code/function.h"
 #include "stack/function_set.h"
 #include "threads/attempt.h"
 #include "threads/rendezvous.h"
+#include "updates/code_version.h"
 #include "updates/plan_step.h"
 #include "updates/plan_steps.h"
 #include "updates/update.h"
@@ -71,13 +73,16 @@ class PlannedUpdate final : public Update {
   struct Look;
 
   absl::Status PrepareSteps(UpdateForecast& forecast);
+  // Looks up what must be on no stack, as far as what is known is not right any
+  // more.
+  absl::Status FindCode(bool thorough);
   // The reasons of requirements that are not met yet; an error if one says
   // "never".
   absl::StatusOr<std::vector<std::string>> AskRequirements() const;
   // Attempts until one is done or has failed, the time is up, or Cancel().
   absl::Status Run(Direction direction, const ApplyOptions& options);
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
-                  std::chrono::nanoseconds limit, Look& look);
+                  std::chrono::nanoseconds limit, bool thorough, Look& look);
   absl::StatusOr<Rendezvous> Hold(Direction direction,
                                   const ApplyOptions& options,
                                   RendezvousOptions rendezvous) const;
@@ -100,6 +105,12 @@ class PlannedUpdate final : public Update {
 
   // Of the thread that calls Prepare(), Apply() and Undo().
   std::optional<Rendezvous> last_hold_;  // released
+  // Of QuiescentFunctions() of all steps, and when that was looked up.
+  std::vector<Function> functions_;
+  std::shared_ptr<const WatchedFunctions> watched_functions_;
+  std::optional<CodeVersion> code_version_;
+  // That and QuiescentCode() of all steps.
+  std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
 
   // Not guarded: changed while threads are held.
   std::atomic<UpdatePhase> phase_{UpdatePhase::kNew};

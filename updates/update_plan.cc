@@ -50,9 +50,9 @@ Redefinitions& UpdatePlan::redefinitions() {
 void UpdatePlan::IgnoreInlinedCopies() { state_->ignore_inlined_copies = true; }
 
 void UpdatePlan::AddConversion(std::unique_ptr<ConversionStep> step,
-                               Counter converted) {
-  auto made = std::make_unique<ConversionPlanStep>(std::move(step), nullptr,
-                                                   std::move(converted));
+                               Watch watch, Counter converted) {
+  auto made = std::make_unique<ConversionPlanStep>(
+      std::move(step), std::move(watch), std::move(converted));
   state_->conversions.push_back(made.get());
   state_->steps.push_back(std::move(made));
 }

@@ -29,7 +29,7 @@
 //   2. The controlled threads meet at a rendezvous (threads/rendezvous.h); the
 //      background work of progressive conversions pauses.
 //   3. Their stacks are walked. No function that is redefined may be active on
-//      one, in any version, nor one that uses an eagerly converted class,
+//      one, in any version, nor one that uses a class that is converted,
 //      except on threads that the plan reboots; these must be such that they
 //      can be unwound. Otherwise the threads go on, and it is tried again
 //      later: after 0.2 ms at first, then twice as long each time up to 4 ms,
@@ -73,6 +73,8 @@
 #include "heap/conversion.h"
 #include "threads/attempt.h"
 #include "threads/rendezvous.h"
+#include "updates/class_functions.h"
+#include "updates/class_watch.h"
 #include "updates/plan_step.h"
 #include "updates/safe_redefine.h"
 #include "updates/update.h"
@@ -167,22 +169,30 @@ class UpdatePlan {
   // are.
   void IgnoreInlinedCopies();
 
-  // Classes (heap/conversion.h).
+  // Classes (heap/conversion.h). Nobody may be inside one, in whichever version
+  // (updates/class_functions.h, whose options these are): not while eager
+  // conversion changes the objects; and not at the moment at which a lazy or a
+  // progressive one begins, since other threads, or the background, change them
+  // from then on.
   template <typename Old, typename New>
-  void ConvertEagerly(ConversionOptions options = {}) {
+  void ConvertEagerly(ConversionOptions options = {},
+                      ClassFunctionsOptions functions = {}) {
     auto converted = std::make_shared<std::atomic<std::size_t>>(0);
     AddConversion(instar::ConvertEagerly<Old, New>(
                       Counted(std::move(options), converted)),
-                  converted);
+                  WatchOf<Old, New>(std::move(functions)), converted);
   }
   template <typename Old, typename New>
-  void ConvertLazily(ConversionOptions options = {}) {
-    AddConversion(instar::ConvertLazily<Old, New>(std::move(options)), nullptr);
+  void ConvertLazily(ConversionOptions options = {},
+                     ClassFunctionsOptions functions = {}) {
+    AddConversion(instar::ConvertLazily<Old, New>(std::move(options)),
+                  WatchOf<Old, New>(std::move(functions)), nullptr);
   }
   template <typename Old, typename New>
-  void ConvertProgressively(ConversionOptions options = {}) {
+  void ConvertProgressively(ConversionOptions options = {},
+                            ClassFunctionsOptions functions = {}) {
     AddConversion(instar::ConvertProgressively<Old, New>(std::move(options)),
-                  nullptr);
+                  WatchOf<Old, New>(std::move(functions)), nullptr);
   }
 
   // Ends the function of every controlled thread of this name and starts
@@ -222,8 +232,16 @@ class UpdatePlan {
   struct State;
 
   Redefinitions& redefinitions();
+  using Watch = std::shared_ptr<updates_internal::ClassWatch>;
+  template <typename Old, typename New>
+  static Watch WatchOf(ClassFunctionsOptions functions) {
+    return std::make_shared<updates_internal::ClassWatch>(
+        Old::UpdatableRoot::Class(), &TypesOfChange<Old, New>,
+        std::move(functions));
+  }
   // `converted`: where an eager conversion counts.
-  void AddConversion(std::unique_ptr<ConversionStep> step, Counter converted);
+  void AddConversion(std::unique_ptr<ConversionStep> step, Watch watch,
+                     Counter converted);
   static ConversionOptions Counted(ConversionOptions options,
                                    Counter converted);
 

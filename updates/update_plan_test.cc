@@ -280,6 +280,64 @@ TEST(UpdatePlanTest, ObjectsAreConverted) {
   EXPECT_EQ(update->Progress().objects_converted, 0u);
 }
 
+// Runs `call` in a function with the class in its signature.
+void Inspect(const Product& product, const std::function<void()>& call) {
+  call();
+  EXPECT_GE(product.stock, 0);
+}
+
+TEST(UpdatePlanTest, NobodyMayBeInsideOfAConvertedClass) {
+  for (int way = 0; way < 3; ++way) {
+    auto product = std::make_unique<Product>(1);
+    std::atomic<bool> inside{false}, leave{false}, stop{false};
+    ControlledThread thread = StartPassiveThread("inspector", [&] {
+      Inspect(*product, [&] {
+        inside = true;
+        while (!leave) UpdatePoint();
+      });
+      while (!stop) UpdatePoint();
+    });
+    const auto let_it_end = absl::MakeCleanup([&] { leave = stop = true; });
+    while (!inside) std::this_thread::yield();
+    const auto make = [way](ClassFunctionsOptions functions) {
+      UpdatePlan plan("ratings");
+      if (way == 0) plan.ConvertEagerly<Product, ProductV2>({}, functions);
+      if (way == 1) plan.ConvertLazily<Product, ProductV2>({}, functions);
+      if (way == 2)
+        plan.ConvertProgressively<Product, ProductV2>({}, functions);
+      return MakeUpdate(std::move(plan));
+    };
+    const auto update = make({});
+    const std::vector<Blocker> blockers =
+        RehearseUntil(*update, [](const std::vector<Blocker>& b) {
+          return b.size() == 1 && !b[0].function.empty() && b[0].frame >= 0;
+        });
+    ASSERT_EQ(blockers.size(), 1u);
+    EXPECT_EQ(blockers[0].thread, "inspector");
+    EXPECT_THAT(blockers[0].function, HasSubstr("Inspect("));
+    ApplyOptions impatient;
+    impatient.timeout = std::chrono::milliseconds(1);
+    const absl::Status status = update->Apply(impatient);
+    EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+    EXPECT_EQ(product->Version(), 1);
+
+    // Whoever knows that it does not matter says so.
+    ClassFunctionsOptions functions;
+    functions.leave_out = {"instar::(anonymous namespace)::Inspect"};
+    const auto told = make(functions);
+    ASSERT_TRUE(told->Apply(Patiently()).ok());
+    ASSERT_TRUE(told->Undo(Patiently()).ok());
+
+    leave = true;
+    ASSERT_TRUE(update->Apply(Patiently()).ok());
+    if (way == 0) {
+      EXPECT_EQ(product->Version(), 2);
+    }
+    ASSERT_TRUE(update->Undo(Patiently()).ok());
+    EXPECT_EQ(product->Version(), 1);
+  }
+}
+
 TEST(UpdatePlanTest, ARebootTakesValuesFromTheOldStack) {
   std::atomic<int> running{0}, listener_seen{0};
   std::atomic<bool> stop{false};

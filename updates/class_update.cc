@@ -1,0 +1,152 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/class_update.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "threads/blocking_region.h"
+#include "updates/background_work.h"
+#include "updates/held_quiescence.h"
+
+namespace instar {
+
+using updates_internal::AddBackgroundWork;
+using updates_internal::ClassWatch;
+using updates_internal::HoldOptions;
+using updates_internal::RememberWatch;
+using updates_internal::RemoveBackgroundWork;
+using updates_internal::WatchedSet;
+using updates_internal::WhenHeldAndQuiescent;
+
+struct ClassUpdate::State {
+  State(std::shared_ptr<ConversionStep> s, std::shared_ptr<ClassWatch> w,
+        std::chrono::nanoseconds l)
+      : step(std::move(s)), watch(std::move(w)), limit(l) {
+    AddBackgroundWork(step);
+  }
+  ~State() {
+    // What is applied stays in effect, and so does its background work.
+    if (!is_applied) RemoveBackgroundWork(step.get());
+  }
+
+  absl::Status PrepareLocked() {
+    if (is_prepared || is_applied) return absl::OkStatus();
+    INSTAR_RETURN_IF_ERROR(step->Prepare());
+    INSTAR_RETURN_IF_ERROR(watch->Get(/*thorough=*/false).status());
+    is_prepared = true;
+    is_first = true;
+    return absl::OkStatus();
+  }
+
+  const std::shared_ptr<ConversionStep> step;
+  const std::shared_ptr<ClassWatch> watch;
+  const std::chrono::nanoseconds limit;
+
+  // Held during an attempt; it is only ever tried, for whoever waited for it
+  // could be a thread that the attempt waits for.
+  std::mutex lock;
+  bool is_prepared = false;
+  bool is_first = true;  // the next attempt, since the latest change
+  // Changed with the lock held; read at any time.
+  std::atomic<bool> is_applied{false};
+};
+
+ClassUpdate::ClassUpdate(std::shared_ptr<ConversionStep> step,
+                         std::shared_ptr<ClassWatch> watch,
+                         std::chrono::nanoseconds limit)
+    : state_(
+          std::make_shared<State>(std::move(step), std::move(watch), limit)) {}
+
+absl::Status ClassUpdate::Prepare() {
+  std::lock_guard<std::mutex> lock(state_->lock);
+  state_->is_prepared = false;
+  return state_->PrepareLocked();
+}
+
+Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
+  State& state = *state_;
+  // Acquire: whoever finds it applied without having been held sees the
+  // objects as they are.
+  if (state.is_applied.load(std::memory_order_acquire) == apply) {
+    return Attempt::Done();
+  }
+  const std::unique_lock<std::mutex> lock(state.lock, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    return Attempt::NotYet("another thread is about to do it");
+  }
+  if (state.is_applied == apply) return Attempt::Done();
+  absl::Status prepared = state.PrepareLocked();
+  if (!prepared.ok()) return Attempt::Failed(std::move(prepared));
+  const absl::StatusOr<WatchedSet> watched =
+      state.watch->Get(/*thorough=*/!state.is_first);
+  if (!watched.ok()) return Attempt::Failed(watched.status());
+  state.is_first = false;
+  HoldOptions options;
+  options.limit = state.limit;
+  options.context = context;
+  Attempt attempt = WhenHeldAndQuiescent({*watched}, options, [&] {
+    return apply ? state.step->Apply() : state.step->Undo();
+  });
+  if (attempt.is_done()) {
+    if (apply) RememberWatch(state.watch);
+    state.is_first = true;
+    // Objects may have been made that want other preparations.
+    state.is_prepared = false;
+    state.is_applied.store(apply, std::memory_order_release);
+  }
+  return attempt;
+}
+
+Attempt ClassUpdate::Apply() { return Try(/*apply=*/true, nullptr); }
+Attempt ClassUpdate::Undo() { return Try(/*apply=*/false, nullptr); }
+
+Attempt ClassUpdate::operator()(UpdateContext& context) {
+  return Try(/*apply=*/true, &context);
+}
+
+UpdateFunction ClassUpdate::UndoFunction() const {
+  return [update = *this](UpdateContext& context) mutable {
+    return update.Try(/*apply=*/false, &context);
+  };
+}
+
+bool ClassUpdate::is_applied() const {
+  return state_->is_applied.load(std::memory_order_acquire);
+}
+
+ConversionStep& ClassUpdate::conversion() const { return *state_->step; }
+
+namespace updates_internal {
+
+absl::Status ApplyWithin(ClassUpdate update, std::chrono::nanoseconds limit) {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::nanoseconds kFirstPause =
+      std::chrono::microseconds(200);
+  constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(4);
+  const Clock::time_point until = Clock::now() + limit;
+  std::chrono::nanoseconds pause = kFirstPause;
+  while (true) {
+    const Attempt attempt = update.Apply();
+    if (attempt.is_done()) return absl::OkStatus();
+    if (attempt.is_failed()) return attempt.status();
+    if (Clock::now() >= until) {
+      return absl::DeadlineExceededError(
+          absl::StrCat(update.conversion().name(),
+                       " found no safe moment: ", attempt.reason()));
+    }
+    // A controlled thread can be held here by others meanwhile.
+    SleepFor(pause);
+    pause = std::min(2 * pause, kLastPause);
+  }
+}
+
+}  // namespace updates_internal
+}  // namespace instar

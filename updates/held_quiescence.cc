@@ -1,0 +1,149 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/held_quiescence.h"
+
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "continuation/paused_computations.h"
+#include "stack/activity.h"
+#include "stack/stack_snapshot.h"
+#include "threads/rendezvous.h"
+#include "updates/background_work.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+struct Found {
+  std::optional<ThreadRef> thread;  // none: the caller
+  const WatchedFunctions* watched = nullptr;
+  Activity activity;
+};
+
+using Sets = absl::Span<const std::shared_ptr<const WatchedFunctions>>;
+
+// Takes no lock: threads are held.
+std::optional<Found> LookAt(const StackSnapshot& stack, Sets sets,
+                            const FunctionSet& (WatchedFunctions::*set)()
+                                const) {
+  for (const auto& watched : sets) {
+    const Activity activity = FindActivity(stack, ((*watched).*set)());
+    if (!activity.quiescent()) return Found{std::nullopt, &*watched, activity};
+  }
+  return std::nullopt;
+}
+
+std::optional<Found> LookAtOwn(const UpdateContext* context, Sets sets) {
+  std::optional<Found> found;
+  const auto look_at = [&](const StackSnapshot& stack) {
+    if (!found.has_value()) {
+      found = LookAt(stack, sets, &WatchedFunctions::known);
+    }
+  };
+  if (context != nullptr) {
+    look_at(context->stack());
+    for (const StackSnapshot& paused : context->paused_continulets()) {
+      look_at(paused);
+    }
+    return found;
+  }
+  StackSnapshot own = SnapshotOfCaller();
+  std::vector<StackSnapshot> room;
+  while (LinkSwitchers(&own, room.data(), static_cast<int>(room.size())) < 0) {
+    room.resize(2 * room.size() + 4);
+  }
+  look_at(own);
+  VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
+    look_at(SnapshotOf(paused.context));
+  });
+  return found;
+}
+
+std::optional<Found> LookAtAll(const Rendezvous& rendezvous,
+                               const UpdateContext* context, Sets sets) {
+  for (const HeldThread& thread : rendezvous.threads()) {
+    for (const StackSnapshot& stack : thread.stacks) {
+      std::optional<Found> found = LookAt(stack, sets, &WatchedFunctions::set);
+      if (!found.has_value()) continue;
+      found->thread = thread.thread;
+      return found;
+    }
+  }
+  return LookAtOwn(context, sets);
+}
+
+std::string NameOf(const ThreadRef& thread) {
+  return absl::StrCat("thread '", thread.name(), "' (", thread.tid(), ")");
+}
+
+Attempt Explain(const std::vector<MissingThread>& missing,
+                const absl::Status& status) {
+  if (missing.empty()) return Attempt::NotYet(std::string(status.message()));
+  std::vector<std::string> sentences;
+  for (const MissingThread& thread : missing) {
+    sentences.push_back(absl::StrCat(
+        NameOf(thread.thread), " comes to no update point",
+        thread.functions.empty()
+            ? ""
+            : absl::StrCat("; it is in ",
+                           absl::StrJoin(thread.functions, " <- "))));
+  }
+  return Attempt::NotYet(absl::StrJoin(sentences, "; "));
+}
+
+absl::Status Call(absl::FunctionRef<absl::Status()> change) {
+  try {
+    return change();
+  } catch (const std::exception& exception) {
+    return absl::InternalError(
+        absl::StrCat("an exception was thrown: ", exception.what()));
+  } catch (...) {
+    return absl::InternalError(
+        "an exception was thrown that is no std::exception");
+  }
+}
+
+}  // namespace
+
+Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
+                             absl::FunctionRef<absl::Status()> change) {
+  const std::optional<BackgroundPause> pause = BackgroundPause::Try();
+  if (!pause.has_value()) {
+    return Attempt::NotYet("another thread holds threads for an update");
+  }
+  std::vector<MissingThread> missing;
+  RendezvousOptions hold;
+  hold.limit = options.limit;
+  hold.missing = &missing;
+  absl::StatusOr<Rendezvous> rendezvous =
+      options.threads == nullptr
+          ? Rendezvous::HoldAll(std::move(hold))
+          : Rendezvous::Hold(options.threads(), std::move(hold));
+  if (!rendezvous.ok()) {
+    return absl::IsDeadlineExceeded(rendezvous.status())
+               ? Explain(missing, rendezvous.status())
+               : Attempt::Failed(rendezvous.status());
+  }
+  const std::optional<Found> found =
+      LookAtAll(*rendezvous, options.context, watched);
+  absl::Status status;
+  if (!found.has_value()) status = Call(change);
+  rendezvous->Release();
+  if (found.has_value()) {
+    return Attempt::NotYet(
+        absl::StrCat(found->watched->Describe(found->activity), ", on ",
+                     found->thread.has_value() ? NameOf(*found->thread)
+                                               : "the thread that updates"));
+  }
+  return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+}
+
+}  // namespace updates_internal
+}  // namespace instar

@@ -1,0 +1,50 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/late_births.h"
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_join.h"
+#include "heap/version_change.h"
+#include "updates/class_watch.h"
+#include "updates/held_quiescence.h"
+
+namespace instar {
+
+using updates_internal::HoldOptions;
+using updates_internal::RememberedWatch;
+using updates_internal::WatchedSet;
+using updates_internal::WhenHeldAndQuiescent;
+
+Attempt LateBirths::TryConvert() {
+  std::vector<std::string> reasons;
+  absl::Status first_error;
+  // One after the other: a class in which somebody stays is in no other's way.
+  for (heap_internal::UpdatableClass* root : ClassesWithLateBirths()) {
+    Attempt attempt = TryConvert(root);
+    if (attempt.is_not_yet()) reasons.push_back(attempt.reason());
+    if (first_error.ok()) first_error = attempt.status();
+  }
+  is_thorough_ = !reasons.empty();
+  if (!first_error.ok()) return Attempt::Failed(std::move(first_error));
+  if (reasons.empty()) return Attempt::Done();
+  return Attempt::NotYet(absl::StrJoin(reasons, "; "));
+}
+
+Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
+  const absl::StatusOr<WatchedSet> watched =
+      RememberedWatch(root)->Get(is_thorough_);
+  if (!watched.ok()) return Attempt::Failed(watched.status());
+  HoldOptions options;
+  options.limit = options_.limit;
+  options.threads = options_.threads;
+  return WhenHeldAndQuiescent({*watched}, options,
+                              [&] { return ConvertLateBirths(root); });
+}
+
+}  // namespace instar

@@ -1,0 +1,65 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Objects that old code makes after an update, converted.
+//
+//   LateBirths late_births;
+//   while (...) {                         // a thread that looks now and then
+//     if (HaveLateBirths()) {             // heap/version_change.h, cheap
+//       const Attempt attempt = late_births.TryConvert();
+//       if (attempt.is_not_yet()) ...     // why; at the next look then
+//     }
+//   }
+//
+// Old code that says `new Site` makes a Site, whatever version the class has
+// (docs/object_conversion.md). A lazily converted class needs nothing: a proxy
+// converts it. Otherwise it is done here, as the update itself was: controlled
+// threads are held at a rendezvous, and nobody is inside the class (with the
+// options that its latest update had, updates/class_functions.h). Only classes
+// that may have such objects are looked for. New code that makes objects of the
+// latest version sets it off, too, so that a rendezvous may find nothing to do:
+// ask a few times a second rather than a thousand.
+//
+// Threads: one at a time, also one that is controlled. Errors: as "failed", the
+// first that a Convert() answered; that object stays what it is and is not
+// tried again, the others are converted.
+
+#ifndef INSTAR_UPDATES_LATE_BIRTHS_H_
+#define INSTAR_UPDATES_LATE_BIRTHS_H_
+
+#include <chrono>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "heap/version_change.h"
+#include "threads/attempt.h"
+#include "threads/thread_ref.h"
+
+namespace instar {
+
+struct LateBirthsOptions {
+  // For how long an attempt waits for threads.
+  std::chrono::nanoseconds limit = std::chrono::milliseconds(10);
+  // Which threads are held; null: all controlled ones.
+  std::function<std::vector<ThreadRef>()> threads;
+};
+
+class LateBirths {
+ public:
+  explicit LateBirths(LateBirthsOptions options = {})
+      : options_(std::move(options)) {}
+
+  // Done: there are none (any more).
+  Attempt TryConvert();
+
+ private:
+  Attempt TryConvert(heap_internal::UpdatableClass* root);
+
+  const LateBirthsOptions options_;
+  bool is_thorough_ = false;  // since somebody was in the way
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_LATE_BIRTHS_H_
