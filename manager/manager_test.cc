@@ -44,6 +44,11 @@ struct ShelfV2 : Shelf {
   int depth = 40;
 };
 
+// Of a thread that has not begun, nothing is waited for.
+void AwaitBegin(const ControlledThread& thread) {
+  while (thread.state() == ThreadState::kNew) std::this_thread::yield();
+}
+
 // A thread that comes to update points all the time.
 class Looping {
  public:
@@ -163,6 +168,7 @@ TEST_F(ManagerTest, ThreadsThatAreNotRegisteredAreLeftAlone) {
     while (!stop) {
     }
   });
+  AwaitBegin(stubborn);
   Looping looping("looping");
   manager.Register({looping.thread()});
   manager.Register({looping.thread()});
@@ -186,6 +192,7 @@ TEST_F(ManagerTest, WhatBlocksAnUpdateIsInItsStatusAndItsError) {
     while (!stop) {
     }
   });
+  AwaitBegin(stubborn);
   manager.Register({&stubborn});
   std::atomic<bool> seen{false};
   std::thread watcher([&] {

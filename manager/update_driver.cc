@@ -85,6 +85,7 @@ UpdateDriver::UpdateDriver(Journal* journal,
                            std::function<std::vector<ThreadRef>()> threads)
     : journal_(journal),
       threads_(std::move(threads)),
+      late_births_({LateBirthsOptions().limit, HeldThreads()}),
       watcher_([this] { Watch(); }),
       worker_([this] { Work(); }) {}
 
@@ -365,18 +366,21 @@ std::string UpdateDriver::FindMissing(const ModuleFile& file) const {
   return "";
 }
 
+std::function<std::vector<ThreadRef>()> UpdateDriver::HeldThreads() const {
+  if (threads_ == nullptr) return nullptr;
+  return [this] {
+    std::vector<ThreadRef> threads = threads_();
+    for (ThreadRef& thread : StartedThreads()) {
+      threads.push_back(std::move(thread));
+    }
+    return threads;
+  };
+}
+
 ApplyOptions UpdateDriver::OptionsFor(Clock::time_point until) const {
   ApplyOptions options;
   options.timeout = std::max(until - Clock::now(), Clock::duration::zero());
-  if (threads_ != nullptr) {
-    options.threads = [this] {
-      std::vector<ThreadRef> threads = threads_();
-      for (ThreadRef& thread : StartedThreads()) {
-        threads.push_back(std::move(thread));
-      }
-      return threads;
-    };
-  }
+  options.threads = HeldThreads();
   return options;
 }
 
@@ -511,7 +515,16 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path) {
   return report;
 }
 
-void UpdateDriver::ConvertLateBirths() {}
+void UpdateDriver::ConvertLateBirths() {
+  if (!HaveLateBirths()) return;
+  // Not yet is tried again.
+  const Attempt attempt = late_births_.TryConvert();
+  if (attempt.is_failed()) {
+    journal_->Add("failed", "",
+                  absl::StrCat("to convert an object that old code has made: ",
+                               attempt.reason()));
+  }
+}
 
 void UpdateDriver::Finish(Job& job, const absl::Status& status) {
   if (job.kind == Job::Kind::kCheck) {

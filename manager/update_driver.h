@@ -41,6 +41,7 @@
 #include "manager/control_service.h"
 #include "manager/journal.h"
 #include "threads/thread_ref.h"
+#include "updates/late_births.h"
 #include "updates/update.h"
 
 namespace instar {
@@ -99,6 +100,8 @@ class UpdateDriver {
   absl::Status FindConflict(const std::string& update) const;
   // The update that a module requires and that is not applied; empty: none.
   std::string FindMissing(const ModuleFile& file) const;
+  // Whom updates may hold.
+  std::function<std::vector<ThreadRef>()> HeldThreads() const;
   ApplyOptions OptionsFor(Clock::time_point until) const;
   void ConvertLateBirths();
 
@@ -118,6 +121,7 @@ class UpdateDriver {
   std::vector<std::unique_ptr<AppliedUpdate>> applied_;
   bool is_ending_ = false;
 
+  LateBirths late_births_;  // of the worker
   std::thread watcher_;
   std::thread worker_;
 };
