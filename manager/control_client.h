@@ -90,7 +90,8 @@ class ControlClient {
       const std::string& update = "",
       std::chrono::nanoseconds timeout = kDefaultTimeout);
 
-  int descriptor() const { return socket_.number(); }
+  // Why no request can be sent any more; OK: they can.
+  const absl::Status& connection() const { return closed_; }
 
  private:
   using Clock = std::chrono::steady_clock;

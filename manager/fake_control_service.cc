@@ -78,6 +78,7 @@ StatusReport SampleStatus() {
   pending.progress.blockers = {SampleBlocker()};
   pending.progress.objects_converted = 40;
   pending.progress.objects_total = 160;
+  pending.progress.is_converting = true;
 
   ObjectCounts& counts = status.classes.emplace_back();
   counts.class_name = "shop::Product";
@@ -156,6 +157,11 @@ std::vector<std::string> FakeControlService::cancelled() const {
   return cancelled_;
 }
 
+void FakeControlService::WaitForCancel() {
+  std::unique_lock<std::mutex> lock(lock_);
+  added_.wait(lock, [this] { return !cancelled_.empty(); });
+}
+
 std::thread::id FakeControlService::caller() const {
   const std::lock_guard<std::mutex> lock(lock_);
   return caller_;
@@ -188,6 +194,7 @@ absl::StatusOr<std::vector<std::string>> FakeControlService::Cancel(
     const std::string& update) {
   const std::lock_guard<std::mutex> lock(lock_);
   cancelled_.push_back(update);
+  added_.notify_all();
   return cancel_result_;
 }
 

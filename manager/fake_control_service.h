@@ -52,6 +52,7 @@ class FakeControlService : public ControlService {
   // Cancel() returns it; the argument is kept in `cancelled`.
   void set_cancel_result(absl::StatusOr<std::vector<std::string>> result);
   std::vector<std::string> cancelled() const;
+  void WaitForCancel();
   // The thread that called last.
   std::thread::id caller() const;
 
@@ -70,7 +71,7 @@ class FakeControlService : public ControlService {
   void Add(Call call);
 
   mutable std::mutex lock_;
-  std::condition_variable added_;
+  std::condition_variable added_;  // to calls_ or cancelled_
   std::deque<Call> calls_;
   StatusReport status_ = SampleStatus();
   absl::StatusOr<std::vector<JournalEntry>> journal_ = SampleJournal();

@@ -83,6 +83,7 @@ INSTAR_FIELDS(UpdateProgress) {
   visit("blockers", &R::blockers);
   visit("objects_converted", &R::objects_converted);
   visit("objects_total", &R::objects_total);
+  visit("is_converting", &R::is_converting);
 }
 
 INSTAR_FIELDS(PendingReport) {

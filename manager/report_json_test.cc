@@ -83,9 +83,8 @@ TEST(ReportJsonTest, IsAsDescribed) {
             "function": "shop::DoCommand(std::string const&)", "frame": 2,
             "since_ns": 1500000000, "reason": "DoCommand is active",
             "remedy": "the thread leaves it when its client sends a command"}],
-         "objects_converted": 40, "objects_total": 160
-}
-}],
+         "objects_converted": 40, "objects_total": 160,
+         "is_converting": true}}],
     "classes": [
       {"class_name": "shop::Product",
        "by_version": [{"name": "shop::Product", "objects": 120},
