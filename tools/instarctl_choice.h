@@ -1,0 +1,45 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which of the programs that run an instarctl command is for, and which file.
+//
+// Threads: all functions may be called from any thread.
+
+#ifndef INSTAR_TOOLS_INSTARCTL_CHOICE_H_
+#define INSTAR_TOOLS_INSTARCTL_CHOICE_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
+#include "manager/control_service.h"
+#include "manager/socket_directory.h"
+
+namespace instar {
+namespace instarctl {
+
+// For which program a module was built (manager/module_file.h); empty: unknown.
+struct BuiltFor {
+  std::string program;  // the last part of its path
+  std::string build_id;
+};
+
+// The program named `wanted` or with that number. If `wanted` is empty: the
+// only one; of several the only one of the module's build, or else the only one
+// of its name. `ask` tells what a program says of itself. Errors: NotFound,
+// which lists the programs that there are, and says how to choose.
+absl::StatusOr<RunningProgram> ChooseProgram(
+    const std::vector<RunningProgram>& programs, const std::string& wanted,
+    const BuiltFor& built_for,
+    absl::FunctionRef<absl::StatusOr<ProgramReport>(const RunningProgram&)>
+        ask);
+
+// The absolute path of a file that was named on the command line. `bazel run`
+// changes the folder; BUILD_WORKING_DIRECTORY then says where the user is.
+std::string AbsolutePath(const std::string& path);
+
+}  // namespace instarctl
+}  // namespace instar
+
+#endif  // INSTAR_TOOLS_INSTARCTL_CHOICE_H_

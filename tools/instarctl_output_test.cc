@@ -1,0 +1,254 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/instarctl_output.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "manager/fake_control_service.h"
+
+namespace instar {
+namespace instarctl {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::nanoseconds;
+using std::chrono::seconds;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr Style kPipe{false, false};
+constexpr Style kTerminal{true, false};
+constexpr Style kColours{true, true};
+
+class InstarctlOutputTest : public ::testing::Test {
+ protected:
+  InstarctlOutputTest() {
+    setenv("TZ", "UTC", 1);
+    tzset();
+  }
+  const SystemTime now_ = SampleProgram().started + minutes(3) + seconds(20);
+};
+
+TEST_F(InstarctlOutputTest, Status) {
+  EXPECT_THAT(
+      StatusLines(SampleStatus(), now_, kTerminal),
+      ElementsAre(
+          "shop, process 4242, up 3 min 20 s",
+          "/opt/shop/shop, build 0123456789abcdef", "", "Threads",
+          "  display  4242  active   running",
+          "  socket   4243  passive  blocked  not registered: left alone", "",
+          "Updates",
+          "  ratings, applied 2023-11-14 22:14:20 in 210 us, held 2 threads: "
+          "median 85 us, at most 120 us",
+          "    /opt/shop/add_ratings.so",
+          "    objects are still being converted",
+          "    cannot be undone: display was rebooted", "", "Pending",
+          "  undo of show_ratings waits for the update ratings: 1.6 s of 30 s, "
+          "3 attempts",
+          "    thread socket (4243), in shop::DoCommand(std::string const&) "
+          "(frame 2), for 1.5 s: DoCommand is active",
+          "      what would help: the thread leaves it when its client sends a "
+          "command",
+          "    [#######.......................]  25 %  40 of 160 objects", "",
+          "Objects",
+          "  shop::Product  120 shop::Product, 40 ProductV2; subclasses: 3 "
+          "shop::Book; 1 being converted; 2 failed to convert; 4 not made by "
+          "new; 3 of these on a stack; 5 not tracked"));
+}
+
+TEST_F(InstarctlOutputTest, StatusOfAnEmptyProgram) {
+  StatusReport status;
+  status.program.name = "shop";
+  status.program.started = now_;
+  EXPECT_THAT(
+      StatusLines(status, now_, kPipe),
+      ElementsAre("shop, process 0, up 0 ns", ", build without an id", "",
+                  "Threads: none", "", "Updates: none", "", "Objects: none"));
+}
+
+TEST_F(InstarctlOutputTest, Programs) {
+  const RunningProgram shop = {"shop", 4242, "/x/shop.4242.sock"};
+  const RunningProgram stopped = {"other_program", 7,
+                                  "/x/other_program.7.sock"};
+  StatusReport bare;
+  bare.program.started = now_ - milliseconds(5300);
+  EXPECT_THAT(
+      ProgramLines({{shop, SampleStatus()},
+                    {shop, bare},
+                    {stopped, absl::DeadlineExceededError("no answer")}},
+                   now_, kPipe),
+      ElementsAre("PROGRAM        PID   UP          UPDATES",
+                  "shop           4242  3 min 20 s  ratings, show_ratings "
+                  "(undo pending)",
+                  "shop           4242  5 s         none",
+                  "other_program  7     ?           no answer"));
+}
+
+TEST_F(InstarctlOutputTest, Waiting) {
+  StatusReport status = SampleStatus();
+  PendingReport& pending = status.pending[0];
+  pending.waits_for = "";
+  EXPECT_THAT(
+      WaitingLines(status, pending, kTerminal),
+      ElementsAre(
+          "undo of show_ratings waits for a safe moment: 1.6 s of 30 s, 3 "
+          "attempts",
+          "  thread socket (4243), in shop::DoCommand(std::string const&) "
+          "(frame 2), for 1.5 s: DoCommand is active",
+          "    what would help: the thread leaves it when its client sends a "
+          "command",
+          "  [#######.......................]  25 %  40 of 160 objects",
+          "  display  4242  active   running",
+          "  socket   4243  passive  blocked  not registered: left alone"));
+
+  const Lines before = WaitingLines(status, pending, kPipe);
+  EXPECT_THAT(
+      before,
+      ElementsAre("undo of show_ratings waits for a safe moment",
+                  "  thread socket (4243), in shop::DoCommand(std::string "
+                  "const&) (frame 2): DoCommand is active",
+                  "    what would help: the thread leaves it when its client "
+                  "sends a command",
+                  "  converted 20 % of 160 objects"));
+  // Nothing has happened but that time went by.
+  pending.elapsed += seconds(1);
+  pending.progress.attempts += 10;
+  pending.progress.blockers[0].since += seconds(1);
+  pending.progress.objects_converted += 1;
+  EXPECT_EQ(WaitingLines(status, pending, kPipe), before);
+}
+
+TEST_F(InstarctlOutputTest, EveryPhaseIsNamed) {
+  StatusReport status;
+  PendingReport& pending = status.pending.emplace_back();
+  pending.update = "u";
+  const char* const texts[] = {"u is being prepared", "u is prepared",
+                               "u waits for a safe moment", "u takes effect",
+                               "u is applied"};
+  for (int i = 0; i < 5; ++i) {
+    pending.progress.phase = static_cast<UpdatePhase>(i);
+    EXPECT_THAT(WaitingLines(status, pending, kPipe), ElementsAre(texts[i]));
+  }
+  pending.update = "";  // not read yet
+  pending.module = "/m.so";
+  pending.progress.phase = UpdatePhase::kNew;
+  EXPECT_THAT(WaitingLines(status, pending, kPipe),
+              ElementsAre("/m.so is being prepared"));
+}
+
+TEST_F(InstarctlOutputTest, ABlockerMayBeNoThread) {
+  StatusReport status;
+  PendingReport& pending = status.pending.emplace_back();
+  pending.update = "u";
+  pending.progress.blockers.emplace_back().reason = "the debugger is attached";
+  EXPECT_THAT(WaitingLines(status, pending, kTerminal),
+              Contains("  the debugger is attached"));
+}
+
+TEST_F(InstarctlOutputTest, Update) {
+  EXPECT_THAT(
+      UpdateLines(PendingKind::kLoad, SampleUpdate(), kPipe),
+      ElementsAre("ratings is applied",
+                  "  held 2 threads: median 85 us, at most 120 us",
+                  "  took 1.2 ms: queued 10 us, loading 700 us, preparing 300 "
+                  "us, applying 200 us (3 attempts)",
+                  "  converted 160 objects"));
+  UpdateReport update;
+  update.update = "u";
+  update.attempts = 1;
+  EXPECT_THAT(UpdateLines(PendingKind::kUndo, update, kPipe),
+              ElementsAre("u is taken back", "  no thread was held",
+                          HasSubstr("(1 attempt)")));
+}
+
+TEST_F(InstarctlOutputTest, Check) {
+  EXPECT_THAT(
+      CheckLines(SampleCheck(), kPipe),
+      ElementsAre("ratings (thread updates): 4.2 KiB of code, 20.0 KiB loaded",
+                  "requires base", "would do:", "  1. redefine DoCommand",
+                  "  2. convert Product lazily", "in the way at the moment:",
+                  "  DoCommand is active in the thread socket",
+                  "  thread socket (4243), in shop::DoCommand(std::string "
+                  "const&) (frame 2), for 1.5 s: DoCommand is active",
+                  "    what would help: the thread leaves it when its client "
+                  "sends a command",
+                  "remarks:", "  160 objects of Product"));
+  CheckReport check;
+  check.update = "u";
+  EXPECT_THAT(CheckLines(check, kPipe),
+              ElementsAre("u (plan): 0 bytes of code, 0 bytes loaded",
+                          "would do nothing", "nothing is in the way"));
+}
+
+TEST_F(InstarctlOutputTest, Log) {
+  EXPECT_THAT(
+      LogLines({SampleJournal(), 2}, kPipe),
+      ElementsAre("(2 older entries are left out)",
+                  "2023-11-14 22:13:20  4242  started",
+                  "2023-11-14 22:14:20  4242  applied  ratings: held 2 threads "
+                  "for 120 us at most",
+                  "2023-11-14 22:14:21  4242  failed  more: a symbol is "
+                  "missing"));
+}
+
+TEST_F(InstarctlOutputTest, OnlyAStyleWithColoursHasThem) {
+  const auto count = [this](const Style& style) {
+    std::size_t codes = 0;
+    for (const Lines& lines :
+         {StatusLines(SampleStatus(), now_, style),
+          CheckLines(SampleCheck(), style),
+          LogLines({SampleJournal(), 1}, style),
+          UpdateLines(PendingKind::kLoad, SampleUpdate(), style)}) {
+      for (const std::string& line : lines) {
+        codes += std::count(line.begin(), line.end(), '\x1b');
+      }
+    }
+    return codes;
+  };
+  EXPECT_EQ(count(kPipe), 0u);
+  EXPECT_EQ(count(kTerminal), 0u);
+  EXPECT_GT(count(kColours), 10u);
+}
+
+TEST(FormatTest, Durations) {
+  EXPECT_EQ(FormatDuration(nanoseconds(0)), "0 ns");
+  EXPECT_EQ(FormatDuration(nanoseconds(999)), "999 ns");
+  EXPECT_EQ(FormatDuration(nanoseconds(1'500)), "1.5 us");
+  EXPECT_EQ(FormatDuration(microseconds(85)), "85 us");
+  EXPECT_EQ(FormatDuration(microseconds(999)), "999 us");
+  EXPECT_EQ(FormatDuration(microseconds(1'210)), "1.2 ms");
+  EXPECT_EQ(FormatDuration(seconds(30)), "30 s");
+  EXPECT_EQ(FormatDuration(milliseconds(1'600)), "1.6 s");
+  EXPECT_EQ(FormatDuration(seconds(60)), "1 min 0 s");
+  EXPECT_EQ(FormatDuration(seconds(3599)), "59 min 59 s");
+  EXPECT_EQ(FormatDuration(seconds(18'000)), "5 h 0 min");
+}
+
+TEST(FormatTest, Sizes) {
+  EXPECT_EQ(FormatSize(1), "1 byte");
+  EXPECT_EQ(FormatSize(1023), "1023 bytes");
+  EXPECT_EQ(FormatSize(1536), "1.5 KiB");
+  EXPECT_EQ(FormatSize(3 << 20), "3.0 MiB");
+}
+
+TEST(FormatTest, Bars) {
+  EXPECT_EQ(FormatBar(0, 1),
+            "[..............................]   0 %  0 of 1 object");
+  EXPECT_EQ(FormatBar(80, 80),
+            "[##############################] 100 %  80 of 80 objects");
+  EXPECT_EQ(FormatBar(90, 80), FormatBar(80, 80));  // made meanwhile
+}
+
+}  // namespace
+}  // namespace instarctl
+}  // namespace instar
