@@ -80,7 +80,7 @@ struct Finished {
 };
 // Runs a program to its end.
 Finished RunToEnd(std::vector<std::string> arguments,
-             std::vector<std::string> environment = {});
+                  std::vector<std::string> environment = {});
 
 }  // namespace site_manager
 

@@ -14,7 +14,12 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "examples/site_manager.h"
+
+namespace instar {
+class UpdatePlan;
+}
 
 namespace site_manager {
 
@@ -42,6 +47,9 @@ std::string MarkOf(const ProductV2& product);
 
 // "order ..." as before, and "rate MARK PRODUCT SITE". With company.lock held.
 std::string NewDoCommand(const std::string& command);
+
+// The update (examples/add_ratings.cc).
+absl::Status AddRatings(instar::UpdatePlan& plan);
 
 }  // namespace site_manager
 
