@@ -23,6 +23,7 @@
 #include "examples/command_server.h"
 #include "examples/ending.h"
 #include "examples/site_manager.h"
+#include "manager/manager.h"
 #include "threads/controlled_thread.h"
 
 namespace {
@@ -110,6 +111,8 @@ int main(int argc, char** argv) {
   CLI11_PARSE(options, argc, argv);
 
   const int signals = BlockSignals();
+  absl::StatusOr<instar::Manager> manager = instar::Manager::Start();
+  if (!manager.ok()) return Fail(manager.status());
   const absl::StatusOr<int> listener =
       port < 0 ? ListenSomewhere() : site_manager::Listen(port);
   if (!listener.ok()) return Fail(listener.status());
@@ -122,6 +125,7 @@ int main(int argc, char** argv) {
         "site_manager", site_manager::SiteManagerMain);
     instar::ControlledThread commands = instar::StartPassiveThread(
         "socket", site_manager::SocketMain, *listener);
+    manager->Register({&display, &commands});
     AwaitEnd(signals);
     site_manager::ending.Announce();
   }  // both threads have ended here

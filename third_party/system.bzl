@@ -1,7 +1,7 @@
 """Repository rules that find what Instar needs among the packages of the system, without a network.
 
 Each repository carries the name and the labels that its upstream uses, so that a workspace which fetches the same
-libraries in another way replaces the WORKSPACE file and keeps every BUILD file.
+libraries in another way declares its own repositories (repositories.bzl) and keeps every BUILD file.
 """
 
 _INSTALL_ALL = "tools/bazelw installs everything that Instar needs"
