@@ -63,10 +63,12 @@ TemporaryDirectory::~TemporaryDirectory() {
   }
 }
 
-ExampleProgram::ExampleProgram(std::vector<std::string> flags) {
+ExampleProgram::ExampleProgram(std::vector<std::string> flags,
+                               std::shared_ptr<TemporaryDirectory> directory)
+    : directory_(std::move(directory)) {
   process_ = std::make_unique<ChildProcess>(
       Append({kProgram, "--port=0"}, flags),
-      std::vector<std::string>{Setting(directory_)});
+      std::vector<std::string>{Setting(*directory_)});
   const std::optional<std::string> line =
       process_->AwaitLine("site_manager: process ");
   const absl::string_view kBefore = "at port ";
@@ -90,6 +92,13 @@ std::optional<std::string> ExampleProgram::AwaitDisplay(
   return process_->AwaitLine(beginning);
 }
 
+instar::ControlClient ExampleProgram::Control() const {
+  absl::StatusOr<instar::ControlClient> client = instar::ControlClient::Connect(
+      absl::StrCat(directory(), "/site_manager.", process_->pid(), ".sock"));
+  if (!client.ok()) Die(client.status().ToString());
+  return *std::move(client);
+}
+
 Finished ExampleProgram::Instarctl(const std::vector<std::string>& arguments) {
   const std::unique_ptr<ChildProcess> child = StartInstarctl(arguments);
   const int code = child->Wait();
@@ -100,7 +109,7 @@ std::unique_ptr<ChildProcess> ExampleProgram::StartInstarctl(
     const std::vector<std::string>& arguments) {
   return std::make_unique<ChildProcess>(
       Append({kInstarctl}, arguments),
-      std::vector<std::string>{Setting(directory_)});
+      std::vector<std::string>{Setting(*directory_)});
 }
 
 int ExampleProgram::End() {

@@ -26,6 +26,7 @@
 #include "absl/strings/string_view.h"
 #include "examples/child_process.h"
 #include "examples/command_client.h"
+#include "manager/control_client.h"
 
 namespace site_manager {
 
@@ -48,12 +49,15 @@ class TemporaryDirectory {
 class ExampleProgram {
  public:
   // Returns when the program takes commands. Ends the caller if it does not.
-  explicit ExampleProgram(std::vector<std::string> flags = {});
+  // Programs may share a directory of control sockets.
+  explicit ExampleProgram(std::vector<std::string> flags = {},
+                          std::shared_ptr<TemporaryDirectory> directory =
+                              std::make_shared<TemporaryDirectory>());
 
   ChildProcess& process() { return *process_; }
   int port() const { return port_; }
   // Where the control sockets are.
-  const std::string& directory() const { return directory_.path(); }
+  const std::string& directory() const { return directory_->path(); }
 
   // Over one connection for all commands. The answer or, in brackets, what
   // went wrong.
@@ -62,6 +66,9 @@ class ExampleProgram {
   // The next display of a site, as one line, that begins so. Nothing if the
   // program has ended.
   std::optional<std::string> AwaitDisplay(absl::string_view beginning);
+
+  // A connection to its control socket. Ends the caller if there is none.
+  instar::ControlClient Control() const;
 
   // The command line tool, for this program; returns when it has ended.
   Finished Instarctl(const std::vector<std::string>& arguments);
@@ -73,7 +80,7 @@ class ExampleProgram {
   int End();
 
  private:
-  TemporaryDirectory directory_;
+  std::shared_ptr<TemporaryDirectory> directory_;
   std::unique_ptr<ChildProcess> process_;
   int port_ = 0;
   std::optional<CommandClient> client_;
