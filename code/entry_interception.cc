@@ -17,6 +17,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -44,6 +45,7 @@ struct EntryInterception::State {
   std::vector<EntryRecord*> records;  // by entry
   std::vector<EntryChange> changes;   // room for all of them
   std::vector<void*> images;          // dlopen() handles: they stay loaded
+  EntryKeeper keeper = nullptr;
   bool alive = false;
   State* next = nullptr;  // of those that are alive
 };
@@ -61,7 +63,18 @@ absl::Status EntryInterception::State::Change(const CodeLock& lock, int step,
   }
   INSTAR_RETURN_IF_ERROR(code_internal::WriteEntries(lock, changes.data(),
                                                      changes.size(), others));
-  for (EntryRecord* const record : records) record->armed += step;
+  for (EntryRecord* const record : records) {
+    record->armed += step;
+    // Pair with the loads in instar_entry_fast() and instar_entry_slow().
+    if (keeper == nullptr) {
+      __atomic_store_n(&record->interceptions, record->interceptions + step,
+                       __ATOMIC_RELAXED);
+    } else {
+      record->keepers += step;
+      __atomic_store_n(&record->keeper, record->keepers > 0 ? keeper : nullptr,
+                       __ATOMIC_RELAXED);
+    }
+  }
   return absl::OkStatus();
 }
 
@@ -207,8 +220,10 @@ class InterceptableRecords {
 // Makes the records of the entries, and the state that covers them.
 class EntryInterceptionBuilder {
  public:
-  EntryInterceptionBuilder()
-      : state_(std::make_unique<EntryInterception::State>()) {}
+  explicit EntryInterceptionBuilder(EntryKeeper keeper = nullptr)
+      : state_(std::make_unique<EntryInterception::State>()) {
+    state_->keeper = keeper;
+  }
 
   // All entries of the image that may be intercepted.
   absl::Status AddAll(const PatchableImage& image) {
@@ -219,10 +234,17 @@ class EntryInterceptionBuilder {
     return AddRecords(lock, image, *records);
   }
 
-  absl::Status Add(const PatchableImage& image, uintptr_t entry) {
+  absl::Status Add(const PatchableEntries& entries, const Function& function) {
+    if (!entries.Contains(function.entry())) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          function.name(), " in ", function.image(),
+          " has no patchable entry; build it with updatable_cc_library "
+          "(//tools:defs.bzl)"));
+    }
+    const PatchableImage& image = *entries.ImageAt(function.entry());
     INSTAR_RETURN_IF_ERROR(KeepLoaded(image));
     CodeLock lock;
-    return AddRecords(lock, image, RecordsOf(lock, {entry}));
+    return AddRecords(lock, image, RecordsOf(lock, {function.entry()}));
   }
 
   absl::StatusOr<std::unique_ptr<EntryInterception::State>> Start(
@@ -237,6 +259,13 @@ class EntryInterceptionBuilder {
     records.erase(std::unique(records.begin(), records.end()), records.end());
     state_->changes.reserve(records.size());
     CodeLock lock;
+    for (const EntryRecord* const record : records) {
+      if (state_->keeper != nullptr && record->keeper != nullptr &&
+          record->keeper != state_->keeper) {
+        return absl::FailedPreconditionError(absl::StrFormat(
+            "the function at %#x has another keeper", record->entry));
+      }
+    }
     INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
     static const int fork_handler = pthread_atfork(
         nullptr, nullptr, &EntryInterceptionRegistry::AfterForkInChild);
@@ -298,18 +327,33 @@ absl::StatusOr<EntryInterception> EntryInterception::Of(
   INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
   EntryInterceptionBuilder builder;
   for (const Function& function : functions) {
-    if (!entries->Contains(function.entry())) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          function.name(), " in ", function.image(),
-          " has no patchable entry; build it with updatable_cc_library "
-          "(//tools:defs.bzl)"));
-    }
+    INSTAR_RETURN_IF_ERROR(builder.Add(*entries, function));
     INSTAR_RETURN_IF_ERROR(CheckMayThrow(function));
-    INSTAR_RETURN_IF_ERROR(
-        builder.Add(*entries->ImageAt(function.entry()), function.entry()));
   }
   INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
   return EntryInterception(std::move(state));
+}
+
+absl::StatusOr<EntryInterception> EntryInterception::WithKeeper(
+    absl::Span<const Function> functions, EntryKeeper keeper,
+    OtherThreads others) {
+  INSTAR_CHECK(keeper != nullptr) << "a keeper is needed";
+  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+  EntryInterceptionBuilder builder(keeper);
+  for (const Function& function : functions) {
+    INSTAR_RETURN_IF_ERROR(builder.Add(*entries, function));
+  }
+  INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
+  return EntryInterception(std::move(state));
+}
+
+absl::Status EntryInterception::Preload() {
+  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+  EntryInterceptionBuilder builder;
+  for (const PatchableImage& image : entries->images()) {
+    INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status EntryInterception::Stop(OtherThreads others) {

@@ -14,6 +14,11 @@
 //     ...
 //   }                                            // as before, byte for byte
 //
+// An interceptor that is given a word is called only while that is not zero, so
+// that a thread of which nothing is wanted goes on as one without interceptor.
+// A keeper is called by every thread that enters given functions, those without
+// an interceptor too: WithKeeper().
+//
 // The interceptor runs on the thread's stack, in place of the function that was
 // about to begin. When it returns, the function begins with the arguments as
 // they came (integer, floating-point and vector registers of any width), and if
@@ -42,9 +47,9 @@
 // at once. Neither in a signal handler. A ScopedEntryInterceptor belongs to the
 // thread that made it. Memory: an intercepted entry needs about 3.5 KiB of
 // stack besides what the interceptor uses (with AVX-512; 1.5 KiB without): the
-// smallest stack of a continulet has room for it. What OfAll() finds in an
-// image it remembers, so that the next one only writes (10,000 entries: 0.7
-// ms). After fork(), nothing is intercepted in the child.
+// smallest stack of a continulet has room for it. What OfAll() and Preload()
+// find in an image they remember, so that the next OfAll() only writes (10,000
+// entries: 0.7 ms). After fork(), nothing is intercepted in the child.
 //
 // Not done: entries of objects that are loaded while an interception is alive
 // are not intercepted by it. A longjmp() out of an interceptor leaves its
@@ -53,6 +58,7 @@
 #ifndef INSTAR_CODE_ENTRY_INTERCEPTION_H_
 #define INSTAR_CODE_ENTRY_INTERCEPTION_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -91,18 +97,28 @@ class InterceptedEntry {
 
 using EntryInterceptor = std::function<void(const InterceptedEntry&)>;
 
+// Called as an interceptor is, but throws nothing. For a moment after the end
+// of its interception it may be called still.
+using EntryKeeper = void (*)(const InterceptedEntry&);
+
 // Gives the calling thread an interceptor while it lives. They nest: the one
 // made last is called.
 class ScopedEntryInterceptor {
  public:
-  explicit ScopedEntryInterceptor(EntryInterceptor interceptor);
+  // `wanted`: see above; null means always. It outlives the interceptor.
+  explicit ScopedEntryInterceptor(
+      EntryInterceptor interceptor,
+      const std::atomic<uint32_t>* wanted = nullptr);
   ~ScopedEntryInterceptor();
   ScopedEntryInterceptor(const ScopedEntryInterceptor&) = delete;
   ScopedEntryInterceptor& operator=(const ScopedEntryInterceptor&) = delete;
 
  private:
+  static void Set(const EntryInterceptor* interceptor, const uint32_t* wanted);
+
   const EntryInterceptor interceptor_;
   const EntryInterceptor* const before_;
+  const uint32_t* const wanted_before_;
 };
 
 class EntryInterception {
@@ -114,6 +130,15 @@ class EntryInterception {
   static absl::StatusOr<EntryInterception> Of(
       absl::Span<const Function> functions,
       OtherThreads others = OtherThreads::kRunning);
+  // Of these functions, whatever their linkage: in every thread `keeper` is
+  // called, after an interceptor that another interception calls. A function
+  // has one keeper at a time: FailedPrecondition if it has another.
+  static absl::StatusOr<EntryInterception> WithKeeper(
+      absl::Span<const Function> functions, EntryKeeper keeper,
+      OtherThreads others = OtherThreads::kRunning);
+
+  // Finds out what OfAll() needs to know, so that it only writes.
+  static absl::Status Preload();
 
   EntryInterception(EntryInterception&&) noexcept;
   // Exchanges the two.

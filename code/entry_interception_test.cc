@@ -128,6 +128,84 @@ TEST(EntryInterceptionTest, UnsuitableFunctionsAreRefused) {
       absl::StatusCode::kFailedPrecondition);
 }
 
+TEST(EntryInterceptionTest, CalledWhileItsWordIsSet) {
+  std::atomic<uint32_t> wanted{0};
+  int calls = 0;
+  ScopedEntryInterceptor interceptor(
+      [&calls](const InterceptedEntry&) { ++calls; }, &wanted);
+  EntryInterception interception =
+      *EntryInterception::Of({*Function::Of(&Answer)});
+  EXPECT_EQ(Answer(1), 101);
+  EXPECT_EQ(calls, 0);
+  wanted = 4;
+  EXPECT_EQ(Answer(1), 101);
+  EXPECT_EQ(calls, 1);
+  {
+    Entered inner;  // has no word
+    wanted = 0;
+    EXPECT_EQ(Answer(1), 101);
+    EXPECT_EQ(inner.Count(Address(&Answer)), 1);
+  }
+  EXPECT_EQ(Answer(1), 101);
+  EXPECT_EQ(calls, 1);
+}
+
+std::atomic<int> kept{0};
+std::atomic<bool> keeper_waits{false};
+
+void Keep(const InterceptedEntry& entry) {
+  EXPECT_EQ(entry.function(), Address(&Answer));
+  ++kept;
+  while (keeper_waits) std::this_thread::yield();
+}
+void OtherKeeper(const InterceptedEntry&) {}
+
+TEST(EntryInterceptionTest, KeeperIsCalledByEveryThread) {
+  kept = 0;
+  Entered entered;
+  {
+    EntryInterception interception =
+        *EntryInterception::WithKeeper({*Function::Of(&Answer)}, &Keep);
+    EXPECT_EQ(Answer(1), 101);
+    std::thread([] { EXPECT_EQ(Answer(2), 102); }).join();
+    EXPECT_EQ(kept, 2);
+    EXPECT_EQ(EntryInterception::WithKeeper({*Function::Of(&Answer)},
+                                            &OtherKeeper)
+                  .status()
+                  .code(),
+              absl::StatusCode::kFailedPrecondition);
+    // The interceptor may throw, and not every function may.
+    EXPECT_EQ(entered.size(), 0);
+    EntryInterception all = OfAll();
+    EXPECT_EQ(Answer(1), 101);
+    EXPECT_EQ(entered.Count(Address(&Answer)), 1);
+    EXPECT_EQ(kept, 3);
+  }
+  EXPECT_EQ(Answer(1), 101);
+  EXPECT_EQ(kept, 3);
+  EXPECT_EQ(entered.Count(Address(&Answer)), 1);
+}
+
+TEST(EntryInterceptionTest, WhoWaitsInAKeeperGoesOnInTheNewVersion) {
+  kept = 0;
+  keeper_waits = true;
+  auto interception =
+      EntryInterception::WithKeeper({*Function::Of(&Answer)}, &Keep);
+  ASSERT_TRUE(interception.ok()) << interception.status();
+  int answer = 0;
+  std::thread thread([&answer] { answer = Answer(1); });
+  while (kept == 0) std::this_thread::yield();
+  auto redirection = Redirect(&Answer, &Answer2);
+  ASSERT_TRUE(redirection.ok()) << redirection.status();
+  keeper_waits = false;
+  thread.join();
+  EXPECT_EQ(answer, 201);
+  ASSERT_TRUE(interception->Stop().ok());
+  EXPECT_EQ(Answer(1), 201);
+  ASSERT_TRUE(redirection->Undo().ok());
+  EXPECT_EQ(Answer(1), 101);
+}
+
 TEST(EntryInterceptionTest, EachThreadHasItsOwn) {
   Entered entered;
   EntryInterception interception = OfAll();

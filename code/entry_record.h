@@ -21,6 +21,9 @@
 #include <cstdint>
 
 namespace instar {
+
+class InterceptedEntry;  // code/entry_interception.h
+
 namespace code_internal {
 
 // The bytes of a patchable entry: one five-byte no-op, `jmp rel32` or
@@ -51,6 +54,13 @@ struct EntryRecord {
   // trap handler relies on both orders (code/trap_handler.cc).
   uintptr_t trap_resume = 0;
 
+  // How many interceptions that call the threads' interceptors cover it, and
+  // who is called by every thread besides, or null. Atomic, read by the thunk.
+  // Stored under CodeLock without an order: they only decide whether something
+  // is called, and what is called synchronizes by itself.
+  uint32_t interceptions = 0;
+  void (*keeper)(const InterceptedEntry&) = nullptr;
+
   // The rest is read and written under CodeLock.
 
   // The redirections in effect, latest first.
@@ -63,8 +73,10 @@ struct EntryRecord {
   // The address, within 2 GiB of the entry, from which the interception thunk
   // is reached, or 0.
   uintptr_t thunk = 0;
-  // The number of interceptions that are alive and cover this entry.
+  // The number of interceptions that are alive and cover this entry, and how
+  // many of them have a keeper.
   int armed = 0;
+  int keepers = 0;
 };
 
 // Open addressing; a slot is null or a record. `previous` is the smaller table

@@ -5,6 +5,7 @@
 #include <unwind.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "code/entry_interception.h"
@@ -69,6 +70,7 @@ void PrepareThunk() {
 extern "C" void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved) {
   const int saved_errno = errno;
   const uintptr_t entry = frame->after_entry - kEntrySize;
+  const EntryRecord* const record = FindEntryRecord(entry);
   {
     Running running;
     if (!InSignalHandler()) {
@@ -81,29 +83,52 @@ extern "C" void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved) {
       caller.r13 = saved[2];
       caller.r14 = saved[3];
       caller.r15 = saved[4];
-      (*static_cast<const EntryInterceptor*>(
-          instar_thread_interception.interceptor))(
-          InterceptedEntry(entry, caller));
+      const InterceptedEntry intercepted(entry, caller);
+      const ThreadInterception& thread = instar_thread_interception;
+      if (CallsInterceptor(thread, record)) {
+        (*static_cast<const EntryInterceptor*>(thread.interceptor))(
+            intercepted);
+      }
+      const EntryKeeper keeper =
+          __atomic_load_n(&record->keeper, __ATOMIC_RELAXED);
+      if (keeper != nullptr) keeper(intercepted);
     }
   }
   // Read last: the function may have been redirected meanwhile. Pairs with the
   // store in Redirection, code/function_entry.cc.
-  frame->after_entry =
-      __atomic_load_n(&FindEntryRecord(entry)->target, __ATOMIC_ACQUIRE);
+  frame->after_entry = __atomic_load_n(&record->target, __ATOMIC_ACQUIRE);
   errno = saved_errno;
 }
 
 }  // namespace code_internal
 
-ScopedEntryInterceptor::ScopedEntryInterceptor(EntryInterceptor interceptor)
+static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t) &&
+                  std::atomic<uint32_t>::is_always_lock_free,
+              "the thunk reads it by a compiler builtin");
+
+ScopedEntryInterceptor::ScopedEntryInterceptor(
+    EntryInterceptor interceptor, const std::atomic<uint32_t>* wanted)
     : interceptor_(std::move(interceptor)),
       before_(static_cast<const EntryInterceptor*>(
-          code_internal::instar_thread_interception.interceptor)) {
-  code_internal::instar_thread_interception.interceptor = &interceptor_;
+          code_internal::instar_thread_interception.interceptor)),
+      wanted_before_(code_internal::instar_thread_interception.wanted) {
+  Set(&interceptor_, reinterpret_cast<const uint32_t*>(wanted));
 }
 
 ScopedEntryInterceptor::~ScopedEntryInterceptor() {
-  code_internal::instar_thread_interception.interceptor = before_;
+  Set(before_, wanted_before_);
+}
+
+void ScopedEntryInterceptor::Set(const EntryInterceptor* interceptor,
+                                 const uint32_t* wanted) {
+  code_internal::ThreadInterception& thread =
+      code_internal::instar_thread_interception;
+  // A signal handler that comes in between finds no interceptor.
+  thread.interceptor = nullptr;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.wanted = wanted;
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  thread.interceptor = interceptor;
 }
 
 }  // namespace instar

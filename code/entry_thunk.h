@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "code/entry_record.h"
+
 namespace instar {
 namespace code_internal {
 
@@ -33,7 +35,8 @@ void instar_entry_thunk();
 // Uses general registers only.
 bool instar_entry_fast(ThunkFrame* frame);
 
-// Calls the thread's interceptor. May throw. `saved` are rbx and r12 to r15.
+// Calls the thread's interceptor, which may throw, and the keeper. `saved` are
+// rbx and r12 to r15.
 void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved);
 
 // How the vector registers are saved: bytes of room, and the components of
@@ -43,13 +46,25 @@ extern uint32_t instar_vector_state_mask;
 }
 
 // What a thread does when it enters an intercepted function. Only that thread
-// and its signal handlers use it, so nothing here is atomic.
+// and its signal handlers use it, so nothing here is atomic but `*wanted`,
+// which is read without an order: whoever is called looks at more than that.
 struct ThreadInterception {
   const void* interceptor;  // an EntryInterceptor, or null
-  bool running;             // it is being called
+  // Not null: it is called only while this is not zero. Written by others.
+  const uint32_t* wanted;
+  bool running;  // an interceptor or keeper is being called
 };
 extern "C" __thread ThreadInterception instar_thread_interception
     __attribute__((tls_model("initial-exec")));
+
+// Whether the thread's interceptor is to be called at this entry.
+INSTAR_HANDLER_SAFE bool CallsInterceptor(const ThreadInterception& thread,
+                                          const EntryRecord* record) {
+  return thread.interceptor != nullptr &&
+         (thread.wanted == nullptr ||
+          __atomic_load_n(thread.wanted, __ATOMIC_RELAXED) != 0) &&
+         __atomic_load_n(&record->interceptions, __ATOMIC_RELAXED) != 0;
+}
 
 // Finds out how vector registers are saved. Once, before the thunk is used.
 void PrepareThunk();

@@ -36,20 +36,23 @@ void Begin(ThreadRecord& record) {
   record.per_thread = &mine;
   record.exposed_values = &stack_internal::exposed_values;
   if (record.hold) {
-    SetAttention(record, threads_internal::kAttentionHold, true);
+    SetAttention(record, threads_internal::kAttentionHold, true,
+                 record.hold_point == nullptr);
   }
   UpdateAttention(record);
   WaitWhileHeld(record, lock, nullptr, ThreadState::kRunning);
 }
 
 void End(ThreadRecord& record) {
+  PerThread& mine = threads_internal::this_thread;
   const Busy busy;
   {
     std::lock_guard<std::mutex> lock(record.lock);
     Move(record, ThreadState::kEnded);
     CountAsStopped(record);
-    threads_internal::this_thread.record = nullptr;
-    threads_internal::this_thread.attention.store(0, std::memory_order_relaxed);
+    mine.record = nullptr;
+    mine.attention.store(0, std::memory_order_relaxed);
+    mine.entry_attention.store(0, std::memory_order_relaxed);
     record.per_thread = nullptr;
     record.exposed_values = nullptr;
   }
@@ -58,10 +61,6 @@ void End(ThreadRecord& record) {
 }
 
 void AtEntry(const InterceptedEntry& entry) {
-  if (threads_internal::this_thread.attention.load(std::memory_order_relaxed) ==
-      0) {
-    return;
-  }
   const CallerRegisters& caller = entry.caller();
   ArriveAt(Point{Point::Kind::kEntry, "",
                  SnapshotAtEntry(caller.return_address, caller.stack_pointer,
@@ -84,7 +83,11 @@ __attribute__((noinline)) void RunThread(ThreadRecord& record,
   Begin(record);
   const Ender ender{record};
   std::optional<ScopedEntryInterceptor> interceptor;
-  if (record.kind == ThreadKind::kActive) interceptor.emplace(&AtEntry);
+  if (record.kind == ThreadKind::kActive) {
+    // Called only while something is wanted of the thread.
+    interceptor.emplace(&AtEntry,
+                        &threads_internal::this_thread.entry_attention);
+  }
   // A thread can be rebooted before it has begun.
   if (record.new_main) main = TakeNewMain(record);
   while (main) {

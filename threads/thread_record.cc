@@ -36,20 +36,29 @@ ThreadState ResumeState(const ThreadRecord& record) {
   return record.new_main ? ThreadState::kRebooting : ThreadState::kRunning;
 }
 
-void SetAttention(ThreadRecord& record, Attention bit, bool on) {
-  if (record.per_thread == nullptr) return;
+namespace {
+
+void SetBit(std::atomic<std::uint32_t>& word, std::uint32_t bit, bool on) {
   if (on) {
-    record.per_thread->attention.fetch_or(bit, std::memory_order_relaxed);
+    word.fetch_or(bit, std::memory_order_relaxed);
   } else {
-    record.per_thread->attention.fetch_and(~static_cast<std::uint32_t>(bit),
-                                           std::memory_order_relaxed);
+    word.fetch_and(~bit, std::memory_order_relaxed);
   }
+}
+
+}  // namespace
+
+void SetAttention(ThreadRecord& record, Attention bit, bool on,
+                  bool at_entries) {
+  if (record.per_thread == nullptr) return;
+  SetBit(record.per_thread->attention, bit, on);
+  SetBit(record.per_thread->entry_attention, bit, at_entries);
 }
 
 bool Hold(ThreadRecord& record, const char* point) {
   record.hold = true;
   record.hold_point = point;
-  SetAttention(record, kAttentionHold, true);
+  SetAttention(record, kAttentionHold, true, point == nullptr);
   record.missing = !IsStopped(record.state.load(std::memory_order_relaxed));
   return !record.missing;
 }

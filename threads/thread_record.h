@@ -62,6 +62,10 @@ enum Attention : std::uint32_t {
 struct PerThread {
   // Written by others, with the record's lock held, while `record` is set.
   std::atomic<std::uint32_t> attention;
+  // Those bits of it for which entries of updatable functions are points. The
+  // thunk of code/entry_interception.h looks at it: a thread of which nothing
+  // is wanted passes intercepted entries fast.
+  std::atomic<std::uint32_t> entry_attention;
   // Of NoUpdateScope. Read by a rendezvous that has interrupted the thread.
   std::atomic<std::uint32_t> no_update_depth;
   // The library's own code runs: a signal handler that comes now must take none
@@ -132,8 +136,12 @@ void Move(ThreadRecord& record, ThreadState to);
 ThreadState ResumeState(const ThreadRecord& record);
 
 // With record.lock held; does nothing before the thread begins and after its
-// end.
-void SetAttention(ThreadRecord& record, Attention bit, bool on);
+// end. `at_entries`: on at entries of updatable functions, too.
+void SetAttention(ThreadRecord& record, Attention bit, bool on,
+                  bool at_entries);
+inline void SetAttention(ThreadRecord& record, Attention bit, bool on) {
+  SetAttention(record, bit, on, on);
+}
 
 // --- Holding, see above.
 

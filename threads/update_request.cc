@@ -35,12 +35,15 @@ void PendingRequest::Finish(absl::Status with) {
 void UpdateAttention(ThreadRecord& record) {
   const auto now = PendingRequest::Clock::now();
   bool due = false;
+  bool due_at_entries = false;
   auto& requests = record.requests;
   for (const auto& request : requests) {
     std::lock_guard<std::mutex> guard(request->lock);
-    if (request->phase == Phase::kPending && request->due <= now) due = true;
+    if (request->phase != Phase::kPending || request->due > now) continue;
+    due = true;
+    due_at_entries |= request->AcceptsEntries();
   }
-  SetAttention(record, kAttentionUpdate, due);
+  SetAttention(record, kAttentionUpdate, due, due_at_entries);
 }
 
 void ForgetFinished(ThreadRecord& record) {

@@ -25,8 +25,9 @@
 // set. Not yet is tried again at a later update point: after 0.1 ms at the
 // earliest, twice as long each time up to 4 ms, and never before 25 times what
 // the last attempt took has passed, so that the thread, and others that enter
-// intercepted functions, lose no more than a few percent. Meanwhile function
-// entries are as if there were no update.
+// intercepted functions, lose no more than a few percent. (After the first, 50
+// ms at most: what it had to read, such as symbols, the next finds read.)
+// Meanwhile function entries are as if there were no update.
 //
 // Reboot: an exception that only the thread's base catches unwinds its stack
 // from the update point: out of UpdatePoint(), out of the entry of an updatable
@@ -47,8 +48,8 @@
 //
 // Limits: update functions run on a stack of 256 KiB. While an active thread
 // does not enter any updatable function, and no name of a point was asked for,
-// entries stay intercepted until it does: passive threads then pay about 10 ns
-// a call, other active ones 1 to 3 us.
+// entries stay intercepted until it does: other threads, active or not, then pay
+// about 10 ns a call.
 
 #ifndef INSTAR_THREADS_UPDATE_REQUEST_H_
 #define INSTAR_THREADS_UPDATE_REQUEST_H_

@@ -34,6 +34,9 @@ constexpr std::chrono::nanoseconds kFirstBackoff =
 constexpr std::chrono::nanoseconds kLastBackoff = std::chrono::milliseconds(4);
 // What an attempt takes is at most 1/25 of the time until the next one.
 constexpr int kRestPerAttempt = 25;
+// The first is different: it reads what the later ones find read.
+constexpr std::chrono::nanoseconds kLastRestAfterFirst =
+    std::chrono::milliseconds(50);
 
 }  // namespace
 
@@ -105,7 +108,9 @@ class UpdateRunner {
       if (request->AcceptsEntries()) {
         cost += Attendant::Get().interception_cost();
       }
-      request->due = now + std::max(request->backoff, kRestPerAttempt * cost);
+      std::chrono::nanoseconds rest = kRestPerAttempt * cost;
+      if (request->attempts == 1) rest = std::min(rest, kLastRestAfterFirst);
+      request->due = now + std::max(request->backoff, rest);
       request->phase = Phase::kPending;
     } else if (record->new_main) {
       request->phase = Phase::kRebooting;
