@@ -4,14 +4,17 @@
 // Keeps the program's signal handlers off a thread for a while.
 //
 //   {
-//     const BlockedSignals blocked;
+//     const BlockedSignals blocked(*InterruptionSignal());
 //     worker = std::thread(...);     // handles none of the program's signals
 //   }
 //
-// Blocked is every signal but those that report a fault of the thread itself;
-// SIGTRAP is among these, by which code is patched while threads run
-// (code/text_patch.h). A signal of the process goes to another thread, one of
-// this thread comes afterwards. A thread that is started meanwhile inherits it.
+// Blocked is every signal but those that report a fault of the thread itself,
+// and one that may be named: that by which threads are stopped
+// (stack/interrupted_thread.h), or whoever wants to stop all of them would wait
+// for this one in vain. SIGTRAP is among the faults, by which code is patched
+// while threads run (code/text_patch.h). A signal of the process goes to
+// another thread, one of this thread comes afterwards. A thread that is started
+// meanwhile inherits it.
 //
 // Threads: constructed and destroyed on the same one.
 
@@ -25,13 +28,15 @@ namespace instar {
 
 class BlockedSignals {
  public:
-  BlockedSignals() {
+  // 0: no other.
+  explicit BlockedSignals(int allowed) {
     sigset_t all;
     sigfillset(&all);
     for (const int fault :
          {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS}) {
       sigdelset(&all, fault);
     }
+    if (allowed != 0) sigdelset(&all, allowed);
     pthread_sigmask(SIG_BLOCK, &all, &before_);
   }
   ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }

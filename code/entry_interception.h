@@ -97,9 +97,15 @@ class InterceptedEntry {
 
 using EntryInterceptor = std::function<void(const InterceptedEntry&)>;
 
-// Called as an interceptor is, but throws nothing. For a moment after the end
-// of its interception it may be called still.
+// Called as an interceptor is, with two differences: it throws nothing, and it
+// is called in signal handlers, too, so it must be async-signal-safe until it
+// knows that it is in none. For a moment after the end of its interception it
+// may be called still.
 using EntryKeeper = void (*)(const InterceptedEntry&);
+
+// Whether the caller runs in a signal handler, as far as the stack can be
+// walked. Takes 0.1 us a frame. Async-signal-safe.
+bool RunsInSignalHandler();
 
 // Gives the calling thread an interceptor while it lives. They nest: the one
 // made last is called.

@@ -169,11 +169,11 @@ TEST(EntryInterceptionTest, KeeperIsCalledByEveryThread) {
     EXPECT_EQ(Answer(1), 101);
     std::thread([] { EXPECT_EQ(Answer(2), 102); }).join();
     EXPECT_EQ(kept, 2);
-    EXPECT_EQ(EntryInterception::WithKeeper({*Function::Of(&Answer)},
-                                            &OtherKeeper)
-                  .status()
-                  .code(),
-              absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(
+        EntryInterception::WithKeeper({*Function::Of(&Answer)}, &OtherKeeper)
+            .status()
+            .code(),
+        absl::StatusCode::kFailedPrecondition);
     // The interceptor may throw, and not every function may.
     EXPECT_EQ(entered.size(), 0);
     EntryInterception all = OfAll();

@@ -36,14 +36,6 @@ _Unwind_Reason_Code NoticeSignalFrame(_Unwind_Context* context, void* found) {
   return _URC_END_OF_STACK;
 }
 
-// A frame that was interrupted by a signal is the one whose program counter has
-// not been executed yet.
-bool InSignalHandler() {
-  bool found = false;
-  _Unwind_Backtrace(&NoticeSignalFrame, &found);
-  return found;
-}
-
 // Also when an exception leaves.
 struct Running {
   Running() { instar_thread_interception.running = true; }
@@ -73,26 +65,23 @@ extern "C" void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved) {
   const EntryRecord* const record = FindEntryRecord(entry);
   {
     Running running;
-    if (!InSignalHandler()) {
-      CallerRegisters caller;
-      caller.return_address = frame->return_address;
-      caller.stack_pointer = reinterpret_cast<uintptr_t>(frame + 1);
-      caller.rbp = frame->rbp;
-      caller.rbx = saved[0];
-      caller.r12 = saved[1];
-      caller.r13 = saved[2];
-      caller.r14 = saved[3];
-      caller.r15 = saved[4];
-      const InterceptedEntry intercepted(entry, caller);
-      const ThreadInterception& thread = instar_thread_interception;
-      if (CallsInterceptor(thread, record)) {
-        (*static_cast<const EntryInterceptor*>(thread.interceptor))(
-            intercepted);
-      }
-      const EntryKeeper keeper =
-          __atomic_load_n(&record->keeper, __ATOMIC_RELAXED);
-      if (keeper != nullptr) keeper(intercepted);
+    CallerRegisters caller;
+    caller.return_address = frame->return_address;
+    caller.stack_pointer = reinterpret_cast<uintptr_t>(frame + 1);
+    caller.rbp = frame->rbp;
+    caller.rbx = saved[0];
+    caller.r12 = saved[1];
+    caller.r13 = saved[2];
+    caller.r14 = saved[3];
+    caller.r15 = saved[4];
+    const InterceptedEntry intercepted(entry, caller);
+    const ThreadInterception& thread = instar_thread_interception;
+    if (CallsInterceptor(thread, record) && !RunsInSignalHandler()) {
+      (*static_cast<const EntryInterceptor*>(thread.interceptor))(intercepted);
     }
+    const EntryKeeper keeper =
+        __atomic_load_n(&record->keeper, __ATOMIC_RELAXED);
+    if (keeper != nullptr) keeper(intercepted);
   }
   // Read last: the function may have been redirected meanwhile. Pairs with the
   // store in Redirection, code/function_entry.cc.
@@ -101,6 +90,14 @@ extern "C" void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved) {
 }
 
 }  // namespace code_internal
+
+// A frame that was interrupted by a signal is the one whose program counter has
+// not been executed yet.
+bool RunsInSignalHandler() {
+  bool found = false;
+  _Unwind_Backtrace(&code_internal::NoticeSignalFrame, &found);
+  return found;
+}
 
 static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t) &&
                   std::atomic<uint32_t>::is_always_lock_free,

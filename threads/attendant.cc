@@ -13,9 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/blocked_signals.h"
 #include "code/entry_interception.h"
+#include "stack/interrupted_thread.h"
 #include "threads/frame_names.h"
 
 namespace instar {
@@ -78,6 +80,7 @@ Attendant& Attendant::Get() {
 Attendant::Attendant() : state_(new State) {}
 
 void Attendant::Add(std::shared_ptr<PendingRequest> request) {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(state_->lock);
   state_->requests.push_back(std::move(request));
   state_->has_changed = true;
@@ -85,18 +88,20 @@ void Attendant::Add(std::shared_ptr<PendingRequest> request) {
     state_->changed.notify_one();
     return;
   }
-  const BlockedSignals blocked;
+  const BlockedSignals blocked(InterruptionSignal().value_or(0));
   std::thread([this] { Run(); }).detach();
   state_->is_running = true;
 }
 
 void Attendant::Notify() {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(state_->lock);
   state_->has_changed = true;
   state_->changed.notify_one();
 }
 
 absl::Status Attendant::HoldEntries() {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(state_->entries_lock);
   if (state_->entry_holders == 0) {
     // Reading symbols disturbs nobody, and is no part of what each attempt
@@ -118,6 +123,7 @@ absl::Status Attendant::HoldEntries() {
 }
 
 void Attendant::ReleaseEntries() {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(state_->entries_lock);
   if (--state_->entry_holders > 0) return;
   const auto begin = Clock::now();

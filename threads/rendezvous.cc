@@ -38,6 +38,8 @@ using Clock = std::chrono::steady_clock;
 // that could not stay interrupted is interrupted again.
 constexpr auto kSignalLimit = std::chrono::milliseconds(5);
 constexpr auto kInterruptAgain = std::chrono::microseconds(500);
+// The same for a thread that is to be named, when nobody is held any more.
+constexpr auto kNameLimit = std::chrono::milliseconds(200);
 constexpr std::size_t kNamedFrames = 12;
 
 // One rendezvous at a time.
@@ -175,9 +177,13 @@ void Rendezvous::State::InterruptStragglers(const FunctionMap& map) {
     auto held = InterruptedThread::Hold(
         record->tid.load(std::memory_order_relaxed), kSignalLimit);
     if (!held.ok()) continue;
-    std::lock_guard<std::mutex> lock(record->lock);
-    // It may have come by itself meanwhile.
+    // It may have been interrupted in this library: on its way here, with this
+    // very lock, or in a call that owns another one.
+    std::unique_lock<std::mutex> lock(record->lock, std::try_to_lock);
+    if (!lock.owns_lock()) continue;
+    // Or have come by itself meanwhile.
     if (!can_be_held(*record) ||
+        record->per_thread->busy.load(std::memory_order_relaxed) ||
         !threads_internal::MayStayInterrupted(held->snapshot(), map)) {
       continue;
     }
@@ -224,6 +230,16 @@ absl::Status Rendezvous::State::NameMissing() {
   };
   std::vector<Missing> missing;
   std::vector<char> room(256 << 10);
+  const auto look_at = [&room](Missing& thread, auto limit) {
+    const auto copy =
+        CopyThread(thread.record->tid.load(std::memory_order_relaxed), limit,
+                   room.data(), room.size());
+    if (!copy.ok()) return;
+    WalkStack(*copy, [&thread](const Frame& frame) {
+      thread.pcs.push_back(frame.lookup_pc);
+      return true;
+    });
+  };
   for (const auto& record : asked) {
     ThreadState state;
     {
@@ -232,17 +248,15 @@ absl::Status Rendezvous::State::NameMissing() {
       state = record->state.load(std::memory_order_relaxed);
     }
     missing.push_back(Missing{record, state, {}});
-    const auto copy = CopyThread(record->tid.load(std::memory_order_relaxed),
-                                 kSignalLimit, room.data(), room.size());
-    if (!copy.ok()) continue;
-    WalkStack(*copy, [&](const Frame& frame) {
-      missing.back().pcs.push_back(frame.lookup_pc);
-      return true;
-    });
+    look_at(missing.back(), kSignalLimit);
   }
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
       Clock::now() - begin);
   Release();  // names take locks
+  for (Missing& thread : missing) {
+    // It may have gone on, but not far, if it was not even run before.
+    if (thread.pcs.empty()) look_at(thread, kNameLimit);
+  }
   std::string message = absl::StrCat("waited ", waited.count(), " ms for");
   for (const Missing& thread : missing) {
     if (options.missing != nullptr) {
@@ -271,7 +285,7 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
         "another rendezvous did not end in time");
   }
   state->has_turn = true;
-  state->no_signals.emplace();
+  state->no_signals.emplace(InterruptionSignal().value_or(0));
   // One more, so that it is not zero before all have been asked.
   missing_threads.store(1, std::memory_order_relaxed);
   if (state->all) {

@@ -151,7 +151,7 @@ TEST(RendezvousTest, TimeoutNamesWhoDidNotComeAndLetsEverybodyGo) {
   });
   AwaitBegin(thread);
   const auto rendezvous =
-      Rendezvous::HoldAll(WithLimit(std::chrono::milliseconds(50)));
+      Rendezvous::HoldAll(WithLimit(std::chrono::milliseconds(500)));
   ASSERT_FALSE(rendezvous.ok());
   EXPECT_EQ(rendezvous.status().code(), absl::StatusCode::kDeadlineExceeded);
   const std::string message(rendezvous.status().message());

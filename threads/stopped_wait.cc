@@ -11,6 +11,17 @@
 namespace instar {
 namespace threads_internal {
 
+bool CanWaitAsStopped() {
+  const PerThread& mine = this_thread;
+  if (mine.busy.load(std::memory_order_relaxed) ||
+      mine.no_update_depth.load(std::memory_order_relaxed) != 0) {
+    return false;
+  }
+  if (mine.record == nullptr) return true;
+  const ThreadState state = mine.record->state.load(std::memory_order_relaxed);
+  return state == ThreadState::kRunning || state == ThreadState::kRebooting;
+}
+
 void WaitAsStopped(StackSnapshot here, absl::FunctionRef<void()> wait) {
   ThreadRecord* const record = this_thread.record;
   if (record == nullptr ||

@@ -20,9 +20,15 @@
 
 #include "absl/functional/function_ref.h"
 #include "stack/stack_snapshot.h"
+#include "threads/thread_record.h"  // for FutexWait()
 
 namespace instar {
 namespace threads_internal {
+
+// Whether the calling thread may be made to wait where it is: not while it runs
+// this library's code or an update function, in a blocking region, nor in a
+// NoUpdateScope.
+bool CanWaitAsStopped();
 
 // Calls `wait`, which throws nothing. Meanwhile the thread's stack is `here`,
 // which must be there until this returns, and whatever switched to it. When

@@ -126,6 +126,7 @@ Registry& Registry::Get() {
 }
 
 void Registry::Add(std::shared_ptr<ThreadRecord> record) {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(lock_);
   if (hold_new_) {
     std::lock_guard<std::mutex> record_lock(record->lock);
@@ -136,6 +137,7 @@ void Registry::Add(std::shared_ptr<ThreadRecord> record) {
 }
 
 void Registry::Remove(const ThreadRecord* record) {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(lock_);
   threads_.erase(std::find_if(
       threads_.begin(), threads_.end(),
@@ -143,6 +145,7 @@ void Registry::Remove(const ThreadRecord* record) {
 }
 
 std::vector<std::shared_ptr<ThreadRecord>> Registry::All() const {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(lock_);
   return threads_;
 }
@@ -150,6 +153,7 @@ std::vector<std::shared_ptr<ThreadRecord>> Registry::All() const {
 void Registry::HoldAllAndNew(
     const char* point,
     absl::FunctionRef<void(const std::shared_ptr<ThreadRecord>&)> hold) {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(lock_);
   hold_new_ = true;
   hold_point_ = point;
@@ -157,6 +161,7 @@ void Registry::HoldAllAndNew(
 }
 
 std::vector<std::shared_ptr<ThreadRecord>> Registry::StopHoldingNew() {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(lock_);
   hold_new_ = false;
   hold_point_ = nullptr;
@@ -164,6 +169,7 @@ std::vector<std::shared_ptr<ThreadRecord>> Registry::StopHoldingNew() {
 }
 
 std::vector<std::shared_ptr<ThreadRecord>> Registry::HeldNew() const {
+  const Busy busy;
   std::lock_guard<std::mutex> lock(lock_);
   return held_new_;
 }

@@ -6,10 +6,9 @@
 //
 // Locks, in the order in which they are taken: the registry's, a record's, a
 // request's (threads/update_request.cc). None is held while code of the program
-// runs, nor across a wait. A rendezvous takes a record's while threads are
-// interrupted in system calls; none of them owns one then, since they are not
-// interrupted in the allocator (threads/rendezvous.h), and what is done under
-// it calls nothing else that waits.
+// runs, nor across a wait. A rendezvous takes them while threads are
+// interrupted in system calls; none of those owns one, for a thread that does
+// is Busy, and is let go at once.
 //
 // How a thread is asked for something: whoever asks changes the record under
 // its lock and sets a bit of the thread's `attention`. The thread's poll is a
@@ -69,7 +68,9 @@ struct PerThread {
   // Of NoUpdateScope. Read by a rendezvous that has interrupted the thread.
   std::atomic<std::uint32_t> no_update_depth;
   // The library's own code runs: a signal handler that comes now must take none
-  // of its locks. Only this thread and its signal handlers use it.
+  // of its locks, and a rendezvous does not keep the thread interrupted. Only
+  // this thread and its signal handlers write it; a rendezvous that has
+  // interrupted it reads it.
   std::atomic<bool> busy;
   ThreadRecord* record;
 };

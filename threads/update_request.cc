@@ -15,6 +15,7 @@
 namespace instar {
 
 using threads_internal::Attendant;
+using threads_internal::Busy;
 using threads_internal::PendingRequest;
 using threads_internal::ThreadRecord;
 using Phase = PendingRequest::Phase;
@@ -81,6 +82,7 @@ void FinishRequests(ThreadRecord& record) {
 UpdateRequest SetUpdateFunction(const ThreadRef& thread,
                                 UpdateFunction function,
                                 UpdateOptions options) {
+  const Busy busy;
   auto request = std::make_shared<PendingRequest>(
       thread.record(), std::move(function), std::move(options));
   bool ended;
@@ -97,6 +99,7 @@ UpdateRequest SetUpdateFunction(const ThreadRef& thread,
 }
 
 void UpdateRequest::Trigger() {
+  const Busy busy;
   {
     std::lock_guard<std::mutex> guard(request_->lock);
     if (request_->phase != Phase::kSet) return;
@@ -143,6 +146,7 @@ absl::Status UpdateRequest::Await(std::chrono::nanoseconds limit) const {
 }
 
 bool UpdateRequest::Cancel() {
+  const Busy busy;
   {
     std::lock_guard<std::mutex> guard(request_->lock);
     switch (request_->phase) {

@@ -48,8 +48,8 @@
 //
 // Limits: update functions run on a stack of 256 KiB. While an active thread
 // does not enter any updatable function, and no name of a point was asked for,
-// entries stay intercepted until it does: other threads, active or not, then pay
-// about 10 ns a call.
+// entries stay intercepted until it does: other threads, active or not, then
+// pay about 10 ns a call.
 
 #ifndef INSTAR_THREADS_UPDATE_REQUEST_H_
 #define INSTAR_THREADS_UPDATE_REQUEST_H_

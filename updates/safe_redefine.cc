@@ -3,14 +3,18 @@
 
 #include "updates/safe_redefine.h"
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
@@ -19,9 +23,14 @@
 #include "stack/function_set.h"
 #include "stack/stack_snapshot.h"
 #include "threads/stopped_wait.h"
+#include "updates/forced_quiescence.h"
 
 namespace instar {
 namespace {
+
+// Between two looks while calls wait.
+constexpr std::chrono::nanoseconds kFirstPause = std::chrono::microseconds(50);
+constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(1);
 
 // "(int, char*)" of "shop::Price(int, char*) const"; empty if there is none.
 absl::string_view Parameters(absl::string_view name) {
@@ -103,6 +112,15 @@ struct SafeRedefinition::State {
     for (const EntryRedirection& entry : redefinitions.entries()) {
       changed.push_back(entry.from);
     }
+    if (options.forced_quiescence.count() > 0 &&
+        options.stacks == Stacks::kThisThread) {
+      return absl::InvalidArgumentError(
+          "forced quiescence makes other threads wait, but only the calling "
+          "thread's stack is looked at; choose Stacks::kControlledThreads or "
+          "kAllThreads");
+    }
+    // Names in the reasons of attempts, too, so that none has to read them.
+    FunctionMap::Preload();
     INSTAR_RETURN_IF_ERROR(Watch(changed).status());
     RedirectionOptions redirection_options;
     redirection_options.ignore_inlined_copies = options.ignore_inlined_copies;
@@ -125,12 +143,53 @@ struct SafeRedefinition::State {
     // Anew each time: others may have redirected the functions since.
     const absl::StatusOr<WatchedFunctions> watched = Watch(functions);
     if (!watched.ok()) return Attempt::Failed(watched.status());
-    Attempt attempt = WhenQuiescent(
-        *watched, options.stacks,
-        [&](OtherThreads others) { return ((*redirection).*change)(others); },
-        options.rendezvous_limit);
+    const auto look = [&](std::chrono::nanoseconds rendezvous_limit) {
+      return WhenQuiescent(
+          *watched, options.stacks,
+          [&](OtherThreads others) { return ((*redirection).*change)(others); },
+          rendezvous_limit);
+    };
+    Attempt attempt = look(options.rendezvous_limit);
+    if (attempt.is_not_yet() && options.forced_quiescence.count() > 0) {
+      attempt = Force(*watched, std::move(attempt), look);
+    }
     is_applied.store(redirection->is_applied(), std::memory_order_release);
     return attempt;
+  }
+
+  // New calls wait while `look` is repeated until it is done, at most for the
+  // time that the options give. `attempt` was its first answer.
+  Attempt Force(
+      const WatchedFunctions& watched, Attempt attempt,
+      absl::FunctionRef<Attempt(std::chrono::nanoseconds)> look) const {
+    const Attempt own =
+        WhenQuiescent(watched, Stacks::kThisThread,
+                      [](OtherThreads) { return absl::OkStatus(); });
+    if (!own.is_done()) return own;  // it cannot drain while we wait
+    const auto until =
+        ForcedQuiescence::Clock::now() + options.forced_quiescence;
+    const auto forced = ForcedQuiescence::Begin(functions, watched, until);
+    if (!forced.ok()) return Attempt::Failed(forced.status());
+    std::chrono::nanoseconds pause = kFirstPause;
+    auto now = ForcedQuiescence::Clock::now();
+    while (true) {
+      attempt = look(std::min(options.rendezvous_limit, until - now));
+      now = ForcedQuiescence::Clock::now();
+      if (!attempt.is_not_yet()) return attempt;
+      if (now >= until) break;
+      // It counts as stopped: other updates may go on.
+      const auto next = std::min(until, now + pause);
+      threads_internal::WaitAsStopped(
+          SnapshotOfCaller(), [next] { std::this_thread::sleep_until(next); });
+      pause = std::min(2 * pause, kLastPause);
+      now = next;
+    }
+    return Attempt::NotYet(absl::StrCat(
+        attempt.reason(), "; forced quiescence was given up after ",
+        std::chrono::duration_cast<std::chrono::milliseconds>(
+            options.forced_quiescence)
+            .count(),
+        " ms, in which ", forced->waited(), " calls waited"));
   }
 
   const Redefinitions redefinitions;

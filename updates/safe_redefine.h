@@ -48,9 +48,15 @@
 //   applied  | -         | done, nothing happens  | prepared or not yet
 // After an error the state is as before.
 //
-// Missing: slots (code/redefinable.h) are redefined on their own, without a
-// look at the stacks; forced quiescence (new calls wait at the entry while the
-// running ones drain).
+// Forced quiescence: functions that are active on some stack whenever one looks
+// are made quiescent. With `forced_quiescence`, an attempt that finds one
+// active lets new calls wait at the entries, those of threads that are inside
+// of one pass, and looks again until all have drained
+// (updates/forced_quiescence.h says what waits, and what passes). At the limit
+// it is given up, everybody goes on, and the answer is "not yet". Whatever the
+// outcome, the calls that have waited go on. It needs kControlledThreads or
+// kAllThreads, and is not tried while the calling thread itself is inside of a
+// function, which cannot drain then.
 
 #ifndef INSTAR_UPDATES_SAFE_REDEFINE_H_
 #define INSTAR_UPDATES_SAFE_REDEFINE_H_
@@ -133,6 +139,8 @@ struct SafeRedefineOptions {
   bool ignore_inlined_copies = false;
   // With kControlledThreads: for how long an attempt waits for the threads.
   std::chrono::nanoseconds rendezvous_limit = kRendezvousLimit;
+  // For how long new calls may be made to wait; 0: they are not.
+  std::chrono::nanoseconds forced_quiescence{0};
 
   SafeRedefineOptions() = default;
   SafeRedefineOptions(Stacks s) : stacks(s) {}  // NOLINT: usually all there is

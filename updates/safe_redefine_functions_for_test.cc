@@ -45,12 +45,31 @@ int Site::Total(int scale) { return size + scale; }
 int Site::Total2(int scale) { return size + scale + 1000; }
 int NewRender(const Site* site, int scale) { return -site->size * scale; }
 
+int Dwell(int a) {
+  for (int i = 0; i < 20000; ++i) asm volatile("");
+  return a + 1;
+}
+int Dwell2(int a) {
+  for (int i = 0; i < 20000; ++i) asm volatile("");
+  return a + 2;
+}
+
 Calls CallPrice(const volatile bool* stop) {
   Calls calls;
   while (!*stop) {
     const int price = Price(7);
     ++calls.count;
     if (price != 107 && price != 207) ++calls.wrong;
+  }
+  return calls;
+}
+
+Calls CallDwell(const volatile bool* stop) {
+  Calls calls;
+  while (!*stop) {
+    const int result = Dwell(1);
+    ++calls.count;
+    if (result != 2 && result != 3) ++calls.wrong;
   }
   return calls;
 }

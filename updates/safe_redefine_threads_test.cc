@@ -21,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
+#include "threads/update_request.h"
 #include "updates/safe_redefine.h"
 #include "updates/safe_redefine_functions_for_test.h"
 
@@ -229,6 +230,22 @@ TEST(SafeRedefineThreadsTest, ThreadsStartAndEndMeanwhile) {
   stop = true;
   for (std::thread& thread : starters) thread.join();
   EXPECT_EQ(wrong, 0);
+}
+
+// The threads of this library, too, are stopped.
+TEST(SafeRedefineThreadsTest, AllThreadsFromAnUpdateFunction) {
+  std::atomic<bool> stop{false};
+  ControlledThread thread = StartPassiveThread("worker", [&] {
+    while (!stop) UpdatePoint();
+  });
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
+  UpdateRequest request = SetUpdateFunction(thread, update);
+  request.Trigger();
+  const absl::Status done = request.Await(std::chrono::seconds(60));
+  EXPECT_TRUE(done.ok()) << done;
+  EXPECT_EQ(Price(7), 207);
+  EXPECT_GT(UndoAtLast(update), 0);
+  stop = true;
 }
 
 TEST(SafeRedefineThreadsTest, ThreadThatBlocksSignalsIsNamed) {
