@@ -4,8 +4,6 @@
 #include "manager/control_server.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -23,6 +21,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/blocked_signals.h"
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "manager/closed_in_child.h"
@@ -31,6 +30,7 @@
 #include "manager/frame.h"
 #include "manager/protocol.h"
 #include "manager/socket_directory.h"
+#include "stack/interrupted_thread.h"
 
 namespace instar {
 namespace {
@@ -62,24 +62,6 @@ absl::Status CheckUser(int socket) {
   return absl::OkStatus();
 }
 
-// All signals but those that a thread causes by what it executes.
-class SignalsBlocked {
- public:
-  SignalsBlocked() {
-    sigset_t blocked;
-    sigfillset(&blocked);
-    for (const int fault :
-         {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
-      sigdelset(&blocked, fault);
-    }
-    pthread_sigmask(SIG_SETMASK, &blocked, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
 }  // namespace
 
 class ControlServer::Server {
@@ -97,7 +79,7 @@ class ControlServer::Server {
   // Throws std::system_error if the thread cannot be started.
   void Start() {
     Accept();
-    const SignalsBlocked blocked;
+    const BlockedSignals blocked(InterruptionSignal().value_or(0));
     thread_ = std::thread([this] { context_.run(); });
     pthread_setname_np(thread_.native_handle(), "instar-control");
   }
