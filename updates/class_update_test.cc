@@ -221,6 +221,7 @@ TEST(ClassUpdateTest, AThreadThatDoesNotComeIsNamed) {
     }
   });
   const auto end = absl::MakeCleanup([&] { stop = true; });
+  while (busy.state() == ThreadState::kNew) std::this_thread::yield();
   ClassUpdate update = EagerUpdateClass<Store, StoreV2>();
   ASSERT_TRUE(update.Prepare().ok());
   const Attempt attempt = update.Apply();
@@ -335,18 +336,17 @@ __attribute__((noinline)) std::unique_ptr<Item<6>> OldCode() {
 
 TEST(LateBirthsTest, OldCodeKeepsMakingObjects) {
   std::vector<std::unique_ptr<Item<6>>> made;
-  std::atomic<std::size_t> count{0};
-  made.reserve(1 << 20);
+  std::atomic<std::size_t> wanted{0}, count{0};
   LateBirths late_births;
   EXPECT_TRUE(late_births.TryConvert().is_done());
   auto worker = std::make_unique<Looping>("worker", [&] {
-    if (made.size() == made.capacity()) return;
+    if (made.size() == wanted) return;
     made.push_back(OldCode());
     count = made.size();
   });
   const auto await_more = [&] {
-    const std::size_t before = count;
-    while (count < before + 5) std::this_thread::yield();
+    wanted += 5;
+    while (count < wanted) std::this_thread::yield();
   };
   await_more();
   ClassUpdate update = EagerUpdateClass<Item<6>, ItemV2<6>>();

@@ -19,6 +19,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
@@ -310,11 +311,12 @@ TEST(UpdatePlanTest, NobodyMayBeInsideOfAConvertedClass) {
     const auto update = make({});
     const std::vector<Blocker> blockers =
         RehearseUntil(*update, [](const std::vector<Blocker>& b) {
-          return b.size() == 1 && !b[0].function.empty() && b[0].frame >= 0;
+          // On a busy machine it may be that the thread did not come in time.
+          return b.size() == 1 && absl::StrContains(b[0].function, "Inspect(");
         });
     ASSERT_EQ(blockers.size(), 1u);
     EXPECT_EQ(blockers[0].thread, "inspector");
-    EXPECT_THAT(blockers[0].function, HasSubstr("Inspect("));
+    EXPECT_GE(blockers[0].frame, 0);
     ApplyOptions impatient;
     impatient.timeout = std::chrono::milliseconds(1);
     const absl::Status status = update->Apply(impatient);
