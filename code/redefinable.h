@@ -22,8 +22,9 @@
 // object must stay loaded.
 //
 // Threads: calls from any thread and signal handler, also during a
-// redefinition. Redirections from any thread, under one lock for all; not in
-// signal handlers.
+// redefinition. Redirections from any thread, under one lock for all, whose
+// owner handles no signals, so that it cannot be stopped by one; not in signal
+// handlers.
 //
 // Memory ordering: a call loads the pointer with acquire order, Apply() and
 // Undo() store it with release order: a thread that runs the new version sees
@@ -34,7 +35,10 @@
 #define INSTAR_CODE_REDEFINABLE_H_
 
 #include <atomic>
+#include <cstdint>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 
@@ -50,11 +54,18 @@ struct SlotLayer {
   SlotLayer* below = nullptr;
 };
 
+// What a slot has led to at some time. The slot's, once it has.
+struct PastSlotTarget {
+  AnyFunction target;
+  PastSlotTarget* next;
+};
+
 // The part that does not depend on the signature.
 class RedefinableSlot {
  public:
   constexpr explicit RedefinableSlot(AnyFunction original)
       : current_(original), original_(original) {}
+  ~RedefinableSlot();
   RedefinableSlot(const RedefinableSlot&) = delete;
   RedefinableSlot& operator=(const RedefinableSlot&) = delete;
 
@@ -65,15 +76,23 @@ class RedefinableSlot {
   }
   AnyFunction original() const { return original_; }
 
-  void Push(SlotLayer* layer);
+  // Takes `past`, the layer's target, unless it has that already: then it is
+  // left to the caller.
+  void Push(SlotLayer* layer, std::unique_ptr<PastSlotTarget>& past);
   void Remove(SlotLayer* layer);
+
+  // The original and all that it has led to since, each once.
+  std::vector<AnyFunction> AllTargets() const;
 
  private:
   void Publish();
 
   std::atomic<AnyFunction> current_;
   const AnyFunction original_;
-  SlotLayer* layers_ = nullptr;  // latest first; under the lock of all slots
+  // Under the lock of all slots: those in effect, latest first, and those that
+  // there ever were.
+  SlotLayer* layers_ = nullptr;
+  PastSlotTarget* past_targets_ = nullptr;
 };
 
 }  // namespace code_internal
@@ -120,9 +139,14 @@ class RedefinableRedirection {
   template <typename R, typename... A>
   RedefinableRedirection(Redefinable<R(A...)>& redefinable,
                          typename Redefinable<R(A...)>::Function target)
-      : slot_(redefinable.slot_) {
+      : RedefinableRedirection(
+            redefinable.slot_,
+            reinterpret_cast<code_internal::AnyFunction>(target)) {
     INSTAR_CHECK(target != nullptr) << "a function is needed";
-    layer_.target = reinterpret_cast<code_internal::AnyFunction>(target);
+  }
+  // Another one of the same slot by the same function.
+  RedefinableRedirection Again() const {
+    return RedefinableRedirection(slot_, layer_.target);
   }
   ~RedefinableRedirection() {
     if (is_applied_) Undo();
@@ -136,8 +160,28 @@ class RedefinableRedirection {
   void Undo();
   bool is_applied() const { return is_applied_; }
 
+  // For those who look for activations, and for names. The addresses of what
+  // the slot leads to without any redirection, of all that it ever led to,
+  // since activations may still run, and of this one's target; each once.
+  std::vector<uintptr_t> AllTargets() const;
+  uintptr_t original() const {
+    return reinterpret_cast<uintptr_t>(slot_.original());
+  }
+  // Whether both are of the same Redefinable.
+  bool HasSameSlot(const RedefinableRedirection& other) const {
+    return &slot_ == &other.slot_;
+  }
+
  private:
+  RedefinableRedirection(code_internal::RedefinableSlot& slot,
+                         code_internal::AnyFunction target)
+      : slot_(slot),
+        past_target_(new code_internal::PastSlotTarget{target, nullptr}) {
+    layer_.target = target;
+  }
+
   code_internal::RedefinableSlot& slot_;
+  std::unique_ptr<code_internal::PastSlotTarget> past_target_;
   code_internal::SlotLayer layer_;
   bool is_applied_ = false;
 };

@@ -18,35 +18,28 @@ namespace updates_internal {
 // --- Redefinitions.
 
 std::string RedefinitionStep::name() const {
-  std::vector<std::string> names;
-  for (const EntryRedirection& entry : redefinitions_.entries()) {
-    names.push_back(entry.from.name());
-  }
-  return absl::StrCat("redefine ", absl::StrJoin(names, ", "));
+  return absl::StrCat("redefine ", absl::StrJoin(redefinitions_.names(), ", "));
 }
 
 absl::Status RedefinitionStep::Prepare(UpdateForecast&) {
-  INSTAR_RETURN_IF_ERROR(redefinitions_.status());
-  if (redirection_.has_value()) return absl::OkStatus();
-  INSTAR_ASSIGN_OR_RETURN(
-      redirection_, Redirection::Prepare(redefinitions_.entries(), options_));
+  if (prepared_.has_value()) return absl::OkStatus();
+  auto prepared = PreparedRedefinitions::Make(redefinitions_, options_);
+  INSTAR_RETURN_IF_ERROR(prepared.status());
+  prepared_.emplace(*std::move(prepared));
   return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<Function>> RedefinitionStep::QuiescentFunctions() {
-  std::vector<Function> functions;
-  for (const EntryRedirection& entry : redefinitions_.entries()) {
-    functions.push_back(entry.from);
-  }
-  return functions;
+  INSTAR_CHECK(prepared_.has_value()) << "it has not been prepared";
+  return prepared_->QuiescentFunctions();
 }
 
 // Threads that are not controlled may be anywhere.
 absl::Status RedefinitionStep::Apply() {
-  return redirection_->Apply(OtherThreads::kRunning);
+  return prepared_->Apply(OtherThreads::kRunning);
 }
 absl::Status RedefinitionStep::Undo() {
-  return redirection_->Undo(OtherThreads::kRunning);
+  return prepared_->Undo(OtherThreads::kRunning);
 }
 
 // --- Conversions.

@@ -24,7 +24,7 @@
 #include "updates/class_watch.h"
 #include "updates/plan_step.h"
 #include "updates/reboot_targets.h"
-#include "updates/safe_redefine.h"
+#include "updates/redefinitions.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -45,7 +45,7 @@ class RedefinitionStep final : public PlanStep {
  private:
   Redefinitions redefinitions_;
   RedirectionOptions options_;
-  std::optional<Redirection> redirection_;  // when prepared
+  std::optional<PreparedRedefinitions> prepared_;  // when prepared
 };
 
 // One class.

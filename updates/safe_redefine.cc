@@ -6,19 +6,16 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "code/function_entry.h"
+#include "code/function.h"
 #include "code/other_threads.h"
 #include "stack/function_set.h"
 #include "stack/stack_snapshot.h"
@@ -31,56 +28,6 @@ namespace {
 // Between two looks while calls wait.
 constexpr std::chrono::nanoseconds kFirstPause = std::chrono::microseconds(50);
 constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(1);
-
-// "(int, char*)" of "shop::Price(int, char*) const"; empty if there is none.
-absl::string_view Parameters(absl::string_view name) {
-  if (absl::EndsWith(name, " const")) name.remove_suffix(6);
-  if (!absl::EndsWith(name, ")")) return {};
-  int depth = 0;
-  for (std::size_t at = name.size(); at-- > 0;) {
-    if (name[at] == ')') ++depth;
-    if (name[at] == '(' && --depth == 0) return name.substr(at);
-  }
-  return {};
-}
-
-}  // namespace
-
-Redefinitions& Redefinitions::AddFunction(const absl::StatusOr<Function>& from,
-                                          std::uintptr_t to) {
-  if (from.ok()) {
-    entries_.push_back(EntryRedirection{*from, to});
-  } else if (status_.ok()) {
-    status_ = from.status();
-  }
-  return *this;
-}
-
-Redefinitions& Redefinitions::AddByName(absl::string_view from,
-                                        const absl::StatusOr<Function>& to) {
-  if (!to.ok()) return AddFunction(to.status(), 0);
-  const absl::StatusOr<Function> function = Function::Named(from);
-  if (!function.ok()) return AddFunction(function.status(), 0);
-  const std::string old_name = function->name();
-  const std::string new_name = to->name();
-  if (Parameters(old_name).empty() || Parameters(new_name).empty()) {
-    return AddFunction(
-        absl::InvalidArgumentError(absl::StrCat(
-            "the parameter types of ", old_name, " and ", new_name,
-            " cannot be compared: the symbol of one does not hold them; "
-            "redefine it by its address")),
-        0);
-  }
-  if (Parameters(old_name) != Parameters(new_name)) {
-    return AddFunction(absl::InvalidArgumentError(absl::StrCat(
-                           old_name, " cannot be redefined by ", new_name,
-                           ": the parameter types differ")),
-                       0);
-  }
-  return AddFunction(function, to->entry());
-}
-
-namespace {
 
 // Locks a mutex that is held while threads meet at a rendezvous: whoever waits
 // for it counts as having come.
@@ -103,64 +50,67 @@ struct SafeRedefinition::State {
       : redefinitions(std::move(r)), options(o) {}
 
   absl::Status PrepareLocked() {
-    if (redirection.has_value()) return absl::OkStatus();
-    INSTAR_RETURN_IF_ERROR(redefinitions.status());
-    if (redefinitions.entries().empty()) {
-      return absl::InvalidArgumentError("there is no function to redefine");
-    }
-    std::vector<Function> changed;
-    for (const EntryRedirection& entry : redefinitions.entries()) {
-      changed.push_back(entry.from);
-    }
-    if (options.forced_quiescence.count() > 0 &&
-        options.stacks == Stacks::kThisThread) {
-      return absl::InvalidArgumentError(
-          "forced quiescence makes other threads wait, but only the calling "
-          "thread's stack is looked at; choose Stacks::kControlledThreads or "
-          "kAllThreads");
+    if (prepared.has_value()) return absl::OkStatus();
+    if (options.forced_quiescence.count() > 0) {
+      if (options.stacks == Stacks::kThisThread) {
+        return absl::InvalidArgumentError(
+            "forced quiescence makes other threads wait, but only the calling "
+            "thread's stack is looked at; choose Stacks::kControlledThreads or "
+            "kAllThreads");
+      }
+      if (!redefinitions.slots().empty()) {
+        return absl::InvalidArgumentError(
+            "a slot has no entry at which calls could wait; redefine it "
+            "without forced quiescence");
+      }
     }
     // Names in the reasons of attempts, too, so that none has to read them.
     FunctionMap::Preload();
-    INSTAR_RETURN_IF_ERROR(Watch(changed).status());
     RedirectionOptions redirection_options;
     redirection_options.ignore_inlined_copies = options.ignore_inlined_copies;
-    INSTAR_ASSIGN_OR_RETURN(
-        redirection,
-        Redirection::Prepare(redefinitions.entries(), redirection_options));
-    functions = std::move(changed);
+    auto made = PreparedRedefinitions::Make(redefinitions, redirection_options);
+    INSTAR_RETURN_IF_ERROR(made.status());
+    INSTAR_ASSIGN_OR_RETURN(const auto functions, made->QuiescentFunctions());
+    INSTAR_RETURN_IF_ERROR(Watch(functions).status());
+    prepared.emplace(*std::move(made));
     return absl::OkStatus();
   }
 
   absl::StatusOr<WatchedFunctions> Watch(
       const std::vector<Function>& watched) const {
     WatchedFunctions::Options watch_options;
-    watch_options.ignore_unknown_copies = options.ignore_inlined_copies;
+    // A slot leads to functions, not to copies; those of the others have been
+    // asked for by Redirection::Prepare().
+    watch_options.ignore_unknown_copies =
+        options.ignore_inlined_copies || !redefinitions.slots().empty();
     return WatchedFunctions::Make(watched, watch_options);
   }
 
   // Applies or undoes when the functions are quiescent.
-  Attempt Change(absl::Status (Redirection::*change)(OtherThreads)) {
+  Attempt Change(absl::Status (PreparedRedefinitions::*change)(OtherThreads)) {
     // Anew each time: others may have redirected the functions since.
-    const absl::StatusOr<WatchedFunctions> watched = Watch(functions);
+    const auto functions = prepared->QuiescentFunctions();
+    if (!functions.ok()) return Attempt::Failed(functions.status());
+    const absl::StatusOr<WatchedFunctions> watched = Watch(*functions);
     if (!watched.ok()) return Attempt::Failed(watched.status());
     const auto look = [&](std::chrono::nanoseconds rendezvous_limit) {
       return WhenQuiescent(
           *watched, options.stacks,
-          [&](OtherThreads others) { return ((*redirection).*change)(others); },
+          [&](OtherThreads others) { return ((*prepared).*change)(others); },
           rendezvous_limit);
     };
     Attempt attempt = look(options.rendezvous_limit);
     if (attempt.is_not_yet() && options.forced_quiescence.count() > 0) {
-      attempt = Force(*watched, std::move(attempt), look);
+      attempt = Force(*functions, *watched, look);
     }
-    is_applied.store(redirection->is_applied(), std::memory_order_release);
+    is_applied.store(prepared->is_applied(), std::memory_order_release);
     return attempt;
   }
 
   // New calls wait while `look` is repeated until it is done, at most for the
-  // time that the options give. `attempt` was its first answer.
+  // time that the options give.
   Attempt Force(
-      const WatchedFunctions& watched, Attempt attempt,
+      const std::vector<Function>& functions, const WatchedFunctions& watched,
       absl::FunctionRef<Attempt(std::chrono::nanoseconds)> look) const {
     const Attempt own =
         WhenQuiescent(watched, Stacks::kThisThread,
@@ -172,6 +122,7 @@ struct SafeRedefinition::State {
     if (!forced.ok()) return Attempt::Failed(forced.status());
     std::chrono::nanoseconds pause = kFirstPause;
     auto now = ForcedQuiescence::Clock::now();
+    Attempt attempt = Attempt::NotYet("");
     while (true) {
       attempt = look(std::min(options.rendezvous_limit, until - now));
       now = ForcedQuiescence::Clock::now();
@@ -200,8 +151,7 @@ struct SafeRedefinition::State {
   // For those who only ask. Release, paired with the acquire load in
   // SafeRedefinition::is_applied(): whoever sees it has the redefinition.
   std::atomic<bool> is_applied{false};
-  std::optional<Redirection> redirection;  // set when prepared
-  std::vector<Function> functions;
+  std::optional<PreparedRedefinitions> prepared;  // set when prepared
 };
 
 SafeRedefinition::SafeRedefinition(Redefinitions redefinitions,
@@ -217,16 +167,16 @@ Attempt SafeRedefinition::Apply() {
   const StoppedLock lock(state_->lock);
   absl::Status prepared = state_->PrepareLocked();
   if (!prepared.ok()) return Attempt::Failed(std::move(prepared));
-  if (state_->redirection->is_applied()) return Attempt::Done();
-  return state_->Change(&Redirection::Apply);
+  if (state_->prepared->is_applied()) return Attempt::Done();
+  return state_->Change(&PreparedRedefinitions::Apply);
 }
 
 Attempt SafeRedefinition::Undo() {
   const StoppedLock lock(state_->lock);
-  if (!state_->redirection.has_value() || !state_->redirection->is_applied()) {
+  if (!state_->prepared.has_value() || !state_->prepared->is_applied()) {
     return Attempt::Done();
   }
-  return state_->Change(&Redirection::Undo);
+  return state_->Change(&PreparedRedefinitions::Undo);
 }
 
 bool SafeRedefinition::is_applied() const {

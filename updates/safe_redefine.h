@@ -11,7 +11,8 @@
 //   SafeRedefinition update(Redefinitions()
 //                               .Add(&Price, &NewPrice)
 //                               .Add(&Site::Render, &NewRender)
-//                               .AddNamed("shop::Total(int)", &NewTotal),
+//                               .AddNamed("shop::Total(int)", &NewTotal)
+//                               .Add(discount_slot, &NewDiscount),
 //                           Stacks::kAllThreads);
 //   INSTAR_RETURN_IF_ERROR(update.Prepare());
 //   Attempt attempt = update.Apply();          // from any thread, at any time
@@ -24,6 +25,10 @@
 // are looked for are those of the functions, of their inlined copies, and of
 // every version that they were ever redirected to (stack/function_set.h); so a
 // version that is being replaced, or undone, must be quiescent, too.
+//
+// A slot (code/redefinable.h) is redefined like an entry, and switches together
+// with the others: then what it leads to, and all that it ever led to, must be
+// on no stack. Forced quiescence is not for slots, which have no entry.
 //
 // Types are checked when the program is compiled: a function can be redefined
 // by one of the same type, a member function by one of the same class and type
@@ -72,65 +77,13 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "code/function.h"
-#include "code/function_entry.h"
+#include "code/redefinable.h"
 #include "threads/attempt.h"
 #include "threads/update_request.h"
 #include "updates/quiescence.h"
+#include "updates/redefinitions.h"
 
 namespace instar {
-
-// Functions and what each is to be redefined by. Errors are kept for
-// SafeRedefinition::Prepare().
-class Redefinitions {
- public:
-  // Of overloads, give the type: Add<int(double)>(&Round, &NewRound).
-  template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
-  Redefinitions& Add(F* from, std::common_type_t<F*> to) {
-    return AddFunction(Function::Of(from),
-                       reinterpret_cast<std::uintptr_t>(to));
-  }
-  // A virtual one: what objects of exactly this class run.
-  template <typename C, typename F,
-            std::enable_if_t<std::is_function_v<F>, int> = 0>
-  Redefinitions& Add(F C::*from, std::common_type_t<F C::*> to) {
-    const absl::StatusOr<Function> target = Function::Of(to);
-    if (!target.ok()) return AddFunction(target.status(), 0);
-    return AddFunction(Function::Of(from), target->entry());
-  }
-  template <typename R, typename C, typename... A>
-  Redefinitions& Add(R (C::*from)(A...), R (*to)(C*, A...)) {
-    return AddFunction(Function::Of(from),
-                       reinterpret_cast<std::uintptr_t>(to));
-  }
-  template <typename R, typename C, typename... A>
-  Redefinitions& Add(R (C::*from)(A...) const, R (*to)(const C*, A...)) {
-    return AddFunction(Function::Of(from),
-                       reinterpret_cast<std::uintptr_t>(to));
-  }
-
-  // By name, as Function::Named() takes it.
-  template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
-  Redefinitions& AddNamed(absl::string_view from, F* to) {
-    return AddByName(from, Function::Of(to));
-  }
-  Redefinitions& AddNamed(absl::string_view from, absl::string_view to) {
-    return AddByName(from, Function::Named(to));
-  }
-
-  // For whoever carries them out: what was given, and the first error in it.
-  const std::vector<EntryRedirection>& entries() const { return entries_; }
-  const absl::Status& status() const { return status_; }
-
- private:
-  Redefinitions& AddFunction(const absl::StatusOr<Function>& from,
-                             std::uintptr_t to);
-  Redefinitions& AddByName(absl::string_view from,
-                           const absl::StatusOr<Function>& to);
-
-  std::vector<EntryRedirection> entries_;
-  absl::Status status_;
-};
 
 struct SafeRedefineOptions {
   Stacks stacks = Stacks::kThisThread;
@@ -180,6 +133,12 @@ template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
 SafeRedefinition SafeRedefine(absl::string_view from, F* to,
                               SafeRedefineOptions options = {}) {
   return SafeRedefinition(Redefinitions().AddNamed(from, to), options);
+}
+template <typename R, typename... A>
+SafeRedefinition SafeRedefine(Redefinable<R(A...)>& slot,
+                              typename Redefinable<R(A...)>::Function to,
+                              SafeRedefineOptions options = {}) {
+  return SafeRedefinition(Redefinitions().Add(slot, to), options);
 }
 template <typename C, typename F, typename To,
           std::enable_if_t<std::is_function_v<F>, int> = 0>

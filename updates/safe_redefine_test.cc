@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "code/redefinable.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -164,6 +165,108 @@ TEST(SafeRedefineTest, Contract) {
   EXPECT_TRUE(attempt.is_not_yet());
   ASSERT_TRUE(update.Undo().is_done());
   EXPECT_EQ(Send(5), 10);
+}
+
+TEST(SafeRedefineSlotTest, ReachesTheNewVersionAndBack) {
+  static Redefinable<int(int)> slot(&Price);
+  SafeRedefinition update = SafeRedefine(slot, &Price2);
+  ASSERT_TRUE(update.Prepare().ok()) << update.Prepare();
+  EXPECT_EQ(slot(1), 101);
+  const Attempt attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_EQ(slot(1), 201);
+  EXPECT_EQ(Price(1), 101);
+  SafeRedefinition third = SafeRedefine(slot, &Price3);
+  ASSERT_TRUE(third.Apply().is_done());
+  ASSERT_TRUE(update.Undo().is_done());
+  EXPECT_EQ(slot(1), 301);
+  ASSERT_TRUE(third.Undo().is_done());
+  EXPECT_EQ(slot(1), 101);
+}
+
+TEST(SafeRedefineSlotTest, QuiescentInEveryVersion) {
+  using At = const std::function<void()>&;
+  static Redefinable<int(int, At)> slot(&Depth);
+  SafeRedefinition update = SafeRedefine(slot, &Depth2);
+  Attempt attempt = Attempt::Done();
+  // The original.
+  EXPECT_EQ(slot(3, [&] { attempt = update.Apply(); }), 3);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("Depth"));
+  ASSERT_TRUE(update.Apply().is_done());
+  // The version that is being undone.
+  EXPECT_EQ(slot(0, [&] { attempt = update.Undo(); }), 0);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_THAT(attempt.reason(), HasSubstr("Depth2"));
+  EXPECT_TRUE(update.is_applied());
+  // One that was undone meanwhile by somebody who did not look.
+  RedefinableRedirection blind(slot, &Depth);
+  blind.Apply();
+  blind.Undo();
+  Continulet<void()> body("sleeper", [](ContinuletSelf<void()>& self) {
+    slot(0, [&] { self.Switch(); });
+  });
+  body.Switch();
+  EXPECT_TRUE(update.Undo().is_not_yet());
+  body.Switch();
+  ASSERT_TRUE(update.Undo().is_done());
+}
+
+TEST(SafeRedefineSlotTest, SwitchesTogetherWithEntries) {
+  static Redefinable<int(int)> slot(&Price);
+  SafeRedefinition update(Redefinitions()
+                              .Add(slot, &Price3)
+                              .Add(&Send, &Send2)
+                              .Add(&Receive, &Receive2)
+                              .Add(&Depth, &Depth2));
+  Attempt attempt = Attempt::Done();
+  EXPECT_EQ(Depth(1, [&] { attempt = update.Apply(); }), 1);
+  EXPECT_TRUE(attempt.is_not_yet());
+  EXPECT_EQ(slot(1), 101);
+  EXPECT_EQ(Send(5), 10);
+  ASSERT_TRUE(update.Apply().is_done());
+  EXPECT_EQ(slot(1), 301);
+  EXPECT_EQ(Send(5), 15);
+  ASSERT_TRUE(update.Undo().is_done());
+  EXPECT_EQ(slot(1), 101);
+  EXPECT_EQ(Send(5), 10);
+}
+
+// An entry that cannot be changed keeps the slots as they are.
+TEST(SafeRedefineSlotTest, AllOrNothing) {
+  static Redefinable<int(int)> slot(&Price);
+  SafeRedefinition circle(
+      Redefinitions().Add(slot, &Price3).Add(&Send, &Send2));
+  SafeRedefinition back = SafeRedefine(&Send2, &Send);
+  ASSERT_TRUE(circle.Prepare().ok());
+  ASSERT_TRUE(back.Apply().is_done());
+  EXPECT_TRUE(circle.Apply().is_failed());  // Send would lead to itself
+  EXPECT_FALSE(circle.is_applied());
+  EXPECT_EQ(slot(1), 101);
+  ASSERT_TRUE(back.Undo().is_done());
+  ASSERT_TRUE(circle.Apply().is_done());
+  EXPECT_EQ(slot(1), 301);
+  ASSERT_TRUE(circle.Undo().is_done());
+}
+
+TEST(SafeRedefineSlotTest, DroppingItLeavesItInEffect) {
+  static Redefinable<int(int)> slot(&Price);
+  ASSERT_TRUE(SafeRedefine(slot, &Price2).Apply().is_done());
+  EXPECT_EQ(slot(1), 201);
+}
+
+TEST(SafeRedefineSlotTest, WhatCannotBeIsRefused) {
+  static Redefinable<int(int)> slot(&Price);
+  EXPECT_EQ(
+      SafeRedefinition(Redefinitions().Add(slot, &Price2).Add(slot, &Price3))
+          .Prepare()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
+  SafeRedefineOptions forced(Stacks::kAllThreads);
+  forced.forced_quiescence = std::chrono::seconds(1);
+  EXPECT_EQ(SafeRedefine(slot, &Price2, forced).Prepare().code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(slot(1), 101);
 }
 
 TEST(SafeRedefineByNameTest, ParametersAreCompared) {

@@ -76,7 +76,7 @@
 #include "updates/class_functions.h"
 #include "updates/class_watch.h"
 #include "updates/plan_step.h"
-#include "updates/safe_redefine.h"
+#include "updates/redefinitions.h"
 #include "updates/update.h"
 
 namespace instar {
@@ -156,6 +156,12 @@ class UpdatePlan {
   template <typename R, typename C, typename... A>
   void Redefine(R (C::*from)(A...) const, R (*to)(const C*, A...)) {
     redefinitions().Add(from, to);
+  }
+  // A slot (code/redefinable.h).
+  template <typename R, typename... A>
+  void Redefine(Redefinable<R(A...)>& slot,
+                typename Redefinable<R(A...)>::Function to) {
+    redefinitions().Add(slot, to);
   }
   // As Redefinitions::AddNamed().
   template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>

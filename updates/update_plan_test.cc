@@ -18,6 +18,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
+#include "code/redefinable.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "gmock/gmock.h"
@@ -116,15 +117,19 @@ TEST(UpdatePlanTest, EveryFormOfRedefinition) {
   plan.Redefine(&Price, &Price2);
   plan.Redefine(&Site::Total, &Site::Total2);
   plan.Redefine(&Site::Render, &NewRender);
+  static Redefinable<int(int)> slot(&Price3);
+  plan.Redefine(slot, &Send);
   const auto update = MakeUpdate(std::move(plan));
   Site site;
   const int total = site.Total(2), render = site.Render(2);
   ASSERT_TRUE(update->Apply({}).ok());
   EXPECT_EQ(Price(1), 201);
+  EXPECT_EQ(slot(1), 2);
   EXPECT_NE(site.Total(2), total);
   EXPECT_NE(site.Render(2), render);
   ASSERT_TRUE(update->Undo({}).ok());
   EXPECT_EQ(Price(1), 101);
+  EXPECT_EQ(slot(1), 301);
   EXPECT_EQ(site.Total(2), total);
   EXPECT_EQ(site.Render(2), render);
 
