@@ -4,7 +4,7 @@
 // Keeps the program's signal handlers off a thread for a while.
 //
 //   {
-//     const BlockedSignals blocked(*InterruptionSignal());
+//     const BlockedSignals blocked;
 //     worker = std::thread(...);     // handles none of the program's signals
 //   }
 //
@@ -29,7 +29,7 @@ namespace instar {
 class BlockedSignals {
  public:
   // 0: no other.
-  explicit BlockedSignals(int allowed) {
+  explicit BlockedSignals(int allowed = 0) {
     sigset_t all;
     sigfillset(&all);
     for (const int fault :
