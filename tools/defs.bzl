@@ -185,36 +185,40 @@ def _code_of(dep):
     return files
 
 def _finished_module_impl(ctx):
-    module = ctx.actions.declare_file(ctx.label.name + ".so")
+    module = ctx.actions.declare_file(ctx.attr.module + ".so")
     linked = ctx.file.linked
     program = depset([file for dep in ctx.attr.deps for file in _code_of(dep)])
+    inputs = [linked] + ctx.files.requires
     arguments = ctx.actions.args()
     arguments.add("--module", linked)
-    arguments.add("--label", str(ctx.label))
+    arguments.add("--label", "//%s:%s" % (ctx.label.package, ctx.attr.module))
     arguments.add("--soname", ctx.attr.soname)
     arguments.add("--output", module)
     arguments.add_all("--program", program)
+    arguments.add_all("--requires", ctx.files.requires)
+    if ctx.file.program:
+        arguments.add("--executable", ctx.file.program)
+        inputs.append(ctx.file.program)
     ctx.actions.run(
         executable = ctx.executable._finish,
         arguments = [arguments],
-        inputs = depset([linked], transitive = [program]),
+        inputs = depset(inputs, transitive = [program]),
         outputs = [module],
         mnemonic = "UpdateModule",
-        progress_message = "Checking update module %s" % ctx.label,
+        progress_message = "Checking update module %s" % ctx.attr.module,
         use_default_shell_env = True,
     )
-    return [
-        DefaultInfo(files = depset([module]), runfiles = ctx.runfiles(files = [module])),
-        CcInfo(compilation_context = ctx.attr.headers[CcInfo].compilation_context),
-    ]
+    return [DefaultInfo(files = depset([module]), runfiles = ctx.runfiles(files = [module]))]
 
 _finished_module = rule(
     implementation = _finished_module_impl,
     doc = "Checks what was linked, and names it after its contents (finish_update_module.py says what and why).",
     attrs = {
+        "module": attr.string(mandatory = True),
         "linked": attr.label(allow_single_file = True, mandatory = True),
-        "headers": attr.label(providers = [CcInfo], mandatory = True),
         "deps": attr.label_list(providers = [CcInfo]),
+        "program": attr.label(allow_single_file = True),
+        "requires": attr.label_list(allow_files = [".so"]),
         "soname": attr.string(mandatory = True),
         "_finish": attr.label(
             default = "//tools:finish_update_module.py",
@@ -223,6 +227,56 @@ _finished_module = rule(
             cfg = "exec",
         ),
     },
+)
+
+# The paths are those of runfiles, in which the working directory of `bazel run` lies, too.
+_LOAD = """#!/usr/bin/env bash
+# Applies the update {label} to the running program. Arguments go to `instarctl load`.
+set -euo pipefail
+runfiles=${{RUNFILES_DIR:-$(readlink -f "$(dirname "${{BASH_SOURCE[0]}}")")/$(basename "${{BASH_SOURCE[0]}}").runfiles}}
+cd "$runfiles/{workspace}"
+exec {instarctl} load "$(readlink -f {module})" "$@"
+"""
+
+def _runnable_module_impl(ctx):
+    module = ctx.file.module
+    script = ctx.actions.declare_file(ctx.label.name + "_load")
+    ctx.actions.write(
+        output = script,
+        content = _LOAD.format(
+            label = str(ctx.label),
+            workspace = ctx.workspace_name,
+            instarctl = ctx.executable._instarctl.short_path,
+            module = module.short_path,
+        ),
+        is_executable = True,
+    )
+    runfiles = ctx.runfiles(files = [module])
+    return [
+        DefaultInfo(
+            files = depset([module]),
+            executable = script,
+            # As data of something else it is the module alone.
+            data_runfiles = runfiles,
+            default_runfiles = runfiles.merge(ctx.runfiles(files = [script, ctx.executable._instarctl]))
+                .merge(ctx.attr._instarctl[DefaultInfo].default_runfiles),
+        ),
+        CcInfo(compilation_context = ctx.attr.headers[CcInfo].compilation_context),
+    ]
+
+_runnable_module = rule(
+    implementation = _runnable_module_impl,
+    doc = "An update module that `bazel run` applies to the running program.",
+    attrs = {
+        "module": attr.label(allow_single_file = [".so"], mandatory = True),
+        "headers": attr.label(providers = [CcInfo], mandatory = True),
+        "_instarctl": attr.label(
+            default = "//tools:instarctl",
+            executable = True,
+            cfg = "target",
+        ),
+    },
+    executable = True,
     provides = [CcInfo],
 )
 
@@ -239,6 +293,9 @@ def update_module(
         testonly = None,
         tags = []):
     """A shared object, NAME.so, that a running program loads as an update.
+
+    `bazel run` of it applies the update to the running program, by `instarctl load`, to which the arguments after
+    `--` go. Its output, and what it is as data, is the shared object; in $(location), say NAME.so.
 
     It holds the code of its srcs and nothing else. What it uses of its deps is in the program already, and what it
     uses of the modules that it requires is in them.
@@ -298,11 +355,21 @@ def update_module(
         **inner
     )
     _finished_module(
-        name = name,
+        name = name + ".so",
+        module = name,
         linked = ":" + linked,
-        headers = ":" + headers,
         deps = deps,
+        program = program,
+        requires = requires,
         soname = soname,
+        visibility = visibility,
+        testonly = testonly,
+        tags = tags,
+    )
+    _runnable_module(
+        name = name,
+        module = ":" + name + ".so",
+        headers = ":" + headers,
         visibility = visibility,
         testonly = testonly,
         tags = tags,

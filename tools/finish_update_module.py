@@ -7,7 +7,10 @@ Refused, with the symbols named, is a module that
   * defines what the program's libraries define: a second copy of the program's
     code, whose static initializers would run again on the program's variables,
   * has STB_GNU_UNIQUE symbols: they are shared between versions of a module,
-    and keep it from being unloaded.
+    and keep it from being unloaded,
+  * uses what neither the program, nor its shared libraries, nor a required
+    module has: it could not be loaded. This is checked if the executable is
+    given, with whatever else is linked into it.
 
 The DT_SONAME that the module was linked with has sixteen zeros in it. They are
 replaced by a hash of the contents.
@@ -16,6 +19,7 @@ replaced by a hash of the contents.
 import argparse
 import hashlib
 import os
+import re
 import subprocess
 import sys
 
@@ -43,6 +47,48 @@ def defined_symbols(path, dynamic):
         fields = line.split()
         if len(fields) >= 2 and len(fields[1]) == 1:
             yield fields[0].split("@")[0], fields[1]
+
+
+def undefined_symbols(path):
+    """Yields the symbols that this shared object needs from others."""
+    result = subprocess.run(
+        ["nm", "--undefined-only", "--format=posix", "--dynamic", "--", path],
+        capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise Refused(f"{path} cannot be read: {result.stderr.strip()}")
+    for line in result.stdout.splitlines():
+        fields = line.split()
+        # Not the weak ones: they may be missing. Those with a version were found
+        # in a library when the module was linked.
+        if len(fields) >= 2 and fields[1] == "U" and "@" not in fields[0]:
+            yield fields[0]
+
+
+def shared_libraries(path):
+    """The shared libraries that are loaded with this file, as far as they are found."""
+    result = subprocess.run(["ldd", path], capture_output=True, text=True, check=False,
+                            env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")})
+    if result.returncode != 0:
+        return set()  # a static program has none
+    return set(re.findall(r"(/\S+) \(0x", result.stdout))
+
+
+def check_resolves(module, executable, required):
+    """Raises Refused if `module` needs what is not there when it is loaded."""
+    needed = set(undefined_symbols(module))
+    files = [executable] + required
+    libraries = shared_libraries(executable) | shared_libraries(module)
+    for file in files + sorted(libraries):
+        if not needed:
+            return
+        needed -= {name for name, kind in defined_symbols(file, dynamic=True)}
+    if needed:
+        raise Refused(
+            f"the program {os.path.basename(executable)} does not have what it uses:\n" +
+            readable(needed) +
+            "\n  Put the library that defines it into the program's deps, as an "
+            "updatable_cc_library or\n  with alwayslink = 1, or its source file into the "
+            "module's srcs.")
 
 
 def readable(symbols):
@@ -104,9 +150,13 @@ def main():
     parser.add_argument("--output", required=True)
     parser.add_argument("--program", nargs="*", default=[],
                         help="archives and objects that the program is made of")
+    parser.add_argument("--executable", help="the program as linked")
+    parser.add_argument("--requires", nargs="*", default=[], help="required modules")
     arguments = parser.parse_args()
     try:
         check(arguments.module, arguments.program)
+        if arguments.executable:
+            check_resolves(arguments.module, arguments.executable, arguments.requires)
         finish(arguments.module, arguments.soname, arguments.output)
     except Refused as refused:
         print(f"\n{arguments.label} cannot be an update module: {refused}\n",

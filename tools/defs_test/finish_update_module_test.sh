@@ -2,12 +2,13 @@
 # Copyright The Instar Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Usage: finish_update_module_test.sh CHECKER SECOND_COPY UNIQUE PROGRAM...
+# Usage: finish_update_module_test.sh CHECKER SECOND_COPY UNIQUE EXECUTABLE
+#     REQUIRED REQUIRING PROGRAM...
 # What the check of update modules must refuse, and how it says so.
 set -euo pipefail
 
-checker=$1 second_copy=$2 unique=$3
-shift 3
+checker=$1 second_copy=$2 unique=$3 executable=$4 required=$5 requiring=$6
+shift 6
 program=("$@")
 output=$TEST_TMPDIR/module.so
 message=$TEST_TMPDIR/message
@@ -41,6 +42,15 @@ refused "$second_copy" second_copy '//test:second_copy cannot be an update' \
 refused "$unique" unique 'STB_GNU_UNIQUE' 'Unique<int>::value' \
   '-fno-gnu-unique'
 refused /nonexistent.so missing 'nonexistent.so cannot be read'
+
+# Whatever a module uses must be in the program or in a module that it requires.
+program+=(--executable "$executable")
+refused "$requiring" stars 'the program scenario does not have what it uses' \
+  'shop::' 'updatable_cc_library'
+"$checker" --module "$requiring" --label //test:stars \
+  --soname stars.0000000000000000.so --output "$output" \
+  --program "${program[@]}" --requires "$required"
+program=("${program[@]::${#program[@]}-2}")
 
 # Against a program that has none of its code the same module is accepted, and
 # is named after its contents.
