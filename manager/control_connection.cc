@@ -27,11 +27,22 @@ bool IsHungUp(int socket) {
   return poll(&status, 1, 0) == 1 && (status.revents & POLLHUP) != 0;
 }
 
+// The latest entries, as many as fit into half a frame: what JSON adds to them
+// has the other half.
 absl::StatusOr<JournalReport> Latest(
     absl::StatusOr<std::vector<JournalEntry>> journal, std::size_t entries) {
   if (!journal.ok()) return std::move(journal).status();
+  constexpr std::size_t kNamesAndNumbers = 128;
   JournalReport report;
-  report.omitted = journal->size() - std::min(journal->size(), entries);
+  report.omitted = journal->size();
+  std::size_t bytes = 0;
+  while (report.omitted > 0 && journal->size() - report.omitted < entries) {
+    const JournalEntry& entry = (*journal)[report.omitted - 1];
+    bytes += kNamesAndNumbers + entry.event.size() + entry.update.size() +
+             entry.detail.size();
+    if (bytes > kMaxFrameBytes / 2) break;
+    --report.omitted;
+  }
   report.entries.assign(
       std::make_move_iterator(journal->begin() + report.omitted),
       std::make_move_iterator(journal->end()));

@@ -188,6 +188,14 @@ TEST_F(ControlServerTest, TheLogIsCutToTheLatest) {
   ASSERT_EQ(log->entries.size(), 2u);
   EXPECT_EQ(log->entries[0].event, "applied");
   EXPECT_EQ(Connect().Log(0)->omitted, 3u);
+
+  JournalEntry entry;
+  entry.detail = std::string(3000, 'x');
+  service_.set_journal(std::vector<JournalEntry>(1000, entry));
+  const auto fitting = Connect().Log(1000);
+  ASSERT_TRUE(fitting.ok()) << fitting.status();
+  EXPECT_GT(fitting->entries.size(), 100u);
+  EXPECT_EQ(fitting->entries.size() + fitting->omitted, 1000u);
 }
 
 TEST_F(ControlServerTest, RepliesComeInAnyOrder) {

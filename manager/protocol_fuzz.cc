@@ -70,10 +70,11 @@ bool IsReport(const Reply& reply) {
 bool IsReply(const std::string& text) {
   const auto reply = DecodeReply(text);
   if (!reply.ok()) return false;
-  // Without short cuts: each is to be tried.
-  return IsReport<ProgramReport>(*reply) | IsReport<StatusReport>(*reply) |
-         IsReport<UpdateReport>(*reply) | IsReport<CheckReport>(*reply) |
-         IsReport<CancelReport>(*reply) | IsReport<JournalReport>(*reply);
+  // Each is tried.
+  return IsReport<ProgramReport>(*reply) + IsReport<StatusReport>(*reply) +
+             IsReport<UpdateReport>(*reply) + IsReport<CheckReport>(*reply) +
+             IsReport<CancelReport>(*reply) + IsReport<JournalReport>(*reply) >
+         0;
 }
 
 }  // namespace

@@ -75,9 +75,12 @@ absl::StatusOr<std::vector<std::string>> Candidates() {
     return std::vector<std::string>{chosen};
   }
   std::vector<std::string> directories;
-  // One that is relative is to be ignored, as its specification has it.
+  // One that is relative is to be ignored, as its specification has it. In one
+  // of another user, root would make a folder that keeps that user out.
   const char* runtime = Variable("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && runtime[0] == '/') {
+  struct stat status;
+  if (runtime != nullptr && runtime[0] == '/' && stat(runtime, &status) == 0 &&
+      status.st_uid == geteuid()) {
     directories.push_back(absl::StrCat(runtime, "/instar"));
   }
   directories.push_back(FallbackDirectory());

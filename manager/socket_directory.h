@@ -11,8 +11,9 @@
 //                           FindPrograms());                  // instarctl ps
 //
 // Which folder: $INSTAR_SOCKET_DIRECTORY, else $XDG_RUNTIME_DIR/instar, else
-// /tmp/instar-UID. A service has no XDG_RUNTIME_DIR and the shell of the same
-// user has: FindPrograms() looks into /tmp/instar-UID as well, unless
+// /tmp/instar-UID. An XDG_RUNTIME_DIR that does not exist, or belongs to
+// another user (sudo -E), is passed over. A service has none and the shell of
+// the same user has: FindPrograms() looks into /tmp/instar-UID as well, unless
 // $INSTAR_SOCKET_DIRECTORY says which folder it is.
 //
 // Who can write to the folder decides what instarctl talks to, so that it must

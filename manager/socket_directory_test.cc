@@ -77,10 +77,19 @@ TEST_F(SocketDirectoryTest, ChoosesTheFolder) {
   unsetenv("INSTAR_SOCKET_DIRECTORY");
   setenv("XDG_RUNTIME_DIR", root_.c_str(), 1);
   EXPECT_EQ(*PrepareSocketDirectory(), absl::StrCat(root_, "/instar"));
-  setenv("XDG_RUNTIME_DIR", "relative", 1);
   const std::string fallback = absl::StrCat("/tmp/instar-", geteuid());
   const bool existed = Exists(fallback);
+  setenv("XDG_RUNTIME_DIR", "relative", 1);
   EXPECT_EQ(*PrepareSocketDirectory(), fallback);
+  setenv("XDG_RUNTIME_DIR", absl::StrCat(root_, "/none").c_str(), 1);
+  EXPECT_EQ(*PrepareSocketDirectory(), fallback);
+  if (geteuid() == 0) {
+    const std::string foreign = absl::StrCat(root_, "/foreign");
+    mkdir(foreign.c_str(), 0700);
+    ASSERT_EQ(chown(foreign.c_str(), 65534, 65534), 0);
+    setenv("XDG_RUNTIME_DIR", foreign.c_str(), 1);
+    EXPECT_EQ(*PrepareSocketDirectory(), fallback);
+  }
   if (!existed) rmdir(fallback.c_str());
 
   setenv("INSTAR_SOCKET_DIRECTORY", "relative", 1);

@@ -262,10 +262,13 @@ class UpdateCommand {
     if (pending == nullptr) return;
     Lines lines = WaitingLines(*status, *pending, style_);
     if (cancel && !has_cancelled_) {
-      has_cancelled_ = true;
-      const absl::StatusOr<CancelReport> cancelled =
-          client_.Cancel(pending->update);
-      cancel_error_ = cancelled.status();
+      if (pending->update.empty()) {
+        // Without a name everything that is pending would be cancelled.
+        lines.push_back("cancelling as soon as it is its turn ...");
+      } else {
+        has_cancelled_ = true;
+        cancel_error_ = client_.Cancel(pending->update).status();
+      }
     }
     if (has_cancelled_) {
       lines.push_back(cancel_error_.ok()

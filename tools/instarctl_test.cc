@@ -407,6 +407,28 @@ TEST_F(InstarctlTest, CtrlCCancelsAndWaitsForTheOutcome) {
   }
 }
 
+// An update that waits for its turn has no name yet.
+TEST_F(InstarctlTest, CtrlCDoesNotCancelWhatOthersWaitFor) {
+  StartServer();
+  SetWaiting("a reason");
+  StatusReport status = service_.Status();
+  const std::string name = status.pending[0].update;
+  status.pending[0].update = "";
+  service_.set_status(status);
+  Running running = StartInstarctl({"load", "/m.so"});
+  FakeControlService::Call call = service_.Next();
+  running.out.WaitFor("a reason");
+  kill(running.pid, SIGINT);
+  running.out.WaitFor("cancelling as soon as it is its turn ...");
+  EXPECT_THAT(service_.cancelled(), IsEmpty());
+  status.pending[0].update = name;
+  service_.set_status(status);
+  service_.WaitForCancel();
+  EXPECT_THAT(service_.cancelled(), ElementsAre(name));
+  call.done_update(absl::CancelledError("cancelled"));
+  EXPECT_EQ(Finish(running).code, 5);
+}
+
 TEST_F(InstarctlTest, ASecondCtrlCLeaves) {
   StartServer();
   SetWaiting("a reason");
