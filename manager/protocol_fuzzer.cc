@@ -3,9 +3,8 @@
 //
 // For libFuzzer, which clang brings. From the root of the workspace:
 //
-//   tools/bazelw build --config=clang --copt=-fsanitize=fuzzer-no-link,address
-//   \
-//       --linkopt=-fsanitize=address //manager:protocol_fuzzer
+//   tools/bazelw build --config=clang --linkopt=-fsanitize=address \
+//       --copt=-fsanitize=fuzzer-no-link,address //manager:protocol_fuzzer
 //   bazel-bin/manager/protocol_fuzzer FOLDER manager/protocol_corpus
 //
 // What it finds goes into FOLDER; a find that matters, into protocol_corpus/,
