@@ -80,6 +80,20 @@ const InlinedNames& InlinedNamesOf(const SymbolTable& symbols) {
       symbols, [&] { return std::make_unique<InlinedNames>(symbols); });
 }
 
+// Kept: the same few are found at each update.
+const std::string& ReadableName(absl::string_view linkage_name) {
+  static std::mutex& mutex = *new std::mutex;
+  static auto& names =
+      *new absl::flat_hash_map<std::string, std::unique_ptr<std::string>>;
+  std::lock_guard<std::mutex> lock(mutex);
+  const auto known = names.find(linkage_name);
+  if (known != names.end()) return *known->second;
+  return *names
+              .emplace(linkage_name,
+                       std::make_unique<std::string>(Demangle(linkage_name)))
+              .first->second;
+}
+
 // Calls visit(number) for those that may have one of the parts in their name.
 template <typename Visitor>
 void ForEachCandidate(const IdentifierIndex& index, size_t count,
@@ -114,7 +128,7 @@ FoundFunctions FindFunctions(
   FoundFunctions found;
   // Readable: debug information gives a constructor another linkage name (C4)
   // than its code has.
-  absl::flat_hash_set<std::string> names;
+  absl::flat_hash_set<absl::string_view> names;
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
   const FunctionMap map = FunctionMap::Preload();
   const bool reads =
@@ -137,7 +151,7 @@ FoundFunctions FindFunctions(
                        if (!function.has_value()) return;
                        found.functions.push_back(*function);
                        for (const char* name : all)
-                         names.insert(Demangle(name));
+                         names.insert(ReadableName(name));
                      });
     const bool is_read = reads || InlinedCopyTable::IsRead(symbols);
     if (is_read) read.push_back(&image);
@@ -154,13 +168,13 @@ FoundFunctions FindFunctions(
     ForEachCandidate(
         inlined.index, inlined.names.size(), options.parts,
         [&](uint32_t number) {
-          const std::string name(inlined.names[number]);
-          if (!matches(name) || names.contains(Demangle(name))) return;
+          const absl::string_view name = inlined.names[number];
+          if (!matches(name) || names.contains(ReadableName(name))) return;
           for (const auto& copy : inlined.all_copies[number]) {
             const std::optional<Function> into =
                 map.Containing(image->load_base + copy.into->entry);
             if (!into.has_value()) continue;
-            found.inlined.push_back({Demangle(name),
+            found.inlined.push_back({ReadableName(name),
                                      {*into,
                                       {image->load_base + copy.range.begin,
                                        image->load_base + copy.range.end}}});

@@ -4,8 +4,11 @@
 #include "code/function.h"
 
 #include <algorithm>
+#include <memory>
+#include <mutex>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -132,6 +135,38 @@ absl::Span<const char* const> Function::clones() const {
   return table_->clones(*record_);
 }
 
+namespace {
+
+// The loaded images that hold copies of anything.
+struct ImagesWithCopies {
+  // `read` false: as far as their debug information has been read.
+  static std::shared_ptr<const ImagesWithCopies> Current(bool read) {
+    static std::mutex& mutex = *new std::mutex;
+    static auto& current = *new std::shared_ptr<const ImagesWithCopies>;
+    std::lock_guard<std::mutex> lock(mutex);
+    std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
+    if (current != nullptr && current->images == images) return current;
+    auto made = std::make_shared<ImagesWithCopies>();
+    bool is_complete = true;
+    for (const LoadedImage& image : images->images()) {
+      if (!read && !InlinedCopyTable::IsRead(*image.symbols)) {
+        is_complete = false;
+        continue;
+      }
+      const InlinedCopyTable& table = InlinedCopyTable::Of(*image.symbols);
+      if (!table.is_empty()) made->tables.emplace_back(&image, &table);
+    }
+    made->images = std::move(images);
+    if (is_complete) current = made;
+    return made;
+  }
+
+  std::shared_ptr<const LoadedImages> images;
+  std::vector<std::pair<const LoadedImage*, const InlinedCopyTable*>> tables;
+};
+
+}  // namespace
+
 absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
     bool read) const {
   if (!read && !InlinedCopyTable::IsRead(*table_)) {
@@ -158,12 +193,12 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
   };
   add(*table_, load_base_, own.OfEntry(record_->entry));
   if (binding() != SymbolBinding::kLocal) {
-    for (const LoadedImage& image : LoadedImages::Current()->images()) {
-      if (!read && !InlinedCopyTable::IsRead(*image.symbols)) continue;
-      const InlinedCopyTable& table = InlinedCopyTable::Of(*image.symbols);
-      for (const char* name : linkage_names()) {
-        for (const std::string& spelling : InlinedSpellings(name)) {
-          add(*image.symbols, image.load_base, table.OfName(spelling));
+    const std::shared_ptr<const ImagesWithCopies> images =
+        ImagesWithCopies::Current(read);
+    for (const char* name : linkage_names()) {
+      for (const std::string& spelling : InlinedSpellings(name)) {
+        for (const auto& [image, table] : images->tables) {
+          add(*image->symbols, image->load_base, table->OfName(spelling));
         }
       }
     }

@@ -301,16 +301,23 @@ std::uint64_t RedirectionTargetCount() {
 }
 
 std::vector<uintptr_t> AllRedirectionTargets(const Function& function) {
-  std::vector<uintptr_t> targets;
+  return AllRedirectionTargets(absl::MakeConstSpan(&function, 1))[0];
+}
+
+std::vector<std::vector<uintptr_t>> AllRedirectionTargets(
+    absl::Span<const Function> functions) {
+  std::vector<std::vector<uintptr_t>> all(functions.size());
   CodeLock lock;
-  const EntryRecord* const record =
-      code_internal::FindEntryRecord(function.entry());
-  if (record == nullptr) return targets;
-  for (const PastTarget* past = record->past_targets; past != nullptr;
-       past = past->next) {
-    targets.push_back(past->target);
+  for (size_t i = 0; i < functions.size(); ++i) {
+    const EntryRecord* const record =
+        code_internal::FindEntryRecord(functions[i].entry());
+    if (record == nullptr) continue;
+    for (const PastTarget* past = record->past_targets; past != nullptr;
+         past = past->next) {
+      all[i].push_back(past->target);
+    }
   }
-  return targets;
+  return all;
 }
 
 namespace code_internal {

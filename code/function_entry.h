@@ -113,6 +113,9 @@ uintptr_t RedirectedTo(const Function& function);
 // redirections that were replaced or undone included, for activations of them
 // may still be on stacks. Allocates.
 std::vector<uintptr_t> AllRedirectionTargets(const Function& function);
+// Of each of several, by one look.
+std::vector<std::vector<uintptr_t>> AllRedirectionTargets(
+    absl::Span<const Function> functions);
 
 // Of all functions, added up. While it stays, so does what
 // AllRedirectionTargets() answers of each.

@@ -48,6 +48,8 @@ class InlinedCopyTable {
     }
   }
 
+  bool is_empty() const { return by_name_.empty(); }
+
   // Whether there is debug information on the function that starts there.
   bool Describes(uintptr_t entry) const { return described_.contains(entry); }
 

@@ -16,11 +16,14 @@
 namespace instar {
 namespace {
 
-// The function and all its versions, itself first.
-absl::StatusOr<std::vector<Function>> VersionsOf(const Function& function) {
+// The function, whose own targets are given, and all its versions, itself
+// first.
+absl::StatusOr<std::vector<Function>> VersionsOf(
+    const Function& function, std::vector<uintptr_t> targets) {
   std::vector<Function> versions = {function};
   for (std::size_t i = 0; i < versions.size(); ++i) {
-    for (const uintptr_t target : AllRedirectionTargets(versions[i])) {
+    if (i > 0) targets = AllRedirectionTargets(versions[i]);
+    for (const uintptr_t target : targets) {
       const absl::StatusOr<Function> version = Function::Containing(target);
       if (!version.ok()) {
         return absl::FailedPreconditionError(absl::StrFormat(
@@ -42,10 +45,12 @@ absl::StatusOr<std::vector<Function>> VersionsOf(const Function& function) {
 absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
     absl::Span<const Function> functions, Options options) {
   std::vector<Part> parts;
+  std::vector<std::vector<uintptr_t>> targets =
+      AllRedirectionTargets(functions);
   for (std::size_t i = 0; i < functions.size(); ++i) {
     const int number = static_cast<int>(i);
     INSTAR_ASSIGN_OR_RETURN(const std::vector<Function> versions,
-                            VersionsOf(functions[i]));
+                            VersionsOf(functions[i], std::move(targets[i])));
     for (const Function& version : versions) {
       const auto ranges = version.ranges();
       if (ranges.empty()) {

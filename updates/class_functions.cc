@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
+#include <mutex>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -83,6 +86,28 @@ bool Mentions(absl::string_view function, absl::string_view name) {
   return false;
 }
 
+// What is asked of the name of a function that may be one of a class.
+struct FunctionName {
+  std::string canonical;
+  bool is_of_library;
+};
+
+// Kept: the same few are asked for at each update, and demangling takes
+// microseconds.
+const FunctionName& NameOfFunction(absl::string_view linkage_name) {
+  static std::mutex& mutex = *new std::mutex;
+  static auto& names =
+      *new absl::flat_hash_map<std::string, std::unique_ptr<FunctionName>>;
+  std::lock_guard<std::mutex> lock(mutex);
+  const auto known = names.find(linkage_name);
+  if (known != names.end()) return *known->second;
+  const std::string readable = Demangle(linkage_name);
+  auto name = std::make_unique<FunctionName>();
+  name->canonical = CanonicalName(readable);
+  name->is_of_library = IsOfLibrary(QualifiedName(readable));
+  return *names.emplace(linkage_name, std::move(name)).first->second;
+}
+
 // Sets (*has_function)[i] if one has the class names[i] in its name.
 absl::StatusOr<WatchedFunctions> Watch(const std::vector<ClassName>& names,
                                        const ClassFunctionsOptions& options,
@@ -102,15 +127,14 @@ absl::StatusOr<WatchedFunctions> Watch(const std::vector<ClassName>& names,
         })) {
       return false;
     }
-    const std::string readable = Demangle(linkage_name);
-    const std::string canonical = CanonicalName(readable);
+    const FunctionName& function = NameOfFunction(linkage_name);
     bool mentions = false;
     for (std::size_t i = 0; i < names.size(); ++i) {
-      if (!Mentions(canonical, names[i].canonical)) continue;
+      if (!Mentions(function.canonical, names[i].canonical)) continue;
       (*has_function)[i] = true;
       mentions = true;
     }
-    return mentions && !IsOfLibrary(QualifiedName(readable));
+    return mentions && !function.is_of_library;
   };
   FoundFunctions found = FindFunctions(matches, find_options);
   for (const UnknownImage& image : found.unknown) {
