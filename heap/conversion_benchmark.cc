@@ -22,18 +22,30 @@
 namespace instar {
 namespace {
 
-struct Item : Updatable<Item> {
+// One class for each number of objects: a class keeps the memory of the most
+// objects that it ever had.
+template <int kCount>
+struct Item : Updatable<Item<kCount>> {
   std::int64_t fields[5] = {1, 2, 3, 4, 5};
 };
-struct ItemV2 : Item {
-  explicit ItemV2(Item&& old) noexcept : Item(std::move(old)) {}
+template <int kCount>
+struct ItemV2Of : Item<kCount> {
+  explicit ItemV2Of(Item<kCount>&& old) noexcept
+      : Item<kCount>(std::move(old)) {}
   std::int64_t mark = 0;
 };
-static_assert(sizeof(Item) == 48 && sizeof(ItemV2) == 56);
+static_assert(sizeof(Item<0>) == 48 && sizeof(ItemV2Of<0>) == 56);
 
 // In place, all of them.
+template <int kMost, int kCount = kMost>
 void EagerInPlace(benchmark::State& state) {
-  const std::size_t count = static_cast<std::size_t>(state.range(0));
+  using Item = Item<kMost + kCount>;
+  using ItemV2 = ItemV2Of<kMost + kCount>;
+  if (kMost > kCount) {  // that many existed once
+    std::vector<std::unique_ptr<Item>> gone(kMost);
+    for (auto& item : gone) item = std::make_unique<Item>();
+  }
+  const std::size_t count = kCount;
   std::vector<std::unique_ptr<Item>> items(count);
   for (auto& item : items) item = std::make_unique<Item>();
   auto step = ConvertEagerly<Item, ItemV2>();
@@ -44,7 +56,7 @@ void EagerInPlace(benchmark::State& state) {
     if (!step->Apply().ok()) std::abort();
   }
   if (!step->Undo().ok()) std::abort();
-  state.SetItemsProcessed(state.iterations() * state.range(0));
+  state.SetItemsProcessed(state.iterations() * kCount);
 }
 
 // A streaming copy of as many slots of 64 bytes: what any conversion that is
@@ -125,14 +137,21 @@ void ReplaceThroughWeakPtr(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 
-#define FAMILY(function, name)    \
-  BENCHMARK(function)             \
-      ->Name("convert_all/" name) \
-      ->Arg(1000000)              \
-      ->Arg(10000000)             \
-      ->Unit(benchmark::kMillisecond)
-FAMILY(EagerInPlace, "instar");
-FAMILY(StreamingCopy, "limit");
+// `a_tenth_left`: of the objects that the class had once.
+BENCHMARK(EagerInPlace<1000000>)
+    ->Name("convert_all/instar/1000000")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(EagerInPlace<10000000>)
+    ->Name("convert_all/instar/10000000")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(EagerInPlace<10000000, 1000000>)
+    ->Name("convert_all/a_tenth_left/1000000")
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(StreamingCopy)
+    ->Name("convert_all/limit")
+    ->Arg(1000000)
+    ->Arg(10000000)
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(ReplaceInSet)
     ->Name("convert_all/unordered_set")
     ->Arg(1000000)

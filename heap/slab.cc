@@ -144,6 +144,19 @@ Arena::Arena(UpdatableClass* owner, std::size_t slot_bytes)
       << slot_bytes;
 }
 
+bool Slab::IsEmpty() const {
+  for (std::uint32_t word = 0; word < word_count; ++word) {
+    const std::uint32_t behind = slot_count - word * 64;
+    const std::uint64_t all =
+        behind >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << behind) - 1;
+    if ((free_bits[word] | remote_bits[word].load(std::memory_order_relaxed)) !=
+        all) {
+      return false;  // or some are in a cache
+    }
+  }
+  return true;
+}
+
 void* Arena::AllocateSlow(std::size_t size) {
   ThreadCache* cache = CacheOfThisThread();
   if (cache == nullptr) {
@@ -287,6 +300,7 @@ Slab* Arena::NewSlab(ThreadCache* cache) {
       ((std::uint64_t{1} << 32) + slot_bytes_ - 1) / slot_bytes_);
   slab->slot_count = static_cast<std::uint32_t>(count);
   slab->word_count = static_cast<std::uint32_t>(words);
+  slab->arena_id = id_;
   slab->arena = this;
   slab->free_bits =
       reinterpret_cast<std::uint64_t*>(static_cast<char*>(memory) + bits_at);

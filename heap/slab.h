@@ -87,6 +87,7 @@ struct Slab {
   std::uint32_t reciprocal;  // ceil(2^32 / slot_bytes)
   std::uint32_t slot_count;
   std::uint32_t word_count;
+  std::uint32_t arena_id;  // arena->id(), for one load less
   Arena* arena;
   std::uint64_t* free_bits;
   std::atomic<std::uint64_t>* remote_bits;
@@ -108,6 +109,10 @@ struct Slab {
   Slab* next_available;  // owner only
   Slab* next_owned;      // arena's lock
   Slab* next_ready;      // arena's lock
+
+  // Whether all slots are free, for whoever looks at many while no other thread
+  // uses the class: the slabs of a class stay when its objects go.
+  bool IsEmpty() const;
 
   std::atomic<Mark>* marks() {
     return reinterpret_cast<std::atomic<Mark>*>(this + 1);
@@ -201,14 +206,21 @@ class Arena {
     return TakeSlot(cache, size);
   }
 
-  void Free(Slab* slab, std::uint32_t index) {
+  static void Free(Slab* slab, std::uint32_t index) {
     const std::uint64_t bit = std::uint64_t{1} << (index & 63);
-    ThreadCache* cache = CacheOfThisThread();
-    if (__builtin_expect(
-            cache == nullptr ||
-                slab->cache.load(std::memory_order_relaxed) != cache,
-            0)) {
-      FreeRemote(slab, index);
+    const std::uint32_t id = slab->arena_id;
+    ThreadCache* cache =
+        id < thread_caches.size ? thread_caches.table[id] : nullptr;
+    // A slab's cache is never null.
+    if (__builtin_expect(slab->cache.load(std::memory_order_relaxed) != cache,
+                         0)) {
+      slab->arena->FreeRemote(slab, index);
+      return;
+    }
+    // The group that slots are taken from: this one will be taken next, while
+    // it is in the processor's cache, and no word has to be looked for.
+    if (slab == cache->current && index >> 6 == cache->word) {
+      cache->bits |= bit;
       return;
     }
     slab->free_bits[index >> 6] |= bit;
@@ -290,7 +302,7 @@ inline void FreeSlot(Slab* slab, void* object) {
   // Relaxed: the bit that Free() sets orders it before the slot's next use.
   slab->marks()[index].store(kNoObject, std::memory_order_relaxed);
   PoisonMemory(object, slab->slot_bytes);
-  slab->arena->Free(slab, index);
+  Arena::Free(slab, index);
 }
 
 }  // namespace heap_internal

@@ -62,10 +62,11 @@ void ConvertRun(SlotRun& run, Function convert) {
   const void* from_table = run.from_table;
   char* object = slab->first_slot;
   for (std::size_t i = 0; i < slots; ++i, object += stride) {
+    const Mark mark = marks[i].load(std::memory_order_relaxed);
+    if (mark == kNoObject) continue;
     // Hardware does not fetch ahead beyond a page. Behind the slab's end the
     // address is merely of no use.
     __builtin_prefetch(object + kFetchAhead, /*write*/ 1);
-    const Mark mark = marks[i].load(std::memory_order_relaxed);
     const Mark number = mark & kVersionMask;
     if ((number != kBorn && number != from) || (mark & kDying)) continue;
     if (number == kBorn) {

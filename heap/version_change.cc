@@ -165,6 +165,7 @@ absl::Status VersionChange::TakeBack() {
   // find no next version.
   old_->next.store(nullptr, std::memory_order_release);
   ForEachSlab(root_, [&](Slab* slab) {
+    if (slab->IsEmpty()) return;
     for (std::uint32_t i = 0; i < slab->slot_count; ++i) {
       if (slab->marks()[i].load(std::memory_order_relaxed) != kNoObject) {
         BringBack(slab->slot(i), slab->marks()[i]);

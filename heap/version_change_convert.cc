@@ -48,7 +48,7 @@ void VersionChange::Report(std::size_t more) {
 absl::Status VersionChange::ConvertRun(const VersionRecord& to) {
   absl::Status status;
   ForEachSlab(root_, [&](Slab* slab) {
-    if (!status.ok() || slab->slot_bytes < to.size) return;
+    if (!status.ok() || slab->slot_bytes < to.size || slab->IsEmpty()) return;
     SlotRun run;
     run.root = root_;
     run.slab = slab;
