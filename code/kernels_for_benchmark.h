@@ -1,10 +1,10 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Small real workloads, compiled twice: as plain code (instar::plain_kernels)
-// and as updatable code (instar::updatable_kernels). Their containers hold
-// types of their own namespace, so that the linker shares no instantiation
-// between the two.
+// Small real workloads, compiled several times: as plain code
+// (instar::plain_kernels), as updatable code (instar::updatable_kernels), and
+// in two ways that call a trace function. Their containers hold types of their
+// own namespace, so that the linker shares no instantiation between them.
 
 #ifndef INSTAR_CODE_KERNELS_FOR_BENCHMARK_H_
 #define INSTAR_CODE_KERNELS_FOR_BENCHMARK_H_
@@ -24,6 +24,8 @@
 
 INSTAR_DECLARE_KERNELS(plain_kernels)
 INSTAR_DECLARE_KERNELS(updatable_kernels)
+INSTAR_DECLARE_KERNELS(instrumented_kernels)  // -finstrument-functions
+INSTAR_DECLARE_KERNELS(trace_pc_kernels)      // -fsanitize-coverage=trace-pc
 
 #undef INSTAR_DECLARE_KERNELS
 

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Threads work while functions are redefined and undone, threads rebooted and
-// activations replaced, at random. Every result is checked.
+// activations replaced, at random: by this program and in the threads, with and
+// without forced quiescence. Every result is checked, and the order of events.
 //
 //   bazel run -c opt //updates:updates_stress -- 5        (minutes)
 //
@@ -11,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -21,6 +23,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/event_log.h"
+#include "code/redefinable.h"
 #include "stack/exposed_values.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
@@ -39,6 +43,7 @@ std::atomic<bool> stop{false};
 std::atomic<long> live_objects{0};
 std::atomic<long> calls{0};
 std::atomic<long> replaced{0};
+Redefinable<int(int)> price_slot(&Price3);
 
 [[noreturn]] void Wrong(const std::string& what) {
   std::fprintf(stderr, "updates_stress: %s\n", what.c_str());
@@ -51,6 +56,7 @@ struct Counted {
 };
 
 int Rest(int so_far) { return so_far; }
+int Twice(int a) { return 2 * a; }
 
 __attribute__((noinline)) int CountTo(int n, bool replace) {
   const Counted counted;
@@ -73,6 +79,10 @@ void Work() {
     const int price = Price(7);
     if (price != 107 && price != 207) Wrong("a wrong price");
     if (Relay(5, [] { UpdatePoint(); }) != 0) Wrong("a broken protocol");
+    const int by_slot = price_slot(7);
+    if (by_slot != 307 && by_slot != 14) Wrong("a wrong price of the slot");
+    const int dwelt = Dwell(1);
+    if (dwelt != 2 && dwelt != 3) Wrong("a wrong result of a long function");
     const int depth = Depth(9, [] {});
     if (depth != 9 && depth != -9) Wrong("a wrong depth");
     const bool replace = random() % 16 == 0;
@@ -80,6 +90,22 @@ void Work() {
     if (replace) ++replaced;
     ++calls;
     UpdatePoint();
+  }
+}
+
+// Each update was applied and undone by turns, and is as its last event says.
+void CheckLog(const std::vector<std::string>& events,
+              const std::vector<SafeRedefinition>& updates) {
+  std::vector<bool> applied(updates.size(), false);
+  for (const std::string& event : events) {
+    const std::size_t space = event.find(' ');
+    const std::size_t number = std::stoul(event.substr(space));
+    const bool applies = event.substr(0, space) == "apply";
+    if (applied[number] == applies) Wrong("'" + event + "' came twice");
+    applied[number] = applies;
+  }
+  for (std::size_t i = 0; i < updates.size(); ++i) {
+    if (updates[i].is_applied() != applied[i]) Wrong("the log is not complete");
   }
 }
 
@@ -100,7 +126,13 @@ int Main(int minutes) {
                                            .Add(&Send, &Send2)
                                            .Add(&Receive, &Receive2),
                                        stacks));
+    updates.push_back(SafeRedefine(price_slot, &Twice, stacks));
+    // Never quiescent for long.
+    SafeRedefineOptions forced(stacks);
+    forced.forced_quiescence = std::chrono::milliseconds(200);
+    updates.push_back(SafeRedefine(&Dwell, &Dwell2, forced));
   }
+  EventLog log;
   std::minstd_rand random(1);
   long done = 0, not_yet = 0, reboots = 0;
   const auto end =
@@ -116,15 +148,34 @@ int Main(int minutes) {
       ++reboots;
       continue;
     }
-    SafeRedefinition& update = updates[random() % updates.size()];
-    const Attempt attempt =
-        update.is_applied() ? update.Undo() : update.Apply();
-    if (attempt.is_failed()) Wrong("an update failed: " + attempt.reason());
+    const std::size_t number = random() % updates.size();
+    SafeRedefinition& update = updates[number];
+    const bool was_applied = update.is_applied();
+    const std::string name =
+        (was_applied ? "undo " : "apply ") + std::to_string(number);
+    Attempt attempt = Attempt::Done();
+    if (random() % 4 == 0) {
+      // In one of the threads, at its update point.
+      UpdateRequest request = SetUpdateFunction(
+          threads[random() % threads.size()],
+          was_applied ? update.UndoFunction() : UpdateFunction(update));
+      request.Trigger();
+      const absl::Status status = request.Await(std::chrono::minutes(1));
+      if (!status.ok()) Wrong(name + " in a thread: " + status.ToString());
+    } else {
+      attempt = was_applied ? update.Undo() : update.Apply();
+    }
+    if (attempt.is_failed()) Wrong(name + ": " + attempt.reason());
+    if (update.is_applied() != (was_applied != attempt.is_done())) {
+      Wrong(name + " has another outcome than it said");
+    }
+    if (attempt.is_done()) log.Add(name);
     ++(attempt.is_done() ? done : not_yet);
   }
   stop = true;
   for (ControlledThread& thread : threads) thread.Join();
   if (live_objects != 0) Wrong("a destructor did not run");
+  CheckLog(log.Events(), updates);
   std::printf(
       "%ld rounds of work, %ld redefinitions and undos, %ld put off, "
       "%ld reboots, %ld activations replaced: all right\n",
