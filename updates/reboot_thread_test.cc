@@ -3,15 +3,19 @@
 
 #include "updates/reboot_thread.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -114,6 +118,47 @@ TEST(RebootThreadTest, ValuesAreTakenFromTheOldStack) {
   EXPECT_TRUE(exposed);
   EXPECT_EQ(got.connection, 17);
   EXPECT_EQ(got.peer, "somebody with a name that is not short");
+}
+
+// What the stack owns is released, in the order in which it is left.
+TEST(RebootThreadTest, FilesLocksAndMemoryAreReleased) {
+  std::mutex mutex;
+  std::atomic<int> descriptor{-1};
+  std::atomic<int> live{0};
+  struct Counted {
+    explicit Counted(std::atomic<int>& c) : count(c) { ++count; }
+    ~Counted() { --count; }
+    std::atomic<int>& count;
+  };
+  struct Closer {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::atomic<bool> ready{false};
+  ControlledThread thread = StartPassiveThread("holder", [&] {
+    const std::unique_ptr<std::FILE, Closer> file(std::tmpfile());
+    descriptor = fileno(file.get());
+    std::lock_guard<std::mutex> lock(mutex);
+    const auto counted = std::make_unique<Counted>(live);
+    const std::vector<std::string> text(100, std::string(100, 'x'));
+    ready = true;
+    while (true) UpdatePoint();
+  });
+  while (!ready) std::this_thread::yield();
+  EXPECT_EQ(live, 1);
+  EXPECT_FALSE(mutex.try_lock());
+  std::atomic<bool> released{false};
+  UpdateRequest request = SetUpdateFunction(thread, RebootThread([&] {
+                                              released =
+                                                  live == 0 && mutex.try_lock();
+                                              if (released) mutex.unlock();
+                                            }));
+  request.Trigger();
+  const absl::Status done = request.Await(kLimit);
+  EXPECT_TRUE(done.ok()) << done;
+  thread.Join();
+  EXPECT_TRUE(released);
+  EXPECT_EQ(fcntl(descriptor, F_GETFD), -1);
+  EXPECT_EQ(errno, EBADF);
 }
 
 TEST(RebootThreadTest, AnErrorOfTheCaptureFailsTheUpdate) {

@@ -1,0 +1,187 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/controlled_thread.h"
+
+#include <signal.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+#include "threads/functions_for_test.h"
+#include "threads/rendezvous.h"
+#include "threads/thread_record.h"
+#include "threads/update_point.h"
+#include "threads/update_request.h"
+
+namespace instar {
+namespace {
+
+using namespace threads_test;  // NOLINT: the functions under test
+
+constexpr std::chrono::seconds kLimit(60);
+
+TEST(RunControlledTest, ControlledForAsLongAsTheFunctionRuns) {
+  std::atomic<bool> stop{false}, begun{false};
+  std::atomic<bool> after{false};
+  std::thread pool([&] {
+    EXPECT_FALSE(ThisControlledThread().has_value());
+    RunControlled("worker", ThreadKind::kPassive, [&] {
+      EXPECT_EQ(ThisControlledThread()->name(), "worker");
+      EXPECT_EQ(ThisControlledThread()->kind(), ThreadKind::kPassive);
+      EXPECT_EQ(ThisControlledThread()->state(), ThreadState::kRunning);
+      begun = true;
+      while (!stop) UpdatePoint();
+    });
+    EXPECT_FALSE(ThisControlledThread().has_value());
+    EXPECT_TRUE(ControlledThreads("worker").empty());
+    UpdatePoint();
+    after = true;
+  });
+  while (!begun) std::this_thread::yield();
+  const std::vector<ThreadRef> threads = ControlledThreads("worker");
+  ASSERT_EQ(threads.size(), 1u);
+  std::thread::id updated;
+  UpdateRequest request = SetUpdateFunction(threads[0], [&](UpdateContext&) {
+    updated = std::this_thread::get_id();
+    return Attempt::Done();
+  });
+  request.Trigger();
+  const absl::Status done = request.Await(kLimit);
+  EXPECT_TRUE(done.ok()) << done;
+  EXPECT_EQ(updated, pool.get_id());
+  stop = true;
+  pool.join();
+  EXPECT_TRUE(after);
+  EXPECT_EQ(threads[0].state(), ThreadState::kEnded);
+}
+
+TEST(RunControlledTest, ActiveAndAgain) {
+  for (int i = 0; i < 3; ++i) {
+    std::atomic<bool> stop{false};
+    std::thread pool([&] {
+      RunControlled("worker", ThreadKind::kActive, [&] { StepUntil(stop); });
+    });
+    while (ControlledThreads("worker").empty()) std::this_thread::yield();
+    UpdateRequest request =
+        SetUpdateFunction(ControlledThreads("worker")[0], [&](UpdateContext&) {
+          stop = true;
+          return Attempt::Done();
+        });
+    request.Trigger();
+    EXPECT_TRUE(request.Await(kLimit).ok());
+    pool.join();
+  }
+}
+
+TEST(RunControlledTest, RebootEndsItsFunctionAlone) {
+  std::atomic<bool> begun{false}, rebooted{false}, after{false};
+  std::thread pool([&] {
+    RunControlled("worker", ThreadKind::kPassive, [&] {
+      begun = true;
+      while (true) UpdatePoint();
+    });
+    after = true;
+  });
+  while (!begun) std::this_thread::yield();
+  UpdateRequest request = SetUpdateFunction(
+      ControlledThreads("worker")[0], [&](UpdateContext& context) {
+        return context.Reboot([&] { rebooted = true; });
+      });
+  request.Trigger();
+  EXPECT_TRUE(request.Await(kLimit).ok());
+  pool.join();
+  EXPECT_TRUE(rebooted);
+  EXPECT_TRUE(after);
+}
+
+TEST(RunControlledTest, ExceptionsGoOnToItsCaller) {
+  EXPECT_THROW(RunControlled("worker", ThreadKind::kPassive,
+                             [] { throw std::runtime_error("no luck"); }),
+               std::runtime_error);
+  EXPECT_FALSE(ThisControlledThread().has_value());
+  EXPECT_TRUE(ControlledThreads("worker").empty());
+}
+
+TEST(ControlledThreadTest, ArgumentsAreMovedAndDestroyed) {
+  auto value = std::make_unique<int>(7);
+  int got = 0;
+  StartActiveThread(
+      "worker", [](std::unique_ptr<int> v, int* to) { *to = *v; },
+      std::move(value), &got)
+      .Join();
+  EXPECT_EQ(got, 7);
+}
+
+TEST(ControlledThreadTest, NobodyElseIsHeld) {
+  std::atomic<bool> stop{false};
+  std::atomic<long> calls{0};
+  std::thread plain([&] {
+    while (!stop) {
+      UpdatePoint();
+      ++calls;
+    }
+  });
+  {
+    RendezvousOptions options;
+    options.limit = kLimit;
+    auto rendezvous = Rendezvous::HoldAll(options);
+    ASSERT_TRUE(rendezvous.ok()) << rendezvous.status();
+    EXPECT_TRUE(rendezvous->threads().empty());
+    const long before = calls;
+    while (calls < before + 10) std::this_thread::yield();
+  }
+  stop = true;
+  plain.join();
+}
+
+int handled = 0;
+void PassAPoint(int) {
+  UpdatePoint();
+  Step(1);
+  ++handled;
+}
+
+// Neither an explicit point nor an entry.
+TEST(UpdatePointTest, DoesNothingInASignalHandler) {
+  struct sigaction action = {}, before;
+  action.sa_handler = &PassAPoint;
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  for (const ThreadKind kind : {ThreadKind::kPassive, ThreadKind::kActive}) {
+    handled = 0;
+    std::atomic<bool> triggered{false};
+    std::atomic<int> attempts_in_handler{-1};
+    UpdateRequest* handle = nullptr;
+    ControlledThread thread = StartThread("worker", kind, [&] {
+      while (!triggered) std::this_thread::yield();
+      // Something is due, as the thread itself sees it.
+      while (threads_internal::this_thread.attention.load() == 0) {
+        std::this_thread::yield();
+      }
+      raise(SIGUSR1);
+      attempts_in_handler = handle->attempts();
+      UpdatePoint();
+    });
+    UpdateRequest request = SetUpdateFunction(
+        thread, [](UpdateContext&) { return Attempt::Done(); });
+    handle = &request;
+    request.Trigger();
+    triggered = true;
+    const absl::Status done = request.Await(kLimit);
+    EXPECT_TRUE(done.ok()) << done;
+    thread.Join();
+    EXPECT_EQ(attempts_in_handler, 0);
+    EXPECT_EQ(handled, 1);
+  }
+  sigaction(SIGUSR1, &before, nullptr);
+}
+
+}  // namespace
+}  // namespace instar
