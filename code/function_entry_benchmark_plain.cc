@@ -6,7 +6,7 @@
 namespace instar {
 namespace entry_benchmark {
 
-__attribute__((noinline)) int Plain(int a) { return a + 1; }
+__attribute__((noinline, aligned(64))) int Plain(int a) { return a + 1; }
 
 }  // namespace entry_benchmark
 }  // namespace instar

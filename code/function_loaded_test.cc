@@ -13,7 +13,10 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "code/find_functions.h"
 #include "code/function.h"
 #include "code/variable.h"
 #include "gmock/gmock.h"
@@ -176,6 +179,34 @@ TEST(LoadedFunction, LookupsWhileObjectsComeAndGo) {
   threads.emplace_back(look);
   for (std::thread& thread : threads) thread.join();
   RecordProperty("found", found);
+}
+
+// Of objects that came since the others were read, the debug information is
+// read only if that is wanted.
+TEST(LoadedFunction, OfObjectsThatHaveJustBeenLoaded) {
+  PreloadFindFunctions();
+  const std::string fresh = testing::TempDir() + "just_loaded.so";
+  Replace(fresh, kObject);
+  const LoadedObject object(fresh);
+  const auto is_it = [](absl::string_view name) {
+    return absl::StrContains(name, "6loaded");
+  };
+  FindOptions options;
+  options.parts = {"6loaded"};
+  options.read_debug_information = false;
+  const FoundFunctions quick = FindFunctions(is_it, options);
+  ASSERT_FALSE(quick.functions.empty());
+  ASSERT_EQ(quick.unknown.size(), 1u);
+  EXPECT_THAT(quick.unknown[0].name, EndsWith("just_loaded.so"));
+  EXPECT_THAT(quick.unknown[0].why, HasSubstr("has not been read yet"));
+  EXPECT_TRUE(quick.unknown[0].code.Contains(quick.functions.front().entry()));
+
+  options.read_debug_information = true;
+  const FoundFunctions thorough = FindFunctions(is_it, options);
+  EXPECT_EQ(thorough.functions, quick.functions);
+  EXPECT_THAT(thorough.unknown, testing::IsEmpty());
+  options.read_debug_information = false;  // there is nothing left to be read
+  EXPECT_THAT(FindFunctions(is_it, options).unknown, testing::IsEmpty());
 }
 
 }  // namespace

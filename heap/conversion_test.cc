@@ -368,7 +368,35 @@ TEST(ConversionTest, OldCodeCopiesAndAssignsTheOldPartOnly) {
   EXPECT_EQ(version_cast<CopiedV2>(b.get())->mark, 5);  // its own
   auto copy = std::make_unique<Copied>(*a);
   EXPECT_EQ(version_cast<CopiedV2>(copy.get()), nullptr);
+  auto moved = std::make_unique<Copied>(std::move(*a));
+  EXPECT_EQ(version_cast<CopiedV2>(moved.get()), nullptr);
+  std::swap(*a, *b);
+  EXPECT_EQ(version_cast<CopiedV2>(a.get())->mark, 99);  // kept
+  // Each element that a vector moves when it grows is an old object again.
+  std::vector<Copied> grown;
+  grown.push_back(std::move(*b));
+  grown.resize(10);
+  EXPECT_EQ(grown[0].value, 2);
+  EXPECT_EQ(version_cast<CopiedV2>(&grown[0]), nullptr);
   ASSERT_TRUE(step->Undo().ok());
+}
+
+// A class that can only be moved is moved by old code in the same way.
+struct OnlyMoved : Updatable<OnlyMoved> {
+  OnlyMoved() = default;
+  OnlyMoved(OnlyMoved&&) = default;
+  OnlyMoved& operator=(OnlyMoved&&) = default;
+  std::unique_ptr<int> value;
+};
+struct OnlyMovedV2 : OnlyMoved {
+  explicit OnlyMovedV2(OnlyMoved&& old) noexcept : OnlyMoved(std::move(old)) {}
+};
+
+TEST(ConversionTest, TheCheckWarnsOfMovesToo) {
+  const auto forecast = ConvertEagerly<OnlyMoved, OnlyMovedV2>()->Check();
+  ASSERT_TRUE(forecast.ok()) << forecast.status();
+  EXPECT_THAT(forecast->remarks,
+              testing::Contains(HasSubstr("copies, moves and assigns only")));
 }
 
 }  // namespace

@@ -240,8 +240,8 @@ const NextVersion& NextVersionOf() {
     made.new_alignment = AlignmentOfVersion<New>();
     made.root_layout = {&typeid(Root), sizeof(Root), alignof(Root),
                         Root::kRoomToGrow};
-    made.old_is_copyable = std::is_copy_constructible_v<Object> ||
-                           std::is_copy_assignable_v<Object>;
+    made.old_is_copied_or_moved = std::is_move_constructible_v<Object> ||
+                                  std::is_move_assignable_v<Object>;
     made.forward = &Code::Forward;
     made.back = &Code::Back;
     made.forward_run = &Code::ForwardRun;

@@ -236,7 +236,7 @@ absl::StatusOr<ConversionForecast> VersionChange::Check() const {
         absl::StrCat(count, " objects are of the subclass ", name,
                      ", which this conversion leaves alone"));
   }
-  if (next_.old_is_copyable) {
+  if (next_.old_is_copied_or_moved) {
     forecast.remarks.push_back(absl::StrCat(
         "code that was compiled before copies, moves and assigns only the part "
         "of an object that is ",

@@ -48,7 +48,7 @@ struct NextVersion {
   std::size_t new_size;
   std::size_t new_alignment;
   ClassLayout root_layout;  // as that code takes it to be
-  bool old_is_copyable;
+  bool old_is_copied_or_moved;
   // Converts in place. If it answers false the object is of the old class again
   // and `error` says why.
   bool (*forward)(void* object, absl::Status* error);

@@ -204,5 +204,36 @@ TEST(WatchedFunctionsTest, UnknownCopiesAreRefusedUnlessIgnored) {
   EXPECT_TRUE(watched.ok()) << watched.status();
 }
 
+TEST(WatchedFunctionsTest, AllCodeOfAnObject) {
+  const Function version1 = Of(&Version1);
+  WatchedFunctions::Options options;
+  options.images.push_back({"/lib/module.so",
+                            {version1.entry(), version1.entry() + 16384},
+                            false,
+                            "it was stripped of symbols"});
+  const WatchedFunctions watched =
+      WatchedFunctions::Make({Of(&Version2)}, options).value();
+  std::string inside, of_the_caller, name = "unset";
+  bool is_image = false;
+  const stack_test::Callback look = [&] {
+    const StackSnapshot here = SnapshotOfCaller();
+    const Activity activity = FindActivity(here, watched.set());
+    inside = watched.Describe(activity);
+    is_image = watched.IsImage(activity);
+    name = watched.NameOf(activity);
+    of_the_caller = watched.Describe(FindActivity(here, watched.known()));
+  };
+  EXPECT_EQ(Version1(look), 1);
+  EXPECT_THAT(inside, AllOf(StartsWith("active: code of /lib/module.so at pc "),
+                            HasSubstr("frame "),
+                            HasSubstr("it was stripped of symbols")));
+  EXPECT_TRUE(is_image);
+  EXPECT_EQ(name, "");
+  EXPECT_EQ(of_the_caller, "quiescent");
+  look();
+  EXPECT_EQ(inside, "quiescent");
+  EXPECT_FALSE(is_image);
+}
+
 }  // namespace
 }  // namespace instar

@@ -21,6 +21,7 @@ namespace instar {
 using updates_internal::AddBackgroundWork;
 using updates_internal::ClassWatch;
 using updates_internal::HoldOptions;
+using updates_internal::PatientLimit;
 using updates_internal::RememberWatch;
 using updates_internal::RemoveBackgroundWork;
 using updates_internal::WatchedSet;
@@ -48,11 +49,11 @@ struct ClassUpdate::State {
 
   const std::shared_ptr<ConversionStep> step;
   const std::shared_ptr<ClassWatch> watch;
-  const std::chrono::nanoseconds limit;
 
   // Held during an attempt; it is only ever tried, for whoever waited for it
   // could be a thread that the attempt waits for.
   std::mutex lock;
+  PatientLimit limit;
   bool is_prepared = false;
   bool is_first = true;  // the next attempt, since the latest change
   // Changed with the lock held; read at any time.
@@ -90,7 +91,7 @@ Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
   if (!watched.ok()) return Attempt::Failed(watched.status());
   state.is_first = false;
   HoldOptions options;
-  options.limit = state.limit;
+  options.limit = &state.limit;
   options.context = context;
   Attempt attempt = WhenHeldAndQuiescent({*watched}, options, [&] {
     return apply ? state.step->Apply() : state.step->Undo();

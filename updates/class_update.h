@@ -67,7 +67,8 @@ struct UpdateClassOptions {
   ConversionOptions conversion;
   ClassFunctionsOptions functions;
   // For how long an attempt waits for threads; those that have come stand still
-  // meanwhile.
+  // meanwhile. Twice as long, up to 32 times, after an attempt to which that
+  // was too short.
   std::chrono::nanoseconds limit = std::chrono::milliseconds(10);
 };
 

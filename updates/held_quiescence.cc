@@ -120,12 +120,13 @@ Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
   }
   std::vector<MissingThread> missing;
   RendezvousOptions hold;
-  hold.limit = options.limit;
+  hold.limit = options.limit->now();
   hold.missing = &missing;
   absl::StatusOr<Rendezvous> rendezvous =
       options.threads == nullptr
           ? Rendezvous::HoldAll(std::move(hold))
           : Rendezvous::Hold(options.threads(), std::move(hold));
+  options.limit->Note(absl::IsDeadlineExceeded(rendezvous.status()));
   if (!rendezvous.ok()) {
     return absl::IsDeadlineExceeded(rendezvous.status())
                ? Explain(missing, rendezvous.status())

@@ -16,6 +16,7 @@
 #ifndef INSTAR_UPDATES_HELD_QUIESCENCE_H_
 #define INSTAR_UPDATES_HELD_QUIESCENCE_H_
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -32,9 +33,24 @@
 namespace instar {
 namespace updates_internal {
 
+class PatientLimit {
+ public:
+  explicit PatientLimit(std::chrono::nanoseconds first) : first_(first) {}
+
+  std::chrono::nanoseconds now() const { return factor_ * first_; }
+  void Note(bool was_too_short) {
+    factor_ = was_too_short ? std::min(2 * factor_, 32) : 1;
+  }
+
+ private:
+  std::chrono::nanoseconds first_;
+  int factor_ = 1;
+};
+
 struct HoldOptions {
-  // For how long threads are waited for.
-  std::chrono::nanoseconds limit = std::chrono::milliseconds(10);
+  // For how long threads are waited for. Doubled, up to 32 times what it was,
+  // by an attempt to which that was too short; as it was after any other.
+  PatientLimit* limit = nullptr;
   // Which threads; null: all controlled ones.
   std::function<std::vector<ThreadRef>()> threads;
   // Of the update function that calls; null: called from anywhere else.

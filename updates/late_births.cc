@@ -12,7 +12,6 @@
 #include "absl/strings/str_join.h"
 #include "heap/version_change.h"
 #include "updates/class_watch.h"
-#include "updates/held_quiescence.h"
 
 namespace instar {
 
@@ -41,7 +40,7 @@ Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
       RememberedWatch(root)->Get(is_thorough_);
   if (!watched.ok()) return Attempt::Failed(watched.status());
   HoldOptions options;
-  options.limit = options_.limit;
+  options.limit = &limit_;
   options.threads = options_.threads;
   return WhenHeldAndQuiescent({*watched}, options,
                               [&] { return ConvertLateBirths(root); });

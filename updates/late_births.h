@@ -35,11 +35,13 @@
 #include "heap/version_change.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
+#include "updates/held_quiescence.h"
 
 namespace instar {
 
 struct LateBirthsOptions {
-  // For how long an attempt waits for threads.
+  // For how long an attempt waits for threads; longer after one to which that
+  // was too short, as of UpdateClassOptions (updates/class_update.h).
   std::chrono::nanoseconds limit = std::chrono::milliseconds(10);
   // Which threads are held; null: all controlled ones.
   std::function<std::vector<ThreadRef>()> threads;
@@ -48,7 +50,7 @@ struct LateBirthsOptions {
 class LateBirths {
  public:
   explicit LateBirths(LateBirthsOptions options = {})
-      : options_(std::move(options)) {}
+      : options_(std::move(options)), limit_(options_.limit) {}
 
   // Done: there are none (any more).
   Attempt TryConvert();
@@ -57,6 +59,7 @@ class LateBirths {
   Attempt TryConvert(heap_internal::UpdatableClass* root);
 
   const LateBirthsOptions options_;
+  updates_internal::PatientLimit limit_;
   bool is_thorough_ = false;  // since somebody was in the way
 };
 
