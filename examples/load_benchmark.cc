@@ -30,7 +30,7 @@ using std::chrono::duration;
 using std::chrono::nanoseconds;
 
 // Every load leaves a module in the program.
-constexpr int kLoadsOfOneProgram = 50;
+constexpr int kLoadsOfOneProgram = 20;
 
 template <typename Result>
 Result Value(absl::StatusOr<Result> result) {

@@ -16,6 +16,7 @@
 #include "manager/module_file.h"
 #include "manager/module_loader.h"
 #include "manager/module_update.h"
+#include "updates/class_functions.h"
 
 namespace instar {
 namespace manager_internal {
@@ -279,6 +280,7 @@ void UpdateDriver::Work() {
   FunctionMap::Preload();
   PreloadNames();
   PreloadInlinedCopies();
+  PreloadClassFunctions();
   std::unique_lock<std::mutex> lock(lock_);
   while (!is_ending_) {
     bool has_finished = false;

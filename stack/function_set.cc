@@ -40,6 +40,15 @@ absl::StatusOr<std::vector<Function>> VersionsOf(
   return versions;
 }
 
+// Of such an object all code is watched, copies of its functions included.
+bool IsIn(const Function& function, const std::vector<UnknownImage>& images) {
+  return std::any_of(images.begin(), images.end(),
+                     [&](const UnknownImage& image) {
+                       return function.entry() >= image.code.begin &&
+                              function.entry() < image.code.end;
+                     });
+}
+
 }  // namespace
 
 absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
@@ -68,7 +77,8 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
         }
       } else if (version == functions[i] &&
                  version.binding() != SymbolBinding::kGlobal &&
-                 !options.ignore_unknown_copies) {
+                 !options.ignore_unknown_copies &&
+                 !IsIn(version, options.images)) {
         return copies.status();
       }
     }

@@ -86,7 +86,7 @@ std::string Sentence(const Blocker& blocker) {
 struct PlannedUpdate::Look {
   // A function on a stack.
   struct Found {
-    std::optional<ThreadRef> thread;  // none: the thread that asks
+    std::optional<ThreadRef> thread;            // none: the thread that asks
     const WatchedFunctions* watched = nullptr;  // which set it is of
     Activity activity;
   };

@@ -18,9 +18,9 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
-#include "code/redefinable.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "code/redefinable.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
