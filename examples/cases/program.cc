@@ -1,0 +1,99 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "examples/cases/program.h"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "stack/exposed_values.h"
+#include "threads/blocking_region.h"
+#include "threads/update_point.h"
+
+namespace cases {
+
+std::vector<std::unique_ptr<Item>> items;
+std::vector<instar::LazyUnique<LazyItem>> lazy_items;
+
+void Say(const std::string& line) {
+  const std::string text = line + "\n";
+  if (write(STDOUT_FILENO, text.data(), text.size()) < 0) std::exit(1);
+}
+
+std::optional<std::string> NextLine() {
+  std::string line;
+  while (true) {
+    char byte;
+    const ssize_t got =
+        instar::Blocking([&] { return read(STDIN_FILENO, &byte, 1); });
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return std::nullopt;
+    if (byte == '\n') return line;
+    line += byte;
+  }
+}
+
+void Greet(const std::string& whom) { Say("hello " + whom); }
+
+void Bye() { Say("bye"); }
+
+void Hold() {
+  Say("old: holds");
+  Say("old: " + NextLine().value_or("end"));
+}
+
+void Progress() {}
+
+void FillList(std::vector<std::string>& list, int size) {
+  int next = 0;
+  instar::ExposedValue expose_list("list", list);
+  instar::ExposedValue expose_next("next", next);
+  instar::ExposedValue expose_size("size", size);
+  while (next < size) {
+    if (!NextLine()) return;
+    list.push_back(absl::StrCat("old", next++));
+    Progress();
+  }
+}
+
+bool DoLine() {
+  const std::optional<std::string> line = NextLine();
+  if (!line) return false;
+  const std::string word = line->substr(0, line->find(' '));
+  const std::string rest =
+      word.size() < line->size() ? line->substr(word.size() + 1) : "";
+  if (word == "say") Greet(rest);
+  if (word == "bye") Bye();
+  if (word == "hold") Hold();
+  if (word == "list") {
+    std::string text = "versions";
+    for (const auto& item : items) absl::StrAppend(&text, " ", item->Version());
+    Say(text);
+  }
+  if (word == "use") {
+    const auto& item = lazy_items[std::strtoul(rest.c_str(), nullptr, 10)];
+    Say(absl::StrCat("version ", item->Version()));
+  }
+  if (word == "fill") {
+    std::vector<std::string> list;
+    FillList(list, 8);
+    Say(absl::StrJoin(list, " "));
+  }
+  return true;
+}
+
+void WorkerMain() {
+  int lines = 0;
+  instar::ExposedValue expose_lines("lines", lines);
+  while (DoLine()) {
+    ++lines;
+    instar::UpdatePoint();
+  }
+}
+
+}  // namespace cases

@@ -1,0 +1,25 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "examples/cases/program.h"
+#include "manager/manager.h"
+#include "threads/controlled_thread.h"
+
+int main() {
+  absl::StatusOr<instar::Manager> manager = instar::Manager::Start();
+  if (!manager.ok()) {
+    cases::Say(manager.status().ToString());
+    return 1;
+  }
+  for (int i = 0; i < 3; ++i) {
+    cases::items.push_back(std::make_unique<cases::Item>());
+    cases::lazy_items.emplace_back(std::make_unique<cases::LazyItem>());
+  }
+  instar::ControlledThread worker =
+      instar::StartPassiveThread("worker", cases::WorkerMain);
+  manager->Register({&worker});
+  cases::Say("ready");
+}
