@@ -144,9 +144,9 @@ class ControlService {
 
   virtual void Check(std::string path, Done<CheckReport> done) = 0;
 
-  // Gives up what is pending: that of this name, or all of it if the name is
-  // empty. Returns the names; NotFound if there is none. What has begun to take
-  // effect is not given up.
+  // Gives up what is pending: that of this name or path of its module, or all
+  // of it if that is empty. Returns the names; NotFound if there is none. What
+  // has begun to take effect is not given up.
   virtual absl::StatusOr<std::vector<std::string>> Cancel(
       const std::string& update) = 0;
 

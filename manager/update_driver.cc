@@ -171,7 +171,8 @@ absl::StatusOr<std::vector<std::string>> UpdateDriver::Cancel(
     for (auto job = jobs_.begin(); job != jobs_.end();) {
       const auto next = std::next(job);
       if ((*job)->kind != Job::Kind::kCheck &&
-          (update.empty() || (*job)->name == update)) {
+          (update.empty() || (*job)->name == update ||
+           (*job)->path == update)) {
         names.push_back((*job)->name.empty() ? (*job)->path : (*job)->name);
         (*job)->is_cancelled = true;
         if (*job != working_) given_up.splice(given_up.end(), jobs_, job);

@@ -5,7 +5,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -141,21 +140,18 @@ class Look {
         return Fail(Obstacle::Kind::kSwitching, held.tid);
       }
     }
-    const auto visit = [this] {
-      return TryVisitPausedComputations(
-          [this](int tid) { return IsSettled(tid); },
-          [this](const PausedComputation& paused) {
-            if (obstacle_.kind != Obstacle::Kind::kNone) return;
-            LookAt(SnapshotOf(paused.context), paused.tid, paused.continulet);
-          });
+    const auto look_at_paused = [this](const PausedComputation& paused) {
+      if (obstacle_.kind != Obstacle::Kind::kNone) return;
+      LookAt(SnapshotOf(paused.context), paused.tid, paused.continulet);
     };
-    bool visited = visit();
-    // If nobody is stopped, whoever has the lock lets go of it soon.
-    while (!visited && held_.empty()) {
-      sched_yield();
-      visited = visit();
+    if (held_.empty()) {
+      // What other threads have is theirs, and they may be changing it.
+      VisitPausedComputationsOfThisThread(look_at_paused);
+    } else if (!TryVisitPausedComputations(
+                   [this](int tid) { return IsSettled(tid); },
+                   look_at_paused)) {
+      return Fail(Obstacle::Kind::kListIsLocked, 0);
     }
-    if (!visited) return Fail(Obstacle::Kind::kListIsLocked, 0);
     return obstacle_.kind == Obstacle::Kind::kNone;
   }
 
