@@ -113,7 +113,7 @@ std::string Function::name() const {
     return absl::StrFormat("%s+%#x", path.substr(path.rfind('/') + 1),
                            record_->entry);
   }
-  return code_internal::Demangle(linkage_name());
+  return code_internal::WithStdString(code_internal::Demangle(linkage_name()));
 }
 
 absl::InlinedVector<CodeRange, 4> Function::ranges() const {

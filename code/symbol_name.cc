@@ -157,12 +157,16 @@ std::string WithoutTemplateArguments(absl::string_view name) {
   return result;
 }
 
-std::string CanonicalName(absl::string_view name) {
-  std::string text = absl::StrReplaceAll(
+std::string WithStdString(absl::string_view name) {
+  return absl::StrReplaceAll(
       name, {{"std::__cxx11::basic_string<char, std::char_traits<char>, "
               "std::allocator<char> >",
-              "std::string"},
-             {"(void)", "()"}});
+              "std::string"}});
+}
+
+std::string CanonicalName(absl::string_view name) {
+  std::string text =
+      absl::StrReplaceAll(WithStdString(name), {{"(void)", "()"}});
   for (size_t tag; (tag = text.find("[abi:")) != std::string::npos;) {
     const size_t end = text.find(']', tag);
     text.erase(tag, end == std::string::npos ? end : end + 1 - tag);

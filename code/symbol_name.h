@@ -25,6 +25,9 @@ std::string DemangleType(const char* name);
 // for `(void)`, and none of the tags (`[abi:cxx11]`) that nobody writes.
 std::string CanonicalName(absl::string_view name);
 
+// With `std::string` for the template that stands behind it.
+std::string WithStdString(absl::string_view name);
+
 // Without return type, parameters and qualifiers of a member function:
 //   "int ns::Max<int>(int, int)"  gives  "ns::Max<int>"
 //   "ns::A::operator()(int) const"  gives  "ns::A::operator()"

@@ -124,9 +124,8 @@ std::vector<PausedComputation> PausedOfThisThread() {
         paused.push_back(computation);
       });
   std::size_t of_this_thread = 0;
-  VisitPausedComputations([&](const PausedComputation& computation) {
-    of_this_thread += computation.tid == gettid() ? 1 : 0;
-  });
+  VisitPausedComputations([](int tid) { return tid == gettid(); },
+                          [&](const PausedComputation&) { ++of_this_thread; });
   EXPECT_EQ(of_this_thread, paused.size());
   return paused;
 }
@@ -183,7 +182,8 @@ TEST(ContinuletContextTest, AForkedChildHasTheContinuletsOfItsThread) {
   if (child == 0) {
     int visited = 0;
     int of_this_thread = 0;
-    VisitPausedComputations([&](const PausedComputation& computation) {
+    const auto all = [](int) { return true; };
+    VisitPausedComputations(all, [&](const PausedComputation& computation) {
       ++visited;
       of_this_thread += computation.tid == gettid();
     });

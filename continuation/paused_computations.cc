@@ -123,9 +123,11 @@ void VisitPausedOf(const ThreadState& thread,
 }  // namespace
 
 void VisitPausedComputations(
+    absl::FunctionRef<bool(int tid)> is_held,
     absl::FunctionRef<void(const PausedComputation&)> visit) {
-  continuation_internal::Threads().ForEach(
-      [&](const ThreadState& thread) { VisitPausedOf(thread, visit); });
+  continuation_internal::Threads().ForEach([&](const ThreadState& thread) {
+    if (is_held(thread.tid)) VisitPausedOf(thread, visit);
+  });
 }
 
 void VisitPausedComputationsOfThisThread(

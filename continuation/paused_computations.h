@@ -26,13 +26,16 @@ struct PausedComputation {
   int tid = 0;  // the thread on which it runs, as gettid() names it
 };
 
-// Calls `visit` for every computation of the process that is paused by a
+// Calls `visit` for every computation of these threads that is paused by a
 // switch: every paused continulet, and whatever waits for a continulet that it
-// switched to. What is reported of a thread is right only if that is the
-// calling thread, or one that is held meanwhile by something that synchronizes
-// with it. Takes a lock that is taken, too, when a thread starts its first
-// continulet and when it ends. `visit` may not start or end continulets.
+// switched to. `is_held(tid)` is asked for each thread that has started
+// continulets, and must be true only for the calling thread and for those that
+// are held meanwhile by something that synchronizes with them: others may be
+// changing what would be looked at. Takes a lock that is taken, too, when a
+// thread starts its first continulet and when it ends. `visit` may not start or
+// end continulets.
 void VisitPausedComputations(
+    absl::FunctionRef<bool(int tid)> is_held,
     absl::FunctionRef<void(const PausedComputation&)> visit);
 
 // The same while other threads are held at any instruction by a signal, when

@@ -3,15 +3,37 @@
 
 #include "threads/frame_names.h"
 
-#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "base/exception_table.h"
 #include "code/function.h"
+#include "code/symbol_name.h"
 
 namespace instar {
 namespace threads_internal {
+namespace {
+
+// "shop::Serve" of "void shop::Serve<int>(int)".
+std::string ShortName(absl::string_view name) {
+  return code_internal::WithoutTemplateArguments(
+      code_internal::QualifiedName(name));
+}
+
+bool IsOfLibrary(absl::string_view name) {
+  return absl::StartsWith(name, "std::") ||
+         absl::StartsWith(name, "__gnu_cxx::") ||
+         absl::StartsWith(name, "absl::") ||
+         (absl::StartsWith(name, "instar::") &&
+          (absl::StrContains(name, "_internal::") ||
+           absl::StartsWith(name, "instar::WalkStack")));
+}
+
+}  // namespace
 
 std::string NameOfCode(std::uintptr_t lookup_pc) {
   const auto function = Function::Containing(lookup_pc);
@@ -19,17 +41,19 @@ std::string NameOfCode(std::uintptr_t lookup_pc) {
   return absl::StrCat("0x", absl::Hex(lookup_pc));
 }
 
-std::string NamesOfFrames(const std::vector<std::uintptr_t>& lookup_pcs,
-                          std::size_t limit) {
-  std::vector<std::string> names;
+std::vector<std::string> NamesOfFrames(
+    const std::vector<std::uintptr_t>& lookup_pcs, std::size_t limit) {
+  std::vector<std::string> all, of_program;
   for (const std::uintptr_t pc : lookup_pcs) {
-    if (names.size() == limit) {
-      names.push_back("...");
-      break;
-    }
-    names.push_back(NameOfCode(pc));
+    all.push_back(ShortName(NameOfCode(pc)));
+    if (!IsOfLibrary(all.back())) of_program.push_back(all.back());
   }
-  return absl::StrJoin(names, " <- ");
+  std::vector<std::string>& names = of_program.empty() ? all : of_program;
+  if (names.size() > limit) {
+    names.resize(limit);
+    names.push_back("...");
+  }
+  return std::move(names);
 }
 
 std::string Describe(const UnwindSafety& safety) {

@@ -19,9 +19,12 @@ namespace threads_internal {
 // "Serve(int)", or "0x7f..." if no function is known there.
 std::string NameOfCode(std::uintptr_t lookup_pc);
 
-// "accept <- Serve(int) <- Main()", innermost first, at most `limit` of them.
-std::string NamesOfFrames(const std::vector<std::uintptr_t>& lookup_pcs,
-                          std::size_t limit);
+// {"accept", "shop::Serve", "main"}, innermost first, without parameters and
+// template arguments, at most `limit` and then "...". What the standard library
+// and this one do on their own account is left out, unless there is nothing
+// else.
+std::vector<std::string> NamesOfFrames(
+    const std::vector<std::uintptr_t>& lookup_pcs, std::size_t limit);
 
 // "Close() ends in std::terminate (frame 3)".
 std::string Describe(const UnwindSafety& safety);

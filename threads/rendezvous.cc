@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/blocked_signals.h"
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
@@ -40,7 +41,7 @@ constexpr auto kSignalLimit = std::chrono::milliseconds(5);
 constexpr auto kInterruptAgain = std::chrono::microseconds(500);
 // The same for a thread that is to be named, when nobody is held any more.
 constexpr auto kNameLimit = std::chrono::milliseconds(200);
-constexpr std::size_t kNamedFrames = 12;
+constexpr std::size_t kNamedFrames = 8;
 
 // One rendezvous at a time.
 class Turn {
@@ -209,17 +210,23 @@ void Rendezvous::State::FillStacks() {
     stamps.push_back(record->stamp);  // set by us: it is held since
     threads.push_back(std::move(thread));
   }
-  VisitPausedComputations([this](const PausedComputation& paused) {
-    for (HeldThread& thread : threads) {
-      if (thread.stacks.empty() || thread.thread.tid() != paused.tid) continue;
-      const StackSnapshot snapshot = SnapshotOf(paused.context);
-      for (const StackSnapshot* own = &thread.stacks.front(); own != nullptr;
-           own = own->switcher) {
-        if (own->bounds.high == snapshot.bounds.high) return;
-      }
-      thread.stacks.push_back(snapshot);
-    }
-  });
+  const auto held = [this](int tid) {
+    return std::find_if(
+        threads.begin(), threads.end(), [tid](const HeldThread& thread) {
+          return !thread.stacks.empty() && thread.thread.tid() == tid;
+        });
+  };
+  VisitPausedComputations(
+      [&](int tid) { return held(tid) != threads.end(); },
+      [&](const PausedComputation& paused) {
+        std::vector<StackSnapshot>& stacks = held(paused.tid)->stacks;
+        const StackSnapshot snapshot = SnapshotOf(paused.context);
+        for (const StackSnapshot* own = &stacks.front(); own != nullptr;
+             own = own->switcher) {
+          if (own->bounds.high == snapshot.bounds.high) return;
+        }
+        stacks.push_back(snapshot);
+      });
 }
 
 absl::Status Rendezvous::State::NameMissing() {
@@ -259,19 +266,17 @@ absl::Status Rendezvous::State::NameMissing() {
   }
   std::string message = absl::StrCat("waited ", waited.count(), " ms for");
   for (const Missing& thread : missing) {
+    const std::vector<std::string> names =
+        threads_internal::NamesOfFrames(thread.pcs, kNamedFrames);
     if (options.missing != nullptr) {
-      MissingThread named{ThreadRef(thread.record), thread.state, {}};
-      for (std::size_t i = 0; i < thread.pcs.size() && i < kNamedFrames; ++i) {
-        named.functions.push_back(threads_internal::NameOfCode(thread.pcs[i]));
-      }
-      options.missing->push_back(std::move(named));
+      options.missing->push_back(
+          MissingThread{ThreadRef(thread.record), thread.state, names});
     }
     absl::StrAppend(&message, " '", thread.record->name, "' (",
                     ToString(thread.state), ", thread ",
                     thread.record->tid.load(std::memory_order_relaxed), ") at ",
-                    thread.pcs.empty() ? std::string("an unknown place")
-                                       : threads_internal::NamesOfFrames(
-                                             thread.pcs, kNamedFrames),
+                    names.empty() ? std::string("an unknown place")
+                                  : absl::StrJoin(names, " <- "),
                     ";");
   }
   return absl::DeadlineExceededError(message);

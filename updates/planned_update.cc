@@ -34,6 +34,7 @@ constexpr int kPausePerHold = 10;
 // short.
 constexpr nanoseconds kFirstLimit = milliseconds(10);
 constexpr nanoseconds kLastLimit = milliseconds(320);
+constexpr nanoseconds kRehearsalLimit = milliseconds(100);
 constexpr int kPausePerMissing = 4;
 
 absl::Status Guard(absl::FunctionRef<absl::Status()> function) {
@@ -187,7 +188,7 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
     return status;
   }
   const nanoseconds limit =
-      std::min(std::max(options.timeout, nanoseconds(1)), kFirstLimit);
+      std::min(std::max(options.timeout, nanoseconds(1)), kRehearsalLimit);
   Look look;
   Attempt attempt = TryOnce(Direction::kRehearse, options, limit,
                             /*thorough=*/false, look);
@@ -463,15 +464,21 @@ std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
       blocker.function = missing.functions.front();
       blocker.frame = 0;
     }
+    const bool is_there = missing.state == ThreadState::kAtUpdatePoint ||
+                          missing.state == ThreadState::kInUpdateFunction;
     blocker.reason = absl::StrCat(
-        "it comes to no update point",
-        parts_.point.empty() ? "" : absl::StrCat(" '", parts_.point, "'"),
+        is_there ? "it is at an update point, and was not run in time"
+                 : "it comes to no update point",
+        is_there || parts_.point.empty()
+            ? ""
+            : absl::StrCat(" '", parts_.point, "'"),
         missing.functions.empty()
             ? ""
             : absl::StrCat("; it is in ",
                            absl::StrJoin(missing.functions, " <- ")));
-    blocker.remedy =
-        "an UpdatePoint() in its loop, and Blocking() around calls that wait";
+    blocker.remedy = is_there ? "wait: the machine is busy"
+                              : "an UpdatePoint() in its loop, and Blocking() "
+                                "around calls that wait";
   }
   for (const Look::Found& found : look.found) {
     Blocker& blocker = blockers.emplace_back();

@@ -346,13 +346,13 @@ Obstacle LookAtHeld(const std::vector<HeldThread>& threads,
     look_at(thread.stacks.front(), thread.thread.tid(), "");
     settled.push_back(thread.thread.tid());
   }
-  VisitPausedComputations([&](const PausedComputation& paused) {
-    if (std::find(settled.begin(), settled.end(), paused.tid) ==
-        settled.end()) {
-      return;
-    }
-    look_at(SnapshotOf(paused.context), paused.tid, paused.continulet);
-  });
+  VisitPausedComputations(
+      [&](int tid) {
+        return std::find(settled.begin(), settled.end(), tid) != settled.end();
+      },
+      [&](const PausedComputation& paused) {
+        look_at(SnapshotOf(paused.context), paused.tid, paused.continulet);
+      });
   return obstacle;
 }
 
