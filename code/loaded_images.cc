@@ -185,14 +185,29 @@ class SymbolTables {
 
 }  // namespace
 
+// What is not known yet. The dynamic linker adds an object at the end of its
+// list and takes none out but when it counts an unloading. So as long as none
+// has been unloaded since, the images that were known are still those at the
+// beginning of the list, and nothing about them has changed.
 struct LoadedImages::Scan {
-  std::vector<Sighting> sightings;
-  Counters counters;
+  const LoadedImages* const known;  // may be null
+  Counters counters = {};
+  size_t seen = 0;
+  size_t still_loaded = 0;               // how many of `known` are
+  std::vector<Sighting> sightings = {};  // of the others
 
   static int See(dl_phdr_info* info, size_t, void* scan) {
     Scan& self = *static_cast<Scan*>(scan);
-    self.counters = {info->dlpi_adds, info->dlpi_subs};
-    self.sightings.push_back(code_internal::See(*info));
+    if (self.seen++ == 0) {
+      self.counters = {info->dlpi_adds, info->dlpi_subs};
+      if (self.known != nullptr &&
+          self.known->unloads_ == self.counters.unloads) {
+        self.still_loaded = self.known->images_.size();
+      }
+    }
+    if (self.seen > self.still_loaded) {
+      self.sightings.push_back(code_internal::See(*info));
+    }
     return 0;
   }
 };
@@ -209,9 +224,11 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
   std::lock_guard<std::mutex> lock(mutex);
   if (current != nullptr && current->IsCurrent()) return current;
 
-  Scan scan;
+  Scan scan{current.get()};
   dl_iterate_phdr(Scan::See, &scan);
   std::shared_ptr<LoadedImages> images(new LoadedImages);
+  images->images_.reserve(scan.still_loaded + scan.sightings.size());
+  if (scan.still_loaded > 0) images->images_ = current->images_;
   images->loads_ = scan.counters.loads;
   images->unloads_ = scan.counters.unloads;
   for (Sighting& sighting : scan.sightings) {
@@ -224,15 +241,17 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
     image.name = std::move(sighting.name);
     images->images_.push_back(std::move(image));
   }
-  for (const LoadedImage& image : images->images_) {
-    images->by_address_.push_back(&image);
+  if (scan.still_loaded > 0) {
+    images->by_address_ = current->by_address_;
+    images->begins_ = current->begins_;
   }
-  std::sort(images->by_address_.begin(), images->by_address_.end(),
-            [](const LoadedImage* a, const LoadedImage* b) {
-              return a->code.begin < b->code.begin;
-            });
-  for (const LoadedImage* image : images->by_address_) {
-    images->begins_.push_back(image->code.begin);
+  for (size_t i = scan.still_loaded; i < images->images_.size(); ++i) {
+    const uintptr_t begin = images->images_[i].code.begin;
+    const auto at = std::upper_bound(images->begins_.begin(),
+                                     images->begins_.end(), begin) -
+                    images->begins_.begin();
+    images->begins_.insert(images->begins_.begin() + at, begin);
+    images->by_address_.insert(images->by_address_.begin() + at, i);
   }
   current = std::move(images);
   return current;
@@ -262,8 +281,8 @@ bool LoadedImages::IsCurrent() const {
 const LoadedImage* LoadedImages::Find(uintptr_t address) const {
   const auto after = std::upper_bound(begins_.begin(), begins_.end(), address);
   if (after == begins_.begin()) return nullptr;
-  const LoadedImage* image = by_address_[after - begins_.begin() - 1];
-  return image->code.Contains(address) ? image : nullptr;
+  const LoadedImage& image = images_[by_address_[after - begins_.begin() - 1]];
+  return image.code.Contains(address) ? &image : nullptr;
 }
 
 }  // namespace code_internal

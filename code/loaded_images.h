@@ -37,8 +37,9 @@ struct LoadedImage {
 class LoadedImages {
  public:
   // The images that are loaded now, in the order in which they were loaded (the
-  // program first). Reads the files that have not been read yet: some
-  // milliseconds for each; otherwise about 100 ns.
+  // program first). Looks only at those that were loaded since the last call,
+  // as long as none was unloaded, and reads the files that have not been read
+  // yet: some milliseconds for a large one; otherwise about 100 ns.
   static std::shared_ptr<const LoadedImages> Current();
 
   // Whether no object has been loaded or unloaded since.
@@ -55,10 +56,10 @@ class LoadedImages {
   LoadedImages() = default;
 
   std::vector<LoadedImage> images_;
-  std::vector<const LoadedImage*> by_address_;
-  std::vector<uintptr_t> begins_;  // of the code of by_address_
-  uint64_t loads_ = 0;             // how many objects had ever been loaded
-  uint64_t unloads_ = 0;           // and unloaded
+  std::vector<size_t> by_address_;  // places in images_
+  std::vector<uintptr_t> begins_;   // of the code of by_address_
+  uint64_t loads_ = 0;              // how many objects had ever been loaded
+  uint64_t unloads_ = 0;            // and unloaded
 };
 
 // Keeps an image loaded while it exists.

@@ -46,9 +46,16 @@ struct EhFrameRow {
 };
 static_assert(sizeof(EhFrameHeader) == 12 && sizeof(EhFrameRow) == 8);
 
-bool HasSingleByteNoOps(uintptr_t entry) {
-  return memcmp(reinterpret_cast<const void*>(entry), kSingleByteNoOps,
-                kEntrySize) == 0;
+bool Has(const unsigned char* bytes, uintptr_t entry) {
+  return memcmp(reinterpret_cast<const void*>(entry), bytes, kEntrySize) == 0;
+}
+
+// Whether the bytes there are neither kind of no-op because we wrote others.
+// Its image is kept loaded then, and so the record is of this very function.
+bool IsChangedNow(const CodeLock&, uintptr_t entry) {
+  const code_internal::EntryRecord* const record =
+      code_internal::FindEntryRecord(entry);
+  return record != nullptr && (record->layers != nullptr || record->armed > 0);
 }
 
 // Where an image lies, and its unwind table.
@@ -59,7 +66,15 @@ struct ImageHeaders {
   size_t unwind_table_size = 0;  // in bytes
 };
 
+struct Scan {
+  size_t skip = 0;                   // how many are known, from the first on
+  size_t listed = 0;                 // how many there are
+  std::vector<ImageHeaders> images;  // those that were not skipped
+};
+
 int ReadHeaders(dl_phdr_info* info, size_t, void* result) {
+  Scan& scan = *static_cast<Scan*>(result);
+  if (scan.listed++ < scan.skip) return 0;
   ImageHeaders headers;
   headers.image.path = info->dlpi_name;
   headers.image.load_base = info->dlpi_addr;
@@ -80,15 +95,15 @@ int ReadHeaders(dl_phdr_info* info, size_t, void* result) {
       headers.unwind_table_size = segment.p_memsz;
     }
   }
-  if (headers.image.end != 0) {
-    static_cast<std::vector<ImageHeaders>*>(result)->push_back(
-        std::move(headers));
-  }
+  if (headers.image.end != 0) scan.images.push_back(std::move(headers));
   return 0;
 }
 
-// The function starts at which five one-byte no-ops stand.
-std::vector<uintptr_t> FindEntries(const ImageHeaders& headers) {
+// The function starts at which a no-op of five bytes stands, or stood; those
+// where it is still five one-byte ones go to `to_rewrite`, too.
+std::vector<uintptr_t> FindEntries(const CodeLock& lock,
+                                   const ImageHeaders& headers,
+                                   std::vector<uintptr_t>& to_rewrite) {
   std::vector<uintptr_t> entries;
   if (headers.unwind_table_size < sizeof(EhFrameHeader)) return entries;
   const auto* header =
@@ -110,25 +125,24 @@ std::vector<uintptr_t> FindEntries(const ImageHeaders& headers) {
         headers.code.begin(), headers.code.end(), [start](const auto& range) {
           return range.first <= start && start + kEntrySize <= range.second;
         });
-    if (is_code && HasSingleByteNoOps(start)) entries.push_back(start);
+    if (!is_code) continue;
+    if (Has(kSingleByteNoOps, start)) {
+      to_rewrite.push_back(start);
+    } else if (!Has(kNoOp, start) && !IsChangedNow(lock, start)) {
+      continue;
+    }
+    entries.push_back(start);
   }
   std::sort(entries.begin(), entries.end());
   entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
   return entries;
 }
 
-// Whether `known` describes the image that is loaded there now, and not one
-// that was unloaded since: that one's entries are one-byte no-ops again.
-bool IsSameImage(const PatchableImage& known, const PatchableImage& loaded) {
-  return known.load_base == loaded.load_base && known.begin == loaded.begin &&
-         known.end == loaded.end && known.path == loaded.path &&
-         !known.entries.empty() && !HasSingleByteNoOps(known.entries.front());
-}
-
 absl::Status RewriteEntries(const CodeLock& lock,
                             std::vector<uintptr_t> entries) {
   if (entries.empty()) return absl::OkStatus();
   std::sort(entries.begin(), entries.end());
+  entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
   std::vector<EntryChange> changes;
   changes.reserve(entries.size());
   for (const uintptr_t entry : entries) {
@@ -157,22 +171,29 @@ class PatchableEntriesScan {
         loads.second == unloads_seen) {
       return current;
     }
-    std::vector<ImageHeaders> loaded;
-    dl_iterate_phdr(&ReadHeaders, &loaded);
+    // While none has been unloaded, all that are known are still loaded, at the
+    // beginning of the dynamic linker's list. After an unloading the program
+    // alone is known to be what it was: another object may lie at the same
+    // place, under the same name. All others are looked at again.
+    Scan scan;
     auto entries = std::make_shared<PatchableEntries>();
+    if (current != nullptr) {
+      const bool all_remain = loads.second == unloads_seen;
+      scan.skip = all_remain ? current->listed_ : 1;
+      entries->images_.assign(
+          current->images_.begin(),
+          all_remain ? current->images_.end() : current->images_.begin() + 1);
+    }
+    dl_iterate_phdr(&ReadHeaders, &scan);
+    entries->listed_ = scan.listed;
     std::vector<uintptr_t> to_rewrite;
-    for (ImageHeaders& headers : loaded) {
-      const PatchableImage* const known =
-          current == nullptr ? nullptr : current->ImageAt(headers.image.begin);
-      if (known != nullptr && IsSameImage(*known, headers.image)) {
-        entries->images_.push_back(*known);
-        continue;
-      }
-      headers.image.number = ++images_seen;
-      headers.image.entries = FindEntries(headers);
-      to_rewrite.insert(to_rewrite.end(), headers.image.entries.begin(),
-                        headers.image.entries.end());
-      entries->images_.push_back(std::move(headers.image));
+    for (ImageHeaders& headers : scan.images) {
+      PatchableImage& image = headers.image;
+      image.number = ++images_seen;
+      image.owner = std::make_shared<const std::vector<uintptr_t>>(
+          FindEntries(lock, headers, to_rewrite));
+      image.entries = *image.owner;
+      entries->images_.push_back(std::move(image));
     }
     INSTAR_RETURN_IF_ERROR(RewriteEntries(lock, std::move(to_rewrite)));
     current = std::move(entries);

@@ -17,7 +17,9 @@
 // Each entry found is rewritten to one five-byte no-op, so that no thread can
 // ever stand in the middle of it: those of the program and the objects that it
 // is linked with before main(), those of objects loaded later at the next call
-// of Current(). That is safe while threads run (code/text_patch.h).
+// of Current(). That is safe while threads run (code/text_patch.h). Entries
+// that have the five-byte no-op in the file, as those of update modules do
+// (tools/finish_update_module.py), are found too and need no rewriting.
 //
 // Threads: may be called from any thread. Current() takes locks and allocates,
 // so it is no function to call while threads are held. A PatchableEntries is
@@ -42,16 +44,19 @@ struct PatchableImage {
   // The addresses from the image's first byte to before its end.
   uintptr_t begin = 0;
   uintptr_t end = 0;
-  // Another one for each image that was ever noticed.
+  // Another one for each image that was ever noticed, and after an unloading
+  // for all but the program.
   uint64_t number = 0;
-  // In ascending order; may be empty.
-  std::vector<uintptr_t> entries;
+  // In ascending order; may be empty. They live as long as this or a copy.
+  absl::Span<const uintptr_t> entries;
+  std::shared_ptr<const std::vector<uintptr_t>> owner;
 };
 
 class PatchableEntries {
  public:
   // Of the images that are loaded now. Looks only at those that were loaded
-  // since the last call; about a microsecond if there are none.
+  // since the last call, or at all if one was unloaded; about a microsecond if
+  // there is nothing new.
   // Errors: those of code/text_patch.h, if entries must be rewritten and cannot
   // be. Nothing is changed then, and the next call tries again.
   static absl::StatusOr<std::shared_ptr<const PatchableEntries>> Current();
@@ -72,6 +77,7 @@ class PatchableEntries {
   friend class PatchableEntriesScan;
 
   std::vector<PatchableImage> images_;
+  size_t listed_ = 0;  // how many objects the dynamic linker had
 };
 
 }  // namespace instar

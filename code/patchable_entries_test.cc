@@ -6,7 +6,11 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <iterator>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -75,11 +79,12 @@ TEST(PatchableEntriesTest, IsTheSameUntilSomethingIsLoaded) {
   EXPECT_EQ(Current(), Current());
 }
 
+constexpr char kObject[] = "code/libpatchable_entries_test_object.so";
+
 class LoadedObject {
  public:
-  LoadedObject()
-      : handle_(dlopen("code/libpatchable_entries_test_object.so",
-                       RTLD_NOW | RTLD_LOCAL)) {
+  explicit LoadedObject(const std::string& path = kObject)
+      : handle_(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
     EXPECT_NE(handle_, nullptr) << dlerror();
     function_ = reinterpret_cast<int (*)(int)>(
         dlsym(handle_, "instar_test_loaded_function"));
@@ -140,6 +145,92 @@ TEST(PatchableEntriesTest, LoadedObjectIsRewrittenWhileThreadsRunThroughIt) {
     for (std::thread& thread : threads) thread.join();
     EXPECT_EQ(wrong, 0);
   }
+}
+
+std::string Contents(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in),
+                     std::istreambuf_iterator<char>());
+}
+
+// The object with the no-ops of its function rewritten in the file, as update
+// modules have them; of other functions with the same code, too.
+std::string FinishedObject() {
+  std::string code;
+  {
+    const LoadedObject object;
+    code = std::string(reinterpret_cast<const char*>(object.function()), 16);
+  }
+  code.replace(0, 5, "\x90\x90\x90\x90\x90");
+  std::string file = Contents(kObject);
+  int found = 0;
+  for (size_t at = 0; (at = file.find(code, at)) != std::string::npos; ++at) {
+    file.replace(at, 5, std::string("\x0F\x1F\x44\x00\x00", 5));
+    ++found;
+  }
+  EXPECT_GT(found, 0);
+  return file;
+}
+
+// Files replaced by renaming, so that what is loaded stays as it is.
+void Write(const std::string& path, const std::string& contents) {
+  const std::string fresh = path + ".new";
+  std::ofstream(fresh, std::ios::binary) << contents;
+  ASSERT_EQ(std::rename(fresh.c_str(), path.c_str()), 0);
+}
+
+TEST(PatchableEntriesTest, EntriesThatAreOneNoOpInTheFile) {
+  const std::string path = testing::TempDir() + "/finished.so";
+  Write(path, FinishedObject());
+  for (int i = 0; i < 3; ++i) {
+    uintptr_t entry;
+    {
+      const LoadedObject object(path);
+      entry = Entry(object.function());
+      EXPECT_TRUE(IsOneNoOp(entry));
+      EXPECT_TRUE(Current()->Contains(entry));
+      EXPECT_EQ(object.function()(1), 4);
+    }
+    EXPECT_FALSE(Current()->Contains(entry));
+  }
+}
+
+// An object that has come to lie where another one was, under the same name.
+TEST(PatchableEntriesTest, AnotherObjectAtTheSamePlaceIsNoticed) {
+  const std::string path = testing::TempDir() + "/changing.so";
+  const std::string finished = FinishedObject();
+  const std::string unfinished = Contents(kObject);
+  uint64_t last = 0;
+  for (const std::string& contents :
+       {finished, unfinished, finished, unfinished, unfinished}) {
+    Write(path, contents);
+    const LoadedObject object(path);  // nobody asks between the two
+    const uintptr_t entry = Entry(object.function());
+    EXPECT_EQ(IsOneNoOp(entry), contents == finished);
+    const auto entries = Current();
+    EXPECT_TRUE(entries->Contains(entry));
+    EXPECT_TRUE(IsOneNoOp(entry));
+    EXPECT_GT(entries->ImageAt(entry)->number, last);
+    last = entries->ImageAt(entry)->number;
+  }
+}
+
+TEST(PatchableEntriesTest, WhatStaysLoadedIsNotLookedAtAgain) {
+  const std::string path = testing::TempDir() + "/second.so";
+  const std::string finished = FinishedObject();
+  const auto before = Current();
+  const LoadedObject first;
+  const auto with_first = Current();
+  Write(path, finished);
+  const LoadedObject second(path);
+  const auto with_both = Current();
+  ASSERT_EQ(with_both->images().size(), before->images().size() + 2);
+  const uintptr_t entry = Entry(first.function());
+  EXPECT_TRUE(with_both->Contains(Entry(second.function())));
+  EXPECT_EQ(with_both->ImageAt(entry)->entries.data(),
+            with_first->ImageAt(entry)->entries.data());
+  EXPECT_EQ(with_both->ImageAt(entry)->number,
+            with_first->ImageAt(entry)->number);
 }
 
 }  // namespace

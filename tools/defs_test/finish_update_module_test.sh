@@ -62,6 +62,15 @@ if grep -q -a 'second_copy\.0000000000000000' "$output"; then
   fail "the name was left as it was"
 fi
 
+# No entry has to be rewritten when it is loaded.
+disassembled() { objdump -d --no-show-raw-insn "$1"; }
+one_byte_entries() {
+  disassembled "$1" | grep -A2 -E '^[0-9a-f]+ <.*>:$' | grep -c -E ':\s+nop$'
+}
+[[ $(one_byte_entries "$second_copy") -gt 0 ]] || fail "no entries to rewrite"
+[[ $(one_byte_entries "$output") == 0 ]] || fail "entries were not rewritten"
+disassembled "$output" | grep -q 'nopl *0x0(%rax,%rax,1)$' || fail "no entries"
+
 program=()
 refused "$second_copy" wrong_name 'DT_SONAME is not wrong_name'
 echo PASSED
