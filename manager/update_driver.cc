@@ -35,14 +35,16 @@ constexpr milliseconds kLateBirths(100);
 constexpr char kTurn[] = "its turn";
 
 std::string Text(nanoseconds duration) {
-  return absl::FormatDuration(absl::FromChrono(duration));
+  return absl::FormatDuration(
+      absl::Trunc(absl::FromChrono(duration), absl::Microseconds(1)));
 }
 
 std::string Describe(const UpdateReport& report) {
-  return absl::StrCat(report.hold_times.threads, " threads held, median ",
+  return absl::StrCat(report.hold_times.threads, " threads held: median ",
                       Text(report.hold_times.median), ", at most ",
-                      Text(report.hold_times.maximum), "; ", report.attempts,
-                      " attempts in ", Text(report.elapsed));
+                      Text(report.hold_times.maximum), "; took ",
+                      Text(report.elapsed), ", ", report.attempts,
+                      report.attempts == 1 ? " attempt" : " attempts");
 }
 
 }  // namespace
