@@ -233,6 +233,40 @@ TEST_F(CasesTest, AConditionThatTimesOutAndLaterSucceeds) {
                           "new: holds", "> two", "new: two"));
 }
 
+// New calls wait at the entry, recursive ones pass, and the old ones drain.
+TEST_F(CasesTest, ForcedQuiescence) {
+  Tell("visit");
+  Hear();
+  Begin("force_visit");
+  // Guests come for as long as calls do not wait yet.
+  const std::vector<std::string> before = transcript_;
+  do {
+    transcript_ = before;
+    Tell("guest");
+    Hear();
+    if (transcript_.back() == "old: guest comes") Hear();
+  } while (transcript_.back() == "the guest has come");
+  Tell("again");
+  Hear();
+  Tell("leave");
+  Hear();
+  Tell("leave");
+  Hear();
+  Hear();
+  End("force_visit");
+  Tell("visit");
+  Hear();
+  Tell("leave");
+  Hear();
+  EXPECT_THAT(
+      transcript_,
+      ElementsAre("> visit", "old: host comes", "# begin force_visit",
+                  "> guest", "the guest waits", "> again", "old: host comes",
+                  "> leave", "old: host leaves", "> leave", "old: host leaves",
+                  "new: guest comes", "# end force_visit done", "> visit",
+                  "new: host comes", "> leave", "new: host leaves"));
+}
+
 TEST_F(CasesTest, EagerConversion) {
   Tell("list");
   Hear();

@@ -6,13 +6,18 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdlib>
+#include <mutex>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "stack/exposed_values.h"
 #include "threads/blocking_region.h"
+#include "threads/thread_ref.h"
+#include "threads/thread_state.h"
 #include "threads/update_point.h"
 
 namespace cases {
@@ -61,6 +66,77 @@ void FillList(std::vector<std::string>& list, int size) {
   }
 }
 
+namespace {
+
+// What the guest does.
+enum class Guest { kIsAway, kIsAsked, kIsAtTheEntry, kEnds };
+std::mutex guest_lock;
+std::condition_variable guest_changed;
+Guest guest = Guest::kIsAway;
+
+Guest GuestNow() {
+  std::lock_guard<std::mutex> hold(guest_lock);
+  return guest;
+}
+
+void SetGuest(Guest to) {
+  {
+    std::lock_guard<std::mutex> hold(guest_lock);
+    guest = to;
+  }
+  guest_changed.notify_all();
+}
+
+void AskGuest() {
+  SetGuest(Guest::kIsAsked);
+  while (true) {
+    // Nothing between there and the end of Visit("guest") is a blocking region.
+    const Guest now = GuestNow();
+    const bool is_blocked = instar::ControlledThreads("guest").at(0).state() ==
+                            instar::ThreadState::kBlocked;
+    if (now == Guest::kIsAway) return Say("the guest has come");
+    if (now == Guest::kIsAtTheEntry && is_blocked) {
+      return Say("the guest waits");
+    }
+    instar::UpdatePoint();
+    std::this_thread::yield();
+  }
+}
+
+}  // namespace
+
+void GuestMain() {
+  while (true) {
+    {
+      std::unique_lock<std::mutex> hold(guest_lock);
+      instar::Wait(guest_changed, hold, [] {
+        return guest == Guest::kIsAsked || guest == Guest::kEnds;
+      });
+      if (guest == Guest::kEnds) return;
+      guest = Guest::kIsAtTheEntry;
+    }
+    Visit("guest");
+    SetGuest(Guest::kIsAway);
+  }
+}
+
+void EndGuests() { SetGuest(Guest::kEnds); }
+
+bool DoVisitLine() {
+  const std::string line = NextLine().value_or("leave");
+  if (line == "again") Visit("host");
+  if (line == "guest") AskGuest();
+  return line != "leave";
+}
+
+void Visit(const std::string& who) {
+  Say("old: " + who + " comes");
+  if (who == "guest") return;
+  while (DoVisitLine()) {
+  }
+  Say("old: " + who + " leaves");
+}
+
 bool DoLine() {
   const std::optional<std::string> line = NextLine();
   if (!line) return false;
@@ -79,6 +155,7 @@ bool DoLine() {
     const auto& item = lazy_items[std::strtoul(rest.c_str(), nullptr, 10)];
     Say(absl::StrCat("version ", item->Version()));
   }
+  if (word == "visit") Visit("host");
   if (word == "fill") {
     std::vector<std::string> list;
     FillList(list, 8);

@@ -10,6 +10,10 @@
 //   list      the versions of all items
 //   use N     the version of lazy item N, used through its proxy
 //   fill      FillList(), which takes a line for each element
+//   visit     Visit("host"), which takes lines until "leave":
+//               again   Visit("host"), inside of the first
+//               guest   lets the thread "guest" call Visit("guest"), and says
+//                       whether that has come, or waits at the entry
 
 #ifndef INSTAR_EXAMPLES_CASES_PROGRAM_H_
 #define INSTAR_EXAMPLES_CASES_PROGRAM_H_
@@ -42,11 +46,18 @@ void Bye();
 void Hold();
 void Progress();
 void FillList(std::vector<std::string>& list, int size);
+void Visit(const std::string& who);
 
 // Carries out one line. False at the end of the input.
 bool DoLine();
 // The thread's; exposes the number of its "lines".
 void WorkerMain();
+
+// The guest's thread, until EndGuests().
+void GuestMain();
+void EndGuests();
+// A line of a visit. False if the visit is over.
+bool DoVisitLine();
 
 }  // namespace cases
 

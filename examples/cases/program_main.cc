@@ -20,6 +20,10 @@ int main() {
   }
   instar::ControlledThread worker =
       instar::StartPassiveThread("worker", cases::WorkerMain);
-  manager->Register({&worker});
+  instar::ControlledThread guest =
+      instar::StartPassiveThread("guest", cases::GuestMain);
+  manager->Register({&worker, &guest});
   cases::Say("ready");
+  worker.Join();
+  cases::EndGuests();
 }
