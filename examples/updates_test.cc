@@ -261,6 +261,29 @@ TEST_P(UpdatesTest, UndoneAndRedone) {
   EXPECT_EQ(Undo(), "FAILED_PRECONDITION");
 }
 
+// A module as it would be delivered: what it needs of itself is not in what
+// `strip` takes away.
+class StrippedModuleTest : public UpdatesTest {};
+
+TEST_P(StrippedModuleTest, AppliedUndoneAndAppliedAgain) {
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(program_.Ask("rate 4 chair Brest"), kUnknown);
+    EXPECT_EQ(Load("add_ratings"), "ratings");
+    EXPECT_EQ(Count("site_manager::Site", "site_manager::SiteV2"), 2u);
+    EXPECT_EQ(program_.Ask("rate 4 chair Brest"),
+              "rated: chair has 4.0 of 1 vote, Brest 4.0");
+    EXPECT_EQ(Undo(), "ratings");
+    EXPECT_EQ(Count("site_manager::Site", "site_manager::Site"), 2u);
+    EXPECT_EQ(Count("site_manager::Product", "site_manager::Product"), 3u);
+  }
+  EXPECT_EQ(Load("add_ratings"), "ratings");
+  EXPECT_EQ(program_.Ask("rate 2 chair Brest"),
+            "rated: chair has 2.0 of 1 vote, Brest 2.0");
+}
+
+INSTANTIATE_TEST_SUITE_P(Plan, StrippedModuleTest, testing::Values("_stripped"),
+                         [](const auto&) { return "AddRatings"; });
+
 INSTANTIATE_TEST_SUITE_P(Levels, UpdatesTest,
                          testing::Values("", "_per_thread"),
                          [](const auto& info) {
