@@ -28,6 +28,7 @@
 namespace instar {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using namespace updates_test;  // NOLINT: the functions under test
 
@@ -112,6 +113,108 @@ TEST(SafeRedefineThreadsTest, ActiveOnAnotherThread) {
   ApplyAtLast(update);
   EXPECT_EQ(Depth(2, [] {}), -2);
   UndoAtLast(update);
+}
+
+// Waits until the request says "not yet" for a reason like this one.
+void AwaitReason(const UpdateRequest& request, const std::string& part) {
+  while (request.reason().find(part) == std::string::npos) {
+    ASSERT_FALSE(request.is_finished()) << request.reason();
+    std::this_thread::yield();
+  }
+}
+
+// "blocked" among threads with update functions. Where all threads are asked
+// for, the update comes to its time limit, and has done no harm. Where each
+// thread is its own affair, one stays in the old version and the other gets the
+// new.
+TEST(SafeRedefineThreadsTest, BlockedByAnotherControlledThread) {
+  std::atomic<bool> stop{false}, leave{false}, inside{false};
+  std::atomic<int> used{0}, uses{0}, stayed{0};
+  ControlledThread stays = StartPassiveThread("stays", [&] {
+    stayed = Depth(4, [&] {
+      inside = true;
+      while (!leave) UpdatePoint();
+    });
+  });
+  ControlledThread user = StartPassiveThread("user", [&] {
+    while (!stop) {
+      used = Depth(2, [] {});
+      ++uses;
+      UpdatePoint();
+    }
+  });
+  const auto await_use = [&](int result) {
+    const int before = uses;
+    while (uses < before + 2) std::this_thread::yield();
+    EXPECT_EQ(used, result);
+  };
+  while (!inside) std::this_thread::yield();
+
+  SafeRedefinition everywhere =
+      SafeRedefine(&Depth, &Depth2, Stacks::kControlledThreads);
+  UpdateRequest request = SetUpdateFunction(user, everywhere);
+  request.Trigger();
+  AwaitReason(request, "thread 'stays'");
+  EXPECT_THAT(request.reason(), HasSubstr("Depth"));
+  const absl::Status late = request.Await(std::chrono::milliseconds(1));
+  EXPECT_EQ(late.code(), absl::StatusCode::kDeadlineExceeded);
+  while (!request.Cancel()) std::this_thread::yield();
+  EXPECT_FALSE(everywhere.is_applied());
+  await_use(2);
+
+  SafeRedefinition here = SafeRedefine(&Depth, &Depth2, Stacks::kThisThread);
+  request = SetUpdateFunction(user, here);
+  request.Trigger();
+  const absl::Status done = request.Await(std::chrono::seconds(60));
+  EXPECT_TRUE(done.ok()) << done;
+  await_use(-2);
+  EXPECT_EQ(stayed, 0);  // in the old one still
+  leave = true;
+  stays.Join();
+  EXPECT_EQ(stayed, 4);
+  stop = true;
+  user.Join();
+  UndoAtLast(here);
+  EXPECT_EQ(Depth(2, [] {}), 2);
+}
+
+// "contract", the frame being another thread's: the three switch together, and
+// not before it has gone; a call is by one protocol from its begin to its end.
+TEST(SafeRedefineThreadsTest, ContractOnAnotherThread) {
+  SafeRedefinition protocol(Redefinitions()
+                                .Add(&Relay, &Relay2)
+                                .Add(&Send, &Send2)
+                                .Add(&Receive, &Receive2),
+                            Stacks::kControlledThreads);
+  std::atomic<int> in_between{0}, let_go{0}, misunderstood{0};
+  ControlledThread other = StartPassiveThread("other", [&] {
+    for (int call = 1; call <= 2; ++call) {
+      misunderstood += Relay(5, [&] {
+                         in_between = call;
+                         while (let_go < call) UpdatePoint();
+                       }) != 0;
+    }
+  });
+  while (in_between < 1) std::this_thread::yield();
+  EXPECT_THAT(ReasonThatItIsActive(protocol),
+              AllOf(HasSubstr("Relay"), HasSubstr("thread 'other'")));
+  EXPECT_EQ(Send(5), 10);  // none of them has switched
+  UpdateRequest request = SetUpdateFunction(other, protocol);
+  request.Trigger();
+  AwaitReason(request, "Relay");
+  let_go = 1;
+  while (in_between < 2) std::this_thread::yield();
+  // The second call began before the update was tried again, or after that.
+  const bool is_new = protocol.is_applied();
+  EXPECT_EQ(Send(5), is_new ? 15 : 10);
+  let_go = 2;
+  other.Join();
+  EXPECT_EQ(misunderstood, 0);
+  ApplyAtLast(protocol);
+  EXPECT_EQ(Send(5), 15);
+  EXPECT_EQ(Relay(5, [] {}), 0);
+  UndoAtLast(protocol);
+  EXPECT_EQ(Send(5), 10);
 }
 
 // What is not asked for is not looked at.
