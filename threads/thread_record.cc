@@ -20,6 +20,7 @@ namespace threads_internal {
 
 __thread PerThread this_thread = {};
 
+std::atomic<MoveObserver> move_observer_for_test{nullptr};
 std::atomic<std::uint32_t> missing_threads{0};
 std::atomic<std::uint32_t> hold_epoch{0};
 
@@ -28,6 +29,9 @@ void Move(ThreadRecord& record, ThreadState to) {
   INSTAR_CHECK(IsMove(from, to))
       << "thread '" << record.name << "' cannot move from " << ToString(from)
       << " to " << ToString(to);
+  const MoveObserver observer =
+      move_observer_for_test.load(std::memory_order_acquire);
+  if (observer != nullptr) observer(record, from, to);
   record.state.store(to, std::memory_order_relaxed);
 }
 

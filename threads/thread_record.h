@@ -133,6 +133,13 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
 // Moves the calling thread. With record.lock held. Fatal if it is no move.
 void Move(ThreadRecord& record, ThreadState to);
 
+// For tests: told of every move, with record.lock held, on the thread that
+// moves. Null otherwise. Release where it is set, paired with the acquire load
+// in Move(): what it uses is there.
+using MoveObserver = void (*)(const ThreadRecord& record, ThreadState from,
+                              ThreadState to);
+extern std::atomic<MoveObserver> move_observer_for_test;
+
 // The state in which the calling thread goes on with its own computation.
 ThreadState ResumeState(const ThreadRecord& record);
 
