@@ -123,6 +123,10 @@ TEST_F(AddedPartTest, TheObjectStaysAndGetsNewMembers) {
     EXPECT_EQ(counters[i]->self, counters[i].get());
   }
   EXPECT_EQ(version_cast<Peak>(static_cast<Counter*>(nullptr)), nullptr);
+  const Counter* const read_only = counters[1].get();
+  const Peak* const same = version_cast<const Peak>(read_only);
+  EXPECT_EQ(same, version_cast<Peak>(counters[1].get()));
+  EXPECT_EQ(version_cast<Peak>(read_only), same);
   // Old code destroys the part with its object.
   counters.resize(40);
   EXPECT_EQ(Peak::alive, 40);

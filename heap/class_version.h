@@ -78,6 +78,11 @@ New* version_cast(T* object) {
     return dynamic_cast<New*>(current);
   }
 }
+// The same of an object that the caller may only read.
+template <typename New, typename T>
+const New* version_cast(const T* object) {
+  return version_cast<std::remove_const_t<New>>(const_cast<T*>(object));
+}
 
 }  // namespace instar
 
