@@ -264,6 +264,10 @@ absl::Status Rendezvous::State::NameMissing() {
     // It may have gone on, but not far, if it was not even run before.
     if (thread.pcs.empty()) look_at(thread, kNameLimit);
   }
+  if (missing.empty()) {
+    return absl::DeadlineExceededError(absl::StrCat(
+        "waited ", waited.count(), " ms; the last thread came just then"));
+  }
   std::string message = absl::StrCat("waited ", waited.count(), " ms for");
   for (const Missing& thread : missing) {
     const std::vector<std::string> names =
