@@ -25,6 +25,10 @@
 // What is applied at the end of a test is undone if it can be, and the test
 // fails if that fails. Then the threads are stopped and joined.
 //
+// Lifetime: threads and updates outlive the body of the test. What they use
+// must, too: members of a class derived from the fixture, static variables, not
+// variables of the body.
+//
 // Threads: all calls are made by the thread that runs the test, which is not a
 // controlled one and holds no lock that the threads need while it calls
 // Apply(), Undo() or AwaitSteps().

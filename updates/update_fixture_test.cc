@@ -32,7 +32,7 @@ absl::Status RaisePricesPerThread(ThreadUpdates& threads) {
 }
 
 TEST_F(UpdateFixture, APlan) {
-  std::atomic<int> price{0};
+  static std::atomic<int> price{0};  // the thread outlives this function
   StartThread("shop", [&] { price = Price(1); });
   Make("prices", &RaisePrices);
   Apply();
@@ -44,7 +44,7 @@ TEST_F(UpdateFixture, APlan) {
 }
 
 TEST_F(UpdateFixture, UpdateFunctionsOfThreads) {
-  std::atomic<int> price{0};
+  static std::atomic<int> price{0};  // the thread outlives this function
   StartThread(
       "shop", [&] { price = Price(1); }, ThreadKind::kActive);
   Make("prices", &RaisePricesPerThread);
@@ -62,7 +62,7 @@ TEST_F(UpdateFixture, WhatIsAppliedIsUndoneAtTheEnd) {
 }
 
 TEST_F(UpdateFixture, AMainFunctionThatIsRebooted) {
-  std::atomic<int> main{0};
+  static std::atomic<int> main{0};
   StartThread("other", [] {});
   StartMain("display", [&] {
     main = 1;
