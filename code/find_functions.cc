@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
 #include "absl/types/span.h"
 #include "code/identifier_index.h"
 #include "code/image_copy.h"
@@ -31,6 +31,10 @@ using code_internal::LoadedImages;
 using code_internal::SymbolTable;
 
 namespace {
+
+// Files with fewer names are looked through: an index of them would take longer
+// to make than a look at them all.
+constexpr size_t kFewNames = 1024;
 
 std::unique_ptr<IdentifierIndex> IndexOf(const SymbolTable& symbols) {
   auto index = std::make_unique<IdentifierIndex>();
@@ -80,31 +84,6 @@ const InlinedNames& InlinedNamesOf(const SymbolTable& symbols) {
       symbols, [&] { return std::make_unique<InlinedNames>(symbols); });
 }
 
-// Kept: the same few are found at each update.
-const std::string& ReadableName(absl::string_view linkage_name) {
-  static std::mutex& mutex = *new std::mutex;
-  static auto& names =
-      *new absl::flat_hash_map<std::string, std::unique_ptr<std::string>>;
-  std::lock_guard<std::mutex> lock(mutex);
-  const auto known = names.find(linkage_name);
-  if (known != names.end()) return *known->second;
-  return *names
-              .emplace(linkage_name,
-                       std::make_unique<std::string>(Demangle(linkage_name)))
-              .first->second;
-}
-
-// Calls visit(number) for those that may have one of the parts in their name.
-template <typename Visitor>
-void ForEachCandidate(const IdentifierIndex& index, size_t count,
-                      const std::vector<std::string>& parts, Visitor visit) {
-  if (parts.empty()) {
-    for (uint32_t i = 0; i < count; ++i) visit(i);
-    return;
-  }
-  for (const uint32_t i : index.Candidates(parts)) visit(i);
-}
-
 std::string WhyUnknown(const LoadedImage& image, bool has_found,
                        bool is_unread) {
   const SymbolTable& symbols = *image.symbols;
@@ -122,73 +101,124 @@ std::string WhyUnknown(const LoadedImage& image, bool has_found,
 
 }  // namespace
 
-FoundFunctions FindFunctions(
-    absl::FunctionRef<bool(absl::string_view linkage_name)> matches,
-    const FindOptions& options) {
-  FoundFunctions found;
-  // Readable: debug information gives a constructor another linkage name (C4)
-  // than its code has.
-  absl::flat_hash_set<absl::string_view> names;
-  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
-  const FunctionMap map = FunctionMap::Preload();
-  const bool reads =
-      options.read_debug_information ||
-      !InlinedCopyTable::IsRead(*images->images().front().symbols);
-  std::vector<const LoadedImage*> read;
-  for (const LoadedImage& image : images->images()) {
-    const SymbolTable& symbols = *image.symbols;
-    const size_t before = found.functions.size();
-    ForEachCandidate(FunctionsOf(symbols), symbols.functions().size(),
-                     options.parts, [&](uint32_t number) {
-                       const FunctionRecord& record =
-                           symbols.functions()[number];
-                       const auto all = symbols.names(record);
-                       if (!std::any_of(all.begin(), all.end(), matches))
-                         return;
-                       // Nothing, if the object has been unloaded meanwhile.
-                       const std::optional<Function> function =
-                           map.Containing(image.load_base + record.entry);
-                       if (!function.has_value()) return;
-                       found.functions.push_back(*function);
-                       for (const char* name : all)
-                         names.insert(ReadableName(name));
+// What a file has, in its own addresses.
+struct FunctionSearch::InFile {
+  struct Inlined {
+    std::string name;  // readable
+    InlinedCopyTable::Copy copy;
+  };
+
+  bool functions_are_known = false;
+  std::vector<const FunctionRecord*> functions;
+  bool inlined_is_known = false;
+  std::vector<Inlined> inlined;
+};
+
+FunctionSearch::FunctionSearch(Matches matches, std::vector<std::string> parts)
+    : matches_(std::move(matches)), parts_(std::move(parts)) {}
+FunctionSearch::~FunctionSearch() = default;
+
+bool FunctionSearch::HasPart(absl::string_view linkage_name) const {
+  return parts_.empty() ||
+         std::any_of(parts_.begin(), parts_.end(),
+                     [&](const std::string& part) {
+                       return absl::StrContains(linkage_name, part);
                      });
-    const bool is_read = reads || InlinedCopyTable::IsRead(symbols);
-    if (is_read) read.push_back(&image);
-    std::string why =
-        WhyUnknown(image, found.functions.size() != before, !is_read);
+}
+
+void FunctionSearch::LookForFunctions(const SymbolTable& symbols,
+                                      InFile& known) const {
+  const absl::Span<const FunctionRecord> functions = symbols.functions();
+  const auto look_at = [&](const FunctionRecord& record) {
+    const auto names = symbols.names(record);
+    if (std::none_of(names.begin(), names.end(), [&](const char* name) {
+          return HasPart(name) && matches_(name);
+        })) {
+      return;
+    }
+    known.functions.push_back(&record);
+  };
+  if (parts_.empty() || functions.size() < kFewNames) {
+    for (const FunctionRecord& record : functions) look_at(record);
+  } else {
+    for (const uint32_t i : FunctionsOf(symbols).Candidates(parts_)) {
+      look_at(functions[i]);
+    }
+  }
+  known.functions_are_known = true;
+}
+
+void FunctionSearch::LookForCopies(const SymbolTable& symbols,
+                                   InFile& known) const {
+  const InlinedCopyTable& table = InlinedCopyTable::Of(symbols);
+  const auto look_at = [&](absl::string_view name,
+                           absl::Span<const InlinedCopyTable::Copy> copies) {
+    if (!HasPart(name) || !matches_(name)) return;
+    const std::string readable = Demangle(name);
+    for (const auto& copy : copies) known.inlined.push_back({readable, copy});
+  };
+  if (parts_.empty() || table.name_count() < kFewNames) {
+    table.ForEachName(look_at);
+  } else {
+    const InlinedNames& names = InlinedNamesOf(symbols);
+    for (const uint32_t i : names.index.Candidates(parts_)) {
+      look_at(names.names[i], names.all_copies[i]);
+    }
+  }
+  known.inlined_is_known = true;
+}
+
+FoundFunctions FunctionSearch::Find(bool read_debug_information) {
+  FoundFunctions found;
+  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
+  const bool reads =
+      read_debug_information ||
+      !InlinedCopyTable::IsRead(*images->images().front().symbols);
+  std::lock_guard<std::mutex> lock(lock_);
+  for (const LoadedImage& image : images->images()) {
+    InFile& known = known_[image.symbols];
+    if (!known.functions_are_known) LookForFunctions(*image.symbols, known);
+    for (const FunctionRecord* record : known.functions) {
+      found.functions.push_back(
+          Function(image.symbols, record, image.load_base));
+    }
+    const bool is_read = reads || InlinedCopyTable::IsRead(*image.symbols);
+    if (is_read && !known.inlined_is_known) {
+      LookForCopies(*image.symbols, known);
+    }
+    for (const InFile::Inlined& inlined : known.inlined) {
+      const InlinedCopyTable::Copy& copy = inlined.copy;
+      found.inlined.push_back(
+          {inlined.name,
+           {Function(image.symbols, copy.into, image.load_base),
+            {image.load_base + copy.range.begin,
+             image.load_base + copy.range.end}}});
+    }
+    std::string why = WhyUnknown(image, !known.functions.empty(), !is_read);
     if (!why.empty()) {
-      found.unknown.push_back(
-          {symbols.name(), image.code, image.is_program, std::move(why)});
+      found.unknown.push_back({image.symbols->name(), image.code,
+                               image.is_program, std::move(why)});
     }
   }
   std::sort(found.functions.begin(), found.functions.end());
-  for (const LoadedImage* image : read) {
-    const InlinedNames& inlined = InlinedNamesOf(*image->symbols);
-    ForEachCandidate(
-        inlined.index, inlined.names.size(), options.parts,
-        [&](uint32_t number) {
-          const absl::string_view name = inlined.names[number];
-          if (!matches(name) || names.contains(ReadableName(name))) return;
-          for (const auto& copy : inlined.all_copies[number]) {
-            const std::optional<Function> into =
-                map.Containing(image->load_base + copy.into->entry);
-            if (!into.has_value()) continue;
-            found.inlined.push_back({ReadableName(name),
-                                     {*into,
-                                      {image->load_base + copy.range.begin,
-                                       image->load_base + copy.range.end}}});
-          }
-        });
-  }
   return found;
+}
+
+FoundFunctions FindFunctions(
+    absl::FunctionRef<bool(absl::string_view linkage_name)> matches,
+    const FindOptions& options) {
+  return FunctionSearch(matches, options.parts)
+      .Find(options.read_debug_information);
 }
 
 void PreloadFindFunctions() {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
   for (const LoadedImage& image : images->images()) {
-    FunctionsOf(*image.symbols);
-    InlinedNamesOf(*image.symbols);
+    const SymbolTable& symbols = *image.symbols;
+    if (symbols.functions().size() >= kFewNames) FunctionsOf(symbols);
+    if (InlinedCopyTable::Of(symbols).name_count() >= kFewNames) {
+      InlinedNamesOf(symbols);
+    }
   }
 }
 

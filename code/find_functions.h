@@ -8,8 +8,11 @@
 //   });
 //
 // Looked at are the linkage names of all functions with code of their own in a
-// loaded object, and of those that exist only as copies, inlined into others
-// (from debug information, which does not name those of unnamed namespaces).
+// loaded object, and of the copies that were inlined into others (from debug
+// information, which does not name those of unnamed namespaces).
+//
+// What is looked for again and again, as objects are loaded, is looked for by
+// one FunctionSearch: it looks only at objects that it has not seen.
 //
 // Threads: any. Takes locks; the first call reads the symbols and the debug
 // information of all objects (milliseconds, see PreloadFindFunctions()): before
@@ -18,9 +21,12 @@
 #ifndef INSTAR_CODE_FIND_FUNCTIONS_H_
 #define INSTAR_CODE_FIND_FUNCTIONS_H_
 
+#include <functional>
+#include <mutex>
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "code/code_range.h"
@@ -28,7 +34,7 @@
 
 namespace instar {
 
-// A copy of a function that has no code of its own anywhere.
+// A copy of a function, inlined into another one.
 struct InlinedFunction {
   std::string name;  // readable
   InlinedCopy copy;
@@ -52,8 +58,8 @@ struct FoundFunctions {
 
 struct FindOptions {
   // If not empty: only linkage names that have one of these in them, each of
-  // them an identifier with its length before it ("4Site"). That is found by an
-  // index.
+  // them an identifier with its length before it ("4Site"). In large objects
+  // that is found by an index.
   std::vector<std::string> parts;
   // False: objects whose debug information has not been read by anyone are not
   // read; they are among `unknown`. It has no effect while that of the program
@@ -67,7 +73,34 @@ FoundFunctions FindFunctions(
     absl::FunctionRef<bool(absl::string_view linkage_name)> matches,
     const FindOptions& options = {});
 
-// Reads all that FindFunctions() needs of the objects that are loaded now.
+// The same, made again. It remembers what each file had, for as long as it
+// lives, also when the object is unloaded and loaded again.
+class FunctionSearch {
+ public:
+  using Matches = std::function<bool(absl::string_view linkage_name)>;
+
+  // `matches` always says the same of a name; for `parts` see FindOptions.
+  explicit FunctionSearch(Matches matches, std::vector<std::string> parts = {});
+  ~FunctionSearch();
+
+  FoundFunctions Find(bool read_debug_information = true);
+
+ private:
+  struct InFile;
+
+  void LookForFunctions(const code_internal::SymbolTable& symbols,
+                        InFile& known) const;
+  void LookForCopies(const code_internal::SymbolTable& symbols,
+                     InFile& known) const;
+  bool HasPart(absl::string_view linkage_name) const;
+
+  const Matches matches_;
+  const std::vector<std::string> parts_;
+  std::mutex lock_;
+  absl::flat_hash_map<const code_internal::SymbolTable*, InFile> known_;
+};
+
+// Reads all that a search needs of the objects that are loaded now.
 void PreloadFindFunctions();
 
 }  // namespace instar

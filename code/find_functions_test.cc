@@ -15,7 +15,9 @@
 namespace instar {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
+using ::testing::Each;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
@@ -77,19 +79,29 @@ TEST(FindFunctions, ByAPartOfTheName) {
   EXPECT_THAT(FindFunctions(all, options).functions, IsEmpty());
 }
 
-// A function that was inlined wherever it was called has no symbol.
-TEST(FindFunctions, FunctionsThatAreOnlyCopies) {
-  const FoundFunctions found = FindInlined();
-  bool seen = false;
-  for (const InlinedFunction& function : found.inlined) {
-    EXPECT_THAT(NamesOf(found), Not(Contains(function.name)));
-    if (function.name == "inlined::OnlyInlined(int)") {
-      seen = true;
-      EXPECT_EQ(function.copy.into.name(), "inlined::CallsOnlyInlined(int)");
-      EXPECT_TRUE(function.copy.into.Contains(function.copy.range.begin));
-    }
+std::vector<std::string> HoldersOf(const FoundFunctions& found,
+                                   absl::string_view function) {
+  std::vector<std::string> names;
+  for (const InlinedFunction& inlined : found.inlined) {
+    if (inlined.name != function) continue;
+    names.push_back(inlined.copy.into.name());
+    EXPECT_TRUE(inlined.copy.into.Contains(inlined.copy.range.begin));
   }
-  EXPECT_TRUE(seen);
+  return names;
+}
+
+// A function that was inlined wherever it was called has no symbol.
+TEST(FindFunctions, Copies) {
+  const FoundFunctions found = FindInlined();
+  EXPECT_THAT(HoldersOf(found, "inlined::OnlyInlined(int)"),
+              Each("inlined::CallsOnlyInlined(int)"));
+  EXPECT_THAT(HoldersOf(found, "inlined::OnlyInlined(int)"), Not(IsEmpty()));
+  EXPECT_THAT(NamesOf(found), Not(Contains("inlined::OnlyInlined(int)")));
+  // Has code of its own, too.
+  EXPECT_THAT(NamesOf(found), Contains("inlined::Shared(int)"));
+  EXPECT_THAT(HoldersOf(found, "inlined::Shared(int)"),
+              AllOf(Contains("inlined::CallsShared(int)"),
+                    Contains("inlined::ElsewhereCallsShared(int)")));
 }
 
 }  // namespace

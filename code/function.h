@@ -147,6 +147,7 @@ class Function {
 
  private:
   friend class FunctionMap;
+  friend class FunctionSearch;  // code/find_functions.h
 
   // How the Itanium C++ ABI (2.3) lays out a pointer to a member function.
   struct MemberPointer {

@@ -18,6 +18,7 @@
 #include "absl/strings/string_view.h"
 #include "code/find_functions.h"
 #include "code/function.h"
+#include "code/inlined_functions_for_test.h"
 #include "code/variable.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -207,6 +208,41 @@ TEST(LoadedFunction, OfObjectsThatHaveJustBeenLoaded) {
   EXPECT_THAT(thorough.unknown, testing::IsEmpty());
   options.read_debug_information = false;  // there is nothing left to be read
   EXPECT_THAT(FindFunctions(is_it, options).unknown, testing::IsEmpty());
+}
+
+// A function that has code in one object only, and copies in another, of which
+// what is known is more.
+TEST(LoadedFunction, CopiesAreFoundWhereverItsCodeIs) {
+  EXPECT_EQ(inlined::CallsWithCodeElsewhere(1), 8);
+  FunctionSearch search([](absl::string_view name) {
+    return absl::StrContains(name, "17WithCodeElsewhereE");
+  });
+  const auto copies_of = [](const FoundFunctions& found) {
+    std::vector<std::string> into;
+    for (const InlinedFunction& function : found.inlined) {
+      EXPECT_EQ(function.name, "inlined::WithCodeElsewhere(int)");
+      into.push_back(function.copy.into.name());
+    }
+    return into;
+  };
+  const FoundFunctions before = search.Find();
+  EXPECT_THAT(before.functions, testing::IsEmpty());
+  EXPECT_THAT(copies_of(before),
+              testing::ElementsAre("inlined::CallsWithCodeElsewhere(int)"));
+
+  const std::string fresh = testing::TempDir() + "has_code.so";
+  Replace(fresh, kObject);
+  {
+    const LoadedObject object(fresh);
+    for (const bool read : {false, true}) {
+      const FoundFunctions found = search.Find(read);
+      ASSERT_EQ(found.functions.size(), 1u);
+      EXPECT_THAT(std::string(found.functions[0].image()),
+                  EndsWith("has_code.so"));
+      EXPECT_EQ(copies_of(found), copies_of(before));
+    }
+  }
+  EXPECT_THAT(search.Find().functions, testing::IsEmpty());
 }
 
 }  // namespace

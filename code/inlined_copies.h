@@ -9,6 +9,7 @@
 #ifndef INSTAR_CODE_INLINED_COPIES_H_
 #define INSTAR_CODE_INLINED_COPIES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -48,6 +49,7 @@ class InlinedCopyTable {
     }
   }
 
+  std::size_t name_count() const { return by_name_.size(); }
   bool is_empty() const { return by_name_.empty(); }
 
   // Whether there is debug information on the function that starts there.

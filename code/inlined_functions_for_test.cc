@@ -36,6 +36,7 @@ int (*volatile file_local)(int) = &FileLocal;
 
 int CallsShared(int x) { return Shared(x) + 1; }
 int CallsOnlyInlined(int x) { return OnlyInlined(x) + 1; }
+int CallsWithCodeElsewhere(int x) { return WithCodeElsewhere(x) + 1; }
 int CallsFileLocal(int x) { return FileLocal(x) - 1; }
 int CallsThroughAnother(int x) { return Between(x) + 2; }
 int NeverInlined(int x) { return x + sink; }

@@ -25,8 +25,15 @@ extern volatile int sink;
   return x * 5;
 }
 
+// The same, and loaded_for_test.cc has one of its name with code of its own.
+[[gnu::always_inline]] inline int WithCodeElsewhere(int x) {
+  sink = x;
+  return x * 7;
+}
+
 int CallsShared(int x);
 int CallsOnlyInlined(int x);
+int CallsWithCodeElsewhere(int x);
 int ElsewhereCallsShared(int x);
 [[gnu::noinline]] int CallsFileLocal(int x);
 int CallsThroughAnother(int x);  // Shared() in a function inlined here

@@ -28,4 +28,10 @@ int Function(int x) {
 
 }  // namespace loaded
 
+namespace inlined {
+
+int WithCodeElsewhere(int x) { return x * 7; }
+
+}  // namespace inlined
+
 extern "C" int LoadedFunction(int x) { return loaded::Function(x); }

@@ -198,6 +198,7 @@ class SymbolTable::Builder {
 
     uint32_t source = 0;
     const int count = static_cast<int>(header.sh_size / header.sh_entsize);
+    if (exported) exported_.reserve(count);
     for (int i = 0; i < count; ++i) {
       GElf_Sym symbol;
       if (gelf_getsym(data, i, &symbol) == nullptr) break;
@@ -253,6 +254,7 @@ class SymbolTable::Builder {
       }
       i = AddFunction(i);
     }
+    if (parts.empty()) return;
     for (size_t i = 0; i < drafts_.size(); ++i) {
       for (const char* name : drafts_[i].names) {
         by_name_.emplace(std::make_pair(drafts_[i].source, name), i);
@@ -274,7 +276,6 @@ class SymbolTable::Builder {
     draft.record.binding = first.binding;
     draft.record.is_indirect = first.is_indirect;
     draft.source = first.source;
-    absl::flat_hash_set<absl::string_view> seen;
     // The resolver of an indirect function stands at the same address, and is
     // another function.
     for (; i < symbols_.size() && symbols_[i].value == first.value &&
@@ -284,7 +285,10 @@ class SymbolTable::Builder {
       if (exported_.contains({symbols_[i].name, first.value})) {
         draft.record.is_exported = true;
       }
-      if (seen.insert(symbols_[i].name).second) {
+      if (std::none_of(draft.names.begin(), draft.names.end(),
+                       [&](const char* name) {
+                         return std::strcmp(name, symbols_[i].name) == 0;
+                       })) {
         draft.names.push_back(symbols_[i].name);
       }
     }

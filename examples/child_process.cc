@@ -4,6 +4,7 @@
 #include "examples/child_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -62,7 +63,9 @@ ChildProcess::ChildProcess(std::vector<std::string> arguments,
     _exit(127);
   }
   close(ends[1]);
-  reader_ = std::thread(&ChildProcess::Read, this, ends[0]);
+  output_ = ends[0];
+  if (fcntl(output_, F_SETFL, O_NONBLOCK) != 0) Die("fcntl");
+  reader_ = std::thread(&ChildProcess::Read, this);
 }
 
 ChildProcess::~ChildProcess() {
@@ -70,27 +73,35 @@ ChildProcess::~ChildProcess() {
   Wait();
 }
 
-void ChildProcess::Read(int from) {
-  std::string line;
-  char buffer[4096];
-  ssize_t got;
-  while ((got = read(from, buffer, sizeof(buffer))) > 0 ||
-         (got < 0 && errno == EINTR)) {
+void ChildProcess::Read() {
+  pollfd readable = {output_, POLLIN, 0};
+  while (true) {
+    poll(&readable, 1, -1);  // interrupted: nothing is there to be read
     std::lock_guard<std::mutex> lock(lock_);
+    ReadWhatIsThere();
+    changed_.notify_all();
+    if (is_over_) break;
+  }
+  close(output_);
+}
+
+void ChildProcess::ReadWhatIsThere() {
+  char buffer[4096];
+  while (!is_over_) {
+    const ssize_t got = read(output_, buffer, sizeof(buffer));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0 && errno == EAGAIN) return;
     for (ssize_t i = 0; i < got; ++i) {
       if (buffer[i] == '\n') {
-        lines_.push_back(std::exchange(line, ""));
+        lines_.push_back(std::exchange(line_, ""));
       } else {
-        line += buffer[i];
+        line_ += buffer[i];
       }
     }
-    changed_.notify_all();
+    if (got > 0) continue;
+    if (!line_.empty()) lines_.push_back(line_);
+    is_over_ = true;
   }
-  close(from);
-  std::lock_guard<std::mutex> lock(lock_);
-  if (!line.empty()) lines_.push_back(line);
-  is_over_ = true;
-  changed_.notify_all();
 }
 
 std::optional<std::string> ChildProcess::AwaitLine(
@@ -115,6 +126,7 @@ std::optional<std::string> ChildProcess::AwaitLine(
 
 void ChildProcess::SkipOutput() {
   std::lock_guard<std::mutex> lock(lock_);
+  ReadWhatIsThere();
   next_ = lines_.size();
 }
 

@@ -52,7 +52,7 @@ class ChildProcess {
       const std::function<bool(const std::string&)>& fits);
   // ... that begins so.
   std::optional<std::string> AwaitLine(absl::string_view beginning);
-  // The next AwaitLine() looks at what comes from now on.
+  // The next AwaitLine() looks at what the process writes from now on.
   void SkipOutput();
   std::vector<std::string> Output() const;
 
@@ -61,7 +61,8 @@ class ChildProcess {
   int Wait();
 
  private:
-  void Read(int from);
+  void Read();
+  void ReadWhatIsThere();  // under the lock
 
   pid_t pid_ = -1;
   std::optional<int> code_;
@@ -69,6 +70,8 @@ class ChildProcess {
 
   mutable std::mutex lock_;  // of all that follows
   std::condition_variable changed_;
+  int output_ = -1;   // a pipe; reading does not wait
+  std::string line_;  // that has not ended yet
   std::vector<std::string> lines_;
   std::size_t next_ = 0;  // of lines_, for AwaitLine()
   bool is_over_ = false;

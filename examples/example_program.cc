@@ -89,6 +89,8 @@ std::string ExampleProgram::Ask(const std::string& command) {
 std::optional<std::string> ExampleProgram::AwaitDisplay(
     absl::string_view beginning) {
   process_->SkipOutput();
+  // The first one may have been begun before.
+  if (!process_->AwaitLine(beginning).has_value()) return std::nullopt;
   return process_->AwaitLine(beginning);
 }
 

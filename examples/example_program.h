@@ -63,8 +63,8 @@ class ExampleProgram {
   // went wrong.
   std::string Ask(const std::string& command);
 
-  // The next display of a site, as one line, that begins so. Nothing if the
-  // program has ended.
+  // A display of a site, as one line, that begins so, and that shows what is
+  // there now. Nothing if the program has ended.
   std::optional<std::string> AwaitDisplay(absl::string_view beginning);
 
   // A connection to its control socket. Ends the caller if there is none.

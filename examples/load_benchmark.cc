@@ -3,6 +3,9 @@
 //
 // From a command on an open connection to the update applied: the site manager,
 // whose threads wait in blocking calls, and its update add_ratings, stripped.
+// Each time it is another file, as it is when an update comes that the program
+// has never seen: `again` loads the same file, of which the program knows the
+// symbols.
 //
 // The parts are what the program itself tells of each update; `round_trip` is
 // a request on the same connection that does nothing, and the limit.
@@ -17,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "examples/example_program.h"
 #include "manager/control_client.h"
@@ -32,6 +36,8 @@ using std::chrono::nanoseconds;
 // Every load leaves a module in the program.
 constexpr int kLoadsOfOneProgram = 20;
 
+enum class Module { kNew, kSame };
+
 template <typename Result>
 Result Value(absl::StatusOr<Result> result) {
   if (!result.ok()) {
@@ -46,12 +52,24 @@ class Connected {
  public:
   Connected() : program_({"--period=3600"}), client_(program_.Control()) {
     // The first request waits until the program's symbols have been read.
-    Value(client_.Load(ModulePath("add_ratings_stripped")));
+    Value(client_.Load(ModulePath(kModule)));
     Value(client_.Undo());
   }
   ControlClient& client() { return client_; }
 
+  std::string Path(Module module) {
+    if (module == Module::kSame) return ModulePath(kModule);
+    const std::string copy =
+        absl::StrCat(copies_.path(), "/", ++copies_made_, ".so");
+    std::filesystem::copy(ModulePath(kModule), copy);
+    return copy;
+  }
+
  private:
+  static constexpr const char* kModule = "add_ratings_stripped";
+
+  TemporaryDirectory copies_;
+  int copies_made_ = 0;
   ExampleProgram program_;
   ControlClient client_;
 };
@@ -60,13 +78,13 @@ double Microseconds(nanoseconds time) {
   return duration<double, std::micro>(time).count();
 }
 
-void Load(benchmark::State& state) {
+void Load(benchmark::State& state, Module module) {
   Connected connected;
   instar::UpdateReport sum;
   for (auto _ : state) {
+    const std::string path = connected.Path(module);
     const auto begin = std::chrono::steady_clock::now();
-    const instar::UpdateReport report =
-        Value(connected.client().Load(ModulePath("add_ratings_stripped")));
+    const instar::UpdateReport report = Value(connected.client().Load(path));
     state.SetIterationTime(
         duration<double>(std::chrono::steady_clock::now() - begin).count());
     sum.queued += report.queued;
@@ -92,8 +110,15 @@ void RoundTrip(benchmark::State& state) {
   for (auto _ : state) Value(connected.client().Program());
 }
 
-BENCHMARK(Load)
+void LoadNew(benchmark::State& state) { Load(state, Module::kNew); }
+void LoadAgain(benchmark::State& state) { Load(state, Module::kSame); }
+
+BENCHMARK(LoadNew)
     ->Name("load_update/instar")
+    ->UseManualTime()
+    ->Iterations(kLoadsOfOneProgram);
+BENCHMARK(LoadAgain)
+    ->Name("load_update/again")
     ->UseManualTime()
     ->Iterations(kLoadsOfOneProgram);
 BENCHMARK(RoundTrip)->Name("load_update/limit")->UseRealTime();

@@ -26,6 +26,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -115,8 +116,9 @@ struct Activity {
   std::string ToString() const;
 };
 
-// The innermost activation of a function of `set`.
-Activity FindActivity(const StackSnapshot& snapshot, const FunctionSet& set);
+// The innermost activation of a function of `set` with a number below `limit`.
+Activity FindActivity(const StackSnapshot& snapshot, const FunctionSet& set,
+                      int limit = std::numeric_limits<int>::max());
 
 // Calls void visit(int function, const Frame&) for each activation of each
 // function of `set`, innermost first; returns how the walk ended.

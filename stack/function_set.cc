@@ -70,6 +70,7 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
       for (const CodeRange& range : ranges) {
         parts.push_back({range, number, version, version});
       }
+      if (IsIn(version, options.images)) continue;
       const auto copies = version.InlinedCopies(options.read_debug_information);
       if (copies.ok()) {
         for (const InlinedCopy& copy : *copies) {
@@ -77,8 +78,7 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
         }
       } else if (version == functions[i] &&
                  version.binding() != SymbolBinding::kGlobal &&
-                 !options.ignore_unknown_copies &&
-                 !IsIn(version, options.images)) {
+                 !options.ignore_unknown_copies) {
         return copies.status();
       }
     }
@@ -104,19 +104,15 @@ WatchedFunctions::WatchedFunctions(std::vector<Function> functions,
       inlined_(std::move(inlined)),
       images_(std::move(images)),
       parts_(std::move(parts)),
-      known_({}),
       set_({}) {
   std::vector<FunctionRange> ranges;
   ranges.reserve(parts_.size() + images_.size());
   for (const Part& part : parts_) {
     ranges.push_back({part.range.begin, part.range.end, part.function});
   }
-  if (!images_.empty()) {
-    known_ = FunctionSet(ranges);
-    int number = static_cast<int>(functions_.size() + inlined_.size());
-    for (const UnknownImage& image : images_) {
-      ranges.push_back({image.code.begin, image.code.end, number++});
-    }
+  int number = first_image();
+  for (const UnknownImage& image : images_) {
+    ranges.push_back({image.code.begin, image.code.end, number++});
   }
   set_ = FunctionSet(std::move(ranges));
 }

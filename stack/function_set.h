@@ -83,12 +83,14 @@ class WatchedFunctions {
   }
 
   const FunctionSet& set() const { return set_; }
-  // Without Options::images: for the stack of whoever asks, and may be in one.
-  const FunctionSet& known() const { return images_.empty() ? set_ : known_; }
+  // Numbers from this one on are of Options::images. A limit for FindActivity()
+  // on the stack of whoever asks, who may be in one.
+  int first_image() const {
+    return static_cast<int>(functions_.size() + inlined_.size());
+  }
   bool IsImage(const Activity& activity) const {
     return activity.kind == ActivityKind::kActive &&
-           static_cast<std::size_t>(activity.function) >=
-               functions_.size() + inlined_.size();
+           activity.function >= first_image();
   }
   absl::Span<const Function> functions() const { return functions_; }
 
@@ -119,7 +121,6 @@ class WatchedFunctions {
   std::vector<std::string> inlined_;  // names, in the order of the options
   std::vector<UnknownImage> images_;
   std::vector<Part> parts_;
-  FunctionSet known_;
   FunctionSet set_;
 };
 

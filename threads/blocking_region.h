@@ -4,8 +4,9 @@
 // Stretches in which a controlled thread waits, and updates may go on without
 // it.
 //
-//   int connection = Blocking([&] { return accept(listener, nullptr, nullptr);
-//   }); UpdatePoint();
+//   int connection =
+//       Blocking([&] { return accept(listener, nullptr, nullptr); });
+//   UpdatePoint();
 //
 //   std::unique_lock<std::mutex> lock(mutex);
 //   Wait(not_empty, lock, [&] { return !queue.empty(); });
@@ -35,6 +36,15 @@
 //   - SleepFor(): by the signal; it sleeps on until its time.
 // Without such an update nothing is different from the bare call: SA_RESTART,
 // the program's signals and limits are as ever, and errno is kept.
+//
+// What the callable has returned is lost when a reboot is thrown: the
+// connection that was accepted, the bytes that were read. A thread that may be
+// rebooted waits in Blocking() until there is something, and takes it
+// afterwards:
+//
+//   pollfd input = {socket, POLLIN, 0};
+//   Blocking([&] { return poll(&input, 1, -1); });
+//   const ssize_t got = read(socket, buffer, sizeof(buffer));
 //
 // In a thread that is not controlled, in an update function, in a signal
 // handler that interrupted this library and while a NoUpdateScope is alive, all

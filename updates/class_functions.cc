@@ -55,10 +55,12 @@ struct ClassName {
   // A part that every linkage name with the class in it has: the identifier,
   // which the ABI writes out where it comes first (Itanium C++ ABI, 5.1.2).
   std::string in_linkage_name;
+  // Whether a function was seen that has it in its name, one of a library too.
+  bool has_function = false;
 };
 
 ClassName NameOf(absl::string_view readable) {
-  ClassName name{std::string(readable), CanonicalName(readable), ""};
+  ClassName name{std::string(readable), CanonicalName(readable), "", false};
   std::string plain = WithoutTemplateArguments(name.canonical);
   const std::size_t colons = plain.rfind("::");
   if (colons != std::string::npos) plain = plain.substr(colons + 2);
@@ -92,8 +94,7 @@ struct FunctionName {
   bool is_of_library;
 };
 
-// Kept: the same few are asked for at each update, and demangling takes
-// microseconds.
+// Kept: modules have many names in common, and demangling takes microseconds.
 const FunctionName& NameOfFunction(absl::string_view linkage_name) {
   static std::mutex& mutex = *new std::mutex;
   static auto& names =
@@ -108,40 +109,82 @@ const FunctionName& NameOfFunction(absl::string_view linkage_name) {
   return *names.emplace(linkage_name, std::move(name)).first->second;
 }
 
-// Sets (*has_function)[i] if one has the class names[i] in its name.
-absl::StatusOr<WatchedFunctions> Watch(const std::vector<ClassName>& names,
-                                       const ClassFunctionsOptions& options,
-                                       std::vector<bool>* has_function) {
-  has_function->assign(names.size(), false);
-  FindOptions find_options;
-  find_options.read_debug_information = options.read_debug_information;
-  for (const ClassName& name : names) {
-    find_options.parts.push_back(name.in_linkage_name);
-    if (!name.in_linkage_name.empty()) continue;
-    find_options.parts.clear();  // not found by the index
-    break;
-  }
-  const auto matches = [&](absl::string_view linkage_name) {
-    if (std::none_of(names.begin(), names.end(), [&](const ClassName& name) {
-          return absl::StrContains(linkage_name, name.in_linkage_name);
-        })) {
-      return false;
+// The search for the functions of some classes. Kept, since it is made again
+// after each load of an object, of which it looks at what is new.
+class ClassSearch {
+ public:
+  explicit ClassSearch(std::vector<ClassName> names)
+      : names_(std::move(names)),
+        search_([this](absl::string_view name) { return Matches(name); },
+                Parts()) {}
+
+  // Makes it at the first call with these names.
+  static ClassSearch& Of(std::vector<ClassName> names) {
+    std::string key;
+    for (const ClassName& name : names)
+      absl::StrAppend(&key, name.canonical, ";");
+    static std::mutex& mutex = *new std::mutex;
+    static auto& all =
+        *new absl::flat_hash_map<std::string, std::unique_ptr<ClassSearch>>;
+    std::lock_guard<std::mutex> lock(mutex);
+    std::unique_ptr<ClassSearch>& search = all[key];
+    if (search == nullptr) {
+      search = std::make_unique<ClassSearch>(std::move(names));
     }
+    return *search;
+  }
+
+  FoundFunctions Find(bool read_debug_information) {
+    std::lock_guard<std::mutex> lock(lock_);
+    return search_.Find(read_debug_information);
+  }
+
+  const std::vector<ClassName>& names() const { return names_; }
+
+  // The first one that no function had in its name, those of libraries
+  // included; null if there is none.
+  const ClassName* WithoutFunction() {
+    std::lock_guard<std::mutex> lock(lock_);
+    for (const ClassName& name : names_) {
+      if (!name.has_function) return &name;
+    }
+    return nullptr;
+  }
+
+ private:
+  std::vector<std::string> Parts() const {
+    std::vector<std::string> parts;
+    for (const ClassName& name : names_) {
+      if (name.in_linkage_name.empty()) return {};  // not found by the index
+      parts.push_back(name.in_linkage_name);
+    }
+    return parts;
+  }
+
+  bool Matches(absl::string_view linkage_name) {
     const FunctionName& function = NameOfFunction(linkage_name);
     bool mentions = false;
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      if (!Mentions(function.canonical, names[i].canonical)) continue;
-      (*has_function)[i] = true;
+    for (ClassName& name : names_) {
+      if (!Mentions(function.canonical, name.canonical)) continue;
+      name.has_function = true;
       mentions = true;
     }
     return mentions && !function.is_of_library;
-  };
-  FoundFunctions found = FindFunctions(matches, find_options);
+  }
+
+  std::mutex lock_;  // of what is said of each name
+  std::vector<ClassName> names_;
+  FunctionSearch search_;
+};
+
+absl::StatusOr<WatchedFunctions> Watch(ClassSearch& search,
+                                       const ClassFunctionsOptions& options) {
+  FoundFunctions found = search.Find(options.read_debug_information);
   for (const UnknownImage& image : found.unknown) {
     if (!image.is_program) continue;
     return absl::FailedPreconditionError(absl::StrCat(
-        "not all functions that use ", names[0].readable, " are known, ",
-        image.name, ": ", image.why,
+        "not all functions that use ", search.names()[0].readable,
+        " are known, ", image.name, ": ", image.why,
         "; do not strip it (bazel build --strip=never), or keep its debug file "
         "beside it"));
   }
@@ -171,20 +214,16 @@ absl::StatusOr<WatchedFunctions> FunctionsOfClassesNamed(
     absl::Span<const std::string> names, const ClassFunctionsOptions& options) {
   std::vector<ClassName> classes;
   for (const std::string& name : names) classes.push_back(NameOf(name));
-  std::vector<bool> has_function;
-  absl::StatusOr<WatchedFunctions> watched =
-      Watch(classes, options, &has_function);
+  ClassSearch& search = ClassSearch::Of(std::move(classes));
+  absl::StatusOr<WatchedFunctions> watched = Watch(search, options);
   if (!watched.ok()) return watched;
-  for (std::size_t i = 0; i < classes.size(); ++i) {
-    if (has_function[i]) continue;
-    return absl::NotFoundError(absl::StrCat(
-        "no function of the program, or of an object that is loaded, has a "
-        "class ",
-        classes[i].readable,
-        " in its name; name it from the global namespace on, as in "
-        "shop::Site"));
-  }
-  return watched;
+  const ClassName* const unknown = search.WithoutFunction();
+  if (unknown == nullptr) return watched;
+  return absl::NotFoundError(absl::StrCat(
+      "no function of the program, or of an object that is loaded, has a "
+      "class ",
+      unknown->readable,
+      " in its name; name it from the global namespace on, as in shop::Site"));
 }
 
 absl::StatusOr<WatchedFunctions> FunctionsOfTypes(
@@ -194,8 +233,7 @@ absl::StatusOr<WatchedFunctions> FunctionsOfTypes(
   for (const std::type_info* type : types) {
     classes.push_back(NameOf(DemangleType(type->name())));
   }
-  std::vector<bool> has_function;
-  return Watch(classes, options, &has_function);
+  return Watch(ClassSearch::Of(std::move(classes)), options);
 }
 
 }  // namespace instar

@@ -31,10 +31,12 @@ using Sets = absl::Span<const std::shared_ptr<const WatchedFunctions>>;
 
 // Takes no lock: threads are held.
 std::optional<Found> LookAt(const StackSnapshot& stack, Sets sets,
-                            const FunctionSet& (WatchedFunctions::*set)()
-                                const) {
+                            bool with_images) {
   for (const auto& watched : sets) {
-    const Activity activity = FindActivity(stack, ((*watched).*set)());
+    const Activity activity =
+        with_images
+            ? FindActivity(stack, watched->set())
+            : FindActivity(stack, watched->set(), watched->first_image());
     if (!activity.quiescent()) return Found{std::nullopt, &*watched, activity};
   }
   return std::nullopt;
@@ -44,7 +46,7 @@ std::optional<Found> LookAtOwn(const UpdateContext* context, Sets sets) {
   std::optional<Found> found;
   const auto look_at = [&](const StackSnapshot& stack) {
     if (!found.has_value()) {
-      found = LookAt(stack, sets, &WatchedFunctions::known);
+      found = LookAt(stack, sets, /*with_images=*/false);
     }
   };
   if (context != nullptr) {
@@ -70,7 +72,7 @@ std::optional<Found> LookAtAll(const Rendezvous& rendezvous,
                                const UpdateContext* context, Sets sets) {
   for (const HeldThread& thread : rendezvous.threads()) {
     for (const StackSnapshot& stack : thread.stacks) {
-      std::optional<Found> found = LookAt(stack, sets, &WatchedFunctions::set);
+      std::optional<Found> found = LookAt(stack, sets, /*with_images=*/true);
       if (!found.has_value()) continue;
       found->thread = thread.thread;
       return found;

@@ -382,8 +382,10 @@ void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
   const auto look_at = [&](const StackSnapshot& stack,
                            const ThreadRef* thread) {
     for (const auto& watched : watched_) {
-      const Activity activity = FindActivity(
-          stack, thread != nullptr ? watched->set() : watched->known());
+      const Activity activity =
+          thread != nullptr
+              ? FindActivity(stack, watched->set())
+              : FindActivity(stack, watched->set(), watched->first_image());
       if (activity.quiescent()) continue;
       Look::Found& found = look.found.emplace_back();
       if (thread != nullptr) found.thread = *thread;

@@ -3,6 +3,7 @@
 
 #include "examples/cases/program.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -11,6 +12,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -30,16 +32,20 @@ void Say(const std::string& line) {
   if (write(STDOUT_FILENO, text.data(), text.size()) < 0) std::exit(1);
 }
 
+// What has been read of the next line is kept where a reboot of the thread does
+// not end it, and bytes are read outside of Blocking(), out of which a reboot
+// would throw them away.
 std::optional<std::string> NextLine() {
-  std::string line;
+  static std::string& begun = *new std::string;
   while (true) {
+    pollfd input = {STDIN_FILENO, POLLIN, 0};
+    instar::Blocking([&] { return poll(&input, 1, -1); });
     char byte;
-    const ssize_t got =
-        instar::Blocking([&] { return read(STDIN_FILENO, &byte, 1); });
+    const ssize_t got = read(STDIN_FILENO, &byte, 1);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) return std::nullopt;
-    if (byte == '\n') return line;
-    line += byte;
+    if (byte == '\n') return std::exchange(begun, "");
+    begun += byte;
   }
 }
 
