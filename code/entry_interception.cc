@@ -46,6 +46,7 @@ struct EntryInterception::State {
   std::vector<EntryChange> changes;   // room for all of them
   std::vector<void*> images;          // dlopen() handles: they stay loaded
   EntryKeeper keeper = nullptr;
+  bool calls_interceptors = false;
   bool alive = false;
   State* next = nullptr;  // of those that are alive
 };
@@ -66,10 +67,11 @@ absl::Status EntryInterception::State::Change(const CodeLock& lock, int step,
   for (EntryRecord* const record : records) {
     record->armed += step;
     // Pair with the loads in instar_entry_fast() and instar_entry_slow().
-    if (keeper == nullptr) {
+    if (calls_interceptors) {
       __atomic_store_n(&record->interceptions, record->interceptions + step,
                        __ATOMIC_RELAXED);
-    } else {
+    }
+    if (keeper != nullptr) {
       record->keepers += step;
       __atomic_store_n(&record->keeper, record->keepers > 0 ? keeper : nullptr,
                        __ATOMIC_RELAXED);
@@ -220,8 +222,11 @@ class InterceptableRecords {
 // Makes the records of the entries, and the state that covers them.
 class EntryInterceptionBuilder {
  public:
-  explicit EntryInterceptionBuilder(EntryKeeper keeper = nullptr)
+  enum class Calls { kInterceptors, kKeeper, kNobody };
+
+  explicit EntryInterceptionBuilder(Calls calls, EntryKeeper keeper = nullptr)
       : state_(std::make_unique<EntryInterception::State>()) {
+    state_->calls_interceptors = calls == Calls::kInterceptors;
     state_->keeper = keeper;
   }
 
@@ -245,6 +250,20 @@ class EntryInterceptionBuilder {
     INSTAR_RETURN_IF_ERROR(KeepLoaded(image));
     CodeLock lock;
     return AddRecords(lock, image, RecordsOf(lock, {function.entry()}));
+  }
+
+  static absl::StatusOr<EntryInterception> Of(
+      absl::Span<const Function> functions, Calls calls, EntryKeeper keeper,
+      OtherThreads others) {
+    INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+    EntryInterceptionBuilder builder(calls, keeper);
+    for (const Function& function : functions) {
+      INSTAR_RETURN_IF_ERROR(builder.Add(*entries, function));
+      if (calls != Calls::kInterceptors) continue;  // who may throw
+      INSTAR_RETURN_IF_ERROR(CheckMayThrow(function));
+    }
+    INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
+    return EntryInterception(std::move(state));
   }
 
   absl::StatusOr<std::unique_ptr<EntryInterception::State>> Start(
@@ -310,11 +329,13 @@ class EntryInterceptionBuilder {
   std::unique_ptr<EntryInterception::State> state_;
 };
 
+using Calls = EntryInterceptionBuilder::Calls;
+
 absl::StatusOr<EntryInterception> EntryInterception::OfAll(
     OtherThreads others) {
   INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
   InterceptableRecords::Retain(*entries);
-  EntryInterceptionBuilder builder;
+  EntryInterceptionBuilder builder(Calls::kInterceptors);
   for (const PatchableImage& image : entries->images()) {
     INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
   }
@@ -324,32 +345,27 @@ absl::StatusOr<EntryInterception> EntryInterception::OfAll(
 
 absl::StatusOr<EntryInterception> EntryInterception::Of(
     absl::Span<const Function> functions, OtherThreads others) {
-  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
-  EntryInterceptionBuilder builder;
-  for (const Function& function : functions) {
-    INSTAR_RETURN_IF_ERROR(builder.Add(*entries, function));
-    INSTAR_RETURN_IF_ERROR(CheckMayThrow(function));
-  }
-  INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
-  return EntryInterception(std::move(state));
+  return EntryInterceptionBuilder::Of(functions, Calls::kInterceptors, nullptr,
+                                      others);
 }
 
 absl::StatusOr<EntryInterception> EntryInterception::WithKeeper(
     absl::Span<const Function> functions, EntryKeeper keeper,
     OtherThreads others) {
   INSTAR_CHECK(keeper != nullptr) << "a keeper is needed";
-  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
-  EntryInterceptionBuilder builder(keeper);
-  for (const Function& function : functions) {
-    INSTAR_RETURN_IF_ERROR(builder.Add(*entries, function));
-  }
-  INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
-  return EntryInterception(std::move(state));
+  return EntryInterceptionBuilder::Of(functions, Calls::kKeeper, keeper,
+                                      others);
+}
+
+absl::StatusOr<EntryInterception> EntryInterception::ThatLookUp(
+    absl::Span<const Function> functions, OtherThreads others) {
+  return EntryInterceptionBuilder::Of(functions, Calls::kNobody, nullptr,
+                                      others);
 }
 
 absl::Status EntryInterception::Preload() {
   INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
-  EntryInterceptionBuilder builder;
+  EntryInterceptionBuilder builder(Calls::kInterceptors);
   for (const PatchableImage& image : entries->images()) {
     INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
   }

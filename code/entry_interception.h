@@ -17,7 +17,9 @@
 // An interceptor that is given a word is called only while that is not zero, so
 // that a thread of which nothing is wanted goes on as one without interceptor.
 // A keeper is called by every thread that enters given functions, those without
-// an interceptor too: WithKeeper().
+// an interceptor too: WithKeeper(). And entries can be made to look up where
+// their functions lead without that anyone is called, so that a redirection
+// needs to change no code: ThatLookUp().
 //
 // The interceptor runs on the thread's stack, in place of the function that was
 // about to begin. When it returns, the function begins with the arguments as
@@ -141,6 +143,15 @@ class EntryInterception {
   // has one keeper at a time: FailedPrecondition if it has another.
   static absl::StatusOr<EntryInterception> WithKeeper(
       absl::Span<const Function> functions, EntryKeeper keeper,
+      OtherThreads others = OtherThreads::kRunning);
+
+  // Of these functions, whatever their linkage, and nobody is called: their
+  // entries look up where they lead. A Redirection (code/function_entry.h) of
+  // them that is applied or undone meanwhile changes no code and takes effect
+  // by a store, which is what may be wanted while threads are held. A call
+  // takes some ns more.
+  static absl::StatusOr<EntryInterception> ThatLookUp(
+      absl::Span<const Function> functions,
       OtherThreads others = OtherThreads::kRunning);
 
   // Finds out what OfAll() needs to know, so that it only writes.

@@ -54,10 +54,17 @@ const char* Field(const char* text, const char* label) {
   return found == nullptr ? nullptr : found + strlen(label);
 }
 
-bool HasEnded(const char* status) {
-  const char* const state = Field(status, "\nState:\t");
-  return state == nullptr || *state == 'Z' || *state == 'X';
+// The field of a stat file with this number, as proc(5) counts them, or null.
+// The second one, the name in parentheses, may have spaces in it.
+const char* StatField(const char* text, int number) {
+  const char* at = strrchr(text, ')');
+  for (int i = 2; at != nullptr && i < number; ++i) {
+    at = strchr(at + 1, ' ');
+  }
+  return at == nullptr ? nullptr : at + 1;
 }
+
+bool HasEnded(char state) { return state == 'Z' || state == 'X'; }
 
 bool Blocks(uint64_t mask, int signal) {
   return (mask >> (signal - 1) & 1) != 0;
@@ -73,18 +80,17 @@ bool IsOfSanitizer([[maybe_unused]] uint64_t mask) {
 #endif
 }
 
+// Of the stat file, which is half as expensive as the status file and has of
+// the signals that are blocked the first 31.
 bool SurveyThread(pid_t thread, void* argument) {
   auto& survey = *static_cast<ThreadSurvey*>(argument);
-  char status[4096];
-  if (!ReadThreadFile(thread, "status", status, sizeof(status))) return true;
-  if (HasEnded(status)) return true;
+  char stat[1024];
+  if (!ReadThreadFile(thread, "stat", stat, sizeof(stat))) return true;
+  const char* const state = StatField(stat, 3);
+  if (state == nullptr || HasEnded(*state)) return true;
   ++survey.threads;
-  if (const char* const tracer = Field(status, "\nTracerPid:\t")) {
-    const auto pid = static_cast<pid_t>(strtol(tracer, nullptr, 10));
-    if (pid != 0) survey.tracer = pid;
-  }
-  if (const char* const blocked = Field(status, "\nSigBlk:\t")) {
-    const uint64_t mask = strtoull(blocked, nullptr, 16);
+  if (const char* const blocked = StatField(stat, 32)) {
+    const uint64_t mask = strtoull(blocked, nullptr, 10);
     if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask)) {
       survey.blocks_trap = thread;
     }
@@ -121,14 +127,21 @@ absl::Status ForEachThread(bool (*visit)(pid_t thread, void* argument),
 
 absl::Status SurveyThreads(ThreadSurvey& survey) {
   survey = ThreadSurvey();
+  char status[4096];
+  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
+  if (ReadThreadFile(self, "status", status, sizeof(status))) {
+    if (const char* const tracer = Field(status, "\nTracerPid:\t")) {
+      survey.tracer = static_cast<pid_t>(strtol(tracer, nullptr, 10));
+    }
+  }
   return ForEachThread(&SurveyThread, &survey);
 }
 
 bool ExecutesCode(pid_t thread) {
   char text[4096];
-  if (!ReadThreadFile(thread, "status", text, sizeof(text)) || HasEnded(text)) {
-    return false;
-  }
+  if (!ReadThreadFile(thread, "stat", text, sizeof(text))) return false;
+  const char* const state = StatField(text, 3);
+  if (state == nullptr || HasEnded(*state)) return false;
   // "running", or "-1 SP PC" outside a system call, or its number and so on.
   // Kernels without this file cannot tell.
   return !ReadThreadFile(thread, "syscall", text, sizeof(text)) ||

@@ -17,8 +17,9 @@ namespace instar {
 namespace code_internal {
 
 struct ThreadSurvey {
-  int threads = 0;        // that have not ended
-  pid_t tracer = 0;       // the process that traces one of them, or 0
+  int threads = 0;  // that have not ended
+  // The process that traces the calling thread, or 0: a debugger traces all.
+  pid_t tracer = 0;
   pid_t blocks_trap = 0;  // a thread that blocks SIGTRAP, or 0
 };
 

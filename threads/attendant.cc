@@ -30,6 +30,9 @@ using Phase = PendingRequest::Phase;
 // How often a thread is woken until it has left its blocking call: a signal
 // that comes just before the system call is lost.
 constexpr auto kWakeAgain = std::chrono::milliseconds(1);
+// Of the time for which entries were held, that much counts as a cost: a thread
+// that does not come for long must not delay its update for far longer.
+constexpr std::chrono::nanoseconds kMostCounted = std::chrono::milliseconds(4);
 // After an error of interception.
 constexpr auto kInterceptAgain = std::chrono::milliseconds(10);
 
@@ -69,6 +72,7 @@ struct Attendant::State {
   int entry_holders = 0;
   bool preloaded = false;
   std::optional<EntryInterception> interception;
+  Clock::time_point holding_since;
   std::atomic<std::int64_t> interception_cost{0};  // nanoseconds
 };
 
@@ -111,12 +115,10 @@ absl::Status Attendant::HoldEntries() {
       if (!status.ok()) return status;
       state_->preloaded = true;
     }
-    const auto begin = Clock::now();
+    state_->holding_since = Clock::now();
     auto interception = EntryInterception::OfAll();
     if (!interception.ok()) return interception.status();
     state_->interception.emplace(*std::move(interception));
-    const std::chrono::nanoseconds taken = Clock::now() - begin;
-    state_->interception_cost.store(taken.count(), std::memory_order_relaxed);
   }
   ++state_->entry_holders;
   return absl::OkStatus();
@@ -126,10 +128,10 @@ void Attendant::ReleaseEntries() {
   const Busy busy;
   std::lock_guard<std::mutex> lock(state_->entries_lock);
   if (--state_->entry_holders > 0) return;
-  const auto begin = Clock::now();
   state_->interception.reset();
-  const std::chrono::nanoseconds taken = Clock::now() - begin;
-  state_->interception_cost.fetch_add(taken.count(), std::memory_order_relaxed);
+  const std::chrono::nanoseconds taken = Clock::now() - state_->holding_since;
+  state_->interception_cost.store(std::min(taken, kMostCounted).count(),
+                                  std::memory_order_relaxed);
 }
 
 std::chrono::nanoseconds Attendant::interception_cost() const {

@@ -32,7 +32,8 @@ class Attendant {
   // by all who hold them.
   absl::Status HoldEntries();
   void ReleaseEntries();
-  // How long beginning and ending the interception took together.
+  // For how long entries were held the last time, since every thread pays for
+  // it meanwhile: a few milliseconds at most.
   std::chrono::nanoseconds interception_cost() const;
 
  private:

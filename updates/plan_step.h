@@ -20,12 +20,14 @@
 //
 //   threads run    | Prepare(), QuiescentFunctions(), QuiescentCode(),
 //                  | CanUndo(), name()
+//   threads run    | Stage() of all, before they are held for the first time
 //   threads held   | Ready() of all steps; if all are done, Apply() of all, in
 //                  | order; CancelApply() backwards, if one fails
 //   threads held   | ReadyToUndo() of all; Undo() of all, backwards;
 //                  | CancelUndo() forwards, if one fails
 //   threads run    | Released(), of all, after Apply() or Undo() of all;
 //                  | Blockers(), if Ready() or ReadyToUndo() said not yet
+//   threads run    | Settle() of all, after the last time, whatever came of it
 //
 // While threads are held they may own any lock of the program, stdio's
 // included: nothing here takes one. Memory can be allocated then; what can be
@@ -117,6 +119,11 @@ class PlanStep {
 
   // Apply() or Undo() of the whole plan has taken effect and the threads run.
   virtual void Released() {}
+
+  // What makes Apply() and Undo() quick, and its end. An error means that
+  // nothing is applied or undone; Settle() is called nevertheless.
+  virtual absl::Status Stage() { return absl::OkStatus(); }
+  virtual void Settle() {}
 
   // Threads that the step has started and that run because it is applied.
   virtual std::vector<ThreadRef> StartedThreads() const { return {}; }

@@ -39,8 +39,10 @@ class RedefinitionStep final : public PlanStep {
   std::string name() const override;
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::StatusOr<std::vector<Function>> QuiescentFunctions() override;
+  absl::Status Stage() override { return prepared_->Stage(); }
   absl::Status Apply() override;
   absl::Status Undo() override;
+  void Settle() override { prepared_->Settle(); }
 
  private:
   Redefinitions redefinitions_;

@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -253,6 +254,13 @@ std::vector<ThreadRef> PlannedUpdate::StartedThreads() const {
 
 absl::Status PlannedUpdate::Run(Direction direction,
                                 const ApplyOptions& options) {
+  const absl::Cleanup settle = [this] {
+    for (const auto& step : parts_.steps) step->Settle();
+  };
+  for (const auto& step : parts_.steps) {
+    const absl::Status status = Guard([&] { return step->Stage(); });
+    if (!status.ok()) return InStep(*step, status);
+  }
   const Clock::time_point until = begin_ + options.timeout;
   nanoseconds pause = kFirstPause;
   nanoseconds limit = kFirstLimit;

@@ -139,6 +139,14 @@ absl::Status PreparedRedefinitions::Undo(OtherThreads others) {
   return absl::OkStatus();
 }
 
+absl::Status PreparedRedefinitions::Stage() {
+  if (functions_.empty() || staged_.has_value()) return absl::OkStatus();
+  INSTAR_ASSIGN_OR_RETURN(staged_, EntryInterception::ThatLookUp(functions_));
+  return absl::OkStatus();
+}
+
+void PreparedRedefinitions::Settle() { staged_.reset(); }
+
 absl::StatusOr<std::vector<Function>>
 PreparedRedefinitions::QuiescentFunctions() const {
   std::vector<Function> functions = functions_;

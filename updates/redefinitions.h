@@ -32,6 +32,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "code/entry_interception.h"
 #include "code/function.h"
 #include "code/function_entry.h"
 #include "code/other_threads.h"
@@ -116,6 +117,7 @@ class PreparedRedefinitions {
   PreparedRedefinitions(PreparedRedefinitions&& other) noexcept
       : functions_(std::move(other.functions_)),
         redirection_(std::move(other.redirection_)),
+        staged_(std::move(other.staged_)),
         slots_(std::move(other.slots_)),
         is_applied_(std::exchange(other.is_applied_, false)) {}
   PreparedRedefinitions& operator=(PreparedRedefinitions&&) = delete;
@@ -125,6 +127,14 @@ class PreparedRedefinitions {
   absl::Status Apply(OtherThreads others);
   absl::Status Undo(OtherThreads others);
   bool is_applied() const { return is_applied_; }
+
+  // From Stage() to Settle(), Apply() and Undo() change no code: a store for
+  // each function is all that happens while threads are held. The code is
+  // changed by these two, while threads run; calls of the functions cost some
+  // ns more in between. If Settle() fails, that is said on standard error, and
+  // they go on costing that.
+  absl::Status Stage();
+  void Settle();
 
   // What must be on no stack before either, in any version: the functions, and
   // all that the slots ever led to. Anew before each change: others may have
@@ -136,6 +146,7 @@ class PreparedRedefinitions {
 
   std::vector<Function> functions_;
   std::optional<Redirection> redirection_;  // if there are functions
+  std::optional<EntryInterception> staged_;
   std::vector<std::unique_ptr<RedefinableRedirection>> slots_;
   bool is_applied_ = false;
 };

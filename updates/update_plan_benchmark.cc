@@ -8,6 +8,10 @@
 //
 // The limit is a rendezvous of the same threads in which nothing is done, and
 // the conversion of the same objects in another one.
+//
+// Before each, the thread that applies sleeps for a while, as one does that
+// waits for commands: the scheduler would let it wait, in the middle of an
+// update, if it had used up its share of the processors.
 
 #include <atomic>
 #include <chrono>
@@ -18,6 +22,7 @@
 #include <list>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -82,6 +87,10 @@ class Program {
   std::list<ControlledThread> threads_;
 };
 
+void AwaitCommand() {
+  std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 void ApplyPlan(benchmark::State& state) {
   const Program program(state.range(0), state.range(1));
   UpdatePlan plan("ratings");
@@ -90,6 +99,7 @@ void ApplyPlan(benchmark::State& state) {
   plan.Redefine(&updates_test::Price, &NewPrice);
   const std::unique_ptr<Update> update = MakeUpdate(std::move(plan));
   for (auto _ : state) {
+    AwaitCommand();
     Check(update->Apply({}));
     state.SetIterationTime(
         std::chrono::duration<double>(update->hold_times().maximum).count());
@@ -108,6 +118,7 @@ void RendezvousAndConversion(benchmark::State& state) {
   const auto step = ConvertEagerly<Site, SiteV2>();
   for (auto _ : state) {
     nanoseconds longest{0};
+    AwaitCommand();
     {
       Rendezvous rendezvous = HoldAll();
       rendezvous.Release();
