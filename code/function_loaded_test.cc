@@ -228,7 +228,9 @@ TEST(LoadedFunction, CopiesAreFoundWhereverItsCodeIs) {
   const FoundFunctions before = search.Find();
   EXPECT_THAT(before.functions, testing::IsEmpty());
   EXPECT_THAT(copies_of(before),
-              testing::ElementsAre("inlined::CallsWithCodeElsewhere(int)"));
+              testing::AllOf(
+                  testing::Not(testing::IsEmpty()),  // one or several stretches
+                  testing::Each("inlined::CallsWithCodeElsewhere(int)")));
 
   const std::string fresh = testing::TempDir() + "has_code.so";
   Replace(fresh, kObject);
