@@ -46,7 +46,7 @@ absl::Status RunHook(Function hook) {
   }
 }
 
-constexpr std::size_t kFetchAhead = 1024;  // bytes
+constexpr std::size_t kFetchAhead = 4096;  // bytes
 
 // Converts every object of `run.from` in the slab by
 // `convert(object, &error)`, which answers as NextVersion::forward does.
@@ -60,6 +60,7 @@ void ConvertRun(SlotRun& run, Function convert) {
   const Mark from = run.from->number;
   const Mark to = run.to->number;
   const void* from_table = run.from_table;
+  std::size_t converted = 0;
   char* object = slab->first_slot;
   for (std::size_t i = 0; i < slots; ++i, object += stride) {
     const Mark mark = marks[i].load(std::memory_order_relaxed);
@@ -81,10 +82,11 @@ void ConvertRun(SlotRun& run, Function convert) {
     if (__builtin_expect(!convert(object, &run.status), 0)) {
       marks[i].store(mark, std::memory_order_relaxed);
       run.failed_object = object;
-      return;
+      break;
     }
-    ++run.converted;
+    ++converted;
   }
+  run.converted = converted;
 }
 
 // The next version derives from the last: the object is moved out of its place
@@ -119,22 +121,43 @@ class StepCode {
   static void ForwardRun(SlotRun& run) {
     Temporary temporary;
     InPlaceChange change(&temporary);
-    ConvertRun(run, [&](void* object, absl::Status* error) {
-      return MoveForwardAndConvert(object, &temporary, change, error);
-    });
+    if constexpr (ConvertHook<New>::value == Hook::kUsable) {
+      ConvertRun(run, [&](void* object, absl::Status* error) {
+        return MoveForwardAndConvert(object, &temporary, change, error);
+      });
+    } else {
+      change.Begin(nullptr);
+      ConvertRun(run, [&](void* object, absl::Status*) {
+        change.GoOnWith(object);
+        MoveForward(object, &temporary, change);
+        return true;
+      });
+      change.End();
+    }
   }
 
  private:
+  // While the change is of this object.
+  [[gnu::always_inline]] static New* MoveForward(void* object, void* temporary,
+                                                 const InPlaceChange& change) {
+    UnpoisonMemory(object, sizeof(New));
+    Old* old = std::launder(static_cast<Old*>(object));
+    change.Assume(object, temporary);
+    Old* moved = ::new (temporary) Old(std::move(*old));
+    change.Assume(object, temporary);
+    old->Old::~Old();
+    change.Assume(object, temporary);
+    New* next = ::new (object) New(std::move(*moved));
+    change.Assume(object, temporary);
+    moved->Old::~Old();
+    return next;
+  }
+
   static bool MoveForwardAndConvert(void* object, void* temporary,
                                     InPlaceChange& change,
                                     absl::Status* error) {
-    UnpoisonMemory(object, sizeof(New));
     change.Begin(object);
-    Old* old = std::launder(static_cast<Old*>(object));
-    Old* moved = ::new (temporary) Old(std::move(*old));
-    old->Old::~Old();
-    New* next = ::new (object) New(std::move(*moved));
-    moved->Old::~Old();
+    New* next = MoveForward(object, temporary, change);
     change.End();
     if constexpr (ConvertHook<New>::value == Hook::kUsable) {
       absl::Status status = RunHook([next] { return next->Convert(); });
@@ -153,9 +176,13 @@ class StepCode {
   static void MoveBack(void* object, void* temporary, InPlaceChange& change) {
     change.Begin(object);
     New* from = std::launder(static_cast<New*>(object));
+    change.Assume(object, temporary);
     Old* moved = ::new (temporary) Old(std::move(static_cast<Old&>(*from)));
+    change.Assume(object, temporary);
     from->New::~New();
+    change.Assume(object, temporary);
     ::new (object) Old(std::move(*moved));
+    change.Assume(object, temporary);
     moved->Old::~Old();
     change.End();
     if (SlabOf(object) != nullptr) {

@@ -81,7 +81,9 @@ class Updatable {
   using UpdatableRoot = T;
   static constexpr std::size_t kRoomToGrow = kRoom;
 
-  virtual ~Updatable() { Ended(); }
+  // Inlined, as Born() and Ended() are, so that the compiler sees the whole of
+  // a conversion: what moves an object out and in again is nothing, then.
+  [[gnu::always_inline]] virtual ~Updatable() { Ended(); }
 
   static void* operator new(std::size_t size) {
     if (__builtin_expect(size != sizeof(T) || !FitsSlabs(), 0)) {
@@ -159,7 +161,7 @@ class Updatable {
     return static_cast<const T*>(this);
   }
 
-  void Born() noexcept {
+  [[gnu::always_inline]] void Born() noexcept {
     static_assert(!std::is_final_v<T>,
                   "instar: an updatable class must not be final: its next "
                   "version derives from it");
@@ -167,7 +169,10 @@ class Updatable {
                   "instar: write `class T : public instar::Updatable<T>`: the "
                   "argument of Updatable is the class itself");
     const void* object = Start();
-    if (heap_internal::InPlaceChange::Covers(object)) return;
+    if (!heap_internal::InPlaceChange::Covers(object)) BornAt(object);
+  }
+
+  static void BornAt(const void* object) noexcept {
     heap_internal::UpdatableClass* c = Class();
     const std::uint32_t birth = c->birth();
     std::atomic<heap_internal::Mark>* mark =
@@ -185,9 +190,12 @@ class Updatable {
     }
   }
 
-  void Ended() noexcept {
+  [[gnu::always_inline]] void Ended() noexcept {
     const void* object = Start();
-    if (heap_internal::InPlaceChange::Covers(object)) return;
+    if (!heap_internal::InPlaceChange::Covers(object)) EndedAt(object);
+  }
+
+  static void EndedAt(const void* object) noexcept {
     heap_internal::UpdatableClass* c = Class();
     std::atomic<heap_internal::Mark>* mark =
         heap_internal::FindSlotMark(object, c);

@@ -211,12 +211,21 @@ class InPlaceChange {
     outer_ = current;
     current = this;
   }
+  // Instead of End() and Begin(), if nothing else has run in between.
+  void GoOnWith(const void* object) { object_ = object; }
+  // Tells the compiler that this is the change at hand, and of this object, so
+  // that it drops what the next constructor or destructor of it would ask.
+  void Assume(const void* object, const void* temporary) const {
+    if (current != this || object_ != object || temporary_ != temporary) {
+      __builtin_unreachable();
+    }
+  }
   void End() { current = outer_; }
 
   // Whether the object that starts at `address` is the one that this thread is
   // changing, or the temporary. No member can start there: a virtual table
   // pointer does.
-  static bool Covers(const void* address) {
+  [[gnu::always_inline]] static bool Covers(const void* address) {
     const InPlaceChange* change = current;
     if (__builtin_expect(change == nullptr, 1)) return false;
     return address == change->object_ || address == change->temporary_;
