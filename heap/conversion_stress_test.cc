@@ -197,6 +197,10 @@ TEST(ConversionStressTest, UpdatesAndUndosWhileObjectsComeAndGo) {
   int applied = 0, failed = 0;
   {
     Work work;
+    // From then on there are some always.
+    while (WeakObjectPool<Item>().Counts().Total() == 0) {
+      std::this_thread::yield();
+    }
     std::vector<std::unique_ptr<ConversionStep>> done;
     const auto paused = [&](auto&& what) {
       for (auto& step : done) step->PauseBackground();
