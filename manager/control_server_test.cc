@@ -4,19 +4,11 @@
 #include "manager/control_server.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <thread>
@@ -28,6 +20,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/control_client.h"
+#include "manager/control_server_for_test.h"
 #include "manager/fake_control_service.h"
 #include "manager/frame.h"
 #include "manager/protocol.h"
@@ -40,94 +33,6 @@ namespace {
 using std::chrono::hours;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-
-// A client that says what it likes.
-class RawClient {
- public:
-  explicit RawClient(const std::string& path) {
-    auto socket = ConnectTo(path);
-    EXPECT_TRUE(socket.ok()) << socket.status();
-    socket_ = *std::move(socket);
-  }
-
-  void Send(absl::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent =
-          send(socket_.number(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      ASSERT_GT(sent, 0) << std::strerror(errno);
-      bytes.remove_prefix(sent);
-    }
-  }
-
-  void SendRequest(absl::string_view text) { Send(MakeFrame(text)); }
-
-  // Waits for it; nothing at the end of the connection.
-  std::optional<Reply> Receive() {
-    while (true) {
-      const auto frame = parser_.Next();
-      EXPECT_TRUE(frame.ok()) << frame.status();
-      if (!frame.ok()) return std::nullopt;
-      if (frame->has_value()) {
-        auto reply = DecodeReply(**frame);
-        EXPECT_TRUE(reply.ok()) << reply.status();
-        return *std::move(reply);
-      }
-      char bytes[4096];
-      const ssize_t size = recv(socket_.number(), bytes, sizeof(bytes), 0);
-      if (size <= 0) return std::nullopt;
-      parser_.Append({bytes, static_cast<std::size_t>(size)});
-    }
-  }
-
-  void ShutDownSending() { shutdown(socket_.number(), SHUT_WR); }
-  int descriptor() const { return socket_.number(); }
-
- private:
-  manager_internal::FileDescriptor socket_;
-  FrameParser parser_{kMaxFrameBytes};
-};
-
-constexpr char kStatusRequest[] =
-    R"({"version": 1, "id": 5, "request": "status"})";
-constexpr char kLoadRequest[] =
-    R"({"version": 1, "id": 6, "request": "load", "path": "/m.so"})";
-
-class ControlServerTest : public ::testing::Test {
- protected:
-  ControlServerTest() {
-    char name[] = "/tmp/instar_test.XXXXXX";
-    directory_ = mkdtemp(name);
-    setenv("INSTAR_SOCKET_DIRECTORY", directory_.c_str(), 1);
-  }
-  ~ControlServerTest() override {
-    server_.reset();
-    EXPECT_EQ(std::system(absl::StrCat("rm -rf ", directory_).c_str()), 0);
-  }
-
-  void Start(const ControlServerLimits& limits = {}) {
-    auto server = ControlServer::Start(service_, "shop", limits);
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_.emplace(*std::move(server));
-  }
-
-  ControlClient Connect() {
-    auto client = ControlClient::Connect(server_->socket_path());
-    EXPECT_TRUE(client.ok()) << client.status();
-    return *std::move(client);
-  }
-
-  // That the server serves others as before.
-  void ExpectServing() {
-    const auto status = Connect().Status();
-    ASSERT_TRUE(status.ok()) << status.status();
-    EXPECT_EQ(ToJson(*status), ToJson(SampleStatus()));
-  }
-
-  std::string directory_;
-  FakeControlService service_;
-  std::optional<ControlServer> server_;
-};
 
 TEST_F(ControlServerTest, AnswersEveryRequest) {
   Start();
@@ -434,28 +339,6 @@ TEST_F(ControlServerTest, NobodyElseIsServed) {
 }
 
 // Descriptors run out; those that wait are served later.
-TEST_F(ControlServerTest, WithoutDescriptorsAClientWaits) {
-  Start();
-  RawClient client(server_->socket_path());
-  client.SendRequest(kStatusRequest);
-  EXPECT_TRUE(client.Receive().has_value());
-  std::vector<int> all;
-  while (true) {
-    const int descriptor = dup(0);
-    if (descriptor < 0) break;
-    all.push_back(descriptor);
-  }
-  ASSERT_EQ(errno, EMFILE);
-  close(all.back());
-  all.pop_back();
-  RawClient second(server_->socket_path());  // which takes the last one
-  second.SendRequest(kStatusRequest);
-  client.SendRequest(kStatusRequest);
-  EXPECT_TRUE(client.Receive().has_value());
-  for (const int descriptor : all) close(descriptor);
-  EXPECT_TRUE(second.Receive().has_value());
-}
-
 // The end.
 
 TEST_F(ControlServerTest, DoneMayBeCalledAfterTheEnd) {
@@ -553,99 +436,6 @@ TEST_F(ControlServerTest, StartFailsWithAReason) {
   EXPECT_TRUE(absl::IsPermissionDenied(
       ControlServer::Start(service_, "other").status()));
   chmod(directory_.c_str(), 0700);
-}
-
-TEST_F(ControlServerTest, StartWithoutDescriptorsFails) {
-  ASSERT_TRUE(PrepareSocketDirectory().ok());
-  std::vector<int> all;
-  for (int d = dup(0); d >= 0; d = dup(0)) all.push_back(d);
-  // From none that is free to enough of them.
-  bool has_started = false;
-  for (int free = 0; free < 12 && !has_started; ++free) {
-    auto server = ControlServer::Start(service_, "shop");
-    has_started = server.ok();
-    close(all.back());
-    all.pop_back();
-  }
-  EXPECT_TRUE(has_started);
-  for (const int descriptor : all) close(descriptor);
-  EXPECT_THAT(*FindPrograms(), IsEmpty());
-}
-
-// Other threads, other processes.
-
-TEST_F(ControlServerTest, ItsThreadTakesNoSignals) {
-  static std::atomic<pid_t> taken_by;
-  struct sigaction action = {}, before = {};
-  action.sa_handler = [](int) {
-    taken_by.store(static_cast<pid_t>(syscall(SYS_gettid)));
-  };
-  sigaction(SIGUSR1, &action, &before);
-  Start();
-  ExpectServing();  // the thread runs
-  sigset_t usr1;
-  sigemptyset(&usr1);
-  sigaddset(&usr1, SIGUSR1);
-  pthread_sigmask(SIG_BLOCK, &usr1, nullptr);
-  kill(getpid(), SIGUSR1);
-  ExpectServing();
-  EXPECT_EQ(taken_by.load(), 0);
-  pthread_sigmask(SIG_UNBLOCK, &usr1, nullptr);  // it is pending for us
-  EXPECT_EQ(taken_by.load(), static_cast<pid_t>(syscall(SYS_gettid)));
-  sigaction(SIGUSR1, &before, nullptr);
-}
-
-// The descriptors of this process.
-std::vector<int> OpenDescriptors() {
-  std::vector<int> open;
-  for (int d = 0; d < 256; ++d) {
-    if (fcntl(d, F_GETFD) >= 0) open.push_back(d);
-  }
-  return open;
-}
-
-TEST_F(ControlServerTest, NothingIsInheritedByAnotherProgram) {
-  const std::vector<int> before = OpenDescriptors();
-  Start();
-  RawClient client(server_->socket_path());
-  client.SendRequest(kStatusRequest);
-  EXPECT_TRUE(client.Receive().has_value());
-  int checked = 0;
-  for (const int descriptor : OpenDescriptors()) {
-    if (std::count(before.begin(), before.end(), descriptor) > 0) continue;
-    EXPECT_EQ(fcntl(descriptor, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC)
-        << descriptor;
-    ++checked;
-  }
-  EXPECT_GE(checked, 4);  // two ends, the listener, epoll
-}
-
-TEST_F(ControlServerTest, AForkedChildHoldsNothingUp) {
-  Start();
-  RawClient client(server_->socket_path());
-  client.SendRequest(kStatusRequest);
-  EXPECT_TRUE(client.Receive().has_value());
-  int hold[2];
-  ASSERT_EQ(pipe(hold), 0);
-  const pid_t child = fork();
-  if (child == 0) {
-    close(hold[1]);
-    server_.reset();  // must neither wait nor remove the socket
-    char end;
-    (void)!read(hold[0], &end, 1);
-    _exit(0);
-  }
-  close(hold[0]);
-  ExpectServing();
-  const std::string path = server_->socket_path();
-  server_.reset();
-  // The child lives, and has no copy of either socket.
-  EXPECT_FALSE(client.Receive().has_value());
-  EXPECT_TRUE(absl::IsNotFound(ConnectTo(path).status()));
-  close(hold[1]);
-  int status = 0;
-  waitpid(child, &status, 0);
-  EXPECT_EQ(status, 0);
 }
 
 }  // namespace
