@@ -115,7 +115,8 @@ bool BlockingRegion::LeaveQuietly() {
     std::unique_lock<std::mutex> lock(record.lock);
     record.wakeup = Wakeup();
     woken = record.was_woken;
-    WaitWhileHeld(record, lock, &stack_, ResumeState(record));
+    WaitWhileHeld(record, lock, &stack_);
+    Move(record, ResumeState(record));
   }
   // The signal was sent with the lock held, so it is pending by now. Any system
   // call delivers it, or the program's next one would return EINTR.

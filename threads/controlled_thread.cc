@@ -40,7 +40,8 @@ void Begin(ThreadRecord& record) {
                  record.hold_point == nullptr);
   }
   UpdateAttention(record);
-  WaitWhileHeld(record, lock, nullptr, ThreadState::kRunning);
+  WaitWhileHeld(record, lock, nullptr);
+  Move(record, ThreadState::kRunning);
 }
 
 void End(ThreadRecord& record) {

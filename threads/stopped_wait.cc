@@ -42,7 +42,8 @@ void WaitAsStopped(StackSnapshot here, absl::FunctionRef<void()> wait) {
   wait();
   std::unique_lock<std::mutex> lock(record->lock);
   // Not before: while it is held here, too, it cannot be rebooted.
-  WaitWhileHeld(*record, lock, &here, ResumeState(*record));
+  WaitWhileHeld(*record, lock, &here);
+  Move(*record, ResumeState(*record));
   record->waits_in_library = false;
 }
 

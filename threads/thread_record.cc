@@ -98,7 +98,7 @@ void CountAsStopped(ThreadRecord& record) {
 }
 
 void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
-                   const StackSnapshot* where, ThreadState to) {
+                   const StackSnapshot* where) {
   while (record.hold) {
     if (record.state.load(std::memory_order_relaxed) != ThreadState::kHeld) {
       Move(record, ThreadState::kHeld);
@@ -121,7 +121,6 @@ void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
     lock.lock();
   }
   record.where = nullptr;
-  if (record.state.load(std::memory_order_relaxed) != to) Move(record, to);
 }
 
 Registry& Registry::Get() {

@@ -165,10 +165,11 @@ void LetGo(ThreadRecord& record);
 void EndHold();
 // The thread is stopped now, and was asked to be. With record.lock held.
 void CountAsStopped(ThreadRecord& record);
-// The calling thread waits while it is held, and is in ResumeState() or `to`
-// afterwards. With `lock` on record.lock, which is released meanwhile.
+// The calling thread waits while it is held. If it was, it is in kHeld
+// afterwards, and moves on: to ResumeState(), which may be another one than
+// before. With `lock` on record.lock, which is released meanwhile.
 void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
-                   const StackSnapshot* where, ThreadState to);
+                   const StackSnapshot* where);
 
 // --- The registry: all threads from their start to their end.
 

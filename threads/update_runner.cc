@@ -252,7 +252,8 @@ void ArriveAt(Point point) {
     std::unique_lock<std::mutex> lock(record->lock);
     Move(*record, ThreadState::kAtUpdatePoint);
     if (IsHeldAt(*record, point)) {
-      WaitWhileHeld(*record, lock, &point.stack, ThreadState::kAtUpdatePoint);
+      WaitWhileHeld(*record, lock, &point.stack);
+      Move(*record, ThreadState::kAtUpdatePoint);
     }
     lock.unlock();
     if ((mine.attention.load(std::memory_order_relaxed) & kAttentionUpdate) !=
@@ -261,7 +262,8 @@ void ArriveAt(Point point) {
     }
     lock.lock();
     if (IsHeldAt(*record, point)) {
-      WaitWhileHeld(*record, lock, &point.stack, ThreadState::kAtUpdatePoint);
+      WaitWhileHeld(*record, lock, &point.stack);
+      Move(*record, ThreadState::kAtUpdatePoint);
     }
     Move(*record, ResumeState(*record));
     lock.unlock();
