@@ -34,7 +34,6 @@ enum class Measured { kThread, kBystander };
 void Run(benchmark::State& state, Kernel kernel, Measured measured,
          bool pending) {
   std::atomic<bool> stop{false};
-  std::atomic<int> attempts_at_end{0};
   ControlledThread other = StartActiveThread("other", [&] {
     updates_test::Depth(0, [&] {
       while (!stop.load(std::memory_order_relaxed)) {

@@ -134,7 +134,6 @@ TEST(ThreadUpdatesRedefineTest, StartUpdateNeedsNoThread) {
 }
 
 TEST(ThreadUpdatesRedefineTest, UndoGoesToAnotherThreadIfTheFirstHasEnded) {
-  std::atomic<int> price{0};
   ThreadUpdates threads("replaced");
   threads.SetUpdateFunction("thread", SafeRedefine(&Price, &Price2));
   const auto update = MakeUpdate(std::move(threads));
