@@ -233,7 +233,9 @@ _finished_module = rule(
 _LOAD = """#!/usr/bin/env bash
 # Applies the update {label} to the running program. Arguments go to `instarctl load`.
 set -euo pipefail
-runfiles=${{RUNFILES_DIR:-$(readlink -f "$(dirname "${{BASH_SOURCE[0]}}")")/$(basename "${{BASH_SOURCE[0]}}").runfiles}}
+runfiles=$(readlink -f "$(dirname "${{BASH_SOURCE[0]}}")")/$(basename "${{BASH_SOURCE[0]}}").runfiles
+# Not that of a program which has been started by Bazel and starts this one.
+[[ -d $runfiles ]] || runfiles=$RUNFILES_DIR
 cd "$runfiles/{workspace}"
 exec {instarctl} load "$(readlink -f {module})" "$@"
 """
