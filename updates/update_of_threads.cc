@@ -5,24 +5,21 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <exception>
 #include <utility>
 
-#include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/check.h"
 #include "base/status_macros.h"
 #include "code/function.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
 #include "threads/thread_state.h"
+#include "updates/author_calls.h"
 
 namespace instar {
 namespace updates_internal {
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
@@ -41,49 +38,9 @@ constexpr nanoseconds kGrace = milliseconds(100);
 constexpr nanoseconds kSignalLimit = milliseconds(5);
 constexpr std::size_t kNamedFrames = 4;
 
-absl::Status Call(absl::FunctionRef<absl::Status()> function) {
-  try {
-    return function();
-  } catch (const std::exception& exception) {
-    return absl::InternalError(
-        absl::StrCat("an exception was thrown: ", exception.what()));
-  } catch (...) {
-    return absl::InternalError(
-        "an exception was thrown that is no std::exception");
-  }
-}
-
-Attempt CallAttempt(absl::FunctionRef<Attempt()> function) {
-  Attempt attempt = Attempt::Done();
-  absl::Status status = Call([&] {
-    attempt = function();
-    return absl::OkStatus();
-  });
-  return status.ok() ? attempt : Attempt::Failed(std::move(status));
-}
-
 absl::Status In(const std::string& what, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat(what, ": ", status.message()));
-}
-
-std::string Milliseconds(nanoseconds duration) {
-  return absl::StrCat(duration_cast<milliseconds>(duration).count(), " ms");
-}
-
-std::string Sentence(const Blocker& blocker) {
-  std::string text;
-  if (!blocker.thread.empty()) {
-    text = absl::StrCat("thread '", blocker.thread, "' (", blocker.tid, "): ");
-  }
-  absl::StrAppend(&text, blocker.reason);
-  if (blocker.since.count() > 0) {
-    absl::StrAppend(&text, ", for ", Milliseconds(blocker.since));
-  }
-  if (!blocker.remedy.empty()) {
-    absl::StrAppend(&text, " (", blocker.remedy, ")");
-  }
-  return text;
 }
 
 // The functions that the thread is in, innermost first.
@@ -196,7 +153,7 @@ std::string UpdateOfThreads::Part::name() const {
 UpdateOfThreads::UpdateOfThreads(
     std::string name, std::vector<Part> parts, int stages,
     std::vector<std::function<Attempt()>> requirements)
-    : name_(std::move(name)),
+    : run_(std::move(name)),
       stages_(stages),
       requirements_(std::move(requirements)),
       parts_(std::move(parts)) {}
@@ -207,7 +164,7 @@ absl::Status UpdateOfThreads::PrepareParts(UpdateForecast& forecast) {
   for (const Part& part : parts_) {
     forecast.steps.push_back(part.name());
     if (part.prepare == nullptr) continue;
-    const absl::Status status = Call(part.prepare);
+    const absl::Status status = CallAuthor(part.prepare);
     if (!status.ok()) return In(part.name(), status);
   }
   return absl::OkStatus();
@@ -216,7 +173,7 @@ absl::Status UpdateOfThreads::PrepareParts(UpdateForecast& forecast) {
 Attempt UpdateOfThreads::Requirements() {
   std::vector<std::string> obstacles;
   for (const auto& requirement : requirements_) {
-    const Attempt attempt = CallAttempt(requirement);
+    const Attempt attempt = TryAuthor(requirement);
     if (attempt.is_failed()) {
       return Attempt::Failed(absl::FailedPreconditionError(attempt.reason()));
     }
@@ -247,7 +204,7 @@ absl::StatusOr<UpdateForecast> UpdateOfThreads::Prepare() {
       forecast.remarks.push_back(absl::StrCat(part.name(), " has no way back"));
     }
   }
-  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
+  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
   if (!status.ok()) return status;
   return forecast;
 }
@@ -257,23 +214,23 @@ absl::Status UpdateOfThreads::Apply(const ApplyOptions& options) {
   UpdateForecast forecast;
   absl::Status status = PrepareParts(forecast);
   if (!status.ok()) {
-    End(UpdatePhase::kNew);
+    run_.End(UpdatePhase::kNew);
     return status;
   }
-  status = Run(Direction::kApply, options);
-  End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
+  status = Run(UpdateDirection::kApply, options);
+  run_.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
   return status;
 }
 
 absl::Status UpdateOfThreads::CanUndo() const {
-  if (phase_.load(std::memory_order_relaxed) != UpdatePhase::kApplied) {
+  if (run_.phase() != UpdatePhase::kApplied) {
     return absl::FailedPreconditionError(
-        absl::StrCat("update '", name_, "' is not applied"));
+        absl::StrCat("update '", name(), "' is not applied"));
   }
   for (const Part& part : parts_) {
     if (!part.is_started_here() && part.undo == nullptr) {
       return absl::FailedPreconditionError(
-          absl::StrCat("update '", name_, "' cannot be undone: ", part.name(),
+          absl::StrCat("update '", name(), "' cannot be undone: ", part.name(),
                        " has no way back"));
     }
   }
@@ -283,8 +240,8 @@ absl::Status UpdateOfThreads::CanUndo() const {
 absl::Status UpdateOfThreads::Undo(const ApplyOptions& options) {
   INSTAR_RETURN_IF_ERROR(CanUndo());
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
-  const absl::Status status = Run(Direction::kUndo, options);
-  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
+  const absl::Status status = Run(UpdateDirection::kUndo, options);
+  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
   return status;
 }
 
@@ -303,19 +260,20 @@ absl::Status UpdateOfThreads::AwaitRequirements(const Way& way) {
   }
 }
 
-absl::Status UpdateOfThreads::Run(Direction direction,
+absl::Status UpdateOfThreads::Run(UpdateDirection direction,
                                   const ApplyOptions& options) {
   const auto stage_at = [&](int i) {
-    return direction == Direction::kApply ? i : stages_ - 1 - i;
+    return direction == UpdateDirection::kApply ? i : stages_ - 1 - i;
   };
-  Way way{direction, begin_ + options.timeout, options.threads, false, {}};
+  Way way{
+      direction, run_.begin() + options.timeout, options.threads, false, {}};
   held_.clear();
   for (Part& part : parts_) {
     part.changed_in.clear();
     part.is_changed_here = false;
   }
   absl::Status status = absl::OkStatus();
-  if (direction == Direction::kApply) status = AwaitRequirements(way);
+  if (direction == UpdateDirection::kApply) status = AwaitRequirements(way);
   int begun = 0;
   while (status.ok() && begun < stages_) {
     status = RunStage(way, stage_at(begun++));
@@ -331,8 +289,8 @@ absl::Status UpdateOfThreads::Run(Direction direction,
     }
     return status;
   }
-  const bool applies = direction == Direction::kApply;
-  Way back{applies ? Direction::kUndo : Direction::kApply,
+  const bool applies = direction == UpdateDirection::kApply;
+  Way back{applies ? UpdateDirection::kUndo : UpdateDirection::kApply,
            Clock::now() + std::max(options.timeout, kLeastTimeToTakeBack),
            options.threads, true, std::move(way.failures)};
   while (begun > 0) {
@@ -347,7 +305,7 @@ absl::Status UpdateOfThreads::Run(Direction direction,
 }
 
 absl::Status UpdateOfThreads::RunStage(Way& way, int stage) {
-  if (way.direction == Direction::kUndo) {
+  if (way.direction == UpdateDirection::kUndo) {
     INSTAR_RETURN_IF_ERROR(RunInThreads(way, stage));
     for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) {
       if (part->stage != stage || !part->is_started_here()) continue;
@@ -363,17 +321,14 @@ absl::Status UpdateOfThreads::RunStage(Way& way, int stage) {
 }
 
 absl::Status UpdateOfThreads::RunHere(Way& way, Part& part) {
-  const bool applies = way.direction == Direction::kApply;
+  const bool applies = way.direction == UpdateDirection::kApply;
   if (part.is_started == applies) return absl::OkStatus();
   if (way.takes_back && !part.is_changed_here) return absl::OkStatus();
   nanoseconds pause = kFirstPause;
   absl::Status status = Guard(way);
   while (status.ok()) {
-    const Attempt attempt = CallAttempt(applies ? part.start : part.take_back);
-    {
-      std::lock_guard<std::mutex> lock(lock_);
-      ++attempts_;
-    }
+    const Attempt attempt = TryAuthor(applies ? part.start : part.take_back);
+    run_.CountAttempts(1);
     if (attempt.is_done()) {
       SetObstacles({});
       part.is_started = applies;
@@ -403,7 +358,7 @@ std::vector<ThreadRef> UpdateOfThreads::ThreadsOf(const Way& way,
       named.push_back(std::move(thread));
     }
   }
-  const bool applies = way.direction == Direction::kApply;
+  const bool applies = way.direction == UpdateDirection::kApply;
   if (applies && !way.takes_back) return named;
   std::vector<ThreadRef> left;
   for (const ThreadRef& thread :
@@ -415,7 +370,7 @@ std::vector<ThreadRef> UpdateOfThreads::ThreadsOf(const Way& way,
 
 absl::StatusOr<std::vector<UpdateOfThreads::Pending>>
 UpdateOfThreads::FindThreads(Way& way, int stage) {
-  const bool applies = way.direction == Direction::kApply;
+  const bool applies = way.direction == UpdateDirection::kApply;
   std::vector<Part*> parts;
   for (Part& part : parts_) {
     if (part.stage != stage || part.is_started_here()) continue;
@@ -511,12 +466,12 @@ absl::Status UpdateOfThreads::AwaitAll(const Way& way) {
 }
 
 void UpdateOfThreads::Settle(Way& way) {
-  const bool applies = way.direction == Direction::kApply;
+  const bool applies = way.direction == UpdateDirection::kApply;
   std::vector<Pending> pending;
   {
     std::lock_guard<std::mutex> lock(lock_);
     pending.swap(pending_);
-    for (const Pending& p : pending) attempts_ += p.request.attempts();
+    for (const Pending& p : pending) run_.CountAttempts(p.request.attempts());
   }
   for (const Pending& p : pending) {
     if (!p.request.is_finished()) {
@@ -551,35 +506,18 @@ void UpdateOfThreads::Settle(Way& way) {
 // --- Waiting, and what others see.
 
 absl::Status UpdateOfThreads::Guard(const Way& way) const {
-  if (!way.takes_back && cancelled_.load(std::memory_order_relaxed)) {
+  if (!way.takes_back && run_.is_cancelled()) {
     return absl::CancelledError("the update was cancelled");
   }
-  if (Clock::now() >= way.until) return TimeIsUp(way);
+  if (Clock::now() >= way.until)
+    return run_.TimeIsUp(way.direction, Progress());
   return absl::OkStatus();
 }
 
 absl::Status UpdateOfThreads::Pause(const Way& way, nanoseconds duration) {
-  {
-    std::unique_lock<std::mutex> lock(lock_);
-    const Clock::time_point next = std::min(way.until, Clock::now() + duration);
-    woken_.wait_until(lock, next, [&] {
-      return !way.takes_back && cancelled_.load(std::memory_order_relaxed);
-    });
-  }
+  run_.WaitUntil(std::min(way.until, Clock::now() + duration),
+                 /*can_be_cancelled=*/!way.takes_back);
   return Guard(way);
-}
-
-absl::Status UpdateOfThreads::TimeIsUp(const Way& way) const {
-  const UpdateProgress progress = Progress();
-  std::vector<std::string> sentences;
-  for (const Blocker& blocker : progress.blockers) {
-    sentences.push_back(Sentence(blocker));
-  }
-  return absl::DeadlineExceededError(absl::StrCat(
-      "update '", name_, "' was not ",
-      way.direction == Direction::kApply ? "applied" : "undone", " in ",
-      Milliseconds(progress.elapsed), " (", progress.attempts,
-      " attempts): ", absl::StrJoin(sentences, "; ")));
 }
 
 void UpdateOfThreads::SetObstacles(std::vector<std::string> obstacles) {
@@ -589,49 +527,17 @@ void UpdateOfThreads::SetObstacles(std::vector<std::string> obstacles) {
 }
 
 absl::Status UpdateOfThreads::Begin(UpdatePhase required) {
-  const UpdatePhase phase = phase_.load(std::memory_order_relaxed);
-  if (phase == UpdatePhase::kApplied && required != phase) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("update '", name_, "' is applied"));
-  }
-  std::lock_guard<std::mutex> lock(lock_);
-  INSTAR_CHECK(!is_running_)
-      << "update '" << name_ << "' is used by two threads at once";
-  is_running_ = true;
-  cancelled_.store(false, std::memory_order_relaxed);
-  phase_.store(UpdatePhase::kWaiting, std::memory_order_relaxed);
-  attempts_ = 0;
-  begin_ = Clock::now();
-  obstacles_.clear();
+  INSTAR_RETURN_IF_ERROR(run_.Begin(required));
+  run_.Enter(UpdatePhase::kWaiting);
+  SetObstacles({});
   return absl::OkStatus();
 }
 
-void UpdateOfThreads::End(UpdatePhase phase) {
-  phase_.store(phase, std::memory_order_relaxed);
-  std::lock_guard<std::mutex> lock(lock_);
-  is_running_ = false;
-  end_ = Clock::now();
-}
-
-void UpdateOfThreads::Cancel() {
-  {
-    std::lock_guard<std::mutex> lock(lock_);
-    if (!is_running_) return;
-    cancelled_.store(true, std::memory_order_relaxed);
-  }
-  woken_.notify_all();
-}
-
 UpdateProgress UpdateOfThreads::Progress() const {
-  UpdateProgress progress;
-  progress.phase = phase_.load(std::memory_order_relaxed);
+  UpdateProgress progress = run_.Progress();
   std::vector<Pending> pending;
   {
     std::lock_guard<std::mutex> lock(lock_);
-    progress.attempts = attempts_;
-    if (begin_ != Clock::time_point()) {
-      progress.elapsed = (is_running_ ? Clock::now() : end_) - begin_;
-    }
     for (const std::string& obstacle : obstacles_) {
       Blocker& blocker = progress.blockers.emplace_back();
       blocker.reason = obstacle;

@@ -5,16 +5,14 @@
 // (updates/thread_updates.h, which says what Apply() and Undo() do). Internal
 // to this package.
 //
-// Locks: `lock_` guards what Progress() shows and Cancel() changes; nothing is
-// called while it is held but functions of UpdateRequest, which take no lock of
-// the program.
+// Locks: `lock_` guards what Progress() shows besides `run_`; nothing is called
+// while it is held but functions of UpdateRequest, which take no lock of the
+// program.
 
 #ifndef INSTAR_UPDATES_UPDATE_OF_THREADS_H_
 #define INSTAR_UPDATES_UPDATE_OF_THREADS_H_
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -27,6 +25,7 @@
 #include "threads/thread_ref.h"
 #include "threads/update_request.h"
 #include "updates/update.h"
+#include "updates/update_run.h"
 
 namespace instar {
 namespace updates_internal {
@@ -69,24 +68,23 @@ class UpdateOfThreads final : public Update {
                   std::vector<std::function<Attempt()>> requirements);
   ~UpdateOfThreads() override;
 
-  const std::string& name() const override { return name_; }
+  const std::string& name() const override { return run_.name(); }
   absl::StatusOr<UpdateForecast> Prepare() override;
   Attempt Requirements() override;
   absl::Status Apply(const ApplyOptions& options) override;
   absl::Status CanUndo() const override;
   absl::Status Undo(const ApplyOptions& options) override;
-  void Cancel() override;
+  void Cancel() override { run_.Cancel(); }
   UpdateProgress Progress() const override;
   HoldTimes hold_times() const override;
   std::vector<ThreadRef> StartedThreads() const override { return {}; }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  enum class Direction { kApply, kUndo };
+  using Clock = UpdateRun::Clock;
   struct Pending;
   // One way through the stages, or what takes it back.
   struct Way {
-    Direction direction;
+    UpdateDirection direction;
     Clock::time_point until;
     std::function<std::vector<ThreadRef>()> threads;
     // Goes on where it can be gone on, whatever fails, and is not cancelled.
@@ -96,7 +94,7 @@ class UpdateOfThreads final : public Update {
 
   absl::Status PrepareParts(UpdateForecast& forecast);
   absl::Status AwaitRequirements(const Way& way);
-  absl::Status Run(Direction direction, const ApplyOptions& options);
+  absl::Status Run(UpdateDirection direction, const ApplyOptions& options);
   absl::Status RunStage(Way& way, int stage);
   absl::Status RunHere(Way& way, Part& part);
   absl::Status RunInThreads(Way& way, int stage);
@@ -111,13 +109,11 @@ class UpdateOfThreads final : public Update {
   absl::Status Guard(const Way& way) const;
   // Waits a little. An error if there is no time left, or on Cancel().
   absl::Status Pause(const Way& way, std::chrono::nanoseconds duration);
-  absl::Status TimeIsUp(const Way& way) const;
   void SetObstacles(std::vector<std::string> obstacles);
 
   absl::Status Begin(UpdatePhase required);
-  void End(UpdatePhase phase);
 
-  const std::string name_;
+  UpdateRun run_;  // whose attempts are those but for pending_
   const int stages_;
   const std::vector<std::function<Attempt()>> requirements_;
 
@@ -125,16 +121,7 @@ class UpdateOfThreads final : public Update {
   std::vector<Part> parts_;
   std::vector<std::chrono::nanoseconds> held_;
 
-  // Relaxed: nothing else is published by them.
-  std::atomic<UpdatePhase> phase_{UpdatePhase::kNew};
-  std::atomic<bool> cancelled_{false};
-
-  mutable std::mutex lock_;
-  std::condition_variable woken_;
-  bool is_running_ = false;
-  int attempts_ = 0;  // but for those of pending_
-  Clock::time_point begin_;
-  Clock::time_point end_;
+  mutable std::mutex lock_;  // of the rest
   std::vector<Pending> pending_;
   std::vector<std::string> obstacles_;  // but for those of pending_
   Clock::time_point obstacles_since_;

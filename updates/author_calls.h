@@ -1,0 +1,45 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls of what the author of an update wrote: an exception that leaves it is
+// an error of the update, not of the program.
+
+#ifndef INSTAR_UPDATES_AUTHOR_CALLS_H_
+#define INSTAR_UPDATES_AUTHOR_CALLS_H_
+
+#include <exception>
+#include <utility>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "threads/attempt.h"
+
+namespace instar {
+namespace updates_internal {
+
+inline absl::Status CallAuthor(absl::FunctionRef<absl::Status()> function) {
+  try {
+    return function();
+  } catch (const std::exception& exception) {
+    return absl::InternalError(
+        absl::StrCat("an exception was thrown: ", exception.what()));
+  } catch (...) {
+    return absl::InternalError(
+        "an exception was thrown that is no std::exception");
+  }
+}
+
+inline Attempt TryAuthor(absl::FunctionRef<Attempt()> function) {
+  Attempt attempt = Attempt::Done();
+  absl::Status status = CallAuthor([&] {
+    attempt = function();
+    return absl::OkStatus();
+  });
+  return status.ok() ? attempt : Attempt::Failed(std::move(status));
+}
+
+}  // namespace updates_internal
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_AUTHOR_CALLS_H_

@@ -1,0 +1,85 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What every update keeps of the Prepare(), Apply() or Undo() that goes on: one
+// thread works on it, others look and cancel.
+//
+//   INSTAR_RETURN_IF_ERROR(run.Begin(UpdatePhase::kPrepared));
+//   const absl::Status status = ...;  // run.CountAttempts(1),
+//   run.is_cancelled() run.End(status.ok() ? UpdatePhase::kApplied :
+//   UpdatePhase::kPrepared);
+
+#ifndef INSTAR_UPDATES_UPDATE_RUN_H_
+#define INSTAR_UPDATES_UPDATE_RUN_H_
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "updates/update.h"
+
+namespace instar {
+namespace updates_internal {
+
+enum class UpdateDirection { kApply, kUndo };
+
+class UpdateRun {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit UpdateRun(std::string name) : name_(std::move(name)) {}
+
+  const std::string& name() const { return name_; }
+
+  // --- Of the thread that works on it.
+
+  // FailedPrecondition if the update is applied and that is not `required`. A
+  // check fails if another thread works on it.
+  absl::Status Begin(UpdatePhase required);
+  void Enter(UpdatePhase phase);
+  void CountAttempts(int more);
+  // Until then, or until it is cancelled and that ends it.
+  void WaitUntil(Clock::time_point until, bool can_be_cancelled = true);
+  Clock::time_point begin() const { return begin_; }
+  void End(UpdatePhase phase);
+
+  // DeadlineExceeded: "update 'ratings' was not applied in 30000 ms (12
+  // attempts): <what was in its way>".
+  absl::Status TimeIsUp(UpdateDirection direction,
+                        const UpdateProgress& progress) const;
+
+  // --- Of any thread.
+
+  // No effect while nobody works on it.
+  void Cancel();
+  bool is_cancelled() const {
+    return cancelled_.load(std::memory_order_relaxed);
+  }
+  UpdatePhase phase() const { return phase_.load(std::memory_order_relaxed); }
+  // The phase, attempts and time of it.
+  UpdateProgress Progress() const;
+
+ private:
+  const std::string name_;
+
+  // Relaxed: nothing else is published by them. Not guarded: the phase changes
+  // while threads are held, which may own any lock.
+  std::atomic<UpdatePhase> phase_{UpdatePhase::kNew};
+  std::atomic<bool> cancelled_{false};
+
+  mutable std::mutex lock_;
+  std::condition_variable woken_;
+  bool is_running_ = false;
+  int attempts_ = 0;
+  Clock::time_point begin_;  // changed by who works on it, under the lock
+  Clock::time_point end_;
+};
+
+}  // namespace updates_internal
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_UPDATE_RUN_H_
