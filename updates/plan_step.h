@@ -34,7 +34,8 @@
 // allocated before should be, since the program stands still.
 //
 // Apply() and Undo() do all or nothing. An exception that leaves a function
-// here counts as an error.
+// here counts as an error; that of one that answers none (Released(), Settle(),
+// Blockers()) is said on standard error, and all else goes on.
 //
 // Threads: all are called by the thread that applies or undoes the update.
 

@@ -4,6 +4,7 @@
 #include "updates/planned_update.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <exception>
 #include <utility>
 
@@ -64,6 +65,19 @@ absl::Status InStep(const PlanStep& step, const absl::Status& status) {
                       absl::StrCat(step.name(), ": ", status.message()));
 }
 
+// Of what answers nothing: an exception is said on standard error. While the
+// threads run.
+void GuardVoid(const PlanStep& step, absl::FunctionRef<void()> function) {
+  const absl::Status status = Guard([&] {
+    function();
+    return absl::OkStatus();
+  });
+  if (status.ok()) return;
+  const std::string message =
+      absl::StrCat("instar: ", InStep(step, status).message(), "\n");
+  std::fwrite(message.data(), 1, message.size(), stderr);
+}
+
 std::string Milliseconds(nanoseconds duration) {
   return absl::StrCat(duration_cast<milliseconds>(duration).count(), " ms");
 }
@@ -119,12 +133,15 @@ absl::Status PlannedUpdate::FindCode(bool thorough) {
   std::vector<Function> functions;
   watched_.clear();
   for (const auto& step : parts_.steps) {
-    absl::StatusOr<std::vector<Function>> own = step->QuiescentFunctions();
-    if (!own.ok()) return InStep(*step, own.status());
-    functions.insert(functions.end(), own->begin(), own->end());
-    auto code = step->QuiescentCode(thorough);
-    if (!code.ok()) return InStep(*step, code.status());
-    if (*code != nullptr) watched_.push_back(*std::move(code));
+    const absl::Status status = Guard([&]() -> absl::Status {
+      INSTAR_ASSIGN_OR_RETURN(const std::vector<Function> own,
+                              step->QuiescentFunctions());
+      functions.insert(functions.end(), own.begin(), own.end());
+      INSTAR_ASSIGN_OR_RETURN(auto code, step->QuiescentCode(thorough));
+      if (code != nullptr) watched_.push_back(std::move(code));
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return InStep(*step, status);
   }
   if (watched_functions_ == nullptr || functions != functions_ ||
       !code_version_->IsCurrent()) {
@@ -224,7 +241,7 @@ absl::Status PlannedUpdate::CanUndo() const {
         absl::StrCat("update '", name(), "' is not applied"));
   }
   for (const auto& step : parts_.steps) {
-    const absl::Status status = step->CanUndo();
+    const absl::Status status = Guard([&] { return step->CanUndo(); });
     if (!status.ok()) {
       return absl::Status(status.code(), absl::StrCat("update '", name(),
                                                       "' cannot be undone: ",
@@ -255,7 +272,9 @@ std::vector<ThreadRef> PlannedUpdate::StartedThreads() const {
 absl::Status PlannedUpdate::Run(Direction direction,
                                 const ApplyOptions& options) {
   const absl::Cleanup settle = [this] {
-    for (const auto& step : parts_.steps) step->Settle();
+    for (const auto& step : parts_.steps) {
+      GuardVoid(*step, [&] { step->Settle(); });
+    }
   };
   for (const auto& step : parts_.steps) {
     const absl::Status status = Guard([&] { return step->Stage(); });
@@ -305,12 +324,16 @@ absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
   if (options.threads == nullptr) {
     return Rendezvous::HoldAll(std::move(rendezvous));
   }
-  std::vector<ThreadRef> threads = options.threads();
-  if (direction == Direction::kUndo) {
-    for (ThreadRef& thread : StartedThreads()) {
-      threads.push_back(std::move(thread));
+  std::vector<ThreadRef> threads;
+  INSTAR_RETURN_IF_ERROR(Guard([&] {
+    threads = options.threads();
+    if (direction == Direction::kUndo) {
+      for (ThreadRef& thread : StartedThreads()) {
+        threads.push_back(std::move(thread));
+      }
     }
-  }
+    return absl::OkStatus();
+  }));
   return Rendezvous::Hold(threads, std::move(rendezvous));
 }
 
@@ -357,7 +380,9 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   rendezvous->Release();
   look.held = Clock::now() - begin;
   if (attempt.is_done() && changes) {
-    for (const auto& step : parts_.steps) step->Released();
+    for (const auto& step : parts_.steps) {
+      GuardVoid(*step, [&] { step->Released(); });
+    }
     last_hold_ = *std::move(rendezvous);
   }
   return attempt;
@@ -379,14 +404,15 @@ Attempt PlannedUpdate::AskSteps(Direction direction,
     if (attempt.is_not_yet())
       look.steps.push_back({step.get(), attempt.reason()});
   }
-  LookAtStacks(threads, look);
+  absl::Status status = LookAtStacks(threads, look);
+  if (!status.ok()) return Attempt::Failed(std::move(status));
   return look.steps.empty() && look.found.empty()
              ? Attempt::Done()
              : Attempt::NotYet("it is not safe");
 }
 
-void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
-                                 Look& look) {
+absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
+                                         Look& look) {
   const auto look_at = [&](const StackSnapshot& stack,
                            const ThreadRef* thread) {
     for (const auto& watched : watched_) {
@@ -403,12 +429,15 @@ void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
     }
   };
   for (const HeldThread& thread : threads) {
-    if (std::any_of(parts_.steps.begin(), parts_.steps.end(),
-                    [&](const auto& step) {
-                      return step->EndsFunctionOf(thread.thread);
-                    })) {
-      continue;
+    bool ends = false;
+    for (const auto& step : parts_.steps) {
+      const absl::Status status = Guard([&] {
+        ends = ends || step->EndsFunctionOf(thread.thread);
+        return absl::OkStatus();
+      });
+      if (!status.ok()) return InStep(*step, status);
     }
+    if (ends) continue;
     for (const StackSnapshot& stack : thread.stacks) {
       look_at(stack, &thread.thread);
     }
@@ -422,6 +451,7 @@ void PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
   VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
     look_at(SnapshotOf(paused.context), nullptr);
   });
+  return absl::OkStatus();
 }
 
 absl::Status PlannedUpdate::ApplySteps() {
@@ -508,9 +538,11 @@ std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
       blocker.remedy = "wait until it is elsewhere";
     }
   }
-  for (const auto& [step, reason] : look.steps) {
-    std::vector<Blocker> own = step->Blockers();
-    if (own.empty()) own.emplace_back().reason = reason;
+  for (const auto& asked : look.steps) {
+    const PlanStep* const step = asked.first;
+    std::vector<Blocker> own;
+    GuardVoid(*step, [&] { own = step->Blockers(); });
+    if (own.empty()) own.emplace_back().reason = asked.second;
     for (Blocker& blocker : own) {
       blocker.reason = absl::StrCat(step->name(), ": ", blocker.reason);
       blockers.push_back(std::move(blocker));

@@ -89,7 +89,7 @@ class PlannedUpdate final : public Update {
   // While the threads are held.
   Attempt AskSteps(Direction direction, absl::Span<const HeldThread> threads,
                    Look& look);
-  void LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
+  absl::Status LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
   absl::Status ApplySteps();
   absl::Status UndoSteps();
   // When they run again.
