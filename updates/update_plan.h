@@ -41,7 +41,9 @@
 //   5. The threads go on. Those that are rebooted unwind their stacks; they run
 //      nothing old but destructors, except where a catch (...) keeps the
 //      reboot's exception (threads/update_request.h).
-// Undo() is the same with the steps backwards.
+// Undo() is the same with the steps backwards. If one fails, objects that had
+// been taken back are converted anew: what only their new version holds begins
+// again as that makes it.
 //
 // Errors in what was given (an unknown function, an empty hook) are kept, and
 // answered by Prepare() and Apply() before any thread is disturbed.

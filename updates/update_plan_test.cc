@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What each kind of step does, alone and together. Failures:
-// update_plan_rollback_test.cc; waiting: update_plan_waiting_test.cc.
+// update_plan_rollback_test.cc and update_plan_write_faults_test.cc; waiting:
+// update_plan_waiting_test.cc.
 
 #include "updates/update_plan.h"
 
