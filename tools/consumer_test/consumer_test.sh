@@ -39,6 +39,7 @@ END
 cat >"$consumer/.bazelrc" <<'END'
 build --cxxopt=-std=c++17 --host_cxxopt=-std=c++17
 build --force_pic
+build --strip=never
 build --incompatible_strict_action_env
 build --spawn_strategy=processwrapper-sandbox,local
 END
