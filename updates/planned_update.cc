@@ -5,25 +5,23 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <exception>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/check.h"
 #include "base/status_macros.h"
 #include "continuation/paused_computations.h"
 #include "stack/activity.h"
 #include "stack/stack_snapshot.h"
+#include "updates/author_calls.h"
 #include "updates/background_work.h"
 
 namespace instar {
 namespace updates_internal {
 namespace {
 
-using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
@@ -39,27 +37,6 @@ constexpr nanoseconds kLastLimit = milliseconds(320);
 constexpr nanoseconds kRehearsalLimit = milliseconds(100);
 constexpr int kPausePerMissing = 4;
 
-absl::Status Guard(absl::FunctionRef<absl::Status()> function) {
-  try {
-    return function();
-  } catch (const std::exception& exception) {
-    return absl::InternalError(
-        absl::StrCat("an exception was thrown: ", exception.what()));
-  } catch (...) {
-    return absl::InternalError(
-        "an exception was thrown that is no std::exception");
-  }
-}
-
-Attempt GuardAttempt(absl::FunctionRef<Attempt()> function) {
-  Attempt attempt = Attempt::Done();
-  absl::Status status = Guard([&] {
-    attempt = function();
-    return absl::OkStatus();
-  });
-  return status.ok() ? attempt : Attempt::Failed(std::move(status));
-}
-
 absl::Status InStep(const PlanStep& step, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat(step.name(), ": ", status.message()));
@@ -67,8 +44,8 @@ absl::Status InStep(const PlanStep& step, const absl::Status& status) {
 
 // Of what answers nothing: an exception is said on standard error. While the
 // threads run.
-void GuardVoid(const PlanStep& step, absl::FunctionRef<void()> function) {
-  const absl::Status status = Guard([&] {
+void TellOfException(const PlanStep& step, absl::FunctionRef<void()> function) {
+  const absl::Status status = CallAuthor([&] {
     function();
     return absl::OkStatus();
   });
@@ -76,25 +53,6 @@ void GuardVoid(const PlanStep& step, absl::FunctionRef<void()> function) {
   const std::string message =
       absl::StrCat("instar: ", InStep(step, status).message(), "\n");
   std::fwrite(message.data(), 1, message.size(), stderr);
-}
-
-std::string Milliseconds(nanoseconds duration) {
-  return absl::StrCat(duration_cast<milliseconds>(duration).count(), " ms");
-}
-
-std::string Sentence(const Blocker& blocker) {
-  std::string text;
-  if (!blocker.thread.empty()) {
-    text = absl::StrCat("thread '", blocker.thread, "' (", blocker.tid, "): ");
-  }
-  absl::StrAppend(&text, blocker.reason);
-  if (blocker.since.count() > 0) {
-    absl::StrAppend(&text, ", for ", Milliseconds(blocker.since));
-  }
-  if (!blocker.remedy.empty()) {
-    absl::StrAppend(&text, " (", blocker.remedy, ")");
-  }
-  return text;
 }
 
 }  // namespace
@@ -115,7 +73,8 @@ struct PlannedUpdate::Look {
   nanoseconds held{0};  // from the beginning of the rendezvous
 };
 
-PlannedUpdate::PlannedUpdate(Parts parts) : parts_(std::move(parts)) {}
+PlannedUpdate::PlannedUpdate(Parts parts)
+    : parts_(std::move(parts)), run_(parts_.name) {}
 PlannedUpdate::~PlannedUpdate() = default;
 
 // --- While the program runs.
@@ -123,7 +82,8 @@ PlannedUpdate::~PlannedUpdate() = default;
 absl::Status PlannedUpdate::PrepareSteps(UpdateForecast& forecast) {
   for (const auto& step : parts_.steps) {
     forecast.steps.push_back(step->name());
-    const absl::Status status = Guard([&] { return step->Prepare(forecast); });
+    const absl::Status status =
+        CallAuthor([&] { return step->Prepare(forecast); });
     if (!status.ok()) return InStep(*step, status);
   }
   return FindCode(/*thorough=*/false);
@@ -133,7 +93,7 @@ absl::Status PlannedUpdate::FindCode(bool thorough) {
   std::vector<Function> functions;
   watched_.clear();
   for (const auto& step : parts_.steps) {
-    const absl::Status status = Guard([&]() -> absl::Status {
+    const absl::Status status = CallAuthor([&]() -> absl::Status {
       INSTAR_ASSIGN_OR_RETURN(const std::vector<Function> own,
                               step->QuiescentFunctions());
       functions.insert(functions.end(), own.begin(), own.end());
@@ -171,7 +131,7 @@ absl::StatusOr<UpdateForecast> PlannedUpdate::Prepare() {
       }
     }
   }
-  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
+  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
   if (!status.ok()) return status;
   return forecast;
 }
@@ -180,7 +140,7 @@ absl::StatusOr<std::vector<std::string>> PlannedUpdate::AskRequirements()
     const {
   std::vector<std::string> unmet;
   for (const auto& requirement : parts_.requirements) {
-    const Attempt attempt = GuardAttempt(requirement);
+    const Attempt attempt = TryAuthor(requirement);
     if (attempt.is_failed()) {
       return absl::FailedPreconditionError(attempt.reason());
     }
@@ -202,7 +162,7 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
   UpdateForecast forecast;
   absl::Status status = PrepareSteps(forecast);
   if (!status.ok()) {
-    End(UpdatePhase::kNew);
+    run_.End(UpdatePhase::kNew);
     return status;
   }
   const nanoseconds limit =
@@ -215,7 +175,7 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
     attempt = TryOnce(Direction::kRehearse, options, limit,
                       /*thorough=*/true, look);
   }
-  End(UpdatePhase::kPrepared);
+  run_.End(UpdatePhase::kPrepared);
   if (attempt.is_failed()) return attempt.status();
   if (attempt.is_done()) return std::vector<Blocker>();
   return Explain(look);
@@ -227,21 +187,21 @@ absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {
   UpdateForecast forecast;
   absl::Status status = PrepareSteps(forecast);
   if (!status.ok()) {
-    End(UpdatePhase::kNew);
+    run_.End(UpdatePhase::kNew);
     return status;
   }
   status = Run(Direction::kApply, options);
-  End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
+  run_.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
   return status;
 }
 
 absl::Status PlannedUpdate::CanUndo() const {
-  if (phase_.load(std::memory_order_relaxed) != UpdatePhase::kApplied) {
+  if (run_.phase() != UpdatePhase::kApplied) {
     return absl::FailedPreconditionError(
         absl::StrCat("update '", name(), "' is not applied"));
   }
   for (const auto& step : parts_.steps) {
-    const absl::Status status = Guard([&] { return step->CanUndo(); });
+    const absl::Status status = CallAuthor([&] { return step->CanUndo(); });
     if (!status.ok()) {
       return absl::Status(status.code(), absl::StrCat("update '", name(),
                                                       "' cannot be undone: ",
@@ -255,7 +215,7 @@ absl::Status PlannedUpdate::Undo(const ApplyOptions& options) {
   INSTAR_RETURN_IF_ERROR(CanUndo());
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
   const absl::Status status = Run(Direction::kUndo, options);
-  End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
+  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
   return status;
 }
 
@@ -273,35 +233,33 @@ absl::Status PlannedUpdate::Run(Direction direction,
                                 const ApplyOptions& options) {
   const absl::Cleanup settle = [this] {
     for (const auto& step : parts_.steps) {
-      GuardVoid(*step, [&] { step->Settle(); });
+      TellOfException(*step, [&] { step->Settle(); });
     }
   };
   for (const auto& step : parts_.steps) {
-    const absl::Status status = Guard([&] { return step->Stage(); });
+    const absl::Status status = CallAuthor([&] { return step->Stage(); });
     if (!status.ok()) return InStep(*step, status);
   }
-  const Clock::time_point until = begin_ + options.timeout;
+  const Clock::time_point until = run_.begin() + options.timeout;
   nanoseconds pause = kFirstPause;
   nanoseconds limit = kFirstLimit;
   bool is_first = true;
   while (true) {
-    if (is_cancelled()) return absl::CancelledError("the update was cancelled");
-    phase_.store(UpdatePhase::kWaiting, std::memory_order_relaxed);
+    if (run_.is_cancelled())
+      return absl::CancelledError("the update was cancelled");
+    run_.Enter(UpdatePhase::kWaiting);
     Look look;
     // At least one attempt is a fair one.
     const nanoseconds left = std::max(until - Clock::now(), kFirstLimit);
     const Attempt attempt =
         TryOnce(direction, options, std::min(limit, left), !is_first, look);
     is_first = false;
-    {
-      std::lock_guard<std::mutex> lock(lock_);
-      ++attempts_;
-    }
+    run_.CountAttempts(1);
     if (attempt.is_done()) {
       SetBlockers({});
       return absl::OkStatus();
     }
-    phase_.store(UpdatePhase::kWaiting, std::memory_order_relaxed);
+    run_.Enter(UpdatePhase::kWaiting);
     if (attempt.is_failed()) return attempt.status();
     SetBlockers(Explain(look));
     nanoseconds rest = std::max(pause, kPausePerHold * look.held);
@@ -310,11 +268,13 @@ absl::Status PlannedUpdate::Run(Direction direction,
       rest = std::max(pause, kPausePerMissing * look.held);
     }
     pause = std::min(2 * pause, kLastPause);
-    std::unique_lock<std::mutex> lock(lock_);
-    const Clock::time_point next = std::min(until, Clock::now() + rest);
-    woken_.wait_until(lock, next, [this] { return cancelled_.load(); });
-    lock.unlock();
-    if (!is_cancelled() && Clock::now() >= until) return TimeIsUp(direction);
+    run_.WaitUntil(std::min(until, Clock::now() + rest));
+    if (!run_.is_cancelled() && Clock::now() >= until) {
+      return run_.TimeIsUp(direction == Direction::kUndo
+                               ? UpdateDirection::kUndo
+                               : UpdateDirection::kApply,
+                           Progress());
+    }
   }
 }
 
@@ -325,7 +285,7 @@ absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
     return Rendezvous::HoldAll(std::move(rendezvous));
   }
   std::vector<ThreadRef> threads;
-  INSTAR_RETURN_IF_ERROR(Guard([&] {
+  INSTAR_RETURN_IF_ERROR(CallAuthor([&] {
     threads = options.threads();
     if (direction == Direction::kUndo) {
       for (ThreadRef& thread : StartedThreads()) {
@@ -367,9 +327,9 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
     }
     return Attempt::NotYet("a thread did not come");
   }
-  phase_.store(UpdatePhase::kChanging, std::memory_order_relaxed);
+  run_.Enter(UpdatePhase::kChanging);
   Attempt attempt = AskSteps(direction, rendezvous->threads(), look);
-  if (attempt.is_done() && is_cancelled()) {
+  if (attempt.is_done() && run_.is_cancelled()) {
     attempt = Attempt::Failed(absl::CancelledError("the update was cancelled"));
   }
   const bool changes = direction != Direction::kRehearse;
@@ -381,7 +341,7 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   look.held = Clock::now() - begin;
   if (attempt.is_done() && changes) {
     for (const auto& step : parts_.steps) {
-      GuardVoid(*step, [&] { step->Released(); });
+      TellOfException(*step, [&] { step->Released(); });
     }
     last_hold_ = *std::move(rendezvous);
   }
@@ -394,7 +354,7 @@ Attempt PlannedUpdate::AskSteps(Direction direction,
                                 absl::Span<const HeldThread> threads,
                                 Look& look) {
   for (const auto& step : parts_.steps) {
-    Attempt attempt = GuardAttempt([&] {
+    Attempt attempt = TryAuthor([&] {
       return direction == Direction::kUndo ? step->ReadyToUndo(threads)
                                            : step->Ready(threads);
     });
@@ -431,7 +391,7 @@ absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
   for (const HeldThread& thread : threads) {
     bool ends = false;
     for (const auto& step : parts_.steps) {
-      const absl::Status status = Guard([&] {
+      const absl::Status status = CallAuthor([&] {
         ends = ends || step->EndsFunctionOf(thread.thread);
         return absl::OkStatus();
       });
@@ -456,12 +416,13 @@ absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
 
 absl::Status PlannedUpdate::ApplySteps() {
   for (std::size_t i = 0; i < parts_.steps.size(); ++i) {
-    const absl::Status status = Guard([&] { return parts_.steps[i]->Apply(); });
+    const absl::Status status =
+        CallAuthor([&] { return parts_.steps[i]->Apply(); });
     if (status.ok()) continue;
     absl::Status result = InStep(*parts_.steps[i], status);
     while (i-- > 0) {
       const absl::Status taken_back =
-          Guard([&] { return parts_.steps[i]->CancelApply(); });
+          CallAuthor([&] { return parts_.steps[i]->CancelApply(); });
       if (taken_back.ok()) continue;
       result = absl::DataLossError(
           absl::StrCat(result.message(),
@@ -475,12 +436,13 @@ absl::Status PlannedUpdate::ApplySteps() {
 
 absl::Status PlannedUpdate::UndoSteps() {
   for (std::size_t i = parts_.steps.size(); i-- > 0;) {
-    const absl::Status status = Guard([&] { return parts_.steps[i]->Undo(); });
+    const absl::Status status =
+        CallAuthor([&] { return parts_.steps[i]->Undo(); });
     if (status.ok()) continue;
     absl::Status result = InStep(*parts_.steps[i], status);
     while (++i < parts_.steps.size()) {
       const absl::Status put_back =
-          Guard([&] { return parts_.steps[i]->CancelUndo(); });
+          CallAuthor([&] { return parts_.steps[i]->CancelUndo(); });
       if (put_back.ok()) continue;
       result = absl::DataLossError(
           absl::StrCat(result.message(),
@@ -541,7 +503,7 @@ std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
   for (const auto& asked : look.steps) {
     const PlanStep* const step = asked.first;
     std::vector<Blocker> own;
-    GuardVoid(*step, [&] { own = step->Blockers(); });
+    TellOfException(*step, [&] { own = step->Blockers(); });
     if (own.empty()) own.emplace_back().reason = asked.second;
     for (Blocker& blocker : own) {
       blocker.reason = absl::StrCat(step->name(), ": ", blocker.reason);
@@ -571,70 +533,22 @@ void PlannedUpdate::SetBlockers(std::vector<Blocker> blockers) {
   blockers_ = std::move(blockers);
 }
 
-absl::Status PlannedUpdate::TimeIsUp(Direction direction) const {
-  std::lock_guard<std::mutex> lock(lock_);
-  std::vector<std::string> sentences;
-  for (const Blocker& blocker : blockers_) {
-    sentences.push_back(Sentence(blocker));
-  }
-  return absl::DeadlineExceededError(
-      absl::StrCat("update '", name(), "' was not ",
-                   direction == Direction::kApply ? "applied" : "undone",
-                   " in ", Milliseconds(Clock::now() - begin_), " (", attempts_,
-                   " attempts): ", absl::StrJoin(sentences, "; ")));
-}
-
 absl::Status PlannedUpdate::Begin(UpdatePhase required) {
-  const UpdatePhase phase = phase_.load(std::memory_order_relaxed);
-  if (phase == UpdatePhase::kApplied && required != phase) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("update '", name(), "' is applied"));
-  }
+  INSTAR_RETURN_IF_ERROR(run_.Begin(required));
   std::lock_guard<std::mutex> lock(lock_);
-  INSTAR_CHECK(!is_running_)
-      << "update '" << name() << "' is used by two threads at once";
-  is_running_ = true;
-  cancelled_.store(false, std::memory_order_relaxed);
-  attempts_ = 0;
-  begin_ = Clock::now();
   blockers_.clear();
   since_.clear();
   return absl::OkStatus();
 }
 
-void PlannedUpdate::End(UpdatePhase phase) {
-  phase_.store(phase, std::memory_order_relaxed);
-  std::lock_guard<std::mutex> lock(lock_);
-  is_running_ = false;
-  end_ = Clock::now();
-}
-
-void PlannedUpdate::Cancel() {
-  {
-    std::lock_guard<std::mutex> lock(lock_);
-    if (!is_running_) return;
-    cancelled_.store(true, std::memory_order_relaxed);
-  }
-  woken_.notify_all();
-}
-
-bool PlannedUpdate::is_cancelled() const {
-  return cancelled_.load(std::memory_order_relaxed);
-}
-
 UpdateProgress PlannedUpdate::Progress() const {
-  UpdateProgress progress;
-  progress.phase = phase_.load(std::memory_order_relaxed);
+  UpdateProgress progress = run_.Progress();
   for (const ConversionPlanStep* conversion : parts_.conversions) {
     progress.objects_converted += conversion->converted();
     progress.objects_total += conversion->total();
     progress.is_converting |= conversion->is_converting();
   }
   std::lock_guard<std::mutex> lock(lock_);
-  progress.attempts = attempts_;
-  if (begin_ != Clock::time_point()) {
-    progress.elapsed = (is_running_ ? Clock::now() : end_) - begin_;
-  }
   progress.blockers = blockers_;
   return progress;
 }

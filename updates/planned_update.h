@@ -4,16 +4,14 @@
 // What MakeUpdate() makes of a plan (updates/update_plan.h, which says what
 // Apply() and Undo() do). Internal to this package.
 //
-// Locks: `lock_` guards what Progress() shows and Cancel() changes; nothing is
-// called while it is held, and it is not taken while threads are held, since
-// one of them may be in Progress().
+// Locks: `lock_` guards what Progress() shows besides `run_`; nothing is called
+// while it is held, and neither it nor that of `run_` is taken while threads
+// are held, since one of them may be in Progress().
 
 #ifndef INSTAR_UPDATES_PLANNED_UPDATE_H_
 #define INSTAR_UPDATES_PLANNED_UPDATE_H_
 
-#include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <functional>
 #include <map>
@@ -34,6 +32,7 @@
 #include "updates/plan_step.h"
 #include "updates/plan_steps.h"
 #include "updates/update.h"
+#include "updates/update_run.h"
 
 namespace instar {
 namespace updates_internal {
@@ -60,13 +59,13 @@ class PlannedUpdate final : public Update {
   absl::Status Apply(const ApplyOptions& options) override;
   absl::Status CanUndo() const override;
   absl::Status Undo(const ApplyOptions& options) override;
-  void Cancel() override;
+  void Cancel() override { run_.Cancel(); }
   UpdateProgress Progress() const override;
   HoldTimes hold_times() const override;
   std::vector<ThreadRef> StartedThreads() const override;
 
  private:
-  using Clock = std::chrono::steady_clock;
+  using Clock = UpdateRun::Clock;
   // kRehearse: as kApply, but nothing is changed.
   enum class Direction { kApply, kRehearse, kUndo };
   // One attempt, and what it saw.
@@ -96,12 +95,10 @@ class PlannedUpdate final : public Update {
   std::vector<Blocker> Explain(const Look& look) const;
 
   absl::Status Begin(UpdatePhase required);
-  void End(UpdatePhase phase);
-  bool is_cancelled() const;
   void SetBlockers(std::vector<Blocker> blockers);
-  absl::Status TimeIsUp(Direction direction) const;
 
   const Parts parts_;
+  UpdateRun run_;
 
   // Of the thread that calls Prepare(), Apply() and Undo().
   std::optional<Rendezvous> last_hold_;  // released
@@ -112,16 +109,7 @@ class PlannedUpdate final : public Update {
   // That and QuiescentCode() of all steps.
   std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
 
-  // Not guarded: changed while threads are held.
-  std::atomic<UpdatePhase> phase_{UpdatePhase::kNew};
-  std::atomic<bool> cancelled_{false};
-
-  mutable std::mutex lock_;
-  std::condition_variable woken_;
-  bool is_running_ = false;
-  int attempts_ = 0;
-  Clock::time_point begin_;
-  Clock::time_point end_;
+  mutable std::mutex lock_;  // of the rest
   std::vector<Blocker> blockers_;
   // Since when each of them has been there, by what it is.
   std::map<std::string, Clock::time_point> since_;
