@@ -70,6 +70,12 @@ absl::string_view FileName(absl::string_view path) {
   return slash == absl::string_view::npos ? path : path.substr(slash + 1);
 }
 
+// What makes system calls of its own, with locks that any code may need. (Where
+// it stands in for a call of the program, that goes on into libc.)
+bool IsOfSanitizer(absl::string_view file) {
+  return absl::StartsWith(file, "libtsan") || absl::StartsWith(file, "libasan");
+}
+
 // At the `syscall` instruction (which is to be begun again), or behind it.
 __attribute__((no_sanitize("address"))) bool IsAtSystemCall(std::uintptr_t pc) {
   const auto* const code = reinterpret_cast<const unsigned char*>(pc);
@@ -95,6 +101,7 @@ bool MayStayInterrupted(const StackSnapshot& stack, const FunctionMap& map) {
     const absl::string_view file = FileName(function->image());
     const auto names = function->linkage_names();
     if (absl::StartsWith(file, "ld-linux") ||
+        (frame.depth == 0 && IsOfSanitizer(file)) ||
         std::any_of(names.begin(), names.end(), &IsExcluded)) {
       allowed = false;
       return false;

@@ -14,9 +14,10 @@ namespace threads_internal {
 
 // True if the interrupted thread is in a system call, all its frames are known,
 // and none belongs to the allocator, the dynamic linker, or to what changes the
-// set of threads or processes. Code of libc is known by the exported function
-// that the program called: the frame next to the program's must be one. Takes
-// no lock and allocates nothing; for a few microseconds.
+// set of threads or processes; nor does a sanitizer make the call. Code of libc
+// is known by the exported function that the program called: the frame next to
+// the program's must be one. Takes no lock and allocates nothing; for a few
+// microseconds.
 bool MayStayInterrupted(const StackSnapshot& stack, const FunctionMap& map);
 
 }  // namespace threads_internal
