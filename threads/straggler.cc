@@ -50,10 +50,12 @@ constexpr absl::string_view kExcluded[] = {
     "posix_memalign",
     "pthread_create",
     "pthread_getattr_np",
+    "pthread_sigmask",
     "pvalloc",
     "quick_exit",
     "realloc",
     "reallocarray",
+    "sigprocmask",
     "valloc",
     "vfork",
 };
