@@ -3,8 +3,6 @@
 
 #include "code/entry_interception.h"
 
-#include <fcntl.h>
-#include <link.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +18,7 @@
 #include "absl/status/status.h"
 #include "code/function.h"
 #include "code/function_entry.h"
+#include "code/program_text_for_test.h"
 #include "code/text_patch.h"
 #include "code/updatable_functions_for_test.h"
 #include "continuation/continulet.h"
@@ -40,29 +39,6 @@ EntryInterception OfAll() {
   auto interception = EntryInterception::OfAll();
   EXPECT_TRUE(interception.ok()) << interception.status();
   return *std::move(interception);
-}
-
-// Read through the kernel: AddressSanitizer guards the constants that the
-// linker may put beside the code.
-int AddText(dl_phdr_info* info, size_t, void* result) {
-  const int memory = open("/proc/self/mem", O_RDONLY);
-  for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
-    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0) continue;
-    std::string text(segment.p_memsz, '\0');
-    EXPECT_EQ(pread(memory, &text[0], text.size(),
-                    static_cast<off_t>(info->dlpi_addr + segment.p_vaddr)),
-              static_cast<ssize_t>(text.size()));
-    *static_cast<std::string*>(result) += text;
-  }
-  close(memory);
-  return 1;  // the program alone
-}
-
-std::string Text() {
-  std::string text;
-  dl_iterate_phdr(&AddText, &text);
-  return text;
 }
 
 // What a test's own calls enter, in order.
@@ -100,15 +76,15 @@ TEST(EntryInterceptionTest, EachEntryCallsTheInterceptorUntilItEnds) {
 }
 
 TEST(EntryInterceptionTest, ProgramIsByteForByteAsBefore) {
-  const std::string before = Text();
+  const std::string before = ProgramText();
   {
     EntryInterception all = OfAll();
-    EXPECT_NE(Text(), before);
+    EXPECT_NE(ProgramText(), before);
     EntryInterception some = *EntryInterception::Of({*Function::Of(&Answer)});
     ASSERT_TRUE(all.Stop().ok());
-    EXPECT_NE(Text(), before);
+    EXPECT_NE(ProgramText(), before);
   }
-  EXPECT_TRUE(Text() == before);
+  EXPECT_TRUE(ProgramText() == before);
 }
 
 TEST(EntryInterceptionTest, GivenSetOnly) {
@@ -395,19 +371,19 @@ TEST(EntryInterceptionTest, SignalHandlerIsNoUpdatePoint) {
 
 TEST(EntryInterceptionTest, NothingIsInterceptedInAChild) {
   Entered entered;
-  const std::string before = Text();
+  const std::string before = ProgramText();
   EntryInterception interception = OfAll();
   const pid_t child = fork();
   if (child == 0) {
     if (Answer(1) != 101 || entered.size() != 0) _exit(1);
-    if (Text() != before) _exit(2);
-    if (!interception.Stop().ok() || Text() != before) _exit(3);
+    if (ProgramText() != before) _exit(2);
+    if (!interception.Stop().ok() || ProgramText() != before) _exit(3);
     _exit(0);
   }
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_EQ(status, 0);
-  EXPECT_NE(Text(), before);
+  EXPECT_NE(ProgramText(), before);
   Answer(1);
   EXPECT_EQ(entered.Count(Address(&Answer)), 1);
 }
@@ -428,7 +404,7 @@ ssize_t FailOnce(int file, const void* bytes, size_t size, uintptr_t address) {
 // fail; each time, what failed must have changed nothing.
 template <typename F>
 void FailEachWrite(F change) {
-  const std::string before = Text();
+  const std::string before = ProgramText();
   for (g_failing_write = 0;; ++g_failing_write) {
     ASSERT_LT(g_failing_write, 1000);
     g_writes = 0;
@@ -437,12 +413,12 @@ void FailEachWrite(F change) {
     const absl::Status status = change();
     if (status.ok()) break;
     EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied) << status;
-    EXPECT_EQ(Text(), before);
+    EXPECT_EQ(ProgramText(), before);
     EXPECT_EQ(Answer(1), 101);
   }
   // One probe at least, and one write of each of three phases.
   EXPECT_GE(g_failing_write, 4);
-  EXPECT_NE(Text(), before);
+  EXPECT_NE(ProgramText(), before);
 }
 
 TEST(EntryInterceptionTest, FailingWritesAreUndone) {
@@ -451,7 +427,7 @@ TEST(EntryInterceptionTest, FailingWritesAreUndone) {
     while (!stop) EXPECT_EQ(Answer(1), 101);
   });
   Entered entered;
-  const std::string before = Text();
+  const std::string before = ProgramText();
   std::vector<EntryInterception> interceptions;
   FailEachWrite([&interceptions] {
     auto interception = EntryInterception::OfAll();
@@ -464,7 +440,7 @@ TEST(EntryInterceptionTest, FailingWritesAreUndone) {
   EXPECT_EQ(entered.Count(Address(&Answer)), 1);
 
   FailEachWrite([&interceptions] { return interceptions[0].Stop(); });
-  EXPECT_EQ(Text(), before);
+  EXPECT_EQ(ProgramText(), before);
   stop = true;
   other.join();
 }

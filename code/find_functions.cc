@@ -101,17 +101,15 @@ std::string WhyUnknown(const LoadedImage& image, bool has_found,
 
 }  // namespace
 
-// What a file has, in its own addresses.
-struct FunctionSearch::InFile {
-  struct Inlined {
-    std::string name;  // readable
-    InlinedCopyTable::Copy copy;
-  };
+struct FunctionSearch::Copy {
+  std::string name;  // readable
+  InlinedCopyTable::Copy copy;
+};
 
-  bool functions_are_known = false;
-  std::vector<const FunctionRecord*> functions;
-  bool inlined_is_known = false;
-  std::vector<Inlined> inlined;
+// What a file has, in its own addresses, as far as it has been looked for.
+struct FunctionSearch::InFile {
+  std::optional<std::vector<const FunctionRecord*>> functions;
+  std::optional<std::vector<Copy>> copies;
 };
 
 FunctionSearch::FunctionSearch(Matches matches, std::vector<std::string> parts)
@@ -126,8 +124,9 @@ bool FunctionSearch::HasPart(absl::string_view linkage_name) const {
                      });
 }
 
-void FunctionSearch::LookForFunctions(const SymbolTable& symbols,
-                                      InFile& known) const {
+std::vector<const FunctionRecord*> FunctionSearch::LookForFunctions(
+    const SymbolTable& symbols) const {
+  std::vector<const FunctionRecord*> found;
   const absl::Span<const FunctionRecord> functions = symbols.functions();
   const auto look_at = [&](const FunctionRecord& record) {
     const auto names = symbols.names(record);
@@ -136,7 +135,7 @@ void FunctionSearch::LookForFunctions(const SymbolTable& symbols,
         })) {
       return;
     }
-    known.functions.push_back(&record);
+    found.push_back(&record);
   };
   if (parts_.empty() || functions.size() < kFewNames) {
     for (const FunctionRecord& record : functions) look_at(record);
@@ -145,17 +144,18 @@ void FunctionSearch::LookForFunctions(const SymbolTable& symbols,
       look_at(functions[i]);
     }
   }
-  known.functions_are_known = true;
+  return found;
 }
 
-void FunctionSearch::LookForCopies(const SymbolTable& symbols,
-                                   InFile& known) const {
+std::vector<FunctionSearch::Copy> FunctionSearch::LookForCopies(
+    const SymbolTable& symbols) const {
+  std::vector<Copy> found;
   const InlinedCopyTable& table = InlinedCopyTable::Of(symbols);
   const auto look_at = [&](absl::string_view name,
                            absl::Span<const InlinedCopyTable::Copy> copies) {
     if (!HasPart(name) || !matches_(name)) return;
     const std::string readable = Demangle(name);
-    for (const auto& copy : copies) known.inlined.push_back({readable, copy});
+    for (const auto& copy : copies) found.push_back({readable, copy});
   };
   if (parts_.empty() || table.name_count() < kFewNames) {
     table.ForEachName(look_at);
@@ -165,7 +165,7 @@ void FunctionSearch::LookForCopies(const SymbolTable& symbols,
       look_at(names.names[i], names.all_copies[i]);
     }
   }
-  known.inlined_is_known = true;
+  return found;
 }
 
 FoundFunctions FunctionSearch::Find(bool read_debug_information) {
@@ -177,24 +177,27 @@ FoundFunctions FunctionSearch::Find(bool read_debug_information) {
   std::lock_guard<std::mutex> lock(lock_);
   for (const LoadedImage& image : images->images()) {
     InFile& known = known_[image.symbols];
-    if (!known.functions_are_known) LookForFunctions(*image.symbols, known);
-    for (const FunctionRecord* record : known.functions) {
+    if (!known.functions.has_value()) {
+      known.functions = LookForFunctions(*image.symbols);
+    }
+    for (const FunctionRecord* record : *known.functions) {
       found.functions.push_back(
           Function(image.symbols, record, image.load_base));
     }
     const bool is_read = reads || InlinedCopyTable::IsRead(*image.symbols);
-    if (is_read && !known.inlined_is_known) {
-      LookForCopies(*image.symbols, known);
+    if (is_read && !known.copies.has_value()) {
+      known.copies = LookForCopies(*image.symbols);
     }
-    for (const InFile::Inlined& inlined : known.inlined) {
-      const InlinedCopyTable::Copy& copy = inlined.copy;
-      found.inlined.push_back(
-          {inlined.name,
-           {Function(image.symbols, copy.into, image.load_base),
-            {image.load_base + copy.range.begin,
-             image.load_base + copy.range.end}}});
+    if (known.copies.has_value()) {
+      for (const auto& [name, copy] : *known.copies) {
+        found.inlined.push_back(
+            {name,
+             {Function(image.symbols, copy.into, image.load_base),
+              {image.load_base + copy.range.begin,
+               image.load_base + copy.range.end}}});
+      }
     }
-    std::string why = WhyUnknown(image, !known.functions.empty(), !is_read);
+    std::string why = WhyUnknown(image, !known.functions->empty(), !is_read);
     if (!why.empty()) {
       found.unknown.push_back({image.symbols->name(), image.code,
                                image.is_program, std::move(why)});

@@ -86,12 +86,13 @@ class FunctionSearch {
   FoundFunctions Find(bool read_debug_information = true);
 
  private:
+  struct Copy;
   struct InFile;
 
-  void LookForFunctions(const code_internal::SymbolTable& symbols,
-                        InFile& known) const;
-  void LookForCopies(const code_internal::SymbolTable& symbols,
-                     InFile& known) const;
+  std::vector<const code_internal::FunctionRecord*> LookForFunctions(
+      const code_internal::SymbolTable& symbols) const;
+  std::vector<Copy> LookForCopies(
+      const code_internal::SymbolTable& symbols) const;
   bool HasPart(absl::string_view linkage_name) const;
 
   const Matches matches_;

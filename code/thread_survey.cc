@@ -64,7 +64,10 @@ const char* StatField(const char* text, int number) {
   return at == nullptr ? nullptr : at + 1;
 }
 
-bool HasEnded(char state) { return state == 'Z' || state == 'X'; }
+bool HasEnded(const char* stat) {
+  const char* const state = StatField(stat, 3);
+  return state == nullptr || *state == 'Z' || *state == 'X';
+}
 
 bool Blocks(uint64_t mask, int signal) {
   return (mask >> (signal - 1) & 1) != 0;
@@ -86,8 +89,7 @@ bool SurveyThread(pid_t thread, void* argument) {
   auto& survey = *static_cast<ThreadSurvey*>(argument);
   char stat[1024];
   if (!ReadThreadFile(thread, "stat", stat, sizeof(stat))) return true;
-  const char* const state = StatField(stat, 3);
-  if (state == nullptr || HasEnded(*state)) return true;
+  if (HasEnded(stat)) return true;
   ++survey.threads;
   if (const char* const blocked = StatField(stat, 32)) {
     const uint64_t mask = strtoull(blocked, nullptr, 10);
@@ -139,9 +141,9 @@ absl::Status SurveyThreads(ThreadSurvey& survey) {
 
 bool ExecutesCode(pid_t thread) {
   char text[4096];
-  if (!ReadThreadFile(thread, "stat", text, sizeof(text))) return false;
-  const char* const state = StatField(text, 3);
-  if (state == nullptr || HasEnded(*state)) return false;
+  if (!ReadThreadFile(thread, "stat", text, sizeof(text)) || HasEnded(text)) {
+    return false;
+  }
   // "running", or "-1 SP PC" outside a system call, or its number and so on.
   // Kernels without this file cannot tell.
   return !ReadThreadFile(thread, "syscall", text, sizeof(text)) ||

@@ -110,14 +110,11 @@ void RoundTrip(benchmark::State& state) {
   for (auto _ : state) Value(connected.client().Program());
 }
 
-void LoadNew(benchmark::State& state) { Load(state, Module::kNew); }
-void LoadAgain(benchmark::State& state) { Load(state, Module::kSame); }
-
-BENCHMARK(LoadNew)
+BENCHMARK_CAPTURE(Load, new_file, Module::kNew)
     ->Name("load_update/instar")
     ->UseManualTime()
     ->Iterations(kLoadsOfOneProgram);
-BENCHMARK(LoadAgain)
+BENCHMARK_CAPTURE(Load, same_file, Module::kSame)
     ->Name("load_update/again")
     ->UseManualTime()
     ->Iterations(kLoadsOfOneProgram);

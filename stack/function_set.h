@@ -54,6 +54,7 @@
 #include "code/find_functions.h"
 #include "code/function.h"
 #include "stack/activity.h"
+#include "stack/stack_snapshot.h"
 
 namespace instar {
 
@@ -83,10 +84,13 @@ class WatchedFunctions {
   }
 
   const FunctionSet& set() const { return set_; }
-  // Numbers from this one on are of Options::images. A limit for FindActivity()
-  // on the stack of whoever asks, who may be in one.
-  int first_image() const {
-    return static_cast<int>(functions_.size() + inlined_.size());
+  // FindActivity() of the set. On the stack of whoever asks, code of
+  // Options::images does not count: the caller may well be in one.
+  Activity FindOn(const StackSnapshot& stack) const {
+    return FindActivity(stack, set_);
+  }
+  Activity FindOnOwn(const StackSnapshot& stack) const {
+    return FindActivity(stack, set_, first_image());
   }
   bool IsImage(const Activity& activity) const {
     return activity.kind == ActivityKind::kActive &&
@@ -105,6 +109,11 @@ class WatchedFunctions {
   std::string Describe(const Activity& activity) const;
 
  private:
+  // Numbers from this one on are of Options::images.
+  int first_image() const {
+    return static_cast<int>(functions_.size() + inlined_.size());
+  }
+
   // Where a stretch of code comes from.
   struct Part {
     CodeRange range;

@@ -221,8 +221,7 @@ TEST(WatchedFunctionsTest, AllCodeOfAnObject) {
     inside = watched.Describe(activity);
     is_image = watched.IsImage(activity);
     name = watched.NameOf(activity);
-    of_the_caller = watched.Describe(
-        FindActivity(here, watched.set(), watched.first_image()));
+    of_the_caller = watched.Describe(watched.FindOnOwn(here));
   };
   EXPECT_EQ(Version1(look), 1);
   EXPECT_THAT(inside, AllOf(StartsWith("active: code of /lib/module.so at pc "),

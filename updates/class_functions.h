@@ -35,7 +35,7 @@
 // stack, so a module that has just been loaded is in nobody's way; one in which
 // a thread stays is, until its debug file lies beside it. The calling thread
 // alone, which may well be in that module, is looked at by the names that are
-// known (WatchedFunctions::first_image()).
+// known (WatchedFunctions::FindOnOwn()).
 //
 // A thread whose function takes the class as a parameter, Main(Site&), is
 // always inside: `leave_out` it. Whoever does says that it holds no part of an

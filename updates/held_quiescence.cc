@@ -3,7 +3,6 @@
 
 #include "updates/held_quiescence.h"
 
-#include <exception>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "stack/activity.h"
 #include "stack/stack_snapshot.h"
 #include "threads/rendezvous.h"
+#include "updates/author_calls.h"
 #include "updates/background_work.h"
 
 namespace instar {
@@ -29,14 +29,12 @@ struct Found {
 
 using Sets = absl::Span<const std::shared_ptr<const WatchedFunctions>>;
 
+using Find = Activity (WatchedFunctions::*)(const StackSnapshot&) const;
+
 // Takes no lock: threads are held.
-std::optional<Found> LookAt(const StackSnapshot& stack, Sets sets,
-                            bool with_images) {
+std::optional<Found> LookAt(const StackSnapshot& stack, Sets sets, Find find) {
   for (const auto& watched : sets) {
-    const Activity activity =
-        with_images
-            ? FindActivity(stack, watched->set())
-            : FindActivity(stack, watched->set(), watched->first_image());
+    const Activity activity = ((*watched).*find)(stack);
     if (!activity.quiescent()) return Found{std::nullopt, &*watched, activity};
   }
   return std::nullopt;
@@ -46,7 +44,7 @@ std::optional<Found> LookAtOwn(const UpdateContext* context, Sets sets) {
   std::optional<Found> found;
   const auto look_at = [&](const StackSnapshot& stack) {
     if (!found.has_value()) {
-      found = LookAt(stack, sets, /*with_images=*/false);
+      found = LookAt(stack, sets, &WatchedFunctions::FindOnOwn);
     }
   };
   if (context != nullptr) {
@@ -72,7 +70,8 @@ std::optional<Found> LookAtAll(const Rendezvous& rendezvous,
                                const UpdateContext* context, Sets sets) {
   for (const HeldThread& thread : rendezvous.threads()) {
     for (const StackSnapshot& stack : thread.stacks) {
-      std::optional<Found> found = LookAt(stack, sets, /*with_images=*/true);
+      std::optional<Found> found =
+          LookAt(stack, sets, &WatchedFunctions::FindOn);
       if (!found.has_value()) continue;
       found->thread = thread.thread;
       return found;
@@ -100,18 +99,6 @@ Attempt Explain(const std::vector<MissingThread>& missing,
   return Attempt::NotYet(absl::StrJoin(sentences, "; "));
 }
 
-absl::Status Call(absl::FunctionRef<absl::Status()> change) {
-  try {
-    return change();
-  } catch (const std::exception& exception) {
-    return absl::InternalError(
-        absl::StrCat("an exception was thrown: ", exception.what()));
-  } catch (...) {
-    return absl::InternalError(
-        "an exception was thrown that is no std::exception");
-  }
-}
-
 }  // namespace
 
 Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
@@ -137,7 +124,7 @@ Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
   const std::optional<Found> found =
       LookAtAll(*rendezvous, options.context, watched);
   absl::Status status;
-  if (!found.has_value()) status = Call(change);
+  if (!found.has_value()) status = CallAuthor(change);
   rendezvous->Release();
   if (found.has_value()) {
     return Attempt::NotYet(

@@ -376,10 +376,8 @@ absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
   const auto look_at = [&](const StackSnapshot& stack,
                            const ThreadRef* thread) {
     for (const auto& watched : watched_) {
-      const Activity activity =
-          thread != nullptr
-              ? FindActivity(stack, watched->set())
-              : FindActivity(stack, watched->set(), watched->first_image());
+      const Activity activity = thread != nullptr ? watched->FindOn(stack)
+                                                  : watched->FindOnOwn(stack);
       if (activity.quiescent()) continue;
       Look::Found& found = look.found.emplace_back();
       if (thread != nullptr) found.thread = *thread;
@@ -554,15 +552,8 @@ UpdateProgress PlannedUpdate::Progress() const {
 }
 
 HoldTimes PlannedUpdate::hold_times() const {
-  HoldTimes times;
-  if (!last_hold_.has_value()) return times;
-  std::vector<nanoseconds> held = last_hold_->HoldTimes();
-  if (held.empty()) return times;
-  std::sort(held.begin(), held.end());
-  times.threads = static_cast<int>(held.size());
-  times.median = held[held.size() / 2];
-  times.maximum = held.back();
-  return times;
+  return last_hold_.has_value() ? HoldTimesOf(last_hold_->HoldTimes())
+                                : HoldTimes();
 }
 
 }  // namespace updates_internal

@@ -280,13 +280,7 @@ absl::Status UpdateOfThreads::Run(UpdateDirection direction,
   }
   if (status.ok()) {
     std::lock_guard<std::mutex> lock(lock_);
-    std::sort(held_.begin(), held_.end());
-    hold_times_ = HoldTimes();
-    if (!held_.empty()) {
-      hold_times_.threads = static_cast<int>(held_.size());
-      hold_times_.median = held_[held_.size() / 2];
-      hold_times_.maximum = held_.back();
-    }
+    hold_times_ = HoldTimesOf(held_);
     return status;
   }
   const bool applies = direction == UpdateDirection::kApply;

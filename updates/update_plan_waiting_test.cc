@@ -16,19 +16,20 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "code/program_text_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/attempt.h"
 #include "threads/controlled_thread.h"
 #include "threads/thread_ref.h"
 #include "threads/update_point.h"
-#include "updates/program_text_for_test.h"
 #include "updates/safe_redefine_functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {
 namespace {
 
+using code_test::ProgramText;
 using testing::AllOf;
 using testing::Contains;
 using testing::Field;

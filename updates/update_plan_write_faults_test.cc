@@ -18,18 +18,19 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "code/program_text_for_test.h"
 #include "code/text_patch.h"
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "updates/plan_step.h"
-#include "updates/program_text_for_test.h"
 #include "updates/safe_redefine_functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {
 namespace {
 
+using code_test::ProgramText;
 using namespace updates_test;  // NOLINT: the functions under test
 
 // Lets the write of this number fail, counted from 0.

@@ -3,6 +3,7 @@
 
 #include "updates/update_run.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,16 @@ std::string Sentence(const Blocker& blocker) {
 }
 
 }  // namespace
+
+HoldTimes HoldTimesOf(std::vector<std::chrono::nanoseconds> held) {
+  HoldTimes times;
+  if (held.empty()) return times;
+  std::sort(held.begin(), held.end());
+  times.threads = static_cast<int>(held.size());
+  times.median = held[held.size() / 2];
+  times.maximum = held.back();
+  return times;
+}
 
 absl::Status UpdateRun::Begin(UpdatePhase required) {
   if (phase() == UpdatePhase::kApplied && required != UpdatePhase::kApplied) {

@@ -5,9 +5,8 @@
 // thread works on it, others look and cancel.
 //
 //   INSTAR_RETURN_IF_ERROR(run.Begin(UpdatePhase::kPrepared));
-//   const absl::Status status = ...;  // run.CountAttempts(1),
-//   run.is_cancelled() run.End(status.ok() ? UpdatePhase::kApplied :
-//   UpdatePhase::kPrepared);
+//   const absl::Status status = ...;  // which asks run.is_cancelled()
+//   run.End(UpdatePhase::kApplied);
 
 #ifndef INSTAR_UPDATES_UPDATE_RUN_H_
 #define INSTAR_UPDATES_UPDATE_RUN_H_
@@ -18,6 +17,7 @@
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "updates/update.h"
@@ -26,6 +26,9 @@ namespace instar {
 namespace updates_internal {
 
 enum class UpdateDirection { kApply, kUndo };
+
+// Of how long each thread was held.
+HoldTimes HoldTimesOf(std::vector<std::chrono::nanoseconds> held);
 
 class UpdateRun {
  public:

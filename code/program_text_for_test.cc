@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "updates/program_text_for_test.h"
+#include "code/program_text_for_test.h"
 
 #include <fcntl.h>
 #include <link.h>
@@ -12,7 +12,7 @@
 #include "base/check.h"
 
 namespace instar {
-namespace updates_test {
+namespace code_test {
 namespace {
 
 // Read through the kernel: AddressSanitizer guards the constants that the
@@ -42,5 +42,5 @@ std::string ProgramText() {
   return text;
 }
 
-}  // namespace updates_test
+}  // namespace code_test
 }  // namespace instar

@@ -3,18 +3,18 @@
 //
 // The code of the running program, for tests of what leaves no trace in it.
 
-#ifndef INSTAR_UPDATES_PROGRAM_TEXT_FOR_TEST_H_
-#define INSTAR_UPDATES_PROGRAM_TEXT_FOR_TEST_H_
+#ifndef INSTAR_CODE_PROGRAM_TEXT_FOR_TEST_H_
+#define INSTAR_CODE_PROGRAM_TEXT_FOR_TEST_H_
 
 #include <string>
 
 namespace instar {
-namespace updates_test {
+namespace code_test {
 
 // The bytes of all its segments that can be executed. Without shared objects.
 std::string ProgramText();
 
-}  // namespace updates_test
+}  // namespace code_test
 }  // namespace instar
 
-#endif  // INSTAR_UPDATES_PROGRAM_TEXT_FOR_TEST_H_
+#endif  // INSTAR_CODE_PROGRAM_TEXT_FOR_TEST_H_
