@@ -7,7 +7,7 @@
 #include <mutex>
 #include <utility>
 
-#include "base/blocked_signals.h"
+#include "base/linux/blocked_signals.h"
 
 namespace instar {
 namespace code_internal {

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/linux/stack_bounds.h"
 #include "continuation/cancellation_failure.h"
 #include "continuation/stack_overflow.h"
 
@@ -61,14 +62,11 @@ struct ThreadResources {
 };
 
 void FindThreadStack(ThreadState* thread) {
-  pthread_attr_t attributes;
-  void* low = nullptr;
-  std::size_t size = 0;
-  INSTAR_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0);
-  INSTAR_CHECK(pthread_attr_getstack(&attributes, &low, &size) == 0);
-  pthread_attr_destroy(&attributes);
-  thread->stack_low = reinterpret_cast<std::uintptr_t>(low);
-  thread->stack_high = thread->stack_low + size;
+  const StackBounds stack = AskForThreadStack();
+  INSTAR_CHECK(stack.high != 0)
+      << "the system does not tell where this thread's stack lies";
+  thread->stack_low = stack.low;
+  thread->stack_high = stack.high;
 }
 
 void DestroyCallable(ControlBlock* c) {

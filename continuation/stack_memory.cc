@@ -43,13 +43,13 @@ absl::Status Refused(std::size_t size, int error) {
 
 class StackPool {
  public:
-  absl::StatusOr<StackBounds> Take(std::size_t size) {
+  absl::StatusOr<PooledStack> Take(std::size_t size) {
     std::size_t color;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       if (auto found = stacks_.find(size);
           found != stacks_.end() && !found->second.empty()) {
-        const StackBounds stack = found->second.back();
+        const PooledStack stack = found->second.back();
         found->second.pop_back();
         --stats_.pooled;
         pooled_bytes_ -= size;
@@ -58,7 +58,7 @@ class StackPool {
       color = next_color_++ % kStackColors;
       ++stats_.mapped;
     }
-    absl::StatusOr<StackBounds> stack = Map(size, color);
+    absl::StatusOr<PooledStack> stack = Map(size, color);
     if (!stack.ok()) {
       std::lock_guard<std::mutex> lock(mutex_);
       --stats_.mapped;
@@ -66,7 +66,7 @@ class StackPool {
     return stack;
   }
 
-  void Return(const StackBounds& stack) {
+  void Return(const PooledStack& stack) {
     // What is given back to the system reads as zero when it is used again.
     madvise(reinterpret_cast<void*>(stack.low), stack.size - kResidentBytes,
             MADV_DONTNEED);
@@ -94,7 +94,7 @@ class StackPool {
   }
 
  private:
-  static absl::StatusOr<StackBounds> Map(std::size_t size, std::size_t color) {
+  static absl::StatusOr<PooledStack> Map(std::size_t size, std::size_t color) {
     void* mapping = mmap(nullptr, MappedBytes(size), PROT_NONE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
     if (mapping == MAP_FAILED) return Refused(size, errno);
@@ -106,11 +106,11 @@ class StackPool {
       munmap(mapping, MappedBytes(size));
       return Refused(size, error);
     }
-    return StackBounds{low, low + size + color * kStackColorSize, size};
+    return PooledStack{low, low + size + color * kStackColorSize, size};
   }
 
   std::mutex mutex_;
-  absl::flat_hash_map<std::size_t, std::vector<StackBounds>> stacks_;
+  absl::flat_hash_map<std::size_t, std::vector<PooledStack>> stacks_;
   std::size_t pooled_bytes_ = 0;
   std::size_t next_color_ = 0;
   StackPoolStats stats_;
@@ -143,18 +143,18 @@ thread_local StackCacheOwner stack_cache_owner;
 
 }  // namespace
 
-absl::StatusOr<StackBounds> TakeStackFromPool(std::size_t size) {
+absl::StatusOr<PooledStack> TakeStackFromPool(std::size_t size) {
   if (!stack_cache_owner.alive) {  // the thread's first stack
     stack_cache_owner.alive = true;
     stack_cache.capacity = kStacksCachedPerThread;
   }
   if (size > kMaximumStackSize) return Refused(size, ENOMEM);
-  absl::StatusOr<StackBounds> stack = Pool().Take(RoundedStackSize(size));
+  absl::StatusOr<PooledStack> stack = Pool().Take(RoundedStackSize(size));
   if (stack.ok()) AllowAccess(stack->low, stack->high);
   return stack;
 }
 
-void ReturnStackToPool(const StackBounds& stack) {
+void ReturnStackToPool(const PooledStack& stack) {
   // Unmapped memory may come back for any purpose, and the pool is out of reach
   // of stray pointers into a thread's last stacks: nothing stays forbidden.
   AllowAccess(stack.low, stack.high);

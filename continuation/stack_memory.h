@@ -48,7 +48,7 @@ inline constexpr std::size_t kStackBytesPooled = 64 << 20;  // bytes
 
 namespace continuation_internal {
 
-struct StackBounds {
+struct PooledStack {
   std::uintptr_t low;
   std::uintptr_t high;
   std::size_t size;  // bytes, as it was asked for, rounded up to pages
@@ -57,7 +57,7 @@ struct StackBounds {
 // The calling thread's cache. All its stacks have the same size, which is that
 // of the first one to enter when it is empty.
 struct StackCache {
-  StackBounds stacks[kStacksCachedPerThread];
+  PooledStack stacks[kStacksCachedPerThread];
   std::size_t count;
   std::size_t capacity;  // 0 before the thread's first stack and while it ends
 };
@@ -70,8 +70,8 @@ constexpr std::size_t RoundedStackSize(std::size_t size) {
          ~(kPage - 1);
 }
 
-absl::StatusOr<StackBounds> TakeStackFromPool(std::size_t size);
-void ReturnStackToPool(const StackBounds& stack);
+absl::StatusOr<PooledStack> TakeStackFromPool(std::size_t size);
+void ReturnStackToPool(const PooledStack& stack);
 
 }  // namespace continuation_internal
 
@@ -83,10 +83,10 @@ class StackMemory {
   // A stack of at least `size` bytes; less than kMinimumStackSize becomes that.
   ABSL_ATTRIBUTE_ALWAYS_INLINE static absl::StatusOr<StackMemory> Take(
       std::size_t size = kDefaultStackSize) {
-    using continuation_internal::StackBounds;
-    StackBounds bounds;
+    using continuation_internal::PooledStack;
+    PooledStack bounds;
     if (TakeCached(size, &bounds)) return StackMemory(bounds);
-    absl::StatusOr<StackBounds> mapped =
+    absl::StatusOr<PooledStack> mapped =
         continuation_internal::TakeStackFromPool(size);
     if (!mapped.ok()) return std::move(mapped).status();
     return StackMemory(*mapped);
@@ -96,7 +96,7 @@ class StackMemory {
   // no stack of that size.
   ABSL_ATTRIBUTE_ALWAYS_INLINE static StackMemory TakeCached(
       std::size_t size = kDefaultStackSize) {
-    continuation_internal::StackBounds bounds;
+    continuation_internal::PooledStack bounds;
     return TakeCached(size, &bounds) ? StackMemory(bounds) : StackMemory();
   }
 
@@ -118,11 +118,11 @@ class StackMemory {
   std::uintptr_t guard_low() const { return bounds_.low - kStackGuardSize; }
 
  private:
-  explicit StackMemory(const continuation_internal::StackBounds& bounds)
+  explicit StackMemory(const continuation_internal::PooledStack& bounds)
       : bounds_(bounds) {}
 
   ABSL_ATTRIBUTE_ALWAYS_INLINE static bool TakeCached(
-      std::size_t size, continuation_internal::StackBounds* bounds) {
+      std::size_t size, continuation_internal::PooledStack* bounds) {
     continuation_internal::StackCache& cache =
         continuation_internal::stack_cache;
     if (ABSL_PREDICT_FALSE(cache.count == 0)) return false;
@@ -149,7 +149,7 @@ class StackMemory {
     }
   }
 
-  continuation_internal::StackBounds bounds_ = {};
+  continuation_internal::PooledStack bounds_ = {};
 };
 
 // How many stacks there are, for tests and for status reports.

@@ -4,7 +4,6 @@
 #include "heap/updatable_class.h"
 
 #include <cxxabi.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/linux/stack_bounds.h"
 
 namespace instar {
 namespace heap_internal {
@@ -41,27 +41,11 @@ std::size_t SlotBytes(std::size_t size, std::size_t room,
 // Whether `object`, whose constructor runs in this thread, is an automatic
 // variable.
 bool IsOnThisStack(const void* object) {
-  struct Bounds {
-    std::uintptr_t low = 0, high = 0;
-    Bounds() {
-      pthread_attr_t attributes;
-      if (pthread_getattr_np(pthread_self(), &attributes) != 0) return;
-      void* address;
-      std::size_t size;
-      if (pthread_attr_getstack(&attributes, &address, &size) == 0) {
-        low = reinterpret_cast<std::uintptr_t>(address);
-        high = low + size;
-      }
-      pthread_attr_destroy(&attributes);
-    }
-  };
-  thread_local const Bounds bounds;
+  thread_local const StackBounds bounds = AskForThreadStack();
   const std::uintptr_t a = reinterpret_cast<std::uintptr_t>(object);
   const std::uintptr_t here =
       reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  if (here >= bounds.low && here < bounds.high) {
-    return a >= bounds.low && a < bounds.high;
-  }
+  if (bounds.Contains(here)) return bounds.Contains(a);
   // On a stack that is not the thread's own (a coroutine's): what lies close
   // above this frame.
   constexpr std::uintptr_t kNear = 16 * 1024;

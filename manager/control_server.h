@@ -30,10 +30,10 @@
 //                             and the journal says how that ended
 //
 // Threads: the service is asked on one thread that the server starts, with the
-// program's signals blocked (base/blocked_signals.h); its Status(), Program()
-// and Journal() should be quick. `done` may be called by any thread, at any
-// time, also after Stop(): then nothing happens. Start() and Stop() by one
-// thread at a time, which is none of the service's.
+// program's signals blocked (base/linux/blocked_signals.h); its Status(),
+// Program() and Journal() should be quick. `done` may be called by any thread,
+// at any time, also after Stop(): then nothing happens. Start() and Stop() by
+// one thread at a time, which is none of the service's.
 //
 // A child made by fork() has no server: its copies of the sockets are closed at
 // once, and Stop() does nothing there. A program that is executed inherits

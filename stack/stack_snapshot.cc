@@ -3,13 +3,11 @@
 
 #include "stack/stack_snapshot.h"
 
-#include <pthread.h>
-
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 
 #include "base/check.h"
+#include "base/linux/stack_bounds.h"
 #include "continuation/paused_computations.h"
 
 namespace instar {
@@ -18,23 +16,13 @@ namespace {
 // Zero until asked for. Initial-exec: a signal handler may read it.
 __thread StackBounds thread_stack __attribute__((tls_model("initial-exec")));
 
-StackBounds AskForStack() {
-  pthread_attr_t attributes;
-  void* low = nullptr;
-  std::size_t size = 0;
-  INSTAR_CHECK(pthread_getattr_np(pthread_self(), &attributes) == 0)
-      << "the system does not tell where this thread's stack lies";
-  pthread_attr_getstack(&attributes, &low, &size);
-  pthread_attr_destroy(&attributes);
-  const auto start = reinterpret_cast<std::uintptr_t>(low);
-  return StackBounds{start, start + size};
-}
-
 }  // namespace
 
 StackBounds StackOfThisThread() {
   if (__builtin_expect(thread_stack.high == 0, false)) {
-    thread_stack = AskForStack();
+    thread_stack = AskForThreadStack();
+    INSTAR_CHECK(thread_stack.high != 0)
+        << "the system does not tell where this thread's stack lies";
   }
   return thread_stack;
 }

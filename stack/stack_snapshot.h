@@ -26,19 +26,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/linux/stack_bounds.h"
 #include "continuation/paused_context.h"
 
 namespace instar {
-
-// The memory of a stack: [low, high), in bytes' addresses.
-struct StackBounds {
-  std::uintptr_t low = 0;
-  std::uintptr_t high = 0;
-
-  bool Contains(std::uintptr_t address) const {
-    return address >= low && address < high;
-  }
-};
 
 struct StackSnapshot {
   std::uintptr_t rip = 0;

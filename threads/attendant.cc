@@ -15,7 +15,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "base/blocked_signals.h"
+#include "base/linux/blocked_signals.h"
 #include "code/entry_interception.h"
 #include "stack/interrupted_thread.h"
 #include "threads/frame_names.h"

@@ -6,7 +6,7 @@
 // It has a thread of its own, which exists while requests are pending. That
 // sets the attention of threads whose requests are due, intercepts function
 // entries while one of them needs it, and gets threads out of blocking calls.
-// The program's signals are blocked in it (base/blocked_signals.h).
+// The program's signals are blocked in it (base/linux/blocked_signals.h).
 
 #ifndef INSTAR_THREADS_ATTENDANT_H_
 #define INSTAR_THREADS_ATTENDANT_H_

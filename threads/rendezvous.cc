@@ -12,7 +12,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/blocked_signals.h"
+#include "base/linux/blocked_signals.h"
+#include "base/linux/deadline.h"
+#include "base/linux/futex.h"
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
@@ -155,7 +157,7 @@ bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
     const std::uint32_t missing =
         missing_threads.load(std::memory_order_acquire);
     if (missing == 0) return true;
-    if (!threads_internal::FutexWait(&missing_threads, missing, &until)) {
+    if (!FutexWait(&missing_threads, missing, &until)) {
       return missing_threads.load(std::memory_order_acquire) == 0;
     }
   }
@@ -288,7 +290,7 @@ absl::Status Rendezvous::State::NameMissing() {
 
 absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
   state->begin = Clock::now();
-  const auto until = state->begin + state->options.limit;
+  const auto until = DeadlineAfter(state->begin, state->options.limit);
   if (!TakeTurn(until)) {
     return absl::DeadlineExceededError(
         "another rendezvous did not end in time");

@@ -30,7 +30,7 @@
 // With HoldAll(), threads that start meanwhile are held before they begin. The
 // calling thread is never held, nor listed. Threads that a rendezvous holds may
 // run signal handlers of the program; on the calling thread signals are blocked
-// until the release (base/blocked_signals.h).
+// until the release (base/linux/blocked_signals.h).
 //
 // Errors: DEADLINE_EXCEEDED after `limit`: everybody is let go, and the message
 // names each thread that did not come, where it is and for how long it was

@@ -20,7 +20,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "stack/stack_snapshot.h"
-#include "threads/thread_record.h"  // for FutexWait()
+#include "threads/thread_record.h"  // for Busy
 
 namespace instar {
 namespace threads_internal {

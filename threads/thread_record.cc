@@ -3,17 +3,11 @@
 
 #include "threads/thread_record.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <climits>
-#include <ctime>
 #include <utility>
 
 #include "base/check.h"
+#include "base/linux/futex.h"
 
 namespace instar {
 namespace threads_internal {
@@ -175,25 +169,6 @@ std::vector<std::shared_ptr<ThreadRecord>> Registry::HeldNew() const {
   const Busy busy;
   std::lock_guard<std::mutex> lock(lock_);
   return held_new_;
-}
-
-bool FutexWait(std::atomic<std::uint32_t>* word, std::uint32_t expected,
-               const std::chrono::steady_clock::time_point* limit) {
-  timespec deadline = {};
-  if (limit != nullptr) {
-    // steady_clock is CLOCK_MONOTONIC, in nanoseconds.
-    const auto since = limit->time_since_epoch().count();
-    deadline.tv_sec = since / 1000000000;
-    deadline.tv_nsec = since % 1000000000;
-  }
-  return syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected,
-                 limit == nullptr ? nullptr : &deadline, nullptr,
-                 FUTEX_BITSET_MATCH_ANY) == 0 ||
-         errno != ETIMEDOUT;
-}
-
-void FutexWakeAll(std::atomic<std::uint32_t>* word) {
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
 }
 
 }  // namespace threads_internal

@@ -200,13 +200,6 @@ class Registry {
   const char* hold_point_ = nullptr;
 };
 
-// --- Futexes: words that a thread can wait on without a lock.
-
-// Until *word is not `expected`, or spuriously. False if `limit` has passed.
-bool FutexWait(std::atomic<std::uint32_t>* word, std::uint32_t expected,
-               const std::chrono::steady_clock::time_point* limit = nullptr);
-void FutexWakeAll(std::atomic<std::uint32_t>* word);
-
 // Says for its lifetime that the library's own code runs on this thread.
 class Busy {
  public:

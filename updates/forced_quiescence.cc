@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/linux/futex.h"
 #include "base/status_macros.h"
 #include "code/entry_interception.h"
 #include "continuation/paused_computations.h"
@@ -111,7 +112,7 @@ bool IsOutside(StackSnapshot here, const FunctionSet& set) {
 void AwaitOpen(Gate& gate) {
   gate.waited.fetch_add(1, std::memory_order_relaxed);
   while (gate.is_open.load(std::memory_order_acquire) == 0) {
-    if (!threads_internal::FutexWait(&gate.is_open, 0, &gate.until)) return;
+    if (!FutexWait(&gate.is_open, 0, &gate.until)) return;
   }
 }
 
@@ -145,7 +146,7 @@ struct ForcedQuiescence::State {
     if (gate == nullptr) return;
     Gates::Get().Remove(gate);
     gate->is_open.store(1, std::memory_order_release);
-    threads_internal::FutexWakeAll(&gate->is_open);
+    FutexWakeAll(&gate->is_open);
   }
 
   std::shared_ptr<Gate> gate;

@@ -18,8 +18,8 @@
 //
 // Threads: constructed and destroyed on the same one.
 
-#ifndef INSTAR_BASE_BLOCKED_SIGNALS_H_
-#define INSTAR_BASE_BLOCKED_SIGNALS_H_
+#ifndef INSTAR_BASE_LINUX_BLOCKED_SIGNALS_H_
+#define INSTAR_BASE_LINUX_BLOCKED_SIGNALS_H_
 
 #include <pthread.h>
 #include <signal.h>
@@ -49,4 +49,4 @@ class BlockedSignals {
 
 }  // namespace instar
 
-#endif  // INSTAR_BASE_BLOCKED_SIGNALS_H_
+#endif  // INSTAR_BASE_LINUX_BLOCKED_SIGNALS_H_

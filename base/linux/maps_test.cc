@@ -1,0 +1,100 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linux/maps.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+struct Found {
+  int count = 0;
+  Mapping mapping;
+  std::string path;
+};
+
+Found Find(const void* address) {
+  Found found;
+  EXPECT_TRUE(VisitMappings([&](const Mapping& mapping) {
+    if (!mapping.Contains(reinterpret_cast<std::uintptr_t>(address))) {
+      return true;
+    }
+    ++found.count;
+    found.mapping = mapping;
+    found.path = std::string(mapping.path);
+    return true;
+  }));
+  return found;
+}
+
+TEST(MapsTest, SaysHowMemoryMayBeUsed) {
+  static int variable = 1;
+  EXPECT_TRUE(Find(&variable).mapping.writable);
+  EXPECT_FALSE(Find(&variable).mapping.executable);
+  const Found code = Find(reinterpret_cast<const void*>(&Find));
+  EXPECT_EQ(code.count, 1);
+  EXPECT_TRUE(code.mapping.readable);
+  EXPECT_TRUE(code.mapping.executable);
+  EXPECT_FALSE(code.mapping.writable);
+}
+
+TEST(MapsTest, NamesTheFile) {
+  std::string path = testing::TempDir() + "/maps_test_a name";
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(ftruncate(file, 2 * 4096), 0);
+  void* const memory = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, file, 4096);
+  ASSERT_NE(memory, MAP_FAILED);
+  struct stat status;
+  ASSERT_EQ(fstat(file, &status), 0);
+  const Found found = Find(memory);
+  EXPECT_EQ(found.path.substr(found.path.rfind('/')), "/maps_test_a name");
+  EXPECT_EQ(found.mapping.offset, 4096u);
+  EXPECT_EQ(found.mapping.inode, status.st_ino);
+  EXPECT_EQ(found.mapping.high - found.mapping.low, 4096u);
+  unlink(path.c_str());
+  EXPECT_NE(Find(memory).path.find(" (deleted)"), std::string::npos);
+  munmap(memory, 4096);
+  close(file);
+}
+
+TEST(MapsTest, EndsWhenAskedTo) {
+  int visits = 0;
+  EXPECT_TRUE(VisitMappings([&](const Mapping&) { return ++visits < 2; }));
+  EXPECT_EQ(visits, 2);
+}
+
+TEST(MapsTest, VisitsEachOnceByRisingAddress) {
+  // More than fit into one read.
+  void* memory[200];
+  for (int i = 0; i < 200; ++i) {
+    memory[i] = mmap(nullptr, 4096, i % 2 == 0 ? PROT_READ : PROT_NONE,
+                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(memory[i], MAP_FAILED);
+  }
+  std::uintptr_t last = 0;
+  int visits = 0;
+  EXPECT_TRUE(VisitMappings([&](const Mapping& mapping) {
+    EXPECT_GE(mapping.low, last);
+    EXPECT_GT(mapping.high, mapping.low);
+    last = mapping.high;
+    ++visits;
+    return true;
+  }));
+  EXPECT_GT(visits, 100);
+  for (void* page : memory) munmap(page, 4096);
+}
+
+}  // namespace
+}  // namespace instar

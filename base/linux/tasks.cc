@@ -1,0 +1,59 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linux/tasks.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace instar {
+
+bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit) {
+  const int folder =
+      open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return false;
+  // By the system call: opendir() allocates.
+  alignas(dirent64) char buffer[4096];
+  bool more = true;
+  long size = 0;
+  while (more &&
+         (size = syscall(SYS_getdents64, folder, buffer, sizeof(buffer))) > 0) {
+    for (long at = 0; more && at < size;) {
+      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+      at += entry->d_reclen;
+      const auto tid =
+          static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
+      if (tid != 0) more = visit(tid);
+    }
+  }
+  const int error = errno;
+  close(folder);
+  errno = error;
+  return size >= 0;
+}
+
+bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size) {
+  char path[64];
+  std::snprintf(path, sizeof(path), "/proc/self/task/%d/%s", tid, name);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  std::size_t filled = 0;
+  ssize_t got = 0;
+  while (filled < size - 1 &&
+         (got = read(file, text + filled, size - 1 - filled)) > 0) {
+    filled += static_cast<std::size_t>(got);
+  }
+  const int error = errno;
+  close(file);
+  errno = error;
+  text[filled] = '\0';
+  return got >= 0;
+}
+
+}  // namespace instar

@@ -1,0 +1,34 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The threads of this process, as the kernel lists them in /proc.
+//
+//   VisitTasks([&](pid_t tid) { ++count; return true; });
+//
+// Works in a process whose first thread has ended. Allocates nothing and takes
+// no lock, so that it can be used while other threads are stopped.
+
+#ifndef INSTAR_BASE_LINUX_TASKS_H_
+#define INSTAR_BASE_LINUX_TASKS_H_
+
+#include <sys/types.h>
+
+#include <cstddef>
+
+#include "absl/functional/function_ref.h"
+
+namespace instar {
+
+// Calls `visit` for each thread until it answers false. A thread that begins
+// meanwhile may be missed, one that ends may be listed. Returns false, with
+// errno set, if the threads cannot be listed.
+bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit);
+
+// Reads /proc/self/task/TID/`name` (such as "stat") into `text`, at most
+// `size` - 1 bytes, and ends it with a zero. False, with errno set, if there is
+// no such thread or the file cannot be read.
+bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size);
+
+}  // namespace instar
+
+#endif  // INSTAR_BASE_LINUX_TASKS_H_

@@ -1,0 +1,83 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linux/tasks.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+pid_t ThisThread() { return static_cast<pid_t>(syscall(SYS_gettid)); }
+
+bool IsListed(pid_t tid) {
+  bool found = false;
+  EXPECT_TRUE(VisitTasks([&](pid_t task) {
+    found = found || task == tid;
+    return true;
+  }));
+  return found;
+}
+
+TEST(TasksTest, ListsEachThread) {
+  EXPECT_TRUE(IsListed(ThisThread()));
+  std::thread([] { EXPECT_TRUE(IsListed(ThisThread())); }).join();
+}
+
+TEST(TasksTest, EndsWhenAskedTo) {
+  std::thread([] {
+    int visits = 0;
+    EXPECT_TRUE(VisitTasks([&](pid_t) {
+      ++visits;
+      return false;
+    }));
+    EXPECT_EQ(visits, 1);
+  }).join();
+}
+
+TEST(TasksTest, ReadsWhatFits) {
+  char text[8];
+  ASSERT_TRUE(ReadTaskFile(ThisThread(), "stat", text, sizeof(text)));
+  EXPECT_EQ(std::string(text),
+            (std::to_string(ThisThread()) + " (tasks_test").substr(0, 7));
+  EXPECT_FALSE(ReadTaskFile(ThisThread(), "no_such", text, sizeof(text)));
+}
+
+void* EndTheProcess(void* first) {
+  pthread_join(*static_cast<pthread_t*>(first), nullptr);
+  char text[64];
+  _exit(IsListed(ThisThread()) &&
+                ReadTaskFile(ThisThread(), "comm", text, sizeof(text))
+            ? 0
+            : 1);
+}
+
+TEST(TasksTest, WorksWhenTheFirstThreadHasEnded) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    static pthread_t first;
+    first = pthread_self();
+    pthread_t other;
+    if (pthread_create(&other, nullptr, &EndTheProcess, &first) != 0) _exit(2);
+    // Not pthread_exit(), whose unwinding the test's frames catch.
+    syscall(SYS_exit, 0);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+}  // namespace
+}  // namespace instar
