@@ -13,10 +13,15 @@ namespace code_internal {
 
 extern "C" {
 
+extern const char __start_instar_entry[] __attribute__((visibility("hidden")));
+extern const char __stop_instar_entry[] __attribute__((visibility("hidden")));
+
+const EntryCode instar_entry_code = {__start_instar_entry, __stop_instar_entry};
+
 __thread ThreadInterception instar_thread_interception
     __attribute__((tls_model("initial-exec"))) = {nullptr, nullptr, false};
 
-bool instar_entry_fast(ThunkFrame* frame) {
+INSTAR_ENTRY_CODE bool instar_entry_fast(ThunkFrame* frame) {
   // Intercepted entries have a record; it is there before the call to the thunk
   // is.
   const EntryRecord* const record =
@@ -31,6 +36,13 @@ bool instar_entry_fast(ThunkFrame* frame) {
   // Pairs with the store in Redirection, code/function_entry.cc.
   frame->after_entry = __atomic_load_n(&record->target, __ATOMIC_ACQUIRE);
   return false;
+}
+
+INSTAR_ENTRY_CODE void instar_entry_look_up(ThunkFrame* frame) {
+  const EntryRecord* const record =
+      FindEntryRecord(frame->after_entry - kEntrySize);
+  // As above.
+  frame->after_entry = __atomic_load_n(&record->target, __ATOMIC_ACQUIRE);
 }
 }
 

@@ -59,7 +59,8 @@ void PrepareThunk() {
   instar_vector_state_mask = low & kComponents;
 }
 
-extern "C" void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved) {
+extern "C" void instar_entry_slow(const ThunkFrame* frame,
+                                  const uintptr_t* saved) {
   const int saved_errno = errno;
   const uintptr_t entry = frame->after_entry - kEntrySize;
   const EntryRecord* const record = FindEntryRecord(entry);
@@ -83,9 +84,6 @@ extern "C" void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved) {
         __atomic_load_n(&record->keeper, __ATOMIC_RELAXED);
     if (keeper != nullptr) keeper(intercepted);
   }
-  // Read last: the function may have been redirected meanwhile. Pairs with the
-  // store in Redirection, code/function_entry.cc.
-  frame->after_entry = __atomic_load_n(&record->target, __ATOMIC_ACQUIRE);
   errno = saved_errno;
 }
 

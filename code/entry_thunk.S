@@ -11,10 +11,16 @@
 // handler put the function's current target. So every register is as it came,
 // and the processor's return predictor stays in step with the stack.
 //
+// Whatever may stand between the look-up and the jump lies in the section
+// instar_entry, this thunk and what it calls to look up, but not the slow path,
+// behind which it is looked up anew. So whoever finds a thread interrupted
+// there knows where it goes on, from that slot: 16 bytes below the canonical
+// frame address, at every instruction (stack/activity.cc).
+//
 // Not saved: flags (no caller expects them), x87 and MXCSR control words (the
 // interceptor keeps them, as every function does).
 
-    .text
+    .section instar_entry, "ax", @progbits
     .globl  instar_entry_thunk
     .type   instar_entry_thunk, @function
     .p2align 4
@@ -110,12 +116,16 @@ instar_entry_thunk:
     movl    (%rax), %eax
     xorl    %edx, %edx
     xrstor64 (%rsp)
-    jmp     .Lleave
+    jmp     .Llookup
 .Lfxsave:
     fxsave64 (%rsp)
     movq    %rbp, %rdi
     call    instar_entry_slow@PLT
     fxrstor64 (%rsp)
+.Llookup:
+    // Last: the function may have been redirected meanwhile.
+    movq    %rbp, %rdi
+    call    instar_entry_look_up@PLT
     jmp     .Lleave
     .cfi_endproc
     .size   instar_entry_thunk, . - instar_entry_thunk

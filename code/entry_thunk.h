@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "code/entry_code.h"
 #include "code/entry_record.h"
 
 namespace instar {
@@ -25,6 +26,8 @@ struct ThunkFrame {
 };
 static_assert(offsetof(ThunkFrame, rbp) == 72);
 static_assert(offsetof(ThunkFrame, after_entry) == 80);
+static_assert(sizeof(ThunkFrame) - offsetof(ThunkFrame, after_entry) ==
+              kEntrySlotBelowFrame);
 
 extern "C" {
 
@@ -35,9 +38,13 @@ void instar_entry_thunk();
 // Uses general registers only.
 bool instar_entry_fast(ThunkFrame* frame);
 
+// Puts the function's current target into frame->after_entry: behind the slow
+// path.
+void instar_entry_look_up(ThunkFrame* frame);
+
 // Calls the thread's interceptor, which may throw, and the keeper. `saved` are
 // rbx and r12 to r15.
-void instar_entry_slow(ThunkFrame* frame, const uintptr_t* saved);
+void instar_entry_slow(const ThunkFrame* frame, const uintptr_t* saved);
 
 // How the vector registers are saved: bytes of room, and the components of
 // XSAVE (Intel SDM volume 1, chapter 13), 0 where there is only FXSAVE.

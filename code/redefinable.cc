@@ -3,7 +3,12 @@
 
 #include "code/redefinable.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <mutex>
 #include <utility>
 
@@ -29,15 +34,110 @@ class SlotLock {
   const std::lock_guard<std::mutex> lock_;
 };
 
+// A jump through memory, `jmp *displacement(%rip)`, for each slot.
+constexpr std::size_t kJumpSize = 8;
+constexpr std::size_t kFirstJumps = 4096;  // in slot_jumps_x86_64.S
+constexpr std::size_t kPage = 4096;
+constexpr unsigned char kJumpThroughMemory[] = {0xff, 0x25};
+constexpr std::size_t kJumpInstruction = 6;  // bytes
+
+extern "C" const char instar_slot_jumps[] __attribute__((visibility("hidden")));
+extern "C" std::atomic<AnyFunction> instar_slot_targets[]
+    __attribute__((visibility("hidden")));
+
+// Places for slots. Those of the program's own table come first: they need no
+// memory that is written and then executed.
+class JumpTable {
+ public:
+  struct Place {
+    AnyFunction jump;
+    std::atomic<AnyFunction>* target;
+  };
+
+  static JumpTable& Get() {
+    static auto& table = *new JumpTable();
+    return table;
+  }
+
+  // Under the lock of all slots.
+  Place Take() {
+    if (free_ != nullptr) {
+      const Place place{free_->jump, free_->target};
+      delete std::exchange(free_, free_->next);
+      return place;
+    }
+    if (used_ == size_) Grow();
+    const std::size_t i = used_++;
+    return Place{reinterpret_cast<AnyFunction>(
+                     reinterpret_cast<std::uintptr_t>(jumps_ + i * kJumpSize)),
+                 targets_ + i};
+  }
+  void Return(const Place& place) {
+    free_ = new Free{place.jump, place.target, free_};
+  }
+
+ private:
+  struct Free {
+    AnyFunction jump;
+    std::atomic<AnyFunction>* target;
+    Free* next;
+  };
+
+  // A page of jumps and a page of where they lead.
+  void Grow() {
+    void* const memory = mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE,
+                              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    INSTAR_CHECK(memory != MAP_FAILED)
+        << "no memory for more slots: " << std::strerror(errno);
+    auto* const jumps = static_cast<char*>(memory);
+    const auto displacement = static_cast<int>(kPage - kJumpInstruction);
+    for (std::size_t at = 0; at < kPage; at += kJumpSize) {
+      std::memcpy(jumps + at, kJumpThroughMemory, sizeof(kJumpThroughMemory));
+      std::memcpy(jumps + at + sizeof(kJumpThroughMemory), &displacement,
+                  sizeof(displacement));
+    }
+    INSTAR_CHECK(mprotect(jumps, kPage, PROT_READ | PROT_EXEC) == 0)
+        << "more than " << kFirstJumps
+        << " slots at a time need memory that is made executable: "
+        << std::strerror(errno);
+    jumps_ = jumps;
+    targets_ = reinterpret_cast<std::atomic<AnyFunction>*>(jumps + kPage);
+    used_ = 0;
+    size_ = kPage / kJumpSize;
+  }
+
+  const char* jumps_ = instar_slot_jumps;
+  std::atomic<AnyFunction>* targets_ = instar_slot_targets;
+  std::size_t used_ = 0;
+  std::size_t size_ = kFirstJumps;
+  Free* free_ = nullptr;
+};
+static_assert(sizeof(std::atomic<AnyFunction>) == kJumpSize &&
+                  std::atomic<AnyFunction>::is_always_lock_free,
+              "the jumps read it as it is");
+
 }  // namespace
 
+RedefinableSlot::RedefinableSlot(AnyFunction original) : original_(original) {
+  const SlotLock lock;
+  const JumpTable::Place place = JumpTable::Get().Take();
+  jump_ = place.jump;
+  current_ = place.target;
+  Publish();
+}
+
 void RedefinableSlot::Publish() {
-  // Pairs with the load in current().
-  current_.store(layers_ == nullptr ? original_ : layers_->target,
-                 std::memory_order_release);
+  // Pairs with the load in current(), and with that of the jump, which on this
+  // processor has acquire order.
+  current_->store(layers_ == nullptr ? original_ : layers_->target,
+                  std::memory_order_release);
 }
 
 RedefinableSlot::~RedefinableSlot() {
+  {
+    const SlotLock lock;
+    JumpTable::Get().Return({jump_, current_});
+  }
   while (past_targets_ != nullptr) {
     delete std::exchange(past_targets_, past_targets_->next);
   }

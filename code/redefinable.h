@@ -26,6 +26,12 @@
 // owner handles no signals, so that it cannot be stopped by one; not in signal
 // handlers.
 //
+// A call jumps to what the pointer holds by one instruction, after its
+// arguments are ready. So there is no moment at which a thread has looked up
+// the version and has not begun it: who stops all threads
+// (updates/quiescence.h) and redefines the function knows that the old version
+// begins no more.
+//
 // Memory ordering: a call loads the pointer with acquire order, Apply() and
 // Undo() store it with release order: a thread that runs the new version sees
 // what was done before Apply(). A call that happens after Apply() runs the new
@@ -63,8 +69,7 @@ struct PastSlotTarget {
 // The part that does not depend on the signature.
 class RedefinableSlot {
  public:
-  constexpr explicit RedefinableSlot(AnyFunction original)
-      : current_(original), original_(original) {}
+  explicit RedefinableSlot(AnyFunction original);
   ~RedefinableSlot();
   RedefinableSlot(const RedefinableSlot&) = delete;
   RedefinableSlot& operator=(const RedefinableSlot&) = delete;
@@ -72,7 +77,15 @@ class RedefinableSlot {
   AnyFunction current() const {
     // Pairs with the store in Publish(), redefinable.cc: what was done before a
     // redefinition is seen by the version that it brought.
-    return current_.load(std::memory_order_acquire);
+    return current_->load(std::memory_order_acquire);
+  }
+  // Jumps to it.
+  AnyFunction jump() const {
+#ifdef __SANITIZE_THREAD__
+    // Which does not see the load of the jump.
+    static_cast<void>(current());
+#endif
+    return jump_;
   }
   AnyFunction original() const { return original_; }
 
@@ -87,7 +100,8 @@ class RedefinableSlot {
  private:
   void Publish();
 
-  std::atomic<AnyFunction> current_;
+  AnyFunction jump_;
+  std::atomic<AnyFunction>* current_;  // where the jump leads
   const AnyFunction original_;
   // Under the lock of all slots: those in effect, latest first, and those that
   // there ever were.
@@ -111,11 +125,12 @@ class Redefinable<R(A...)> {
   }
 
   R operator()(A... arguments) const {
-    return reinterpret_cast<Function>(slot_.current())(
+    return reinterpret_cast<Function>(slot_.jump())(
         std::forward<A>(arguments)...);
   }
 
-  // What calls reach now.
+  // What calls reach now. Whoever calls that has looked it up already: see
+  // above.
   Function Current() const {
     return reinterpret_cast<Function>(slot_.current());
   }

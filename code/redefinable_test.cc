@@ -111,5 +111,41 @@ TEST(RedefinableDeathTest, ChecksItsCallers) {
   EXPECT_DEATH(Redefinable<int(int)>(nullptr), "a function is needed");
 }
 
+// More than the program has room for, and their places are used again.
+TEST(RedefinableTest, AnyNumber) {
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::unique_ptr<Redefinable<int(int)>>> slots;
+    std::vector<std::unique_ptr<RedefinableRedirection>> redirections;
+    for (int i = 0; i < 6000; ++i) {
+      slots.push_back(std::make_unique<Redefinable<int(int)>>(&One));
+      redirections.push_back(
+          std::make_unique<RedefinableRedirection>(*slots.back(), &Two));
+      if (i % 3 == 0) redirections.back()->Apply();
+    }
+    for (int i = 0; i < 6000; ++i) {
+      ASSERT_EQ((*slots[i])(1), i % 3 == 0 ? 201 : 101) << i;
+    }
+    redirections.clear();
+  }
+}
+
+// A version that was looked up before the arguments are made would be the old
+// one.
+struct Redefines {
+  explicit Redefines(RedefinableRedirection* r) : redirection(r) {}
+  Redefines(Redefines&& other) noexcept : redirection(other.redirection) {
+    if (!redirection->is_applied()) redirection->Apply();
+  }
+  RedefinableRedirection* redirection;
+};
+int Old(Redefines) { return 1; }
+int New(Redefines) { return 2; }
+
+TEST(RedefinableTest, TheVersionIsLookedUpWhenTheArgumentsAreThere) {
+  Redefinable<int(Redefines)> function(&Old);
+  RedefinableRedirection redirection(function, &New);
+  EXPECT_EQ(function(Redefines(&redirection)), 2);
+}
+
 }  // namespace
 }  // namespace instar

@@ -12,8 +12,34 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
+#include "code/entry_code.h"
 
 namespace instar {
+namespace {
+
+using code_internal::instar_entry_code;
+
+// Where a thread goes on that was interrupted in the code behind an intercepted
+// entry: it may have looked that up before a change, and is about to begin
+// there. 0 for all others.
+std::uintptr_t AboutToBegin(const StackSnapshot& snapshot) {
+  if (!snapshot.is_interrupted || &instar_entry_code == nullptr) return 0;
+  const auto begin = reinterpret_cast<std::uintptr_t>(instar_entry_code.begin);
+  const auto end = reinterpret_cast<std::uintptr_t>(instar_entry_code.end);
+  if (snapshot.rip < begin || snapshot.rip >= end) return 0;
+  // The frame in this code that is called by no other is the thunk's; where its
+  // caller goes on, it ends.
+  std::uintptr_t about_to_begin = 0;
+  WalkStack(snapshot, [&](const Frame& frame) {
+    if (frame.lookup_pc >= begin && frame.lookup_pc < end) return true;
+    about_to_begin = stack_internal::ReadStack(
+        frame.rsp - code_internal::kEntrySlotBelowFrame + snapshot.copy_offset);
+    return false;
+  });
+  return about_to_begin;
+}
+
+}  // namespace
 
 FunctionSet::FunctionSet(std::vector<FunctionRange> ranges) {
   // Each range begins and ends its function; between two neighbouring places
@@ -79,16 +105,22 @@ FunctionSet::FunctionSet(std::vector<FunctionRange> ranges) {
 Activity FindActivity(const StackSnapshot& snapshot, const FunctionSet& set,
                       int limit) {
   Activity activity;
-  activity.walk = WalkStack(snapshot, [&](const Frame& frame) {
-    if (__builtin_expect(!set.Contains(frame.lookup_pc), true)) return true;
-    set.ForEachAt(frame.lookup_pc, [&](int function) {
+  const auto look_at = [&](std::uintptr_t lookup_pc, std::uintptr_t pc,
+                           int depth) {
+    set.ForEachAt(lookup_pc, [&](int function) {
       if (function >= limit || activity.kind == ActivityKind::kActive) return;
       activity.kind = ActivityKind::kActive;
       activity.function = function;
-      activity.depth = frame.depth;
-      activity.pc = frame.pc;
+      activity.depth = depth;
+      activity.pc = pc;
     });
     return activity.kind != ActivityKind::kActive;
+  };
+  const std::uintptr_t begins = AboutToBegin(snapshot);
+  if (begins != 0 && !look_at(begins, begins, /*depth=*/0)) return activity;
+  activity.walk = WalkStack(snapshot, [&](const Frame& frame) {
+    if (__builtin_expect(!set.Contains(frame.lookup_pc), true)) return true;
+    return look_at(frame.lookup_pc, frame.pc, frame.depth);
   });
   if (activity.walk.complete()) activity.kind = ActivityKind::kQuiescent;
   return activity;

@@ -18,6 +18,10 @@
 // A function that made a tail call is gone from the stack and not active: none
 // of its code will run again because of that call.
 //
+// A thread that was interrupted in the code behind an intercepted entry
+// (code/entry_interception.h), and is about to begin a version of the function,
+// is active in it, at depth 0.
+//
 // Threads: a set is immutable; any thread may ask, at once, also in a signal
 // handler. A stack walked must not change meanwhile (stack/stack_walker.h).
 

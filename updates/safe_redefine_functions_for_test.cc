@@ -74,5 +74,17 @@ Calls CallDwell(const volatile bool* stop) {
   return calls;
 }
 
+Beats beats;
+void Beat() {
+  if (beats.is_time_of_second.load(std::memory_order_relaxed)) ++beats.untimely;
+  beats.count.fetch_add(1, std::memory_order_relaxed);
+}
+void Beat2() {
+  if (!beats.is_time_of_second.load(std::memory_order_relaxed)) {
+    ++beats.untimely;
+  }
+  beats.count.fetch_add(1, std::memory_order_relaxed);
+}
+
 }  // namespace updates_test
 }  // namespace instar

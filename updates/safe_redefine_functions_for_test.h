@@ -7,6 +7,7 @@
 #ifndef INSTAR_UPDATES_SAFE_REDEFINE_FUNCTIONS_FOR_TEST_H_
 #define INSTAR_UPDATES_SAFE_REDEFINE_FUNCTIONS_FOR_TEST_H_
 
+#include <atomic>
 #include <functional>
 
 namespace instar {
@@ -56,6 +57,17 @@ struct Calls {
 Calls CallPrice(const volatile bool* stop);
 // The same of Dwell(1). No moment is without a call when several do it.
 Calls CallDwell(const volatile bool* stop);
+
+// Two versions, and which of them may begin. Each counts its beginnings, and
+// those that came when it was not its time.
+struct Beats {
+  std::atomic<bool> is_time_of_second{false};
+  std::atomic<long> count{0};
+  std::atomic<long> untimely{0};
+};
+extern Beats beats;
+void Beat();
+void Beat2();
 
 }  // namespace updates_test
 }  // namespace instar

@@ -1,0 +1,137 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A thread that has been told where a call leads, and has not yet gone there,
+// is on no stack of the function; it must not begin the old version after the
+// change.
+
+#include <atomic>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "code/entry_interception.h"
+#include "code/function.h"
+#include "code/function_entry.h"
+#include "code/redefinable.h"
+#include "gtest/gtest.h"
+#include "stack/function_set.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "threads/update_request.h"
+#include "updates/quiescence.h"
+#include "updates/safe_redefine_functions_for_test.h"
+
+namespace instar {
+namespace {
+
+using namespace updates_test;  // NOLINT: the functions under test
+
+constexpr int kRounds = 2500;  // of each test
+
+// Calls something all the time, in a thread that nobody controls.
+class Caller {
+ public:
+  explicit Caller(std::function<void()> call)
+      : thread_([this, call = std::move(call)] {
+          while (!stop_) call();
+        }) {
+    const long before = beats.count;
+    while (beats.count == before) std::this_thread::yield();
+  }
+  ~Caller() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+// Changes to and fro while threads call; what was begun at the wrong time.
+long Untimely(const WatchedFunctions& watched,
+              absl::FunctionRef<absl::Status(OtherThreads)> apply,
+              absl::FunctionRef<absl::Status(OtherThreads)> undo) {
+  const long before = beats.untimely;
+  for (int round = 0; round < kRounds; ++round) {
+    const bool applies = round % 2 == 0;
+    while (true) {
+      const Attempt attempt =
+          WhenQuiescent(watched, Stacks::kAllThreads, [&](OtherThreads others) {
+            beats.is_time_of_second = applies;
+            return applies ? apply(others) : undo(others);
+          });
+      if (attempt.is_done()) break;
+      EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
+      if (attempt.is_failed()) return -1;
+    }
+    // Both versions begin at their time, too.
+    const long count = beats.count;
+    while (beats.count == count) std::this_thread::yield();
+  }
+  return beats.untimely - before;
+}
+
+// Where entries are intercepted.
+long UntimelyOfEntries() {
+  auto redirection = Redirect(&Beat, &Beat2);
+  EXPECT_TRUE(redirection.ok()) << redirection.status();
+  // What it has led to is watched, too.
+  const auto watched = WatchedFunctions::Make({*Function::Of(&Beat)});
+  EXPECT_TRUE(watched.ok()) << watched.status();
+  EXPECT_TRUE(redirection->Undo().ok());
+  const Caller caller(&Beat);
+  return Untimely(
+      *watched, [&](OtherThreads others) { return redirection->Apply(others); },
+      [&](OtherThreads others) { return redirection->Undo(others); });
+}
+
+TEST(LateEntryTest, EntriesThatLookUpWhereTheyLead) {
+  const auto entries = EntryInterception::ThatLookUp({*Function::Of(&Beat)});
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  EXPECT_EQ(UntimelyOfEntries(), 0);
+}
+
+TEST(LateEntryTest, EntriesThatCallAKeeper) {
+  const auto entries = EntryInterception::WithKeeper(
+      {*Function::Of(&Beat)}, [](const InterceptedEntry&) {});
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  EXPECT_EQ(UntimelyOfEntries(), 0);
+}
+
+TEST(LateEntryTest, EntriesThatARequestHasArmed) {
+  std::atomic<bool> stop{false};
+  ControlledThread active = StartActiveThread("active", [&stop] {
+    while (!stop) std::this_thread::yield();
+  });
+  UpdateRequest request = SetUpdateFunction(
+      active, [](UpdateContext&) { return Attempt::NotYet("never"); });
+  request.Trigger();
+  EXPECT_EQ(UntimelyOfEntries(), 0);
+  request.Cancel();
+  stop = true;
+}
+
+TEST(LateEntryTest, Slots) {
+  Redefinable<void()> slot(&Beat);
+  RedefinableRedirection redirection(slot, &Beat2);
+  const auto watched =
+      WatchedFunctions::Make({*Function::Of(&Beat), *Function::Of(&Beat2)});
+  ASSERT_TRUE(watched.ok()) << watched.status();
+  const Caller caller([&slot] { slot(); });
+  const auto apply = [&](OtherThreads) {
+    redirection.Apply();
+    return absl::OkStatus();
+  };
+  const auto undo = [&](OtherThreads) {
+    redirection.Undo();
+    return absl::OkStatus();
+  };
+  EXPECT_EQ(Untimely(*watched, apply, undo), 0);
+}
+
+}  // namespace
+}  // namespace instar
