@@ -15,6 +15,8 @@
 //   auto snapshot = CopyThread(tid, std::chrono::milliseconds(5), bytes.data(),
 //                              bytes.size());
 //
+//   // Many at a time: stack/interrupted_threads.h
+//
 // The thread may be running or wait in a system call. The handler records three
 // registers (and copies the stack if asked to) and waits; it interprets
 // nothing. Where the kernel can, it restarts the system call (SA_RESTART);
@@ -27,27 +29,13 @@
 //
 // While a thread is held it may own any lock of the program, that of the
 // allocator included: whoever holds it must take none that it could own. Walks
-// take none. Release() takes none either and allocates nothing.
+// take none. Neither holding nor releasing takes one, and nothing is allocated.
 //
-// States of a request (one word, with a number that grows with each use, so
-// that a signal that arrives late finds that its request is over):
-//
-//   from       to         by
-//   free       posted     Hold()
-//   posted     entered    the handler (compare-exchange)
-//   posted     free       Hold(), when time is up (compare-exchange)
-//   entered    captured   the handler, when the registers are written
-//   captured   released   Release()
-//   released   free       the handler, its last step
-//
-// Memory ordering: the handler's release store of "captured" pairs with
-// Hold()'s acquire load, or it could read registers that are not written;
-// Release()'s release store of "released" pairs with the handler's acquire
-// load, or the thread could change its stack under the last reads of a walk.
-//
-// Threads: Hold() from any thread, for any other thread. At most 64 threads are
-// held at a time; others wait their turn within their limit. A real-time signal
-// that has no handler is taken for this when it is first needed.
+// Threads: any, for any other thread; but one at a time holds others. The rest
+// wait within their limit, and can be held meanwhile; who holds a thread is not
+// interrupted by anyone. Released by the thread that holds. A real-time signal
+// that has no handler is taken for this when it is first needed. A child of
+// fork() holds nobody.
 
 #ifndef INSTAR_STACK_INTERRUPTED_THREAD_H_
 #define INSTAR_STACK_INTERRUPTED_THREAD_H_
@@ -60,6 +48,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
+#include "stack/interruption.h"
 #include "stack/stack_snapshot.h"
 
 namespace instar {
@@ -69,9 +58,10 @@ class InterruptedThread {
   // Interrupts the thread `tid` (as gettid() names it) and holds it in its
   // signal handler. NOT_FOUND if there is no such thread in this process;
   // DEADLINE_EXCEEDED if it did not arrive within `limit`, which it does not
-  // while it blocks the signal or while the system does not run it;
+  // while it blocks the signal or while the system does not run it, or if
+  // another thread did not cease to hold threads;
   // INVALID_ARGUMENT for the calling thread; RESOURCE_EXHAUSTED if no signal is
-  // free or none can be sent.
+  // free or none can be sent, or if there is no memory.
   static absl::StatusOr<InterruptedThread> Hold(pid_t tid,
                                                 std::chrono::nanoseconds limit);
 
@@ -89,17 +79,21 @@ class InterruptedThread {
   // Valid until the release.
   const StackSnapshot& snapshot() const { return snapshot_; }
 
+  // Whether it was interrupted in code that must not be stopped half way
+  // (base/library_code.h).
+  bool in_library_code() const { return in_library_code_; }
+
   // Lets the thread go on; does nothing if that was done already.
   void Release();
 
  private:
-  InterruptedThread(int request, std::uint64_t number,
-                    const StackSnapshot& snapshot)
-      : request_(request), number_(number), snapshot_(snapshot) {}
+  InterruptedThread(stack_internal::RequestUse use,
+                    const StackSnapshot& snapshot, bool in_library_code)
+      : use_(use), snapshot_(snapshot), in_library_code_(in_library_code) {}
 
-  int request_;  // -1: released
-  std::uint64_t number_;
+  stack_internal::RequestUse use_;
   StackSnapshot snapshot_;
+  bool in_library_code_;
 };
 
 // Interrupts the thread, copies the stack above its stack pointer to `room`,

@@ -13,7 +13,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -30,6 +29,7 @@
 #include "continuation/paused_context.h"
 #include "stack/activity.h"
 #include "stack/interrupted_thread.h"
+#include "stack/interrupted_threads.h"
 #include "stack/stack_snapshot.h"
 #include "stack/stack_walker.h"
 #include "threads/rendezvous.h"
@@ -38,9 +38,10 @@
 namespace instar {
 namespace {
 
-constexpr int kMostThreads = 64;  // that InterruptedThread holds at a time
 constexpr int kMostSwitchers = 64;
 constexpr std::chrono::milliseconds kStopLimit(100);
+// In addition, for each thread.
+constexpr std::chrono::microseconds kStopLimitEach(100);
 
 // Why the change must wait. Filled in while threads are stopped, so it owns no
 // memory.
@@ -52,7 +53,8 @@ struct Obstacle {
     kDidNotStop,    // the thread did not take the signal
     kListIsLocked,  // a thread begins or ends having continulets
     kTooDeep,       // more continulets within continulets than we look at
-    kTooMany,       // threads
+    kNotSent,       // the signal
+    kNoTurn,        // another thread holds threads
     kNoList,        // of threads
   };
   Kind kind = Kind::kNone;
@@ -69,22 +71,6 @@ struct Obstacle {
     continulet[size] = '\0';
   }
 };
-
-// True if the thread has ended, but is still listed.
-bool HasEnded(pid_t thread) {
-  char path[48];
-  std::snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return true;
-  char text[512];
-  const ssize_t size = read(file, text, sizeof(text) - 1);
-  close(file);
-  if (size <= 0) return true;
-  text[size] = '\0';
-  const char* const name_end = std::strrchr(text, ')');
-  return name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'Z' ||
-         name_end[2] == 'X';
-}
 
 // Whether the thread was stopped in a system call: just behind the instruction,
 // or before it if the kernel is going to restart the call.
@@ -109,9 +95,7 @@ class Look {
   Look(const FunctionSet& set, Stacks stacks)
       : set_(set),
         stacks_(stacks),
-        self_(static_cast<pid_t>(syscall(SYS_gettid))) {
-    if (stacks == Stacks::kAllThreads) held_.reserve(kMostThreads);
-  }
+        self_(static_cast<pid_t>(syscall(SYS_gettid))) {}
 
   // Stops all that are to be looked at. False if that was not possible.
   bool StopThreads() {
@@ -120,9 +104,9 @@ class Look {
     // these are all.
     std::size_t before;
     do {
-      before = held_.size();
+      before = held_.held();
       if (!StopListed()) return false;
-    } while (held_.size() != before);
+    } while (held_.held() != before);
     return true;
   }
 
@@ -134,9 +118,10 @@ class Look {
       return Fail(Obstacle::Kind::kTooDeep, self_);
     }
     if (!LookAt(own, self_, "")) return false;
-    for (const Held& held : held_) {
-      if (!LookAt(held.thread.snapshot(), held.tid, "")) return false;
-      if (!held.in_system_call && RunsInContinulet(held.thread.snapshot())) {
+    for (const InterruptedThreads::Thread& held : held_) {
+      if (held.state != InterruptedThreads::State::kHeld) continue;
+      if (!LookAt(held.snapshot, held.tid, "")) return false;
+      if (!IsInSystemCall(held.snapshot) && RunsInContinulet(held.snapshot)) {
         return Fail(Obstacle::Kind::kSwitching, held.tid);
       }
     }
@@ -144,7 +129,7 @@ class Look {
       if (obstacle_.kind != Obstacle::Kind::kNone) return;
       LookAt(SnapshotOf(paused.context), paused.tid, paused.continulet);
     };
-    if (held_.empty()) {
+    if (held_.held() == 0) {
       // What other threads have is theirs, and they may be changing it.
       VisitPausedComputationsOfThisThread(look_at_paused);
     } else if (!TryVisitPausedComputations(
@@ -159,40 +144,14 @@ class Look {
     return stacks_ == Stacks::kAllThreads ? OtherThreads::kHeld
                                           : OtherThreads::kRunning;
   }
-  void Release() {
-    for (Held& held : held_) held.thread.Release();
-  }
+  void Release() { held_.Release(); }
   const Obstacle& obstacle() const { return obstacle_; }
 
  private:
-  struct Held {
-    pid_t tid;
-    InterruptedThread thread;
-    bool in_system_call;
-  };
-
   bool Fail(Obstacle::Kind kind, pid_t thread) {
     obstacle_.kind = kind;
     obstacle_.thread = thread;
     return false;
-  }
-
-  bool Stop(pid_t tid) {
-    if (tid == self_) return true;
-    for (const Held& held : held_) {
-      if (held.tid == tid) return true;
-    }
-    if (held_.size() == kMostThreads) {
-      return Fail(Obstacle::Kind::kTooMany, tid);
-    }
-    std::optional<InterruptedThread> thread =
-        InterruptedThread::TryHold(tid, kStopLimit);
-    if (!thread.has_value()) {
-      return HasEnded(tid) || Fail(Obstacle::Kind::kDidNotStop, tid);
-    }
-    const bool in_system_call = IsInSystemCall(thread->snapshot());
-    held_.push_back(Held{tid, *std::move(thread), in_system_call});
-    return true;
   }
 
   // Reads the folder by the system call: opendir() allocates.
@@ -211,21 +170,35 @@ class Look {
         at += entry->d_reclen;
         const auto tid =
             static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
-        if (tid != 0) stopped = Stop(tid);
+        if (tid != 0 && !held_.Add(tid)) {
+          stopped = Fail(Obstacle::Kind::kNotSent, tid);
+        }
       }
     }
     close(folder);
-    return stopped;
+    if (!stopped) return false;
+    if (!held_.Hold(kStopLimit + held_.size() * kStopLimitEach)) {
+      return Fail(Obstacle::Kind::kNoTurn, 0);
+    }
+    for (const InterruptedThreads::Thread& thread : held_) {
+      if (thread.state == InterruptedThreads::State::kNotTaken) {
+        return Fail(Obstacle::Kind::kDidNotStop, thread.tid);
+      }
+      if (thread.state == InterruptedThreads::State::kNotSent) {
+        return Fail(Obstacle::Kind::kNotSent, thread.tid);
+      }
+    }
+    return true;
   }
 
   // Whether the paused computations of this thread are to be looked at. Fails
   // if they are, and cannot be.
   bool IsSettled(int tid) {
     if (tid == self_) return true;
-    for (const Held& held : held_) {
-      if (held.tid != tid) continue;
-      if (!held.in_system_call) Fail(Obstacle::Kind::kSwitching, tid);
-      return held.in_system_call;
+    const InterruptedThreads::Thread* const held = held_.Find(tid);
+    if (held != nullptr && held->state == InterruptedThreads::State::kHeld) {
+      if (IsInSystemCall(held->snapshot)) return true;
+      Fail(Obstacle::Kind::kSwitching, tid);
     }
     return false;  // not among the stacks that were chosen
   }
@@ -242,7 +215,7 @@ class Look {
   const FunctionSet& set_;
   const Stacks stacks_;
   const pid_t self_;
-  std::vector<Held> held_;
+  InterruptedThreads held_;
   Obstacle obstacle_;
 };
 
@@ -284,11 +257,13 @@ Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
       return Attempt::NotYet(absl::StrCat("the caller runs in more than ",
                                           kMostSwitchers,
                                           " continulets within another"));
-    case Obstacle::Kind::kTooMany:
-      return Attempt::Failed(absl::ResourceExhaustedError(
-          absl::StrCat("more than ", kMostThreads,
-                       " threads would have to be stopped at once; look at "
-                       "fewer (Stacks)")));
+    case Obstacle::Kind::kNotSent:
+      return Attempt::NotYet(absl::StrCat(
+          "no signal can be sent to ", NameOf(obstacle.thread),
+          ": too many are queued (RLIMIT_SIGPENDING), or there is no memory"));
+    case Obstacle::Kind::kNoTurn:
+      return Attempt::NotYet(
+          "another thread holds threads, and did not let them go in time");
     case Obstacle::Kind::kNoList:
       return Attempt::Failed(absl::UnavailableError(
           "the threads of the process cannot be listed: /proc/self/task is "

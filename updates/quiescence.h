@@ -31,24 +31,26 @@
 // With kAllThreads, the other threads are stopped by a signal while their
 // stacks are walked and the change is made (stack/interrupted_thread.h): at any
 // instruction, at once, no update point is waited for. It takes some ten
-// microseconds a thread. Threads that start meanwhile are stopped, too; the
-// stacks are walked when a look at all threads has found no new one.
+// microseconds a thread, and their number is not limited. Threads that start
+// meanwhile are stopped, too; the stacks are walked when a look at all threads
+// has found no new one.
 //
 // The answer is "not yet", with nothing changed, if
 //   - a function is active: its name, depth and thread are named;
 //   - a stack could not be walked;
 //   - a thread did not come to the rendezvous: it is named, and where it is;
 // and with kAllThreads if
-//   - a thread did not stop within 100 ms, which it does not while it blocks
-//     the signal;
+//   - a thread did not stop within 100 ms (and 100 us for each thread), which
+//     it does not while it blocks the signal;
+//   - another thread holds threads (a rendezvous) and does not let them go
+//     within that time;
 //   - a thread that has continulets was stopped while it ran: it may have been
 //     in the middle of a switch. Its stacks are known when it is stopped in a
 //     system call. (A busy thread that always has continulets can make
 //     kAllThreads wait for ever. Its own update point, and a rendezvous, do
 //     not.)
-// It is "failed" if the change failed, if the rendezvous failed for another
-// reason than its limit, or if more than 64 other threads would have to be
-// stopped by a signal.
+// It is "failed" if the change failed, or if the rendezvous failed for another
+// reason than its limit.
 //
 // The change must allocate nothing, take no lock and not throw: a stopped
 // thread may own any lock of the program. Redirection::Apply() and Undo() obey

@@ -1,0 +1,223 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "stack/interrupted_threads.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace instar {
+namespace {
+
+using stack_internal::Answers;
+using stack_internal::Outcome;
+using stack_internal::RequestUse;
+using State = InterruptedThreads::State;
+using Thread = InterruptedThreads::Thread;
+
+// By the system call, as in stack/interruption.cc.
+Thread* Map(std::size_t count) {
+  const long mapped =
+      syscall(SYS_mmap, nullptr, count * sizeof(Thread), PROT_READ | PROT_WRITE,
+              MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return mapped == -1 ? nullptr : reinterpret_cast<Thread*>(mapped);
+}
+
+void Unmap(Thread* threads, std::size_t count) {
+  if (threads != nullptr) syscall(SYS_munmap, threads, count * sizeof(Thread));
+}
+
+bool ByNumber(const Thread& a, const Thread& b) { return a.tid < b.tid; }
+
+// Which of two entries of one thread is kept.
+int Rank(const Thread& thread) {
+  switch (thread.state) {
+    case State::kHeld:
+    case State::kEnded:
+      return 0;
+    case State::kAdded:
+      return 1;
+    case State::kNotTaken:
+    case State::kNotSent:
+    case State::kReleased:
+      break;
+  }
+  return 2;
+}
+
+}  // namespace
+
+InterruptedThreads::~InterruptedThreads() {
+  Release();
+  Unmap(threads_, capacity_);
+}
+
+InterruptedThreads::InterruptedThreads(InterruptedThreads&& other) noexcept
+    : threads_(std::exchange(other.threads_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      capacity_(std::exchange(other.capacity_, 0)),
+      held_(std::exchange(other.held_, 0)),
+      has_turn_(std::exchange(other.has_turn_, false)) {}
+
+bool InterruptedThreads::Grow() {
+  const std::size_t capacity = capacity_ == 0 ? 64 : 2 * capacity_;
+  Thread* const threads = Map(capacity);
+  if (threads == nullptr) return false;
+  for (std::size_t i = 0; i < size_; ++i) {
+    new (threads + i) Thread(threads_[i]);
+  }
+  Unmap(threads_, capacity_);
+  threads_ = threads;
+  capacity_ = capacity;
+  return true;
+}
+
+bool InterruptedThreads::Add(pid_t tid) {
+  if (size_ == capacity_ && !Grow()) return false;
+  new (threads_ + size_) Thread;
+  threads_[size_++].tid = tid;
+  return true;
+}
+
+bool InterruptedThreads::Hold(std::chrono::nanoseconds limit) {
+  std::sort(begin(), end(), [](const Thread& a, const Thread& b) {
+    return a.tid != b.tid ? a.tid < b.tid : Rank(a) < Rank(b);
+  });
+  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
+  Thread* const last = std::unique(
+      begin(), end(),
+      [](const Thread& a, const Thread& b) { return a.tid == b.tid; });
+  size_ = static_cast<std::size_t>(std::remove_if(begin(), last,
+                                                  [self](const Thread& thread) {
+                                                    return thread.tid == self;
+                                                  }) -
+                                   begin());
+  const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
+  if (!signal.ok()) return false;
+  const timespec deadline = stack_internal::DeadlineAfter(limit);
+  if (!has_turn_) {
+    if (!stack_internal::TakeTurn(deadline)) return false;
+    has_turn_ = true;
+  }
+  Answers answers;
+  PostAll(&answers, *signal, deadline);
+  stack_internal::AllPosted(&answers);
+  if (!stack_internal::AwaitAnswers(&answers, deadline,
+                                    [&] { CancelEnded(&answers); })) {
+    for (Thread& thread : *this) {
+      if (thread.state == State::kAdded &&
+          stack_internal::Cancel(thread.use, &answers)) {
+        thread.state = State::kNotTaken;
+      }
+    }
+    stack_internal::AwaitRest(&answers);
+  }
+  for (Thread& thread : *this) {
+    if (thread.state != State::kAdded) continue;
+    const stack_internal::Capture& capture =
+        stack_internal::CaptureOf(thread.use);
+    thread.snapshot = capture.snapshot;
+    thread.in_library_code = capture.in_library_code;
+    thread.state = State::kHeld;
+    ++held_;
+  }
+  FindStacks();
+  if (held_ == 0) ReturnTurn();
+  return true;
+}
+
+void InterruptedThreads::ReturnTurn() {
+  if (std::exchange(has_turn_, false)) stack_internal::ReturnTurn();
+}
+
+void InterruptedThreads::PostAll(Answers* answers, int signal,
+                                 const timespec& deadline) {
+  std::uint32_t scan = 0;
+  for (Thread& thread : *this) {
+    if (thread.state != State::kAdded) continue;
+    switch (stack_internal::Post(thread.tid, signal, nullptr, 0, answers,
+                                 deadline, &scan, &thread.use)) {
+      case Outcome::kPosted:
+        break;
+      case Outcome::kNoThread:
+        thread.state = State::kEnded;
+        break;
+      case Outcome::kNoMemory:
+      case Outcome::kNotSent:
+        thread.state = State::kNotSent;
+        break;
+    }
+  }
+}
+
+// Those that have ended take no signal, however long they are waited for.
+void InterruptedThreads::CancelEnded(Answers* answers) {
+  for (Thread& thread : *this) {
+    if (thread.state == State::kAdded &&
+        !stack_internal::IsAnswered(thread.use) &&
+        stack_internal::HasEnded(thread.tid) &&
+        stack_internal::Cancel(thread.use, answers)) {
+      thread.state = State::kEnded;
+    }
+  }
+}
+
+// Finds the stacks of those who did not know their own: by one reading of the
+// mappings, since reading them takes a time that grows with their number, and
+// they with that of the threads.
+void InterruptedThreads::FindStacks() {
+  const auto is_known = [](const Thread& thread) {
+    return thread.state != State::kHeld ||
+           thread.snapshot.bounds.Contains(thread.snapshot.rsp);
+  };
+  Thread* next = std::partition(begin(), end(), is_known);
+  if (next == end()) return;
+  std::sort(next, end(), [](const Thread& a, const Thread& b) {
+    return a.snapshot.rsp < b.snapshot.rsp;
+  });
+  struct Search {
+    Thread* next;
+    Thread* end;
+  } search{next, end()};
+  stack_internal::VisitReadableMappings(
+      [](const StackBounds& bounds, void* argument) {
+        auto& searched = *static_cast<Search*>(argument);
+        Thread*& thread = searched.next;
+        while (thread != searched.end && thread->snapshot.rsp < bounds.high) {
+          if (thread->snapshot.rsp >= bounds.low) {
+            thread->snapshot.bounds = bounds;
+          }
+          ++thread;
+        }
+        return thread != searched.end;
+      },
+      &search);
+  std::sort(begin(), end(), &ByNumber);
+}
+
+const InterruptedThreads::Thread* InterruptedThreads::Find(pid_t tid) const {
+  Thread wanted;
+  wanted.tid = tid;
+  const Thread* const found =
+      std::lower_bound(begin(), end(), wanted, &ByNumber);
+  return found != end() && found->tid == tid ? found : nullptr;
+}
+
+void InterruptedThreads::Release(Thread& thread) {
+  if (thread.state != State::kHeld) return;
+  thread.state = State::kReleased;
+  stack_internal::LetGo(thread.use);
+  if (--held_ == 0) ReturnTurn();
+}
+
+void InterruptedThreads::Release() {
+  for (Thread& thread : *this) Release(thread);
+  size_ = 0;
+}
+
+}  // namespace instar

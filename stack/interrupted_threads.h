@@ -1,0 +1,106 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Many threads of this process, interrupted by signals and held, at about the
+// cost of the signals: all are sent before the first answer is waited for.
+//
+//   InterruptedThreads threads;
+//   for (const pid_t tid : tids) threads.Add(tid);
+//   threads.Hold(std::chrono::milliseconds(100));
+//   for (InterruptedThread& thread : threads) {
+//     if (thread.state == InterruptedThreads::State::kHeld) ...
+//   }
+//   threads.Add(another);                  // those that started meanwhile
+//   threads.Hold(std::chrono::milliseconds(100));
+//   threads.Release();                     // or its destructor
+//
+// What holds for one (stack/interrupted_thread.h) holds for many. Nothing here
+// takes a lock that a held thread could own; memory comes from mmap(), so it
+// may grow while threads are held. InterruptionSignal() is to be called before
+// the first is held.
+//
+// Threads: as one value of its own; released by the thread that holds.
+
+#ifndef INSTAR_STACK_INTERRUPTED_THREADS_H_
+#define INSTAR_STACK_INTERRUPTED_THREADS_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+
+#include "stack/interruption.h"
+#include "stack/stack_snapshot.h"
+
+namespace instar {
+
+class InterruptedThreads {
+ public:
+  enum class State {
+    kAdded,
+    kHeld,
+    kEnded,     // it is not, or no longer, in this process, or runs no more
+    kNotTaken,  // it did not take the signal in time: it blocks it, or the
+                // system did not run it
+    kNotSent,   // no signal can be sent (RLIMIT_SIGPENDING), or no memory
+    kReleased,
+  };
+
+  struct Thread {
+    pid_t tid = 0;
+    State state = State::kAdded;
+    // Of one that is held, as of InterruptedThread.
+    bool in_library_code = false;
+    StackSnapshot snapshot;
+    stack_internal::RequestUse use;  // internal
+  };
+
+  InterruptedThreads() = default;
+  ~InterruptedThreads();
+  InterruptedThreads(InterruptedThreads&& other) noexcept;
+  InterruptedThreads& operator=(InterruptedThreads&&) = delete;
+
+  // Adds a thread to those that Hold() is to hold. One that is held stays so,
+  // and the calling thread is none. False if there is no memory.
+  bool Add(pid_t tid);
+
+  // Holds those that were added since the last time. False,
+  // with nobody more held, if no signal is free or if another thread holds
+  // threads and does not let them go within `limit`; else each thread's state
+  // says what became of it. Afterwards threads are in the order of their
+  // numbers, and iterators and references are new.
+  bool Hold(std::chrono::nanoseconds limit);
+
+  Thread* begin() { return threads_; }
+  Thread* end() { return threads_ + size_; }
+  const Thread* begin() const { return threads_; }
+  const Thread* end() const { return threads_ + size_; }
+  std::size_t size() const { return size_; }
+  // Those that are held.
+  std::size_t held() const { return held_; }
+  // Null if it was not added. After Hold(), until Add().
+  const Thread* Find(pid_t tid) const;
+
+  // Lets one go on; does nothing if it is not held.
+  void Release(Thread& thread);
+  // All of them, and forgets them.
+  void Release();
+
+ private:
+  bool Grow();
+  void ReturnTurn();
+  void PostAll(stack_internal::Answers* answers, int signal,
+               const timespec& deadline);
+  void CancelEnded(stack_internal::Answers* answers);
+  void FindStacks();
+
+  Thread* threads_ = nullptr;
+  std::size_t size_ = 0;
+  std::size_t capacity_ = 0;
+  std::size_t held_ = 0;
+  bool has_turn_ = false;  // while one is held
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_STACK_INTERRUPTED_THREADS_H_

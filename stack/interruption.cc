@@ -1,0 +1,475 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "stack/interruption.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <new>
+
+#include "absl/status/status.h"
+#include "base/library_code.h"
+
+namespace instar {
+namespace stack_internal {
+namespace {
+
+enum State : std::uint32_t {
+  kFree,
+  kClaimed,
+  kPosted,
+  kEntered,
+  kCaptured,
+  kReleased,
+};
+constexpr std::uint32_t kStateMask = 7;
+
+struct Request {
+  // The state in the lower three bits, above them the number of the use. What a
+  // futex waits on.
+  std::atomic<std::uint32_t> word{kFree};
+  // Set before "posted"; read by the handler.
+  char* room = nullptr;
+  std::size_t room_size = 0;
+  Answers* answers = nullptr;
+  // Set by the handler before "captured".
+  Capture capture;
+};
+
+// When it is first asked whether those who have not answered ever will.
+constexpr std::chrono::milliseconds kFirstLook(2);
+
+// Chunk k has 64 << k requests.
+constexpr std::uint32_t kFirstChunk = 64;
+constexpr int kChunks = 18;  // 16 million threads
+
+Request first_chunk[kFirstChunk];
+// Release where one is set, acquire where one is used: its requests are made.
+std::atomic<Request*> chunks[kChunks] = {{first_chunk}};
+
+int ChunkOf(std::uint32_t index) {
+  return 31 - __builtin_clz(index / kFirstChunk + 1);
+}
+
+std::uint32_t FirstOf(int chunk) { return kFirstChunk * ((1u << chunk) - 1); }
+
+// Null if it was never mapped.
+Request* RequestAt(std::uint32_t index) {
+  const int chunk = ChunkOf(index);
+  if (chunk >= kChunks) return nullptr;
+  Request* const requests = chunks[chunk].load(std::memory_order_acquire);
+  return requests == nullptr ? nullptr : requests + (index - FirstOf(chunk));
+}
+
+// By the system call: mmap() may be somebody else's, with a lock in it.
+bool MapChunk(int chunk) {
+  if (chunk >= kChunks) return false;
+  const std::size_t count = kFirstChunk << chunk;
+  const long mapped =
+      syscall(SYS_mmap, nullptr, count * sizeof(Request),
+              PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == -1) return false;
+  auto* const requests = reinterpret_cast<Request*>(mapped);
+  for (std::size_t i = 0; i < count; ++i) new (requests + i) Request;
+  Request* expected = nullptr;
+  if (!chunks[chunk].compare_exchange_strong(expected, requests,
+                                             std::memory_order_acq_rel)) {
+    syscall(SYS_munmap, mapped, count * sizeof(Request));
+  }
+  return true;
+}
+
+void FutexWait(std::atomic<std::uint32_t>* word, std::uint32_t expected,
+               const timespec* deadline) {
+  syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, deadline,
+          nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+
+void FutexWake(std::atomic<std::uint32_t>* word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
+}
+
+__attribute__((no_sanitize("address", "thread"))) void CopyWords(
+    char* to, std::uintptr_t from, std::size_t size) {
+  for (std::size_t i = 0; i + 8 <= size; i += 8) {
+    const std::uintptr_t word =
+        *reinterpret_cast<const std::uintptr_t*>(from + i);
+    __builtin_memcpy(to + i, &word, sizeof(word));
+  }
+}
+
+// What is copied of a stack: all above its pointer, and the 128 bytes below
+// that belong to the interrupted function (psABI, section 3.2.2). In its last
+// instruction the rbp that it has just popped is still found there.
+constexpr std::uintptr_t kRedZone = 128;
+
+StackBounds CopiedPart(const StackSnapshot& snapshot, std::size_t size) {
+  const StackBounds& stack = snapshot.bounds;
+  if (!stack.Contains(snapshot.rsp)) return StackBounds();
+  const std::uintptr_t low =
+      snapshot.rsp - std::min(kRedZone, snapshot.rsp - stack.low);
+  return StackBounds{
+      low, low + (std::min<std::uintptr_t>(size, stack.high - low) & ~7ul)};
+}
+
+// Takes one answer off. The last one wakes who waits. Nothing of `answers` is
+// touched after that, but by the kernel, which looks for sleepers only.
+void Answer(Answers* answers) {
+  std::atomic<std::uint32_t>* const missing = &answers->missing;
+  if (missing->fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    FutexWake(missing);
+  }
+}
+
+// Runs on the interrupted thread.
+void Handle(int, siginfo_t* info, void* context) {
+  if (info->si_code != SI_QUEUE || info->si_pid != getpid()) return;
+  const int saved_errno = errno;
+  const auto cookie =
+      reinterpret_cast<std::uintptr_t>(info->si_value.sival_ptr);
+  Request* const request = RequestAt(static_cast<std::uint32_t>(cookie));
+  if (request == nullptr) return;
+  const auto number = static_cast<std::uint32_t>(cookie >> 32) & ~kStateMask;
+  std::uint32_t expected = number | kPosted;
+  // Acquire: what was asked is of this use.
+  if (!request->word.compare_exchange_strong(expected, number | kEntered,
+                                             std::memory_order_acquire)) {
+    return;  // it came too late
+  }
+  const auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
+  Capture& capture = request->capture;
+  capture = Capture();
+  StackSnapshot& snapshot = capture.snapshot;
+  snapshot.is_interrupted = true;
+  snapshot.rip = static_cast<std::uintptr_t>(machine->gregs[REG_RIP]);
+  snapshot.rsp = static_cast<std::uintptr_t>(machine->gregs[REG_RSP]);
+  snapshot.rbp = static_cast<std::uintptr_t>(machine->gregs[REG_RBP]);
+  snapshot.bounds = StackOfCallerIfKnown();
+  capture.in_library_code = LibraryCode::IsOnThisThread();
+  if (request->room != nullptr) {
+    capture.copied = CopyStack(snapshot, request->room, request->room_size);
+  }
+  Answers* const answers = request->answers;
+  request->word.store(number | kCaptured, std::memory_order_release);
+  Answer(answers);
+  while (request->word.load(std::memory_order_acquire) ==
+         (number | kCaptured)) {
+    FutexWait(&request->word, number | kCaptured, nullptr);
+  }
+  request->word.store(number | kFree, std::memory_order_release);
+  errno = saved_errno;
+}
+
+// The turn: the thread that has it, and how often it took it.
+std::atomic<std::uint32_t> turn_owner{0};
+std::atomic<std::uint32_t> turn_count{0};
+
+// Of the threads that were held, or held others, none is in the child.
+void ForgetInChild() {
+  turn_owner.store(0, std::memory_order_relaxed);
+  turn_count.store(0, std::memory_order_relaxed);
+  for (auto& chunk : chunks) {
+    Request* const requests = chunk.load(std::memory_order_relaxed);
+    if (requests == nullptr) continue;
+    const std::uint32_t count = kFirstChunk << (&chunk - chunks);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const std::uint32_t word =
+          requests[i].word.load(std::memory_order_relaxed);
+      requests[i].word.store((word & ~kStateMask) | kFree,
+                             std::memory_order_relaxed);
+    }
+  }
+}
+
+absl::StatusOr<int> ChooseSignal() {
+  for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
+    struct sigaction current;
+    if (sigaction(number, nullptr, &current) != 0 ||
+        current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
+      continue;
+    }
+    struct sigaction action = {};
+    action.sa_sigaction = &Handle;
+    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    // Nothing else runs on a stack that is being walked.
+    sigfillset(&action.sa_mask);
+    // Except traps, which the handler does not run into: whoever changes code
+    // refuses while a thread blocks them.
+    sigdelset(&action.sa_mask, SIGTRAP);
+    if (sigaction(number, &action, nullptr) == 0) {
+      pthread_atfork(nullptr, nullptr, &ForgetInChild);
+      return number;
+    }
+  }
+  return absl::ResourceExhaustedError(
+      "no real-time signal is free to interrupt threads with: every one from "
+      "SIGRTMIN to SIGRTMAX has a handler");
+}
+
+// A request that is claimed for the caller, from `*scan` on. Null if there is
+// no memory for more.
+Request* Claim(std::uint32_t* scan, RequestUse* use) {
+  for (std::uint32_t index = *scan;; ++index) {
+    Request* const request = RequestAt(index);
+    if (request == nullptr) {
+      if (!MapChunk(ChunkOf(index))) return nullptr;
+      --index;
+      continue;
+    }
+    std::uint32_t word = request->word.load(std::memory_order_relaxed);
+    if ((word & kStateMask) != kFree) continue;
+    const std::uint32_t number = (word & ~kStateMask) + kStateMask + 1;
+    // Acquire, paired with the store of "free": its last user is done with it.
+    if (!request->word.compare_exchange_strong(word, number | kClaimed,
+                                               std::memory_order_acquire)) {
+      continue;
+    }
+    *scan = index + 1;
+    *use = RequestUse{index, number};
+    return request;
+  }
+}
+
+bool SendSignal(pid_t tid, int signal, const RequestUse& use) {
+  siginfo_t info = {};
+  info.si_signo = signal;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = reinterpret_cast<void*>(
+      (std::uintptr_t{use.number} << 32) | std::uintptr_t{use.index});
+  return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signal, &info) == 0;
+}
+
+bool IsBefore(const timespec& a, const timespec& b) {
+  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
+}
+
+// Parses a hexadecimal number, and moves past it.
+std::uintptr_t ParseAddress(const char** text) {
+  std::uintptr_t value = 0;
+  for (;; ++*text) {
+    const char digit = **text;
+    if (digit >= '0' && digit <= '9') {
+      value = value * 16 + static_cast<std::uintptr_t>(digit - '0');
+    } else if (digit >= 'a' && digit <= 'f') {
+      value = value * 16 + static_cast<std::uintptr_t>(digit - 'a' + 10);
+    } else {
+      return value;
+    }
+  }
+}
+
+}  // namespace
+
+timespec DeadlineAfter(std::chrono::nanoseconds limit) {
+  timespec deadline;
+  clock_gettime(CLOCK_MONOTONIC, &deadline);
+  const std::int64_t total = deadline.tv_nsec + limit.count() % 1000000000;
+  deadline.tv_sec += limit.count() / 1000000000 + total / 1000000000;
+  deadline.tv_nsec = total % 1000000000;
+  return deadline;
+}
+
+bool HasPassed(const timespec& deadline) {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return !IsBefore(now, deadline);
+}
+
+const absl::StatusOr<int>& ChosenSignal() {
+  static const absl::StatusOr<int>* const signal =
+      new absl::StatusOr<int>(ChooseSignal());
+  return *signal;
+}
+
+bool TakeTurn(const timespec& deadline) {
+  const auto self = static_cast<std::uint32_t>(syscall(SYS_gettid));
+  while (true) {
+    std::uint32_t owner = 0;
+    // Acquire, paired with the release store in ReturnTurn(). Who has the turn
+    // finds its own number, which it wrote itself.
+    if (turn_owner.compare_exchange_strong(owner, self,
+                                           std::memory_order_acquire) ||
+        owner == self) {
+      turn_count.fetch_add(1, std::memory_order_relaxed);
+      return true;
+    }
+    if (HasPassed(deadline)) return false;
+    FutexWait(&turn_owner, owner, &deadline);
+  }
+}
+
+void ReturnTurn() {
+  if (turn_count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  turn_owner.store(0, std::memory_order_release);
+  FutexWake(&turn_owner);
+}
+
+bool ReserveRequests(std::size_t count) {
+  for (int chunk = 0; chunk < kChunks && FirstOf(chunk) < count; ++chunk) {
+    if (chunks[chunk].load(std::memory_order_acquire) == nullptr &&
+        !MapChunk(chunk)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+Outcome Post(pid_t tid, int signal, char* room, std::size_t room_size,
+             Answers* answers, const timespec& deadline, std::uint32_t* scan,
+             RequestUse* use) {
+  Request* const request = Claim(scan, use);
+  if (request == nullptr) return Outcome::kNoMemory;
+  request->room = room;
+  request->room_size = room_size;
+  request->answers = answers;
+  answers->missing.fetch_add(1, std::memory_order_relaxed);
+  request->word.store(use->number | kPosted, std::memory_order_release);
+  bool is_sent;
+  // EAGAIN: as many signals are queued as may be (RLIMIT_SIGPENDING). They
+  // become fewer as threads answer.
+  while (!(is_sent = SendSignal(tid, signal, *use)) && errno == EAGAIN &&
+         !HasPassed(deadline)) {
+    sched_yield();
+  }
+  if (is_sent) return Outcome::kPosted;
+  const int error = errno;
+  // Nobody has seen it.
+  request->word.store(use->number | kFree, std::memory_order_release);
+  answers->missing.fetch_sub(1, std::memory_order_relaxed);
+  *use = RequestUse();
+  errno = error;
+  return error == ESRCH ? Outcome::kNoThread : Outcome::kNotSent;
+}
+
+void AllPosted(Answers* answers) { Answer(answers); }
+
+bool AwaitAnswers(Answers* answers, const timespec& deadline,
+                  absl::FunctionRef<void()> look) {
+  std::chrono::nanoseconds pause = kFirstLook;
+  timespec next = DeadlineAfter(pause);
+  while (true) {
+    const std::uint32_t missing =
+        answers->missing.load(std::memory_order_acquire);
+    if (missing == 0) return true;
+    if (HasPassed(deadline)) return false;
+    if (HasPassed(next)) {
+      look();
+      pause *= 2;
+      next = DeadlineAfter(pause);
+      continue;
+    }
+    // Only the last answer wakes; the others change the word, so that this
+    // returns at once if one comes now.
+    FutexWait(&answers->missing, missing,
+              IsBefore(next, deadline) ? &next : &deadline);
+  }
+}
+
+bool HasEnded(pid_t tid) {
+  char path[48];
+  snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return true;
+  char text[512];
+  const ssize_t size = read(file, text, sizeof(text) - 1);
+  close(file);
+  if (size <= 0) return true;
+  text[size] = '\0';
+  const char* const name_end = strrchr(text, ')');
+  return name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'Z' ||
+         name_end[2] == 'X';
+}
+
+bool IsAnswered(const RequestUse& use) {
+  return RequestAt(use.index)->word.load(std::memory_order_relaxed) !=
+         (use.number | kPosted);
+}
+
+bool Cancel(const RequestUse& use, Answers* answers) {
+  std::atomic<std::uint32_t>& word = RequestAt(use.index)->word;
+  std::uint32_t expected = use.number | kPosted;
+  if (word.compare_exchange_strong(expected, use.number | kFree,
+                                   std::memory_order_acq_rel)) {
+    Answer(answers);
+    return true;
+  }
+  return false;
+}
+
+void AwaitRest(Answers* answers) {
+  while (const std::uint32_t missing =
+             answers->missing.load(std::memory_order_acquire)) {
+    FutexWait(&answers->missing, missing, nullptr);
+  }
+}
+
+const Capture& CaptureOf(const RequestUse& use) {
+  return RequestAt(use.index)->capture;
+}
+
+void LetGo(const RequestUse& use) {
+  std::atomic<std::uint32_t>& word = RequestAt(use.index)->word;
+  word.store(use.number | kReleased, std::memory_order_release);
+  FutexWake(&word);
+}
+
+StackBounds CopyStack(const StackSnapshot& snapshot, char* room,
+                      std::size_t room_size) {
+  const StackBounds copied = CopiedPart(snapshot, room_size);
+  CopyWords(room, copied.low, copied.high - copied.low);
+  return copied;
+}
+
+void VisitReadableMappings(bool (*visit)(const StackBounds& bounds,
+                                         void* argument),
+                           void* argument) {
+  const int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  if (file < 0) return;
+  char buffer[8192];  // a line is shorter: a path has 4096 bytes
+  std::size_t filled = 0;
+  bool more = true;
+  while (more) {
+    const ssize_t got = read(file, buffer + filled, sizeof(buffer) - filled);
+    if (got <= 0) break;
+    filled += static_cast<std::size_t>(got);
+    const char* line = buffer;
+    const char* const end = buffer + filled;
+    while (const void* found =
+               memchr(line, '\n', static_cast<std::size_t>(end - line))) {
+      const char* at = line;
+      const std::uintptr_t low = ParseAddress(&at);
+      ++at;  // the hyphen
+      const std::uintptr_t high = ParseAddress(&at);
+      if (more && at[1] == 'r') {
+        more = visit(StackBounds{low, high}, argument);
+      }
+      line = static_cast<const char*>(found) + 1;
+    }
+    filled = static_cast<std::size_t>(end - line);
+    memmove(buffer, line, filled);
+  }
+  close(file);
+}
+
+}  // namespace stack_internal
+}  // namespace instar
