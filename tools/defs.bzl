@@ -22,7 +22,7 @@
 The flags that the mechanisms rest on stand here and nowhere else; each says what goes wrong without it.
 """
 
-load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library")
+load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
 
 # Labels of this repository, also where another one uses these macros.
 _COMPILER_IS_CLANG = str(Label("//tools:compiler_is_clang"))
@@ -31,8 +31,6 @@ _COMPILATION_MODE_IS_DBG = str(Label("//tools:compilation_mode_is_dbg"))
 # GCC is the compiler that is supported for updatable code. clang builds and checks the tree; it does not know GCC's
 # passes by name, nor whether it would do the same as they.
 UPDATABLE_COPTS = [
-    # Stacks are walked by following frame pointers.
-    "-fno-omit-frame-pointer",
     # A function of external linkage can be replaced, so the compiler may not look through a call of it: it does not
     # inline it across, nor clone it, nor conclude that it cannot throw. (Never add -fno-semantic-interposition.)
     "-fPIC",
@@ -40,6 +38,9 @@ UPDATABLE_COPTS = [
     "-fpatchable-function-entry=5",
     # An endbr64 would stand before that room.
     "-fcf-protection=none",
+    # Each function and each variable in a section of its own: two builds can be compared piece by piece.
+    "-ffunction-sections",
+    "-fdata-sections",
 ] + select({
     _COMPILER_IS_CLANG: ["-fsemantic-interposition"],
     "//conditions:default": [
@@ -55,11 +56,14 @@ UPDATABLE_COPTS = [
         "-fno-ipa-cp",
         "-fno-ipa-sra",
         "-fno-partial-inlining",
+        # Nor may it rely on how its callers align the stack, which its next version is not told.
+        "-fno-ipa-stack-alignment",
     ],
 }) + select({
-    # Debug information says where a function has been inlined. -c dbg asks for more of it.
+    # Debug information says where a function has been inlined, and what the types are that an update relies on. -c dbg
+    # asks for it already.
     _COMPILATION_MODE_IS_DBG: [],
-    "//conditions:default": ["-g1"],
+    "//conditions:default": ["-g"],
 })
 
 UPDATABLE_LINKOPTS = [
@@ -118,6 +122,23 @@ def updatable_cc_binary(name, copts = [], linkopts = [], **kwargs):
     cc_binary(
         name = name,
         copts = UPDATABLE_COPTS + copts,
+        linkopts = UPDATABLE_LINKOPTS + linkopts,
+        linkstatic = True,
+        **kwargs
+    )
+
+def updatable_cc_test(name, linkopts = [], **kwargs):
+    """A cc_test that is linked as a program that can be updated.
+
+    Its own sources are compiled as always: what is to be redefined stands in an updatable_cc_library.
+
+    Args:
+      name: the name of the target.
+      linkopts: as of cc_test; they come after ours.
+      **kwargs: other attributes of cc_test.
+    """
+    cc_test(
+        name = name,
         linkopts = UPDATABLE_LINKOPTS + linkopts,
         linkstatic = True,
         **kwargs
