@@ -7,6 +7,8 @@
 
 #include "absl/status/status.h"
 #include "base/check.h"
+#include "base/linux/own_thread.h"
+#include "base/status_macros.h"
 #include "heap/slab.h"
 #include "heap/version_record.h"
 
@@ -14,8 +16,15 @@ namespace instar {
 namespace heap_internal {
 
 BackgroundSweep::BackgroundSweep(UpdatableClass* root, std::size_t portion)
-    : root_(root), portion_(portion), thread_([this] { Loop(); }) {
+    : root_(root), portion_(portion) {
   INSTAR_CHECK(portion > 0);
+}
+
+absl::Status BackgroundSweep::Prepare() {
+  if (thread_.joinable()) return absl::OkStatus();
+  INSTAR_ASSIGN_OR_RETURN(thread_,
+                          StartOwnThread("instar-sweep", [this] { Loop(); }));
+  return absl::OkStatus();
 }
 
 BackgroundSweep::~BackgroundSweep() {
@@ -24,10 +33,11 @@ BackgroundSweep::~BackgroundSweep() {
     state_ = State::kEnd;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void BackgroundSweep::Start() {
+  INSTAR_CHECK(thread_.joinable()) << "Prepare() comes first";
   {
     std::lock_guard<std::mutex> lock(mutex_);
     INSTAR_CHECK(state_ == State::kIdle) << "a sweep is under way";

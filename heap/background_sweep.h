@@ -11,7 +11,8 @@
 // ConvertLateBirths(). An object that a proxy is converting or destroying is
 // left to that thread. One whose Convert() fails is left as it is, and counted.
 //
-// Threads: Start(), Stop(), Pause() and Resume() by one thread at a time;
+// Threads: Prepare(), Start() and Stop() by one thread at a time, Pause() and
+// Resume() by one at a time;
 // Done() and WaitUntilDone() by any. After Pause() and Stop() have returned, no
 // object is being converted by the sweep.
 
@@ -24,6 +25,7 @@
 #include <mutex>
 #include <thread>
 
+#include "absl/status/status.h"
 #include "heap/updatable_class.h"
 
 namespace instar {
@@ -31,12 +33,15 @@ namespace heap_internal {
 
 class BackgroundSweep {
  public:
-  // The thread exists from here on, and waits: Start() creates nothing.
   BackgroundSweep(UpdatableClass* root, std::size_t portion);
   ~BackgroundSweep();
   BackgroundSweep(const BackgroundSweep&) = delete;
   BackgroundSweep& operator=(const BackgroundSweep&) = delete;
 
+  // The thread exists from here on, and waits: Start() creates nothing. Does
+  // nothing the second time. ResourceExhausted if the system gives no thread.
+  absl::Status Prepare();
+  // Prepare() comes first.
   void Start();
   void Stop();
   void Pause();

@@ -69,6 +69,10 @@ class ProgressiveStep : public StepOfChange {
       : StepOfChange(std::move(change), "progressively"),
         sweep_(this->change().root(), portion) {}
 
+  absl::Status Prepare() override {
+    INSTAR_RETURN_IF_ERROR(StepOfChange::Prepare());
+    return sweep_.Prepare();
+  }
   absl::Status Apply() override {
     INSTAR_RETURN_IF_ERROR(change().Install());
     sweep_.Start();

@@ -76,12 +76,14 @@ class ConversionStep {
   virtual void PauseBackground() {}
   virtual void ResumeBackground() {}
 
-  // While the program runs. Done: nothing is left to be converted in the
-  // background (lazy conversion is done from the start: it has no background).
+  // While the program runs, by any thread. Done: nothing is left to be
+  // converted in the background (lazy conversion is done from the start: it has
+  // no background).
   virtual bool Done() const { return true; }
   virtual void WaitUntilDone() {}
 
-  // Of the class, by version. At any time.
+  // Of the class, by version. At any time, by any thread. While versions come
+  // and go, objects of one that has just been taken back may be left out.
   virtual ObjectCounts Counts() const = 0;
 };
 

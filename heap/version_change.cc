@@ -46,6 +46,19 @@ void Enter(UpdatableClass* root, VersionRecord* record) {
   }
 }
 
+// Records that were in use and are not any more. They stay for as long as the
+// process: whoever counts objects, or follows a mark, may have one in its hands
+// and takes no lock, since a thread that is held could own that.
+void Retire(std::unique_ptr<VersionRecord> record) {
+  struct Retired {
+    std::mutex mutex;
+    std::vector<std::unique_ptr<VersionRecord>> records;
+  };
+  static Retired& retired = *new Retired;
+  std::lock_guard<std::mutex> lock(retired.mutex);
+  retired.records.push_back(std::move(record));
+}
+
 // Whether a version is installed to which ConvertLateBirths() takes objects.
 bool NoticesBirths(const UpdatableClass& root) {
   for (unsigned number = kFirstVersion; number <= kLastVersion; ++number) {
@@ -69,12 +82,16 @@ VersionChange::VersionChange(const NextVersion& next, ConversionOptions options)
                          NameOf(*next.new_type))) {}
 
 VersionChange::~VersionChange() {
-  // Marks lead to the record.
-  if (in_use_) record_.release();
+  if (in_use_) {
+    record_.release();  // marks lead to it
+  } else if (was_in_use_) {
+    Retire(std::move(record_));
+  }
 }
 
 absl::Status VersionChange::Prepare() {
   INSTAR_RETURN_IF_ERROR(Check().status());
+  if (std::exchange(was_in_use_, false)) Retire(std::move(record_));
   record_ = std::make_unique<VersionRecord>();
   record_->step = &next_;
   record_->type = next_.new_type;
@@ -86,7 +103,7 @@ absl::Status VersionChange::Prepare() {
   old_record_->size = next_.old_size;
   outside_.reserve(2 * root_->outside_count() + 64);
   if (options_.threads > 1 && workers_ == nullptr) {
-    workers_ = std::make_unique<WorkerThreads>(options_.threads);
+    INSTAR_ASSIGN_OR_RETURN(workers_, WorkerThreads::Start(options_.threads));
   }
   return absl::OkStatus();
 }
@@ -108,17 +125,30 @@ absl::Status VersionChange::Install(Births births) {
                        ? kBorn
                        : FreeVersionNumber(root_, kFirstVersion);
   }
-  record_->number = FreeVersionNumber(
-      root_,
-      std::max<Mark>(kFirstVersion, old_is_new_to_us ? old_->number + 1 : 0));
-  if (record_->number == kNoObject || old_->number == kNoObject) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("cannot convert ", name_, ": too many versions"));
+  const bool at_first_access = births == Births::kAtFirstAccess;
+  if (was_in_use_) {
+    // Others may read the record: it is entered again as it is, or not at all.
+    if (record_->previous != old_ ||
+        record_->at_first_access != at_first_access ||
+        root_->versions[record_->number].load(std::memory_order_relaxed) !=
+            nullptr) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("cannot convert ", name_,
+                       ": another update came first; check and prepare again"));
+    }
+  } else {
+    record_->number = FreeVersionNumber(
+        root_,
+        std::max<Mark>(kFirstVersion, old_is_new_to_us ? old_->number + 1 : 0));
+    if (record_->number == kNoObject || old_->number == kNoObject) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("cannot convert ", name_, ": too many versions"));
+    }
+    // A record of Old stays for ever: marks may keep its number.
+    if (old_is_new_to_us) Enter(root_, old_record_.release());
+    record_->previous = old_;
+    record_->at_first_access = at_first_access;
   }
-  // A record of Old stays for ever: marks may keep its number.
-  if (old_is_new_to_us) Enter(root_, old_record_.release());
-  record_->previous = old_;
-  record_->at_first_access = births == Births::kAtFirstAccess;
   record_->next.store(nullptr, std::memory_order_relaxed);
   Enter(root_, record_.get());
   root_->end_parts[record_->number].store(next_.end_parts,
@@ -128,7 +158,7 @@ absl::Status VersionChange::Install(Births births) {
   // Partner: the acquire in LazyProxy. Who sees the new generation sees the
   // new version.
   root_->generation.fetch_add(1, std::memory_order_release);
-  in_use_ = true;
+  in_use_ = was_in_use_ = true;
   converted_ = taken_back_ = 0;
   return absl::OkStatus();
 }
@@ -191,7 +221,6 @@ absl::Status VersionChange::TakeBack() {
 
 std::vector<const std::type_info*> TypesOfVersions(UpdatableClass* root) {
   std::vector<const std::type_info*> types = {root->layout().type};
-  // A record that is taken out may be freed.
   std::lock_guard<std::mutex> lock(root->versions_mutex);
   for (unsigned number = kBorn; number <= kLastVersion; ++number) {
     const VersionRecord* record =

@@ -88,7 +88,8 @@ class VersionChange {
   //   ResourceExhausted   more than 254 versions of one class
   absl::StatusOr<ConversionForecast> Check() const;
 
-  // Check(), then allocates what Install() and ConvertAll() need.
+  // Check(), then allocates what Install() and ConvertAll() need; also
+  // ResourceExhausted if the system gives no threads.
   absl::Status Prepare();
 
   // New is the next version of Old from here on. Converts nothing; proxies
@@ -128,6 +129,7 @@ class VersionChange {
   heap_internal::UpdatableClass* const root_;
   const std::string name_;
   std::unique_ptr<heap_internal::VersionRecord> record_;  // of New
+  bool was_in_use_ = false;  // `record_`: others may read it from then on
   // Of Old, if this change is the first to meet it.
   std::unique_ptr<heap_internal::VersionRecord> old_record_;
   heap_internal::VersionRecord* old_ = nullptr;

@@ -12,19 +12,30 @@
 #include <condition_variable>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/linux/own_thread.h"
 
 namespace instar {
 namespace heap_internal {
 
 class WorkerThreads {
  public:
-  explicit WorkerThreads(int count) {
+  // ResourceExhausted if the system does not give so many threads.
+  static absl::StatusOr<std::unique_ptr<WorkerThreads>> Start(int count) {
+    std::unique_ptr<WorkerThreads> workers(new WorkerThreads);
     for (int i = 0; i < count; ++i) {
-      threads_.emplace_back([this] { Loop(); });
+      absl::StatusOr<std::thread> thread =
+          StartOwnThread("instar-convert", [w = workers.get()] { w->Loop(); });
+      if (!thread.ok()) return thread.status();
+      workers->threads_.push_back(*std::move(thread));
     }
+    return workers;
   }
   ~WorkerThreads() {
     {
@@ -46,6 +57,8 @@ class WorkerThreads {
   }
 
  private:
+  WorkerThreads() = default;
+
   void Loop() {
     std::unique_lock<std::mutex> lock(mutex_);
     std::size_t seen = 0;

@@ -22,7 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "base/linux/blocked_signals.h"
+#include "base/linux/own_thread.h"
 #include "base/status_macros.h"
 #include "manager/closed_in_child.h"
 #include "manager/control_connection.h"
@@ -30,7 +30,6 @@
 #include "manager/frame.h"
 #include "manager/protocol.h"
 #include "manager/socket_directory.h"
-#include "stack/interrupted_thread.h"
 
 namespace instar {
 namespace {
@@ -76,12 +75,11 @@ class ControlServer::Server {
         listener_(context_, socket_->descriptor()),
         retry_(context_) {}
 
-  // Throws std::system_error if the thread cannot be started.
-  void Start() {
+  absl::Status Start() {
     Accept();
-    const BlockedSignals blocked(InterruptionSignal().value_or(0));
-    thread_ = std::thread([this] { context_.run(); });
-    pthread_setname_np(thread_.native_handle(), "instar-control");
+    INSTAR_ASSIGN_OR_RETURN(
+        thread_, StartOwnThread("instar-control", [this] { context_.run(); }));
+    return absl::OkStatus();
   }
 
   void Stop() {
@@ -192,9 +190,9 @@ absl::StatusOr<ControlServer> ControlServer::Start(
   INSTAR_ASSIGN_OR_RETURN(ProgramSocket socket, ProgramSocket::Listen(program));
   try {
     auto server = std::make_unique<Server>(service, std::move(socket), limits);
-    server->Start();
+    INSTAR_RETURN_IF_ERROR(server->Start());
     return ControlServer(std::move(server));
-  } catch (const std::runtime_error& error) {  // of Asio, of std::thread
+  } catch (const std::runtime_error& error) {  // of Asio
     return absl::ResourceExhaustedError(
         absl::StrCat("no control server can be started: ", error.what()));
   }

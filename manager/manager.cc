@@ -72,19 +72,22 @@ class Manager::State final : public ControlService {
     program_.build_id = OwnBuildId();
     program_.executable = Executable();
     program_.started = std::chrono::system_clock::now();
-    journal_.Add("started", "", absl::StrCat("build ", program_.build_id));
   }
 
   ~State() override {
     // Clients hear of what is given up, and nothing more is asked then.
     driver_.Stop();
     server_.reset();
-    journal_.Add("ended");
+    if (has_started_) journal_.Add("ended");
   }
 
   absl::Status Serve() {
     INSTAR_ASSIGN_OR_RETURN(server_,
                             ControlServer::Start(*this, program_.name));
+    INSTAR_RETURN_IF_ERROR(driver_.Start());
+    // Not of a program that does not start.
+    journal_.Add("started", "", absl::StrCat("build ", program_.build_id));
+    has_started_ = true;
     return absl::OkStatus();
   }
 
@@ -159,6 +162,7 @@ class Manager::State final : public ControlService {
   std::vector<ThreadRef> registered_;
   instar::Journal journal_;
   const bool registers_all_;
+  bool has_started_ = false;
   UpdateDriver driver_;
   std::optional<ControlServer> server_;
 };

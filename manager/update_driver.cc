@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "base/linux/own_thread.h"
 #include "base/status_macros.h"
 #include "code/function.h"
 #include "heap/version_change.h"
@@ -81,21 +82,34 @@ struct UpdateDriver::AppliedUpdate {
   std::optional<ModuleFile> file;
   std::unique_ptr<LoadedModule> module;
   std::shared_ptr<Update> update;
+
+  // Under the lock: as the worker has found it at the end of a job.
   AppliedReport report;
+  std::vector<ThreadRef> started;
 };
 
 UpdateDriver::UpdateDriver(Journal* journal,
                            std::function<std::vector<ThreadRef>()> threads)
     : journal_(journal),
       threads_(std::move(threads)),
-      late_births_({LateBirthsOptions().limit, HeldThreads()}),
-      watcher_([this] { Watch(); }),
-      worker_([this] { Work(); }) {}
+      late_births_({LateBirthsOptions().limit, HeldThreads()}) {}
 
 UpdateDriver::~UpdateDriver() { Stop(); }
 
+absl::Status UpdateDriver::Start() {
+  INSTAR_ASSIGN_OR_RETURN(
+      watcher_, StartOwnThread("instar-watcher", [this] { Watch(); }));
+  absl::StatusOr<std::thread> worker =
+      StartOwnThread("instar-worker", [this] { Work(); });
+  if (!worker.ok()) {
+    Stop();
+    return worker.status();
+  }
+  worker_ = *std::move(worker);
+  return absl::OkStatus();
+}
+
 void UpdateDriver::Stop() {
-  if (!worker_.joinable()) return;
   std::list<std::shared_ptr<Job>> waiting;
   {
     std::lock_guard<std::mutex> lock(lock_);
@@ -109,9 +123,9 @@ void UpdateDriver::Stop() {
   for (const auto& job : waiting) {
     Finish(*job, absl::CancelledError("the program ends"));
   }
-  worker_.join();
+  if (worker_.joinable()) worker_.join();
   watched_.notify_one();
-  watcher_.join();
+  if (watcher_.joinable()) watcher_.join();
 }
 
 // --- What others ask for.
@@ -197,7 +211,6 @@ std::vector<AppliedReport> UpdateDriver::Applied() const {
   std::vector<AppliedReport> reports;
   for (const auto& applied : applied_) {
     AppliedReport report = applied->report;
-    report.can_undo = applied->update->CanUndo();
     if (report.can_undo.ok() && applied != applied_.back()) {
       report.can_undo = absl::FailedPreconditionError(absl::StrCat(
           "update '", applied_.back()->report.update, "' came after it"));
@@ -230,9 +243,8 @@ std::vector<ThreadRef> UpdateDriver::StartedThreads() const {
   std::lock_guard<std::mutex> lock(lock_);
   std::vector<ThreadRef> threads;
   for (const auto& applied : applied_) {
-    for (ThreadRef& thread : applied->update->StartedThreads()) {
-      threads.push_back(std::move(thread));
-    }
+    threads.insert(threads.end(), applied->started.begin(),
+                   applied->started.end());
   }
   return threads;
 }
@@ -440,10 +452,19 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   applied->report.applied = std::chrono::system_clock::now();
   applied->report.hold_times = job.report.hold_times;
   applied->report.elapsed = job.report.elapsed;
-  std::lock_guard<std::mutex> lock(lock_);
   applied->update = job.update;
+  TakeNote(*applied);
+  std::lock_guard<std::mutex> lock(lock_);
   applied_.push_back(std::move(applied));
   return Step::kFinished;
+}
+
+void UpdateDriver::TakeNote(AppliedUpdate& applied) {
+  absl::Status can_undo = applied.update->CanUndo();
+  std::vector<ThreadRef> started = applied.update->StartedThreads();
+  std::lock_guard<std::mutex> lock(lock_);
+  applied.report.can_undo = std::move(can_undo);
+  applied.started = std::move(started);
 }
 
 absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
@@ -463,9 +484,13 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
     job.name = latest.report.update;
     job.update = latest.update;
   }
-  INSTAR_RETURN_IF_ERROR(latest.update->CanUndo());
+  absl::Status status = latest.update->CanUndo();
   const Clock::time_point begin = Clock::now();
-  INSTAR_RETURN_IF_ERROR(latest.update->Undo(OptionsFor(job.until)));
+  if (status.ok()) status = latest.update->Undo(OptionsFor(job.until));
+  if (!status.ok()) {
+    TakeNote(latest);
+    return status;
+  }
   const Clock::time_point undone = Clock::now();
   job.report.applying = undone - begin;
   job.report.elapsed = undone - job.begin;

@@ -22,6 +22,8 @@
 // Locks: `lock_` guards the jobs and what is applied; it is held while an
 // Update is asked for its progress, and not while anything else of a module
 // runs. The worker takes it never while it holds threads, which may own it.
+// What a step's author wrote is called by the worker alone: Applied() and
+// StartedThreads() answer from what the worker has noted at the end of a job.
 
 #ifndef INSTAR_MANAGER_UPDATE_DRIVER_H_
 #define INSTAR_MANAGER_UPDATE_DRIVER_H_
@@ -53,12 +55,16 @@ class UpdateDriver {
   using Done = ControlService::Done<Report>;
 
   // `threads`: whom updates may hold, beside the threads that they start; null:
-  // all controlled threads. Both outlive the driver.
+  // all controlled threads. Both outlive the driver. Start() comes next.
   UpdateDriver(Journal* journal,
                std::function<std::vector<ThreadRef>()> threads);
   ~UpdateDriver();  // Stop()
   UpdateDriver(const UpdateDriver&) = delete;
   UpdateDriver& operator=(const UpdateDriver&) = delete;
+
+  // Starts the driver's threads, once. ResourceExhausted if the system gives
+  // none; the driver is as good as stopped then.
+  absl::Status Start();
 
   // Gives up what is pending; what is asked for from now on is Cancelled. What
   // is applied stays in effect. Does nothing the second time.
@@ -100,6 +106,8 @@ class UpdateDriver {
   absl::Status FindConflict(const std::string& update) const;
   // The update that a module requires and that is not applied; empty: none.
   std::string FindMissing(const ModuleFile& file) const;
+  // Notes what Applied() and StartedThreads() answer about it.
+  void TakeNote(AppliedUpdate& applied);
   // Whom updates may hold.
   std::function<std::vector<ThreadRef>()> HeldThreads() const;
   ApplyOptions OptionsFor(Clock::time_point until) const;

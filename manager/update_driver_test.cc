@@ -132,7 +132,9 @@ class UpdateDriverTest : public testing::Test {
   UpdateDriverTest()
       : path_(absl::StrCat(testing::TempDir(), "/driver_", getpid())),
         journal_(path_),
-        driver_(std::make_unique<UpdateDriver>(&journal_, nullptr)) {}
+        driver_(std::make_unique<UpdateDriver>(&journal_, nullptr)) {
+    EXPECT_TRUE(driver_->Start().ok());
+  }
   ~UpdateDriverTest() override { unlink(path_.c_str()); }
 
   Answer Apply(const std::string& name, std::shared_ptr<Script> script,

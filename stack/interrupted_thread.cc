@@ -218,3 +218,9 @@ absl::StatusOr<StackSnapshot> CopyThread(pid_t tid,
 }
 
 }  // namespace instar
+
+// For base/linux/own_thread.cc, which is below this.
+extern "C" int InstarInterruptionSignal();
+extern "C" int InstarInterruptionSignal() {
+  return instar::InterruptionSignal().value_or(0);
+}

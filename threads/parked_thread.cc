@@ -3,6 +3,9 @@
 
 #include "threads/parked_thread.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
@@ -11,6 +14,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/linux/blocked_signals.h"
+#include "base/linux/own_thread.h"
+#include "stack/interrupted_thread.h"
 #include "threads/thread_body.h"
 
 namespace instar {
@@ -34,6 +40,7 @@ struct ParkedThread::State {
   Wish wish = Wish::kWait;
   std::shared_ptr<ThreadRecord> record;
   absl::AnyInvocable<void()> function;
+  sigset_t blocked;  // while it runs
 };
 
 absl::StatusOr<ParkedThread> ParkedThread::Make(
@@ -41,6 +48,10 @@ absl::StatusOr<ParkedThread> ParkedThread::Make(
   auto state = std::make_shared<State>();
   state->record = std::make_shared<ThreadRecord>(std::move(name), kind);
   state->function = std::move(function);
+  state->blocked = SignalsBlockedByProgram();
+  // It waits with the program's signals blocked: nothing of the program runs
+  // before its function.
+  const BlockedSignals no_signals(InterruptionSignal().value_or(0));
   try {
     std::thread([state] {
       {
@@ -49,6 +60,7 @@ absl::StatusOr<ParkedThread> ParkedThread::Make(
                             [&] { return state->wish != State::Wish::kWait; });
         if (state->wish == State::Wish::kEnd) return;
       }
+      pthread_sigmask(SIG_SETMASK, &state->blocked, nullptr);
       threads_internal::RunThread(*state->record, std::move(state->function));
     }).detach();
   } catch (const std::system_error& error) {
@@ -60,14 +72,20 @@ absl::StatusOr<ParkedThread> ParkedThread::Make(
 
 ParkedThread& ParkedThread::operator=(ParkedThread&& other) noexcept {
   if (this != &other) {
-    if (state_ != nullptr) state_->Set(State::Wish::kEnd);
+    End();
     state_ = std::move(other.state_);
   }
   return *this;
 }
 
-ParkedThread::~ParkedThread() {
-  if (state_ != nullptr) state_->Set(State::Wish::kEnd);
+ParkedThread::~ParkedThread() { End(); }
+
+// The function goes here and not in the thread, which ends later: its code may
+// be that of a module that is unloaded next.
+void ParkedThread::End() {
+  if (state_ == nullptr) return;
+  state_->function = nullptr;
+  state_->Set(State::Wish::kEnd);
 }
 
 ThreadRef ParkedThread::Start() {

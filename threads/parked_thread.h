@@ -11,8 +11,12 @@
 //   ThreadRef display = parked->Start();    // fails never
 //
 // Until Start() it is no controlled thread: it is not listed, not held, and
-// waits outside of the program's code. If its ParkedThread goes before, it ends
-// without having run anything. After Start() it is detached.
+// waits outside of the program's code, with the program's signals blocked. If
+// its ParkedThread goes before, it ends without having run anything; its
+// function is destroyed with the handle. After Start() it is detached, and
+// blocks the signals that the program's threads block: those of the thread that
+// called Make(), or of the program's first one if that was a thread of the
+// library.
 //
 // Threads: a handle is used by one thread at a time. What happened before
 // Start() happens before the function runs.
@@ -46,6 +50,8 @@ class ParkedThread {
   struct State;
   explicit ParkedThread(std::shared_ptr<State> state)
       : state_(std::move(state)) {}
+
+  void End();
 
   std::shared_ptr<State> state_;  // null after Start()
 };

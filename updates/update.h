@@ -23,9 +23,9 @@
 //   applied  | error                 | error              | prepared / applied
 // After the slash: on an error the program is as it was before the call.
 //
-// Threads: Prepare(), Rehearse(), Requirements(), Apply() and Undo() by one
-// thread at a time, which is not among those that are held. Cancel() and
-// Progress() by any, at any time.
+// Threads: name(), Cancel() and Progress() by any, at any time. All others by
+// one thread at a time, which is not among those that are held: they call what
+// the authors of steps wrote, which need not expect another thread beside it.
 //
 // Lifetime: an update that is destroyed while applied stays in effect; it can
 // no longer be taken back.

@@ -1,0 +1,44 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A thread that the library starts for itself in somebody else's program.
+//
+//   INSTAR_ASSIGN_OR_RETURN(worker_,
+//                           StartOwnThread("instar-worker", [this] { Work();
+//                           }));
+//
+// It handles none of the program's signals (base/linux/blocked_signals.h): a
+// program that blocks a signal in its own threads, to take it by sigwait() or
+// signalfd(), would be killed by it if the kernel gave it to this one. It can
+// be stopped as all threads can: the signal for that is open.
+//
+// Threads: any.
+
+#ifndef INSTAR_BASE_LINUX_OWN_THREAD_H_
+#define INSTAR_BASE_LINUX_OWN_THREAD_H_
+
+#include <signal.h>
+
+#include <functional>
+#include <thread>
+
+#include "absl/status/statusor.h"
+
+namespace instar {
+
+// `name` is shown by ps and top: at most 15 characters.
+// ResourceExhausted if the system gives no thread.
+absl::StatusOr<std::thread> StartOwnThread(const char* name,
+                                           std::function<void()> body);
+
+// Whether the calling thread is one.
+bool IsOwnThread();
+
+// The signals that a thread of the program, started by it now, would block:
+// those of the calling thread, or, if that is an own thread, those of the
+// program's first thread.
+sigset_t SignalsBlockedByProgram();
+
+}  // namespace instar
+
+#endif  // INSTAR_BASE_LINUX_OWN_THREAD_H_

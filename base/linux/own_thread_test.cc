@@ -1,0 +1,68 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linux/own_thread.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+TEST(OwnThreadTest, BlocksTheProgramsSignalsAndNoFaults) {
+  EXPECT_FALSE(IsOwnThread());
+  sigset_t mask;
+  sigemptyset(&mask);
+  bool is_own = false;
+  absl::StatusOr<std::thread> thread = StartOwnThread("own", [&] {
+    is_own = IsOwnThread();
+    pthread_sigmask(SIG_BLOCK, nullptr, &mask);
+  });
+  ASSERT_TRUE(thread.ok()) << thread.status();
+  thread->join();
+  EXPECT_TRUE(is_own);
+  EXPECT_EQ(sigismember(&mask, SIGTERM), 1);
+  EXPECT_EQ(sigismember(&mask, SIGHUP), 1);
+  EXPECT_EQ(sigismember(&mask, SIGSEGV), 0);
+  EXPECT_EQ(sigismember(&mask, SIGTRAP), 0);
+}
+
+TEST(OwnThreadTest, LeavesTheMaskOfTheCallerAlone) {
+  sigset_t before, after;
+  pthread_sigmask(SIG_BLOCK, nullptr, &before);
+  absl::StatusOr<std::thread> thread = StartOwnThread("own", [] {});
+  ASSERT_TRUE(thread.ok()) << thread.status();
+  thread->join();
+  pthread_sigmask(SIG_BLOCK, nullptr, &after);
+  for (int number = 1; number < 32; ++number) {
+    EXPECT_EQ(sigismember(&before, number), sigismember(&after, number));
+  }
+}
+
+TEST(OwnThreadTest, KnowsWhatTheProgramBlocks) {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGUSR2);
+  sigset_t before;
+  pthread_sigmask(SIG_BLOCK, &wanted, &before);
+  sigset_t here = SignalsBlockedByProgram();
+  EXPECT_EQ(sigismember(&here, SIGUSR2), 1);
+  EXPECT_EQ(sigismember(&here, SIGTERM), 0);
+  sigset_t there;
+  absl::StatusOr<std::thread> thread =
+      StartOwnThread("own", [&] { there = SignalsBlockedByProgram(); });
+  ASSERT_TRUE(thread.ok()) << thread.status();
+  thread->join();
+  EXPECT_EQ(sigismember(&there, SIGUSR2), 1);
+  EXPECT_EQ(sigismember(&there, SIGTERM), 0);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+}  // namespace
+}  // namespace instar
