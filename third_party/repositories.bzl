@@ -66,7 +66,9 @@ def instar_repositories():
         system_library,
         name = "boost",
         build_file = Label("//third_party:boost.BUILD"),
+        # Debian 12's unversioned package is 1.74.
         package = "libboost-context1.81-dev",
+        otherwise = "libboost-context-dev",
         requires = [
             "/usr/include/boost/asio.hpp",
             "/usr/include/boost/context/detail/fcontext.hpp",

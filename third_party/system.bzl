@@ -6,17 +6,23 @@ libraries in another way declares its own repositories (repositories.bzl) and ke
 
 _INSTALL_ALL = "tools/bazelw installs everything that Instar needs"
 
-def _missing(ctx, what, package):
-    fail(("\n\n{what} is missing. It comes with the Debian package {package}. Install it with\n\n" +
-          "    sudo apt-get install {package}\n\n({all})\n").format(what = what, package = package, all = _INSTALL_ALL))
+def _missing(ctx, what, package, otherwise = ""):
+    or_else = " (on a release that lacks it: {})".format(otherwise) if otherwise else ""
+    fail(("\n\n{what} is missing. It comes with the Debian package {package}{or_else}. Install it with\n\n" +
+          "    sudo apt-get install {package}\n\n({all})\n").format(
+        what = what,
+        package = package,
+        or_else = or_else,
+        all = _INSTALL_ALL,
+    ))
 
-def _require(ctx, path, package):
+def _require(ctx, path, package, otherwise):
     if not ctx.path(path).exists:
-        _missing(ctx, path, package)
+        _missing(ctx, path, package, otherwise)
 
 def _system_library_impl(ctx):
     for path in ctx.attr.requires:
-        _require(ctx, path, ctx.attr.package)
+        _require(ctx, path, ctx.attr.package, ctx.attr.otherwise)
     ctx.file("WORKSPACE", 'workspace(name = "%s")\n' % ctx.name)
     ctx.symlink(ctx.attr.build_file, "BUILD")
 
@@ -25,6 +31,7 @@ system_library = repository_rule(
     doc = "A library that the compiler finds by itself; the BUILD file only says how to link it.",
     attrs = {
         "package": attr.string(mandatory = True, doc = "the Debian package that holds the library"),
+        "otherwise": attr.string(doc = "the package on a release that does not have that one"),
         "requires": attr.string_list(doc = "files of that package without which nothing would build"),
         "build_file": attr.label(mandatory = True, allow_single_file = True),
     },

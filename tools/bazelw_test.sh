@@ -57,4 +57,14 @@ touch -d 'now + 1 minute' "$sandbox/third_party/debian_packages.txt"
 run 0 version
 [[ $(calls) == "apt-get update"*"apt-get install"*" absent"*"bazel version" ]] || fail "a new list of packages"
 
+printf 'absent\nother | present\n old|new \n' >"$sandbox/third_party/debian_packages.txt"
+touch -d 'now + 2 minutes' "$sandbox/third_party/debian_packages.txt"
+fake apt-get '[[ $* != *--simulate*old ]]'  # this release does not have it
+run 0 version
+[[ $(calls) == *"apt-get install -y -qq --no-install-recommends absent new"*"bazel version" ]] || fail "alternatives"
+fake apt-get '[[ $* != *--simulate* && $* != *install* ]]'
+touch -d 'now + 3 minutes' "$sandbox/third_party/debian_packages.txt"
+run 0 version
+[[ $code == 1 && $output == *"By hand: apt-get install absent old"* ]] || fail "no alternative can be installed"
+
 echo "bazelw installs what is missing, once, and says what it cannot do"
