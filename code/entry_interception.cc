@@ -4,7 +4,6 @@
 #include "code/entry_interception.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -19,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
+#include "base/at_fork.h"
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "code/entry_record.h"
@@ -97,8 +97,8 @@ class EntryInterceptionRegistry {
     state->alive = false;
   }
 
-  // Runs after the handler that text_patch.cc registered before: the lock is
-  // free, and the file of the parent's memory closed.
+  // Runs after that of text_patch.cc: the lock is free, and the file of the
+  // parent's memory closed.
   static void AfterForkInChild() {
     CodeLock lock;
     while (first_ != nullptr) {
@@ -116,6 +116,12 @@ class EntryInterceptionRegistry {
 EntryInterceptionRegistry::State* EntryInterceptionRegistry::first_ = nullptr;
 
 namespace {
+
+[[gnu::constructor]] void RegisterForkHandler() {
+  SetForkHandlers(ForkOrder::kEntries,
+                  {nullptr, nullptr,
+                   [] { EntryInterceptionRegistry::AfterForkInChild(); }});
+}
 
 // The name of a complete, base or deleting destructor without parameters, as
 // all are (Itanium C++ ABI, 5.1.4.3).
@@ -286,12 +292,6 @@ class EntryInterceptionBuilder {
       }
     }
     INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
-    static const int fork_handler = pthread_atfork(
-        nullptr, nullptr, &EntryInterceptionRegistry::AfterForkInChild);
-    if (fork_handler != 0) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("pthread_atfork failed: ", strerror(fork_handler)));
-    }
     static const bool prepared = (code_internal::PrepareThunk(), true);
     (void)prepared;
     INSTAR_RETURN_IF_ERROR(state_->Change(lock, 1, others));

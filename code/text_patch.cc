@@ -18,6 +18,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/at_fork.h"
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "code/thread_survey.h"
@@ -64,6 +65,11 @@ void AfterForkInChild() {
   g_memory = -1;
   g_barrier_registered = false;
   pthread_mutex_unlock(&g_mutex);
+}
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  SetForkHandlers(ForkOrder::kCode,
+                  {&BeforeFork, &AfterForkInParent, &AfterForkInChild});
 }
 
 absl::Status OpenMemory() {
@@ -342,12 +348,6 @@ CodeLock::~CodeLock() {
 }
 
 absl::Status PrepareToWriteCode(const CodeLock&) {
-  static const int fork_handlers =
-      pthread_atfork(&BeforeFork, &AfterForkInParent, &AfterForkInChild);
-  if (fork_handlers != 0) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("pthread_atfork failed: ", strerror(fork_handlers)));
-  }
   INSTAR_RETURN_IF_ERROR(OpenMemory());
   INSTAR_RETURN_IF_ERROR(ProbeMemory());
   INSTAR_RETURN_IF_ERROR(RegisterBarrier());

@@ -3,14 +3,13 @@
 
 #include "continuation/paused_computations.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
 #include <vector>
 
-#include "base/check.h"
+#include "base/at_fork.h"
 #include "continuation/control_block.h"
 
 namespace instar {
@@ -60,16 +59,18 @@ class ThreadList {
 
 // Never destroyed: threads may end after the destructors of globals have run.
 ThreadList& Threads() {
-  static ThreadList& threads = []() -> ThreadList& {
-    INSTAR_CHECK(pthread_atfork([] { Threads().Lock(); },
-                                [] { Threads().Unlock(); },
-                                [] {
-                                  Threads().KeepCallingThread();
-                                  Threads().Unlock();
-                                }) == 0);
-    return *new ThreadList;
-  }();
+  static ThreadList& threads = *new ThreadList;
   return threads;
+}
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  Threads();  // so that no fork() comes in the middle of its making
+  SetForkHandlers(ForkOrder::kContinulets,
+                  {[] { Threads().Lock(); }, [] { Threads().Unlock(); },
+                   [] {
+                     Threads().KeepCallingThread();
+                     Threads().Unlock();
+                   }});
 }
 
 PausedContext MakePausedContext(const MachineContext& context,

@@ -3,7 +3,6 @@
 
 #include "continuation/stack_memory.h"
 
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -14,6 +13,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/at_fork.h"
 
 namespace instar {
 namespace continuation_internal {
@@ -118,14 +118,15 @@ class StackPool {
 
 // Never destroyed: threads may end after the destructors of globals have run.
 StackPool& Pool() {
-  static StackPool& pool = []() -> StackPool& {
-    // It fails for want of memory only; then a child of a thread that forks
-    // while another one is here cannot take stacks, and nothing else is lost.
-    pthread_atfork([] { Pool().Lock(); }, [] { Pool().Unlock(); },
-                   [] { Pool().Unlock(); });
-    return *new StackPool;
-  }();
+  static StackPool& pool = *new StackPool;
   return pool;
+}
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  Pool();  // so that no fork() comes in the middle of its making
+  SetForkHandlers(ForkOrder::kStacks,
+                  {[] { Pool().Lock(); }, [] { Pool().Unlock(); },
+                   [] { Pool().Unlock(); }});
 }
 
 // Empties the thread's cache when the thread ends.

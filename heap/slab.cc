@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
@@ -35,7 +36,7 @@ constexpr std::size_t kHugePageBytes = std::size_t{2} << 20;
 constexpr std::size_t kHugePagesFrom = std::size_t{8} << 20;
 constexpr std::size_t kSmallestRange = kHugePageBytes;
 
-std::mutex range_mutex;
+SmallMutex range_mutex;
 std::uintptr_t range_used = 0;    // guarded by range_mutex
 std::uintptr_t range_usable = 0;  // mapped; guarded by range_mutex
 std::int64_t slab_budget = -1;    // guarded by range_mutex
@@ -59,7 +60,7 @@ bool ReserveRange() {
 
 // kSlabBytes of zeros, or null.
 void* MapSlab() {
-  std::lock_guard<std::mutex> lock(range_mutex);
+  std::lock_guard<SmallMutex> lock(range_mutex);
   if (slab_budget == 0) return nullptr;
   if (address_range.size.load(std::memory_order_relaxed) == 0 &&
       !ReserveRange()) {
@@ -233,7 +234,7 @@ void Arena::FreeRemote(Slab* slab, std::uint32_t index) {
   // and below matters: acq_rel keeps the bit before the flag for whoever
   // clears it.
   if (slab->ready.exchange(true, std::memory_order_acq_rel)) return;
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SmallMutex> lock(mutex_);
   ThreadCache* cache = slab->cache.load(std::memory_order_relaxed);
   slab->next_ready = cache->ready;
   cache->ready = slab;
@@ -241,7 +242,7 @@ void Arena::FreeRemote(Slab* slab, std::uint32_t index) {
 
 // A slab in which other threads freed slots, and that is in no list.
 Slab* Arena::PopReady(ThreadCache* cache) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SmallMutex> lock(mutex_);
   while (cache->ready != nullptr) {
     Slab* slab = cache->ready;
     cache->ready = slab->next_ready;
@@ -253,7 +254,7 @@ Slab* Arena::PopReady(ThreadCache* cache) {
 
 // Makes the slabs of threads that have ended this cache's own.
 bool Arena::TakeOverIdle(ThreadCache* cache) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SmallMutex> lock(mutex_);
   ThreadCache* idle = idle_;
   if (idle == nullptr) return false;
   idle_ = idle->next_idle;
@@ -314,7 +315,7 @@ Slab* Arena::NewSlab(ThreadCache* cache) {
 #ifdef INSTAR_HEAP_ASAN
   __lsan_register_root_region(memory, kSlabBytes);
 #endif
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SmallMutex> lock(mutex_);
   slab->next_owned = cache->owned;
   cache->owned = slab;
   slab->next_in_class = slabs_.load(std::memory_order_relaxed);
@@ -325,7 +326,7 @@ Slab* Arena::NewSlab(ThreadCache* cache) {
 
 ThreadCache* Arena::AcquireCache() {
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<SmallMutex> lock(mutex_);
     if (idle_ != nullptr) {
       ThreadCache* cache = idle_;
       idle_ = cache->next_idle;
@@ -338,13 +339,17 @@ ThreadCache* Arena::AcquireCache() {
 }
 
 void Arena::ReleaseCache(ThreadCache* cache) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SmallMutex> lock(mutex_);
   cache->next_idle = idle_;
   idle_ = cache;
 }
 
+void LockSlabsForFork() { range_mutex.lock(); }
+
+void UnlockSlabsAfterFork() { range_mutex.unlock(); }
+
 void SetSlabBudgetForTesting(std::int64_t slabs) {
-  std::lock_guard<std::mutex> lock(range_mutex);
+  std::lock_guard<SmallMutex> lock(range_mutex);
   slab_budget = slabs;
 }
 

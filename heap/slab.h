@@ -39,7 +39,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
+
+#include "base/small_mutex.h"
 
 namespace instar {
 namespace heap_internal {
@@ -238,6 +239,10 @@ class Arena {
     return slabs_.load(std::memory_order_acquire);
   }
 
+  // Around fork(). LockSlabsForFork() comes after those of all arenas.
+  void LockForFork() { mutex_.lock(); }
+  void UnlockAfterFork() { mutex_.unlock(); }
+
   Arena* next_in_class = nullptr;  // constant once published
 
  private:
@@ -262,12 +267,16 @@ class Arena {
   const std::size_t slot_alignment_;
   const std::uint32_t id_;
   std::atomic<Slab*> slabs_{nullptr};
-  std::mutex mutex_;
+  SmallMutex mutex_;
   ThreadCache* idle_ = nullptr;  // guarded by mutex_
 };
 
 // Gives back the slot at `object`, which is in a slab.
 inline void FreeSlot(Slab* slab, void* object);
+
+// The lock under which slabs are mapped, around fork().
+void LockSlabsForFork();
+void UnlockSlabsAfterFork();
 
 // For tests: how many more slabs may be made before memory counts as exhausted;
 // a negative number lifts the limit.

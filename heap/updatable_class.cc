@@ -10,6 +10,7 @@
 #include <new>
 #include <vector>
 
+#include "base/at_fork.h"
 #include "base/check.h"
 #include "base/linux/stack_bounds.h"
 
@@ -18,7 +19,7 @@ namespace heap_internal {
 namespace {
 
 struct Registry {
-  std::mutex mutex;
+  SmallMutex mutex;
   std::vector<UpdatableClass*> classes;
 };
 
@@ -26,6 +27,29 @@ struct Registry {
 Registry& ClassRegistry() {
   static Registry* registry = new Registry;
   return *registry;
+}
+
+// Locks, in the order in which they are taken: the registry's; of each class
+// its arenas_mutex_, its arenas', its shards'; the one under which slabs are
+// mapped.
+void LockAllForFork() {
+  Registry& registry = ClassRegistry();
+  registry.mutex.lock();
+  for (UpdatableClass* known : registry.classes) known->LockForFork();
+  LockSlabsForFork();
+}
+
+void UnlockAllAfterFork() {
+  UnlockSlabsAfterFork();
+  Registry& registry = ClassRegistry();
+  for (UpdatableClass* known : registry.classes) known->UnlockAfterFork();
+  registry.mutex.unlock();
+}
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  ClassRegistry();
+  SetForkHandlers(ForkOrder::kClasses,
+                  {&LockAllForFork, &UnlockAllAfterFork, &UnlockAllAfterFork});
 }
 
 bool SameLayout(const ClassLayout& a, const ClassLayout& b) {
@@ -68,7 +92,7 @@ std::string NameOf(const std::type_info& type) {
 
 UpdatableClass* UpdatableClass::Register(const ClassLayout& layout) {
   Registry& registry = ClassRegistry();
-  std::lock_guard<std::mutex> lock(registry.mutex);
+  std::lock_guard<SmallMutex> lock(registry.mutex);
   bool has_other = false;
   for (UpdatableClass* known : registry.classes) {
     if (*known->layout_.type != *layout.type) continue;
@@ -84,7 +108,7 @@ UpdatableClass* UpdatableClass::Register(const ClassLayout& layout) {
 
 std::vector<UpdatableClass*> UpdatableClass::All() {
   Registry& registry = ClassRegistry();
-  std::lock_guard<std::mutex> lock(registry.mutex);
+  std::lock_guard<SmallMutex> lock(registry.mutex);
   return registry.classes;
 }
 
@@ -119,7 +143,7 @@ void* UpdatableClass::AllocateOther(std::size_t size, std::size_t alignment) {
     void* memory = ::operator new (wanted, std::align_val_t{alignment});
     Shard& shard = ShardOf(memory);
     try {
-      std::lock_guard<std::mutex> lock(shard.mutex);
+      std::lock_guard<SmallMutex> lock(shard.mutex);
       shard.objects[memory].capacity =
           static_cast<std::uint32_t>(std::min<std::size_t>(wanted, UINT32_MAX));
     } catch (...) {
@@ -133,7 +157,7 @@ void* UpdatableClass::AllocateOther(std::size_t size, std::size_t alignment) {
     arena = arena->next_in_class;
   }
   if (arena == nullptr) {
-    std::lock_guard<std::mutex> lock(arenas_mutex_);
+    std::lock_guard<SmallMutex> lock(arenas_mutex_);
     arena = first_arena();
     while (arena != nullptr && arena->slot_bytes() != wanted) {
       arena = arena->next_in_class;
@@ -152,7 +176,7 @@ void UpdatableClass::FreeLarge(void* memory, std::size_t alignment) {
   alignment = std::max(alignment, layout_.alignment);
   Shard& shard = ShardOf(memory);
   {
-    std::lock_guard<std::mutex> lock(shard.mutex);
+    std::lock_guard<SmallMutex> lock(shard.mutex);
     shard.objects.erase(memory);
   }
   ::operator delete (memory, std::align_val_t{alignment});
@@ -175,7 +199,7 @@ void UpdatableClass::AddOutside(const void* object) noexcept {
   const bool automatic = IsOnThisStack(object);
   Shard& shard = ShardOf(object);
   try {
-    std::lock_guard<std::mutex> lock(shard.mutex);
+    std::lock_guard<SmallMutex> lock(shard.mutex);
     OutsideObject& entry = shard.objects[object];
     entry.mark.store(static_cast<Mark>(birth()), std::memory_order_relaxed);
     entry.automatic = automatic;
@@ -188,7 +212,7 @@ void UpdatableClass::RemoveOutside(const void* object) noexcept {
   Shard& shard = ShardOf(object);
   Mark last = kNoObject;
   {
-    std::lock_guard<std::mutex> lock(shard.mutex);
+    std::lock_guard<SmallMutex> lock(shard.mutex);
     const auto found = shard.objects.find(object);
     if (found == shard.objects.end()) {
       untracked_.fetch_sub(1, std::memory_order_relaxed);
@@ -209,7 +233,7 @@ void UpdatableClass::EndParts(const void* object, Mark last) noexcept {
 
 OutsideObject* UpdatableClass::FindOutside(const void* object) {
   Shard& shard = ShardOf(object);
-  std::lock_guard<std::mutex> lock(shard.mutex);
+  std::lock_guard<SmallMutex> lock(shard.mutex);
   const auto found = shard.objects.find(object);
   if (found == shard.objects.end()) return nullptr;
   return found->second.mark.load(std::memory_order_relaxed) == kNoObject
@@ -220,7 +244,7 @@ OutsideObject* UpdatableClass::FindOutside(const void* object) {
 void UpdatableClass::ForEachOutside(
     absl::FunctionRef<void(void*, OutsideObject&)> visit) const {
   for (const Shard& shard : shards_) {
-    std::lock_guard<std::mutex> lock(shard.mutex);
+    std::lock_guard<SmallMutex> lock(shard.mutex);
     for (auto& [object, entry] : const_cast<Shard&>(shard).objects) {
       if (entry.mark.load(std::memory_order_relaxed) == kNoObject) continue;
       visit(const_cast<void*>(object), entry);
@@ -232,6 +256,22 @@ std::size_t UpdatableClass::outside_count() const {
   std::size_t count = 0;
   ForEachOutside([&](void*, OutsideObject&) { ++count; });
   return count;
+}
+
+void UpdatableClass::LockForFork() {
+  arenas_mutex_.lock();
+  for (Arena* a = first_arena(); a != nullptr; a = a->next_in_class) {
+    a->LockForFork();
+  }
+  for (Shard& shard : shards_) shard.mutex.lock();
+}
+
+void UpdatableClass::UnlockAfterFork() {
+  for (Shard& shard : shards_) shard.mutex.unlock();
+  for (Arena* a = first_arena(); a != nullptr; a = a->next_in_class) {
+    a->UnlockAfterFork();
+  }
+  arenas_mutex_.unlock();
 }
 
 void UpdatableClass::StartBirthEpoch(bool notice) {

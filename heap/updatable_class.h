@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "base/small_mutex.h"
 #include "heap/slab.h"
 
 namespace instar {
@@ -157,11 +158,17 @@ class UpdatableClass {
   void StartBirthEpoch(bool notice);
   Mark epoch_bits() const { return static_cast<Mark>(birth() & kEpochMask); }
 
+  // Around fork(): what makes and destroys objects. Not `versions_mutex`, which
+  // is held while code of the program runs: a child converts nothing that its
+  // parent was converting.
+  void LockForFork();
+  void UnlockAfterFork();
+
  private:
   explicit UpdatableClass(const ClassLayout& layout);
 
   struct Shard {
-    mutable std::mutex mutex;
+    mutable SmallMutex mutex;
     std::unordered_map<const void*, OutsideObject> objects;
   };
   static constexpr std::size_t kShards = 16;
@@ -175,7 +182,7 @@ class UpdatableClass {
   const std::string name_;
   Arena* main_arena_ = nullptr;
   std::atomic<Arena*> arenas_{nullptr};
-  std::mutex arenas_mutex_;
+  SmallMutex arenas_mutex_;
   std::atomic<std::uint32_t> birth_{kBorn};
   std::atomic<bool> late_births_{false};
   std::atomic<Mark> late_since_{0};

@@ -18,6 +18,7 @@
 #include "base/linux/blocked_signals.h"
 #include "code/entry_interception.h"
 #include "stack/interrupted_thread.h"
+#include "threads/fork_handlers.h"
 #include "threads/frame_names.h"
 
 namespace instar {
@@ -127,6 +128,7 @@ absl::Status Attendant::HoldEntries() {
 void Attendant::ReleaseEntries() {
   const Busy busy;
   std::lock_guard<std::mutex> lock(state_->entries_lock);
+  if (state_->entry_holders == 0) return;  // held since before a fork()
   if (--state_->entry_holders > 0) return;
   state_->interception.reset();
   const std::chrono::nanoseconds taken = Clock::now() - state_->holding_since;
@@ -138,6 +140,35 @@ std::chrono::nanoseconds Attendant::interception_cost() const {
   return std::chrono::nanoseconds(
       state_->interception_cost.load(std::memory_order_relaxed));
 }
+
+bool Attendant::TryLockEntriesForFork() {
+  return state_->entries_lock.try_lock();
+}
+
+void Attendant::LockForFork() { state_->lock.lock(); }
+
+void Attendant::UnlockAfterFork(bool owns_entries) {
+  state_->lock.unlock();
+  if (owns_entries) state_->entries_lock.unlock();
+}
+
+void Attendant::ForgetAllInChild(bool owns_entries) {
+  for (const auto& request : state_->requests) SettleInChild(*request);
+  // Not destroyed, for that would destroy what update functions own.
+  MakeAnew(state_->requests);
+  MakeAnew(state_->changed);
+  state_->is_running = false;
+  state_->has_changed = false;
+  // Nothing is intercepted in a child (code/entry_interception.h).
+  MakeAnew(state_->interception);
+  state_->entry_holders = 0;
+  state_->preloaded = false;
+  if (!owns_entries) MakeAnew(state_->entries_lock);
+}
+
+namespace {
+[[gnu::constructor]] void RegisterAtStart() { RegisterForkHandlers(); }
+}  // namespace
 
 void Attendant::Run() {
   bool holds_entries = false;

@@ -36,6 +36,14 @@ class Attendant {
   // it meanwhile: a few milliseconds at most.
   std::chrono::nanoseconds interception_cost() const;
 
+  // Around fork() (threads/fork_handlers.h). The lock under which entries are
+  // held is owned for as long as symbols are read: fork() does not wait for it,
+  // and without it the child begins anew.
+  bool TryLockEntriesForFork();
+  void LockForFork();
+  void UnlockAfterFork(bool owns_entries);
+  void ForgetAllInChild(bool owns_entries);
+
  private:
   struct State;
   Attendant();

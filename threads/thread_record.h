@@ -117,6 +117,7 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   Wakeup wakeup;                         // while it is blocked
   bool was_woken = false;                // by `wakeup`, in this blocking call
   bool waits_in_library = false;         // blocked (threads/stopped_wait.h)
+  bool lost_in_fork = false;             // this child of a fork() has it not
   std::vector<std::shared_ptr<PendingRequest>> requests;
   // What its functions expose; as `per_thread`. Of the thread itself while it
   // is not held.
@@ -193,6 +194,8 @@ class Registry {
   std::vector<std::shared_ptr<ThreadRecord>> HeldNew() const;
 
  private:
+  friend class ForkHandling;
+
   mutable std::mutex lock_;
   std::vector<std::shared_ptr<ThreadRecord>> threads_;
   std::vector<std::shared_ptr<ThreadRecord>> held_new_;
