@@ -301,7 +301,8 @@ TEST_F(AddedPartTest, TooLittleRoomIsRefused) {
   {
     static Small global;
     EXPECT_THAT(std::string((ConvertAll<Small, SmallByte>()).message()),
-                HasSubstr("1 objects were not made by `new`"));
+                AllOf(HasSubstr("1 objects were not made by `new`"),
+                      HasSubstr("std::shared_ptr<T>(new T)")));
     ConversionOptions options;
     options.leave_what_cannot_grow = true;
     auto step = ConvertEagerly<Small, SmallByte>(options);

@@ -4,6 +4,8 @@
 // Conversions that are refused, that fail half way, and that run out of memory:
 // the pool is as before.
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +13,7 @@
 #include <new>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -18,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/conversion.h"
+#include "heap/lazy_proxy.h"
 #include "heap/slab.h"
 #include "heap/updatable.h"
 #include "heap/updatable_class.h"
@@ -296,6 +300,89 @@ TEST(ConversionFailureTest, OneNextVersionIsEnough) {
   ASSERT_TRUE(right->Prepare().ok());
   ASSERT_TRUE(right->Apply().ok());
   ASSERT_TRUE(right->Undo().ok());
+}
+
+// Its Convert() ends the thread at one object.
+struct Ending : Updatable<Ending> {
+  explicit Ending(int n = 0) : number(n) {}
+  int number;
+};
+struct EndingV2 : Ending {
+  explicit EndingV2(Ending&& old) noexcept : Ending(std::move(old)) {}
+  void Convert() {
+    if (number == ends_at) pthread_exit(nullptr);
+  }
+  static inline std::atomic<int> ends_at{-1};
+};
+struct EndingV3 : EndingV2 {
+  explicit EndingV3(EndingV2&& old) noexcept : EndingV2(std::move(old)) {}
+  void Convert() { mark = number + 1; }
+  int mark = 0;
+};
+
+TEST(ConversionFailureTest, AThreadThatEndsInConvertLeavesTheObjectAsItWas) {
+  auto object = std::make_unique<Ending>(7);
+  auto other = std::make_unique<Ending>(8);
+  auto step = ConvertLazily<Ending, EndingV2>();
+  ASSERT_TRUE(step->Prepare().ok());
+  ASSERT_TRUE(step->Apply().ok());
+  EndingV2::ends_at = 7;
+  bool went_on = false;
+  std::thread ending([&] {
+    LazyProxy<Ending> proxy(object.get());
+    proxy->number = 9;
+    went_on = true;
+  });
+  ending.join();
+  EXPECT_FALSE(went_on);
+  EXPECT_EQ(object->number, 7);
+  const ObjectCounts counts = WeakObjectPool<Ending>().Counts();
+  EXPECT_EQ(counts.being_converted, 0u);
+  EXPECT_EQ(counts.failed, 1u);
+  EndingV2::ends_at = -1;
+  EXPECT_EQ(LazyProxy<Ending>(other.get())->number, 8);
+  EXPECT_NE(version_cast<EndingV2>(other.get()), nullptr);
+  EXPECT_EQ(version_cast<EndingV2>(object.get()), nullptr);
+  ASSERT_TRUE(step->Undo().ok());
+}
+
+TEST(ConversionFailureTest, WorkersThatEndInConvertFailTheConversion) {
+  std::vector<std::unique_ptr<Ending>> objects;
+  for (int i = 0; i < 20000; ++i)
+    objects.push_back(std::make_unique<Ending>(i));
+  EndingV2::ends_at = 5000;
+  ConversionOptions options;
+  options.threads = 3;
+  auto step = ConvertEagerly<Ending, EndingV2>(options);
+  ASSERT_TRUE(step->Prepare().ok());
+  const absl::Status failed = step->Apply();
+  EXPECT_FALSE(failed.ok());
+  EXPECT_THAT(std::string(failed.message()), HasSubstr("ended its thread"));
+  EndingV2::ends_at = -1;
+  for (const auto& object : objects) {
+    ASSERT_EQ(version_cast<EndingV2>(object.get()), nullptr);
+  }
+}
+
+// Leaves another conversion of the same thread open, as a switch to a
+// continulet that converts does.
+struct Switching : Updatable<Switching> {
+  Switching() = default;
+  Switching(Switching&&) noexcept {
+    if (switches) (new heap_internal::InPlaceChange(nullptr))->Begin(nullptr);
+  }
+  static inline bool switches = false;
+};
+struct SwitchingV2 : Switching {
+  explicit SwitchingV2(Switching&& old) noexcept : Switching(std::move(old)) {}
+};
+
+TEST(ConversionFailureDeathTest, AMoveConstructorThatSwitchesIsTheCallersBug) {
+  auto object = std::make_unique<Switching>();
+  Switching::switches = true;
+  EXPECT_DEATH(((void)ConvertAll<Switching, SwitchingV2>()),
+               "Switching is being converted, and its move constructor");
+  Switching::switches = false;
 }
 
 TEST(ConversionFailureDeathTest, StepsOutOfOrderAreTheCallersBug) {

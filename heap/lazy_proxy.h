@@ -68,18 +68,13 @@ class LazyProxy {
   LazyProxy(std::nullptr_t) noexcept : holder_() {}  // NOLINT
   LazyProxy(Holder holder) noexcept                  // NOLINT
       : holder_(std::move(holder)) {}
-  LazyProxy(const LazyProxy& other) : holder_(other.holder_) {
-    CopySeen(other);
-  }
+  // None if the holder has none: deleted, so that traits tell the truth.
+  LazyProxy(const LazyProxy& other) = default;
   LazyProxy(LazyProxy&& other) noexcept
-      : holder_(std::exchange(other.holder_, Holder())) {
-    CopySeen(other);
-  }
+      : holder_(std::exchange(other.holder_, Holder())), seen_(other.seen_) {}
   LazyProxy& operator=(LazyProxy other) noexcept {
     std::swap(holder_, other.holder_);
-    const std::uint32_t mine = seen_.load(std::memory_order_relaxed);
-    CopySeen(other);
-    other.seen_.store(mine, std::memory_order_relaxed);
+    std::swap(seen_, other.seen_);
     return *this;
   }
   ~LazyProxy() {
@@ -93,8 +88,7 @@ class LazyProxy {
     // comes the version. seen_ was stored with release after the object had
     // been found converted, so that a second thread that uses this proxy and
     // finds it equal sees the converted object too.
-    if (__builtin_expect(seen_.load(std::memory_order_acquire) != Generation(),
-                         0)) {
+    if (__builtin_expect(seen_.load() != Generation(), 0)) {
       LookClosely(object);
     }
     return object;
@@ -155,23 +149,18 @@ class LazyProxy {
     return static_cast<typename T::UpdatableRoot*>(object);
   }
 
-  void CopySeen(const LazyProxy& other) {
-    seen_.store(other.seen_.load(std::memory_order_acquire),
-                std::memory_order_release);
-  }
-
   __attribute__((noinline)) void LookClosely(T* object) const {
     if (object == nullptr) return;
     heap_internal::UpdatableClass* root = T::Class();
     const std::uint32_t generation = Generation();
     heap_internal::ConvertAtAccess(root, Start(object));
-    seen_.store(generation, std::memory_order_release);
+    seen_.store(generation);
   }
 
   // Keeps a sweep away from an object that ends. One that is of the latest
   // version already is not touched by any.
   void ClaimIfPending(T* object) {
-    if (seen_.load(std::memory_order_acquire) != Generation()) {
+    if (seen_.load() != Generation()) {
       heap_internal::ClaimForDestruction(T::Class(), Start(object));
     }
   }
@@ -187,10 +176,29 @@ class LazyProxy {
     }
   }
 
-  Holder holder_;
   // The generation of the class in which the object was known to be of the
-  // latest version; 0 is none.
-  mutable std::atomic<std::uint32_t> seen_{0};
+  // latest version; 0 is none. A copy knows as much.
+  class Seen {
+   public:
+    Seen() = default;
+    Seen(const Seen& other) : generation_(other.load()) {}
+    Seen& operator=(const Seen& other) {
+      store(other.load());
+      return *this;
+    }
+    std::uint32_t load() const {
+      return generation_.load(std::memory_order_acquire);
+    }
+    void store(std::uint32_t generation) {
+      generation_.store(generation, std::memory_order_release);
+    }
+
+   private:
+    std::atomic<std::uint32_t> generation_{0};
+  };
+
+  Holder holder_;
+  mutable Seen seen_;
 };
 
 template <typename T>

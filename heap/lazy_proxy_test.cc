@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,15 @@ struct ProductV2 : Product {
   int mark = 0;
   static inline std::atomic<int> conversions{0};
 };
+
+static_assert(std::is_copy_constructible_v<LazyProxy<Product>> &&
+              std::is_copy_assignable_v<LazyProxy<Product>> &&
+              std::is_copy_constructible_v<LazyShared<Product>> &&
+              std::is_copy_assignable_v<LazyShared<Product>>);
+static_assert(!std::is_copy_constructible_v<LazyUnique<Product>> &&
+              !std::is_copy_assignable_v<LazyUnique<Product>> &&
+              std::is_nothrow_move_constructible_v<LazyUnique<Product>> &&
+              std::is_nothrow_move_assignable_v<LazyUnique<Product>>);
 
 std::size_t Count(int version) {
   const ObjectCounts counts = WeakObjectPool<Product>().Counts();

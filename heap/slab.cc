@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <mutex>
 #include <new>
 #include <utility>
 #include <vector>
@@ -52,7 +51,7 @@ bool ReserveRange() {
         (reinterpret_cast<std::uintptr_t>(memory) + kHugePageBytes - 1) &
         ~(kHugePageBytes - 1);
     address_range.begin.store(begin, std::memory_order_relaxed);
-    address_range.size.store(size, std::memory_order_relaxed);
+    address_range.size.store(size, std::memory_order_release);
     return true;
   }
   return false;
@@ -60,7 +59,7 @@ bool ReserveRange() {
 
 // kSlabBytes of zeros, or null.
 void* MapSlab() {
-  std::lock_guard<SmallMutex> lock(range_mutex);
+  HeapLock lock(range_mutex);
   if (slab_budget == 0) return nullptr;
   if (address_range.size.load(std::memory_order_relaxed) == 0 &&
       !ReserveRange()) {
@@ -234,7 +233,7 @@ void Arena::FreeRemote(Slab* slab, std::uint32_t index) {
   // and below matters: acq_rel keeps the bit before the flag for whoever
   // clears it.
   if (slab->ready.exchange(true, std::memory_order_acq_rel)) return;
-  std::lock_guard<SmallMutex> lock(mutex_);
+  HeapLock lock(mutex_);
   ThreadCache* cache = slab->cache.load(std::memory_order_relaxed);
   slab->next_ready = cache->ready;
   cache->ready = slab;
@@ -242,7 +241,7 @@ void Arena::FreeRemote(Slab* slab, std::uint32_t index) {
 
 // A slab in which other threads freed slots, and that is in no list.
 Slab* Arena::PopReady(ThreadCache* cache) {
-  std::lock_guard<SmallMutex> lock(mutex_);
+  HeapLock lock(mutex_);
   while (cache->ready != nullptr) {
     Slab* slab = cache->ready;
     cache->ready = slab->next_ready;
@@ -254,7 +253,7 @@ Slab* Arena::PopReady(ThreadCache* cache) {
 
 // Makes the slabs of threads that have ended this cache's own.
 bool Arena::TakeOverIdle(ThreadCache* cache) {
-  std::lock_guard<SmallMutex> lock(mutex_);
+  HeapLock lock(mutex_);
   ThreadCache* idle = idle_;
   if (idle == nullptr) return false;
   idle_ = idle->next_idle;
@@ -315,7 +314,7 @@ Slab* Arena::NewSlab(ThreadCache* cache) {
 #ifdef INSTAR_HEAP_ASAN
   __lsan_register_root_region(memory, kSlabBytes);
 #endif
-  std::lock_guard<SmallMutex> lock(mutex_);
+  HeapLock lock(mutex_);
   slab->next_owned = cache->owned;
   cache->owned = slab;
   slab->next_in_class = slabs_.load(std::memory_order_relaxed);
@@ -326,7 +325,7 @@ Slab* Arena::NewSlab(ThreadCache* cache) {
 
 ThreadCache* Arena::AcquireCache() {
   {
-    std::lock_guard<SmallMutex> lock(mutex_);
+    HeapLock lock(mutex_);
     if (idle_ != nullptr) {
       ThreadCache* cache = idle_;
       idle_ = cache->next_idle;
@@ -339,7 +338,7 @@ ThreadCache* Arena::AcquireCache() {
 }
 
 void Arena::ReleaseCache(ThreadCache* cache) {
-  std::lock_guard<SmallMutex> lock(mutex_);
+  HeapLock lock(mutex_);
   cache->next_idle = idle_;
   idle_ = cache;
 }
@@ -349,7 +348,7 @@ void LockSlabsForFork() { range_mutex.lock(); }
 void UnlockSlabsAfterFork() { range_mutex.unlock(); }
 
 void SetSlabBudgetForTesting(std::int64_t slabs) {
-  std::lock_guard<SmallMutex> lock(range_mutex);
+  HeapLock lock(range_mutex);
   slab_budget = slabs;
 }
 

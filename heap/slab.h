@@ -39,7 +39,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 
+#include "base/library_code.h"
 #include "base/small_mutex.h"
 
 namespace instar {
@@ -135,8 +137,8 @@ static_assert(kSlabBytes == std::size_t{1} << 18 &&
                   kMaxSlotBytes == std::size_t{1} << 14,
               "Slab::IndexOf relies on both");
 
-// The reserved range. Written once, before the first slab exists; whoever has
-// the address of a pooled object got it from a thread that saw them.
+// The reserved range. Written once, before the first slab exists: the begin,
+// then the size with release.
 struct AddressRange {
   std::atomic<std::uintptr_t> begin;
   std::atomic<std::uintptr_t> size;
@@ -146,8 +148,12 @@ extern AddressRange address_range;
 // The slab that contains `address`, or null if it lies outside of all slabs.
 inline Slab* SlabOf(const void* address) {
   const std::uintptr_t a = reinterpret_cast<std::uintptr_t>(address);
-  if (a - address_range.begin.load(std::memory_order_relaxed) >=
-      address_range.size.load(std::memory_order_relaxed)) {
+  // Partner: the release in ReserveRange(). Whoever sees the size sees the
+  // begin; with a size of 0 nothing lies within, and whoever has the address of
+  // a pooled object got it from a thread that saw both.
+  const std::uintptr_t size =
+      address_range.size.load(std::memory_order_acquire);
+  if (a - address_range.begin.load(std::memory_order_relaxed) >= size) {
     return nullptr;
   }
   return reinterpret_cast<Slab*>(a & ~(kSlabBytes - 1));
@@ -175,6 +181,17 @@ struct ThreadCache {
   Slab* owned = nullptr;             // arena's lock
   Slab* ready = nullptr;             // arena's lock
   ThreadCache* next_idle = nullptr;  // arena's lock
+};
+
+// How locks of heap/ are taken: a thread that owns one is not stopped there, or
+// whoever stops threads could make no object.
+class HeapLock {
+ public:
+  explicit HeapLock(SmallMutex& mutex) : lock_(mutex) {}
+
+ private:
+  const LibraryCode not_here_;
+  const std::lock_guard<SmallMutex> lock_;
 };
 
 // This thread's caches by Arena::id(). Initial-exec: one load, no call.

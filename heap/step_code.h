@@ -8,6 +8,8 @@
 #ifndef INSTAR_HEAP_STEP_CODE_H_
 #define INSTAR_HEAP_STEP_CODE_H_
 
+#include <cxxabi.h>
+
 #include <atomic>
 #include <cstddef>
 #include <exception>
@@ -27,9 +29,11 @@
 namespace instar {
 namespace heap_internal {
 
-// Runs a Convert(), whatever it answers or throws.
-template <typename Function>
-absl::Status RunHook(Function hook) {
+// Runs a Convert(), whatever it answers or throws. If it ends its thread
+// (pthread_exit() or pthread_cancel()), `undo` is called while the thread's
+// stack is unwound.
+template <typename Function, typename Undo>
+absl::Status RunHook(Function hook, Undo undo) {
   try {
     if constexpr (std::is_void_v<decltype(hook())>) {
       hook();
@@ -41,6 +45,9 @@ absl::Status RunHook(Function hook) {
     return absl::ResourceExhaustedError("Convert() ran out of memory");
   } catch (const std::exception& e) {
     return absl::InternalError(absl::StrCat("Convert() threw: ", e.what()));
+  } catch (const abi::__forced_unwind&) {
+    undo();
+    throw;
   } catch (...) {
     return absl::InternalError("Convert() threw something unknown");
   }
@@ -79,11 +86,14 @@ void ConvertRun(SlotRun& run, Function convert) {
     }
     // Before Convert(), which may meet its own object through a proxy.
     marks[i].store((mark & kEpochMask) | to, std::memory_order_relaxed);
+    MarkIfUnwound on_unwinding(&marks[i], mark);
     if (__builtin_expect(!convert(object, &run.status), 0)) {
       marks[i].store(mark, std::memory_order_relaxed);
       run.failed_object = object;
+      on_unwinding.Forget();
       break;
     }
+    on_unwinding.Forget();
     ++converted;
   }
   run.converted = converted;
@@ -142,13 +152,13 @@ class StepCode {
                                                  const InPlaceChange& change) {
     UnpoisonMemory(object, sizeof(New));
     Old* old = std::launder(static_cast<Old*>(object));
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     Old* moved = ::new (temporary) Old(std::move(*old));
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     old->Old::~Old();
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     New* next = ::new (object) New(std::move(*moved));
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     moved->Old::~Old();
     return next;
   }
@@ -160,7 +170,9 @@ class StepCode {
     New* next = MoveForward(object, temporary, change);
     change.End();
     if constexpr (ConvertHook<New>::value == Hook::kUsable) {
-      absl::Status status = RunHook([next] { return next->Convert(); });
+      absl::Status status =
+          RunHook([next] { return next->Convert(); },
+                  [&] { MoveBack(object, temporary, change); });
       if (__builtin_expect(!status.ok(), 0)) {
         MoveBack(object, temporary, change);
         *error = std::move(status);
@@ -176,13 +188,13 @@ class StepCode {
   static void MoveBack(void* object, void* temporary, InPlaceChange& change) {
     change.Begin(object);
     New* from = std::launder(static_cast<New*>(object));
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     Old* moved = ::new (temporary) Old(std::move(static_cast<Old&>(*from)));
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     from->New::~New();
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     ::new (object) Old(std::move(*moved));
-    change.Assume(object, temporary);
+    change.Check(object, temporary, typeid(Old));
     moved->Old::~Old();
     change.End();
     if (SlabOf(object) != nullptr) {
@@ -210,7 +222,8 @@ class AddedStepCode {
     New* part =
         ::new (static_cast<char*>(place) + OffsetOfPart<New>()) New(*object);
     if constexpr (ConvertHook<New>::value == Hook::kUsable) {
-      absl::Status status = RunHook([&] { return part->Convert(*object); });
+      absl::Status status = RunHook([&] { return part->Convert(*object); },
+                                    [&] { Remove(place); });
       if (__builtin_expect(!status.ok(), 0)) {
         Remove(place);
         *error = std::move(status);

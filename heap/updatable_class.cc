@@ -46,10 +46,17 @@ void UnlockAllAfterFork() {
   registry.mutex.unlock();
 }
 
+void UnlockAllInChild() {
+  for (UpdatableClass* known : ClassRegistry().classes) {
+    known->ForgetVersionsLock();
+  }
+  UnlockAllAfterFork();
+}
+
 [[gnu::constructor]] void RegisterForkHandlers() {
   ClassRegistry();
   SetForkHandlers(ForkOrder::kClasses,
-                  {&LockAllForFork, &UnlockAllAfterFork, &UnlockAllAfterFork});
+                  {&LockAllForFork, &UnlockAllAfterFork, &UnlockAllInChild});
 }
 
 bool SameLayout(const ClassLayout& a, const ClassLayout& b) {
@@ -81,6 +88,14 @@ bool IsOnThisStack(const void* object) {
 __thread const InPlaceChange* InPlaceChange::current
     __attribute__((tls_model("initial-exec"))) = nullptr;
 
+void InPlaceChange::Fail(const std::type_info& type) {
+  INSTAR_FATAL() << "an object of " << NameOf(type)
+                 << " is being converted, and its move constructor or "
+                    "destructor has switched to a continulet that converts "
+                    "another one";
+  __builtin_unreachable();
+}
+
 std::string NameOf(const std::type_info& type) {
   int status = 0;
   char* text = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
@@ -92,7 +107,7 @@ std::string NameOf(const std::type_info& type) {
 
 UpdatableClass* UpdatableClass::Register(const ClassLayout& layout) {
   Registry& registry = ClassRegistry();
-  std::lock_guard<SmallMutex> lock(registry.mutex);
+  HeapLock lock(registry.mutex);
   bool has_other = false;
   for (UpdatableClass* known : registry.classes) {
     if (*known->layout_.type != *layout.type) continue;
@@ -108,7 +123,7 @@ UpdatableClass* UpdatableClass::Register(const ClassLayout& layout) {
 
 std::vector<UpdatableClass*> UpdatableClass::All() {
   Registry& registry = ClassRegistry();
-  std::lock_guard<SmallMutex> lock(registry.mutex);
+  HeapLock lock(registry.mutex);
   return registry.classes;
 }
 
@@ -143,7 +158,7 @@ void* UpdatableClass::AllocateOther(std::size_t size, std::size_t alignment) {
     void* memory = ::operator new (wanted, std::align_val_t{alignment});
     Shard& shard = ShardOf(memory);
     try {
-      std::lock_guard<SmallMutex> lock(shard.mutex);
+      HeapLock lock(shard.mutex);
       shard.objects[memory].capacity =
           static_cast<std::uint32_t>(std::min<std::size_t>(wanted, UINT32_MAX));
     } catch (...) {
@@ -157,7 +172,7 @@ void* UpdatableClass::AllocateOther(std::size_t size, std::size_t alignment) {
     arena = arena->next_in_class;
   }
   if (arena == nullptr) {
-    std::lock_guard<SmallMutex> lock(arenas_mutex_);
+    HeapLock lock(arenas_mutex_);
     arena = first_arena();
     while (arena != nullptr && arena->slot_bytes() != wanted) {
       arena = arena->next_in_class;
@@ -176,7 +191,7 @@ void UpdatableClass::FreeLarge(void* memory, std::size_t alignment) {
   alignment = std::max(alignment, layout_.alignment);
   Shard& shard = ShardOf(memory);
   {
-    std::lock_guard<SmallMutex> lock(shard.mutex);
+    HeapLock lock(shard.mutex);
     shard.objects.erase(memory);
   }
   ::operator delete (memory, std::align_val_t{alignment});
@@ -199,7 +214,7 @@ void UpdatableClass::AddOutside(const void* object) noexcept {
   const bool automatic = IsOnThisStack(object);
   Shard& shard = ShardOf(object);
   try {
-    std::lock_guard<SmallMutex> lock(shard.mutex);
+    HeapLock lock(shard.mutex);
     OutsideObject& entry = shard.objects[object];
     entry.mark.store(static_cast<Mark>(birth()), std::memory_order_relaxed);
     entry.automatic = automatic;
@@ -212,7 +227,7 @@ void UpdatableClass::RemoveOutside(const void* object) noexcept {
   Shard& shard = ShardOf(object);
   Mark last = kNoObject;
   {
-    std::lock_guard<SmallMutex> lock(shard.mutex);
+    HeapLock lock(shard.mutex);
     const auto found = shard.objects.find(object);
     if (found == shard.objects.end()) {
       untracked_.fetch_sub(1, std::memory_order_relaxed);
@@ -233,7 +248,7 @@ void UpdatableClass::EndParts(const void* object, Mark last) noexcept {
 
 OutsideObject* UpdatableClass::FindOutside(const void* object) {
   Shard& shard = ShardOf(object);
-  std::lock_guard<SmallMutex> lock(shard.mutex);
+  HeapLock lock(shard.mutex);
   const auto found = shard.objects.find(object);
   if (found == shard.objects.end()) return nullptr;
   return found->second.mark.load(std::memory_order_relaxed) == kNoObject
@@ -244,7 +259,7 @@ OutsideObject* UpdatableClass::FindOutside(const void* object) {
 void UpdatableClass::ForEachOutside(
     absl::FunctionRef<void(void*, OutsideObject&)> visit) const {
   for (const Shard& shard : shards_) {
-    std::lock_guard<SmallMutex> lock(shard.mutex);
+    HeapLock lock(shard.mutex);
     for (auto& [object, entry] : const_cast<Shard&>(shard).objects) {
       if (entry.mark.load(std::memory_order_relaxed) == kNoObject) continue;
       visit(const_cast<void*>(object), entry);
@@ -272,6 +287,10 @@ void UpdatableClass::UnlockAfterFork() {
     a->UnlockAfterFork();
   }
   arenas_mutex_.unlock();
+}
+
+void UpdatableClass::ForgetVersionsLock() {
+  ::new (static_cast<void*>(&versions_mutex)) std::mutex();
 }
 
 void UpdatableClass::StartBirthEpoch(bool notice) {

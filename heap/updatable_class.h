@@ -159,10 +159,11 @@ class UpdatableClass {
   Mark epoch_bits() const { return static_cast<Mark>(birth() & kEpochMask); }
 
   // Around fork(): what makes and destroys objects. Not `versions_mutex`, which
-  // is held while code of the program runs: a child converts nothing that its
-  // parent was converting.
+  // is held while code of the program runs.
   void LockForFork();
   void UnlockAfterFork();
+  // In the child, which has none of the threads that change versions.
+  void ForgetVersionsLock();
 
  private:
   explicit UpdatableClass(const ClassLayout& layout);
@@ -220,11 +221,17 @@ class InPlaceChange {
   }
   // Instead of End() and Begin(), if nothing else has run in between.
   void GoOnWith(const void* object) { object_ = object; }
-  // Tells the compiler that this is the change at hand, and of this object, so
-  // that it drops what the next constructor or destructor of it would ask.
-  void Assume(const void* object, const void* temporary) const {
-    if (current != this || object_ != object || temporary_ != temporary) {
-      __builtin_unreachable();
+  // Checks that this is the change at hand, and of this object; the compiler
+  // then drops what the next constructor or destructor of it would ask. It is
+  // not if a constructor or destructor of `type` has switched continulets, or
+  // else let other code of this thread convert something, and has come back
+  // before that was over.
+  [[gnu::always_inline]] void Check(const void* object, const void* temporary,
+                                    const std::type_info& type) const {
+    if (__builtin_expect(
+            current != this || object_ != object || temporary_ != temporary,
+            0)) {
+      Fail(type);
     }
   }
   void End() { current = outer_; }
@@ -239,6 +246,9 @@ class InPlaceChange {
   }
 
  private:
+  [[noreturn, gnu::cold, gnu::noinline]] static void Fail(
+      const std::type_info& type);
+
   static __thread const InPlaceChange* current
       __attribute__((tls_model("initial-exec")));
 

@@ -72,7 +72,9 @@ std::string Whereabouts(const void* object) {
     }
     return absl::StrCat("a static variable in ", info.dli_fname);
   }
-  return "a part of another object, of an array or of a container";
+  return "made by std::make_shared, or a part of another object, of an array "
+         "or "
+         "of a container";
 }
 
 std::string LayoutText(const ClassLayout& layout) {
@@ -218,7 +220,9 @@ absl::StatusOr<ConversionForecast> VersionChange::Check() const {
         absl::StrCat(forecast.cannot_grow,
                      " objects were not made by `new` and have no "
                      "room for the ",
-                     next_.new_size - next_.old_size, " bytes more"));
+                     next_.new_size - next_.old_size,
+                     " bytes more (one made by std::make_shared has none: "
+                     "write std::shared_ptr<T>(new T))"));
     for (std::string& name : stuck) forecast.remarks.push_back(std::move(name));
   }
   if (untracked > 0) {

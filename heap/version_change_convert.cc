@@ -100,6 +100,20 @@ absl::Status VersionChange::ConvertInParallel() {
   absl::Status first_error;
   std::atomic<bool> failed{false};
   const std::function<void()> work = [&] {
+    struct Ender {
+      ~Ender() {
+        if (!ends) return;
+        std::lock_guard<std::mutex> lock(mutex);
+        if (first_error.ok()) {
+          first_error = absl::InternalError("Convert() ended its thread");
+        }
+        failed.store(true, std::memory_order_relaxed);
+      }
+      std::mutex& mutex;
+      absl::Status& first_error;
+      std::atomic<bool>& failed;
+      bool ends = true;
+    } ender{mutex, first_error, failed};
     while (Slab* slab = cursor.Next()) {
       std::size_t converted = 0;
       for (std::uint32_t i = 0; i < slab->slot_count; ++i) {
@@ -121,8 +135,12 @@ absl::Status VersionChange::ConvertInParallel() {
       std::lock_guard<std::mutex> lock(mutex);
       Report(converted);
     }
+    ender.ends = false;
   };
   workers_->Run(&work);
+  if (first_error.ok() && cursor.Next() != nullptr) {
+    first_error = absl::InternalError("Convert() ended all worker threads");
+  }
   return first_error;
 }
 

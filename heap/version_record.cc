@@ -9,6 +9,8 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "base/at_fork.h"
+#include "base/small_mutex.h"
 
 namespace instar {
 namespace heap_internal {
@@ -21,8 +23,18 @@ struct Waiter {
   const ConversionInProgress* held;
   Waiter* next;
 };
-std::mutex waiters_mutex;
+SmallMutex waiters_mutex;
 Waiter* waiters = nullptr;  // guarded by waiters_mutex
+
+// Those that wait in other threads are not there in a child.
+[[gnu::constructor]] void RegisterForkHandlers() {
+  SetForkHandlers(ForkOrder::kConversions,
+                  {[] { waiters_mutex.lock(); }, [] { waiters_mutex.unlock(); },
+                   [] {
+                     waiters = nullptr;
+                     waiters_mutex.unlock();
+                   }});
+}
 
 bool ClosesCircle(const void* object, const ConversionInProgress* mine) {
   // At most as many steps as there are waiters.
@@ -56,13 +68,13 @@ bool WaitWhileBusy(const void* object, const std::atomic<Mark>& mark) {
   if (ConversionInProgress::Holds(mine, object)) return false;
   Waiter self{object, mine, nullptr};
   {
-    std::lock_guard<std::mutex> lock(waiters_mutex);
+    HeapLock lock(waiters_mutex);
     if (ClosesCircle(object, mine)) return false;
     self.next = waiters;
     waiters = &self;
   }
   YieldWhileBusy(mark);
-  std::lock_guard<std::mutex> lock(waiters_mutex);
+  HeapLock lock(waiters_mutex);
   Waiter** link = &waiters;
   while (*link != &self) link = &(*link)->next;
   *link = self.next;
@@ -180,6 +192,7 @@ __attribute__((always_inline)) inline bool TryToConvert(
     return false;
   }
   ConversionInProgress progress(object);
+  MarkIfUnwound on_unwinding(tracked.mark, seen | kFailed);
   if (number == kBorn) {
     const void* table = VirtualTableOf(object);
     if (record == nullptr ||
@@ -197,7 +210,9 @@ __attribute__((always_inline)) inline bool TryToConvert(
       break;
     }
     record = next;
+    on_unwinding.Set(root->epoch_bits() | record->number | kFailed);
   }
+  on_unwinding.Forget();
   // Release, partner: the acquire of whoever looks at the mark. The epoch of
   // now: also an object that was left as it is has been looked at, and no sweep
   // touches it while a proxy that knows that destroys it.

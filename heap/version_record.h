@@ -76,6 +76,26 @@ struct VersionRecord {
   std::atomic<const void*> virtual_table{nullptr};
 };
 
+// Stores an object's mark if the thread ends in a Convert(), whose object is
+// again what it was before when the stack is unwound.
+class MarkIfUnwound {
+ public:
+  MarkIfUnwound(std::atomic<Mark>* mark, Mark value)
+      : mark_(mark), value_(value) {}
+  ~MarkIfUnwound() {
+    // Release, partner: as after a conversion.
+    if (mark_ != nullptr) mark_->store(value_, std::memory_order_release);
+  }
+  MarkIfUnwound(const MarkIfUnwound&) = delete;
+  MarkIfUnwound& operator=(const MarkIfUnwound&) = delete;
+  void Set(Mark value) { value_ = value; }
+  void Forget() { mark_ = nullptr; }
+
+ private:
+  std::atomic<Mark>* mark_;
+  Mark value_;
+};
+
 // One slab's part of an eager conversion.
 struct SlotRun {
   // Whether an object with this virtual table is of `from`; remembers the

@@ -46,12 +46,13 @@ class WorkerThreads {
     for (std::thread& thread : threads_) thread.join();
   }
 
-  // Runs `work` in every thread; returns when all are through.
+  // Runs `work` in every thread; returns when all are through. One that `work`
+  // ends, by pthread_exit(), is through for good.
   void Run(const std::function<void()>* work) {
     std::unique_lock<std::mutex> lock(mutex_);
     work_ = work;
     ++round_;
-    running_ = threads_.size();
+    running_ = threads_.size() - ended_;
     wake_.notify_all();
     done_.wait(lock, [this] { return running_ == 0; });
   }
@@ -68,16 +69,25 @@ class WorkerThreads {
       seen = round_;
       const std::function<void()>* work = work_;
       lock.unlock();
+      struct Ender {
+        ~Ender() {
+          lock.lock();
+          if (ends) ++self->ended_;
+          if (--self->running_ == 0) self->done_.notify_all();
+        }
+        WorkerThreads* self;
+        std::unique_lock<std::mutex>& lock;
+        bool ends = true;
+      } ender{this, lock};
       (*work)();
-      lock.lock();
-      if (--running_ == 0) done_.notify_all();
+      ender.ends = false;
     }
   }
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const std::function<void()>* work_ = nullptr;
-  std::size_t round_ = 0, running_ = 0;
+  std::size_t round_ = 0, running_ = 0, ended_ = 0;
   bool end_ = false;
   std::vector<std::thread> threads_;
 };
