@@ -6,7 +6,9 @@
 #include <cxxabi.h>
 #include <pthread.h>
 #include <unistd.h>
+#include <unwind.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -67,6 +69,22 @@ void FindThreadStack(ThreadState* thread) {
       << "the system does not tell where this thread's stack lies";
   thread->stack_low = stack.low;
   thread->stack_high = stack.high;
+}
+
+// With a foreign exception, such as glibc's for the end of a thread, the C++
+// runtime keeps in caughtExceptions where its own header would begin: the
+// _Unwind_Exception stands at that header's end (Itanium C++ ABI: Exception
+// Handling, 2.2.1, with libstdc++'s fields; x86-64).
+_Unwind_Exception* ForeignExceptionBeingHandled() {
+  constexpr std::size_t kHeaderBefore = 80;
+  const auto* const state =
+      reinterpret_cast<ExceptionState*>(abi::__cxa_get_globals());
+  auto* const exception = reinterpret_cast<_Unwind_Exception*>(
+      static_cast<char*>(state->caught_exceptions) + kHeaderBefore);
+  // The function that decides where a forced unwinding ends.
+  INSTAR_CHECK(exception->private_1 != 0)
+      << "the C++ runtime keeps the end of a thread elsewhere than expected";
+  return exception;
 }
 
 void DestroyCallable(ControlBlock* c) {
@@ -135,6 +153,12 @@ void ThrowArrived() {
   ThreadState* const thread = &thread_state;
   const Signal signal = std::exchange(thread->signal, Signal::kValue);
   if (signal == Signal::kCancel) throw ContinuletCancelled();
+  if (signal == Signal::kThreadExit) {
+    // Goes on with the unwinding, from here.
+    _Unwind_Resume_or_Rethrow(
+        static_cast<_Unwind_Exception*>(thread->transfer));
+    std::terminate();  // it has not returned
+  }
   std::rethrow_exception(std::move(*thread->exception));
 }
 
@@ -191,6 +215,7 @@ bool Cancel(ControlBlock* c) {
     ++attempts;
     thread_state.signal = Signal::kCancel;
     Enter(c);
+    if (thread_state.signal == Signal::kThreadExit) ThrowArrived();
     thread_state.signal = Signal::kValue;
   }
   return attempts == 1 && c->cancelled_cleanly;
@@ -217,6 +242,11 @@ extern "C" void instar_continulet_main(MachineContext* context) {
   std::exception_ptr thrown;
   try {
     c->run(c);  // does not return: when the body does, it leaves for good
+  } catch (const abi::__forced_unwind&) {
+    // The end of this handler would have to rethrow it, and there is nobody on
+    // this stack to take it. It is never reached: what this stack was handling
+    // goes with it.
+    LeaveForGood(c, Signal::kThreadExit, ForeignExceptionBeingHandled());
   } catch (const ContinuletCancelled&) {
     // Rethrown by someone else's doing, it is an exception like others.
     c->cancelled_cleanly = c->cancelling;

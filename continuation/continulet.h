@@ -56,6 +56,11 @@
 // noexcept function) cannot be unwound: the program ends with a message that
 // names the continulet and the function.
 //
+// A thread that ends in a body, by pthread_exit() or pthread_cancel(), has all
+// its stacks unwound, from the body outwards: the continulet is finished, and
+// the unwinding goes on at whoever switched in. As in any function, it passes
+// no noexcept function and no destructor: std::terminate().
+//
 // Threads: a continulet belongs to the thread that first switches to it. Before
 // that and when it is finished, it may be handed to another thread; in between,
 // the handle may be moved within its thread only, and switching to it, throwing

@@ -45,6 +45,9 @@ enum class Signal : std::uint8_t {
   kResult,     // as kValue, but the body has ended: the receiver destroys it
   kException,  // `exception` is to be thrown
   kCancel,     // the body is to be unwound
+  // The thread ends, by pthread_exit() or pthread_cancel(): `transfer` is the
+  // _Unwind_Exception with which its stacks are unwound.
+  kThreadExit,
 };
 
 // The calling thread's part. Zero until the thread starts its first continulet.
@@ -129,8 +132,9 @@ void PrepareThread();
 [[noreturn]] void FailMovedFrom();
 // Fatal: somebody else's code would pause the body of `c`.
 [[noreturn]] void FailSwitchInside(const ControlBlock* c);
-// Throws what arrived with kException or kCancel. Cold as a whole, so that it
-// is not split: cancellation_failure.cc recognizes its frame by its start.
+// Throws what arrived with kException, kCancel or kThreadExit. Cold as a whole,
+// so that it is not split: cancellation_failure.cc recognizes its frame by its
+// start.
 [[noreturn]] ABSL_ATTRIBUTE_COLD void ThrowArrived();
 // Switches to `c` and has it throw. Returns as Enter() does. If `c` is new it
 // finishes, and `*exception` is thrown here.

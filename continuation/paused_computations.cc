@@ -11,6 +11,7 @@
 
 #include "base/at_fork.h"
 #include "continuation/control_block.h"
+#include "continuation/foreign_stacks.h"
 
 namespace instar {
 namespace continuation_internal {
@@ -80,10 +81,21 @@ PausedContext MakePausedContext(const MachineContext& context,
 
 PausedContext ContextOfSwitcher(const ControlBlock& c) {
   const ControlBlock* const outer = c.outer;
-  return outer == nullptr ? MakePausedContext(c.switcher, c.thread->stack_low,
-                                              c.thread->stack_high)
-                          : MakePausedContext(c.switcher, outer->stack.low(),
-                                              outer->stack.high());
+  if (outer != nullptr) {
+    return MakePausedContext(c.switcher, outer->stack.low(),
+                             outer->stack.high());
+  }
+  PausedContext context =
+      MakePausedContext(c.switcher, c.thread->stack_low, c.thread->stack_high);
+  if (context.rsp >= context.stack_low && context.rsp < context.stack_high) {
+    return context;
+  }
+  if (const auto foreign = FindForeignStack(context.rsp)) {
+    context.stack_low = foreign->low;
+    context.stack_high = foreign->high;
+    context.is_foreign = true;
+  }
+  return context;
 }
 
 }  // namespace
@@ -121,6 +133,15 @@ void VisitPausedOf(const ThreadState& thread,
   }
 }
 
+void VisitForeign(absl::FunctionRef<void(const PausedComputation&)> visit) {
+  continuation_internal::VisitForeignStacks([&](const ForeignStack& stack) {
+    PausedComputation paused;
+    paused.context = stack.context;
+    paused.continulet = stack.name;
+    visit(paused);
+  });
+}
+
 }  // namespace
 
 void VisitPausedComputations(
@@ -129,21 +150,25 @@ void VisitPausedComputations(
   continuation_internal::Threads().ForEach([&](const ThreadState& thread) {
     if (is_held(thread.tid)) VisitPausedOf(thread, visit);
   });
+  VisitForeign(visit);
 }
 
 void VisitPausedComputationsOfThisThread(
     absl::FunctionRef<void(const PausedComputation&)> visit) {
   VisitPausedOf(thread_state, visit);
+  VisitForeign(visit);
 }
 
 bool TryVisitPausedComputations(
     absl::FunctionRef<bool(int tid)> is_settled,
     absl::FunctionRef<void(const PausedComputation&)> visit) {
-  return continuation_internal::Threads().TryForEach(
+  const bool visited = continuation_internal::Threads().TryForEach(
       [&](const ThreadState& thread) {
         if (thread.started == nullptr && thread.current == nullptr) return;
         if (is_settled(thread.tid)) VisitPausedOf(thread, visit);
       });
+  if (visited) VisitForeign(visit);
+  return visited;
 }
 
 void VisitSwitchers(absl::FunctionRef<bool(const PausedContext&)> visit) {

@@ -21,9 +21,11 @@ namespace instar {
 
 struct PausedComputation {
   PausedContext context;
-  // The continulet whose body is paused; empty for a thread's own computation.
+  // The continulet whose body is paused, or the fiber; empty for a thread's own
+  // computation.
   absl::string_view continulet;
-  int tid = 0;  // the thread on which it runs, as gettid() names it
+  // The thread on which it runs, as gettid() names it; 0 for a fiber.
+  int tid = 0;
 };
 
 // Calls `visit` for every computation of these threads that is paused by a
@@ -48,7 +50,8 @@ bool TryVisitPausedComputations(
     absl::FunctionRef<bool(int tid)> is_settled,
     absl::FunctionRef<void(const PausedComputation&)> visit);
 
-// The same of the calling thread alone. Takes no lock; async-signal-safe.
+// The same of the calling thread alone, besides what was declared. Takes no
+// lock; async-signal-safe if the visitors that were declared are.
 void VisitPausedComputationsOfThisThread(
     absl::FunctionRef<void(const PausedComputation&)> visit);
 

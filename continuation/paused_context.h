@@ -19,6 +19,8 @@ struct PausedContext {
   std::uintptr_t rbp = 0;
   std::uintptr_t stack_low = 0;   // lowest usable address of the stack
   std::uintptr_t stack_high = 0;  // first address above it
+  // Of somebody else's fiber (continuation/foreign_stacks.h).
+  bool is_foreign = false;
 };
 
 // True if `pc` lies in the code at the base of every continulet's stack, where

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/linux/stack_bounds.h"
+#include "continuation/foreign_stacks.h"
 #include "continuation/paused_computations.h"
 
 namespace instar {
@@ -34,8 +35,18 @@ StackBounds StackOfCallerIfKnown() {
 }
 
 StackBounds StackOfCaller() {
-  const StackBounds known = StackOfCallerIfKnown();
-  return known.high != 0 ? known : StackOfThisThread();
+  StackBounds known = StackOfCallerIfKnown();
+  if (known.high == 0) known = StackOfThisThread();
+  const auto here =
+      reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
+  if (__builtin_expect(known.Contains(here), true)) return known;
+  const auto foreign = continuation_internal::FindForeignStack(here);
+  return foreign.has_value() ? StackBounds{foreign->low, foreign->high} : known;
+}
+
+bool stack_internal::IsForeign(const StackBounds& bounds) {
+  return bounds.high != StackOfCallerIfKnown().high &&
+         continuation_internal::FindForeignStack(bounds.low).has_value();
 }
 
 StackSnapshot SnapshotOf(const PausedContext& context) {
@@ -44,6 +55,7 @@ StackSnapshot SnapshotOf(const PausedContext& context) {
   snapshot.rsp = context.rsp;
   snapshot.rbp = context.rbp;
   snapshot.bounds = StackBounds{context.stack_low, context.stack_high};
+  snapshot.is_foreign = context.is_foreign;
   return snapshot;
 }
 
@@ -54,6 +66,7 @@ StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t rsp,
   snapshot.rsp = rsp;
   snapshot.rbp = rbp;
   snapshot.bounds = bounds;
+  snapshot.is_foreign = stack_internal::IsForeign(bounds);
   snapshot.is_exact = false;
   return snapshot;
 }

@@ -41,6 +41,9 @@ struct StackSnapshot {
   bool is_exact = true;
   // True if a signal interrupted the computation there.
   bool is_interrupted = false;
+  // On somebody else's fiber (continuation/foreign_stacks.h): the code at its
+  // base may have no unwind information.
+  bool is_foreign = false;
   // Where the bytes are to be read, minus where they belong: not zero if a copy
   // of the stack is walked (modulo 2^64).
   std::uintptr_t copy_offset = 0;
@@ -54,8 +57,10 @@ struct StackSnapshot {
 // take about a nanosecond.
 StackBounds StackOfThisThread();
 
-// The stack that the caller runs on: of the innermost running continulet, or
-// the thread's own.
+// The stack that the caller runs on: of the innermost running continulet, the
+// thread's own, or one that was declared (continuation/foreign_stacks.h). On
+// any other, the thread's own, in which the caller's stack pointer does not
+// lie.
 StackBounds StackOfCaller();
 
 // The same, empty if StackOfThisThread() was never called on the thread and it
@@ -63,6 +68,10 @@ StackBounds StackOfCaller();
 StackBounds StackOfCallerIfKnown();
 
 namespace stack_internal {
+
+// Whether these bounds, which StackOfCaller() gave the calling thread, are
+// those of a stack that was declared.
+bool IsForeign(const StackBounds& bounds);
 
 inline __attribute__((always_inline)) StackSnapshot CaptureCaller() {
   StackSnapshot snapshot;
@@ -82,6 +91,7 @@ inline __attribute__((always_inline)) StackSnapshot SnapshotOfCaller() {
   const StackBounds bounds = StackOfCaller();
   StackSnapshot snapshot = stack_internal::CaptureCaller();
   snapshot.bounds = bounds;
+  snapshot.is_foreign = stack_internal::IsForeign(bounds);
   return snapshot;
 }
 

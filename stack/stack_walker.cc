@@ -86,6 +86,19 @@ WalkEnd AtBase(std::uintptr_t function_start, WalkState* state) {
              : WalkEnd::kUnknownBase;
 }
 
+// What starts a fiber lies at its very end: of Boost.Context's, it has no
+// unwind information. (Its callable may lie above.)
+constexpr std::uintptr_t kForeignBase = 1024;  // bytes
+
+WalkEnd AtUnknown(WalkEnd end, const WalkState& state) {
+  // Not where the fiber goes on: that is in code that is known.
+  return state.snapshot->is_foreign && !state.is_exact &&
+                 state.snapshot->bounds.high - state.registers.rsp <=
+                     kForeignBase
+             ? WalkEnd::kComplete
+             : end;
+}
+
 }  // namespace
 
 WalkEnd StepSlowly(WalkState* state) {
@@ -105,15 +118,16 @@ WalkEnd StepSlowly(WalkState* state) {
       return Follow(rule, state);
     case RuleKind::kOutermost: {
       const WalkEnd end = AtBase(rule.function_start, state);
+      if (end == WalkEnd::kUnknownBase) return AtUnknown(end, *state);
       if (end == WalkEnd::kComplete && remember) CacheRule(pc, is_exact, rule);
       return end;
     }
     case RuleKind::kSignalFrame:
       return WalkEnd::kSignalFrame;
     case RuleKind::kUnknownCode:
-      return WalkEnd::kUnknownCode;
+      return AtUnknown(WalkEnd::kUnknownCode, *state);
     case RuleKind::kNoEntry:
-      return WalkEnd::kNoUnwindInformation;
+      return AtUnknown(WalkEnd::kNoUnwindInformation, *state);
     case RuleKind::kNone:
     case RuleKind::kUnsupported:
       break;

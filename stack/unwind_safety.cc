@@ -3,10 +3,18 @@
 
 #include "stack/unwind_safety.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <optional>
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/unwind_table.h"
+#include "code/function.h"
 #include "continuation/paused_context.h"
 
 namespace instar {
@@ -63,6 +71,65 @@ UnwindSafety CheckUnwindSafety(const StackSnapshot& snapshot,
   return safety;
 }
 
+namespace {
+
+// Of the latest PrepareToFindCFrames(). Those before it are not freed: somebody
+// may be looking at one. Release, paired with the acquire load in FindCFrame().
+std::atomic<const FunctionMap*> g_functions{nullptr};
+
+bool IsOfC(const Frame& frame, const FunctionMap& functions) {
+  UnwindEntry entry;
+  if (FindUnwindEntry(frame.lookup_pc, &entry) == UnwindLookup::kFound &&
+      entry.personality != 0) {
+    return false;
+  }
+  const std::optional<Function> function =
+      functions.Containing(frame.lookup_pc);
+  // Loaded since then: by code that is built as ours is.
+  if (!function.has_value()) return false;
+  const auto names = function->linkage_names();
+  return std::none_of(names.begin(), names.end(), [](const char* name) {
+    return absl::StartsWith(name, "_Z") || absl::StartsWith(name, "instar_") ||
+           absl::string_view(name) == "main";
+  });
+}
+
+}  // namespace
+
+void PrepareToFindCFrames() {
+  static std::mutex& preparing = *new std::mutex;
+  std::lock_guard<std::mutex> lock(preparing);
+  const FunctionMap* const known = g_functions.load(std::memory_order_relaxed);
+  if (known != nullptr && known->IsCurrent()) return;
+  g_functions.store(new FunctionMap(FunctionMap::Preload()),
+                    std::memory_order_release);
+}
+
+std::optional<Frame> FindCFrame(const StackSnapshot& snapshot,
+                                std::uintptr_t catcher) {
+  const FunctionMap* const functions =
+      g_functions.load(std::memory_order_acquire);
+  if (functions == nullptr) return std::nullopt;
+  StackSnapshot start = snapshot;
+  start.switcher = nullptr;
+  std::optional<Frame> found;
+  // The last frame may be the catcher, which shows at the next.
+  std::optional<Frame> last;
+  WalkStack(start, [&](const Frame& frame) {
+    if ((catcher != 0 && frame.rsp > catcher) ||
+        (catcher == 0 && IsContinuletBase(frame.pc))) {
+      return false;
+    }
+    if (last.has_value() && IsOfC(*last, *functions)) {
+      found = last;
+      return false;
+    }
+    last = frame;
+    return true;
+  });
+  return found;
+}
+
 std::string UnwindSafety::ToString() const {
   switch (verdict) {
     case Verdict::kSafe:
@@ -74,6 +141,9 @@ std::string UnwindSafety::ToString() const {
       return absl::StrCat("unsafe: ", instar::ToString(effect.outcome),
                           " at pc 0x", absl::Hex(frame.pc), ", frame ",
                           frame.depth);
+    case Verdict::kThroughC:
+      return absl::StrCat("not through C, which releases nothing: at pc 0x",
+                          absl::Hex(frame.pc), ", frame ", frame.depth);
     case Verdict::kUnknown:
       break;
   }

@@ -12,6 +12,10 @@
 // table shows, what it does not show, and on which side the answer errs. Unsafe
 // means "not from here": the next update point may lie in other frames.
 //
+// A frame of C lets an exception pass and releases nothing: what it owns, a
+// lock say, is lost. FindCFrame() finds one; whether it matters is not for this
+// to say.
+//
 // A catch (...) on the way does not stop an exception for certain, since most
 // rethrow; it is reported, because it may.
 //
@@ -22,6 +26,7 @@
 #define INSTAR_STACK_UNWIND_SAFETY_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/exception_table.h"
@@ -32,13 +37,14 @@ namespace instar {
 
 struct UnwindSafety {
   enum class Verdict {
-    kSafe,     // it reaches the base
-    kUnsafe,   // `frame` ends it in std::terminate, or may
-    kUnknown,  // the stack could not be walked: see `walk`
+    kSafe,      // it reaches the base
+    kUnsafe,    // `frame` ends it in std::terminate, or may
+    kUnknown,   // the stack could not be walked: see `walk`
+    kThroughC,  // it would pass `frame`, which is of C
   };
 
   Verdict verdict = Verdict::kUnknown;
-  // kUnsafe: the innermost frame that stops it.
+  // kUnsafe: the innermost frame that stops it; kThroughC: that frame.
   Frame frame = {};
   ExceptionEffect effect;
   // Frames before that with a catch (...), and the innermost of them.
@@ -58,6 +64,18 @@ struct UnwindSafety {
 // not reach it is kUnknown.
 UnwindSafety CheckUnwindSafety(const StackSnapshot& snapshot,
                                std::uintptr_t catcher = 0);
+
+// Names of functions for FindCFrame(), read before it is called where no lock
+// may be taken: of all objects that are loaded now. Takes locks, and reads
+// files at the first call.
+void PrepareToFindCFrames();
+
+// The innermost frame up to the base, or to the catcher (as above), that is not
+// C++: it has no exception table, and its function no C++ name. (A function
+// that is `extern "C"` and has nothing to destroy counts, too.) Nothing if
+// there is none, or if PrepareToFindCFrames() was never called.
+std::optional<Frame> FindCFrame(const StackSnapshot& snapshot,
+                                std::uintptr_t catcher = 0);
 
 }  // namespace instar
 

@@ -1,0 +1,113 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "continuation/foreign_stacks.h"
+
+#include <ucontext.h>
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "continuation/paused_computations.h"
+#include "gtest/gtest.h"
+#include "stack/stack_snapshot.h"
+#include "stack/stack_walker.h"
+
+namespace instar {
+namespace {
+
+constexpr std::size_t kStackSize = 128 << 10;
+constexpr std::uintptr_t kFarthest = 2048;
+
+struct Stack {
+  std::unique_ptr<char[]> memory = std::make_unique<char[]>(kStackSize);
+  std::uintptr_t low() const {
+    return reinterpret_cast<std::uintptr_t>(memory.get());
+  }
+  std::uintptr_t high() const { return low() + kStackSize; }
+};
+
+// A place in the fiber's function, to which Pause() returns.
+std::uintptr_t place_in_fiber;
+std::vector<StackSnapshot> seen_inside;
+
+void NotePlace() __attribute__((noinline));
+void NotePlace() {
+  place_in_fiber =
+      reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+}
+
+// What the visits of paused computations give, of fibers alone.
+std::vector<PausedComputation> PausedFibers() {
+  std::vector<PausedComputation> paused;
+  VisitPausedComputationsOfThisThread([&](const PausedComputation& one) {
+    if (one.tid == 0) paused.push_back(one);
+  });
+  return paused;
+}
+
+// Whether a walk of it is complete and goes through the fiber's function, which
+// has no more code than kFarthest.
+void ExpectGoesThroughFiber(const StackSnapshot& snapshot) {
+  bool found = false;
+  const WalkResult walk = WalkStack(snapshot, [&](const Frame& frame) {
+    found |= frame.pc + kFarthest > place_in_fiber &&
+             frame.pc < place_in_fiber + kFarthest;
+    return true;
+  });
+  EXPECT_TRUE(walk.complete()) << walk.ToString();
+  EXPECT_TRUE(found);
+}
+
+ucontext_t main_context, fiber_context;
+
+__attribute__((noinline)) void UcontextFiber() {
+  NotePlace();
+  seen_inside.push_back(SnapshotOfCaller());
+  EXPECT_TRUE(seen_inside.back().bounds.Contains(seen_inside.back().rsp));
+  ExpectGoesThroughFiber(seen_inside.back());
+  swapcontext(&fiber_context, &main_context);
+  NotePlace();
+}
+
+TEST(ForeignStacksTest, UcontextIsSeenPausedAndRunning) {
+  Stack stack;
+  bool runs = false;
+  ForeignStacks declared([&](ForeignStacks::Yield yield) {
+    yield({runs ? RunningStack(stack.low(), stack.high())
+                : PausedUcontext(fiber_context),
+           "fiber"});
+    return true;
+  });
+  ASSERT_EQ(getcontext(&fiber_context), 0);
+  fiber_context.uc_stack.ss_sp = stack.memory.get();
+  fiber_context.uc_stack.ss_size = kStackSize;
+  fiber_context.uc_link = &main_context;
+  makecontext(&fiber_context, &UcontextFiber, 0);
+  runs = true;
+  ASSERT_EQ(swapcontext(&main_context, &fiber_context), 0);
+  runs = false;
+  const auto paused = PausedFibers();
+  ASSERT_EQ(paused.size(), 1u);
+  EXPECT_EQ(paused[0].continulet, "fiber");
+  ExpectGoesThroughFiber(SnapshotOf(paused[0].context));
+  runs = true;
+  ASSERT_EQ(swapcontext(&main_context, &fiber_context), 0);
+}
+
+TEST(ForeignStacksTest, AVisitorThatCannotTellMakesTheLookUnreliable) {
+  EXPECT_TRUE(PausedFibers().empty());
+  {
+    ForeignStacks declared([](ForeignStacks::Yield) { return false; });
+    const auto paused = PausedFibers();
+    ASSERT_EQ(paused.size(), 1u);
+    EXPECT_FALSE(WalkStack(SnapshotOf(paused[0].context), [](const Frame&) {
+                   return true;
+                 }).complete());
+  }
+  EXPECT_TRUE(PausedFibers().empty());
+}
+
+}  // namespace
+}  // namespace instar
