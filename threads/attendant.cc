@@ -47,7 +47,10 @@ void WakeIfBlocked(ThreadRecord& record, std::string* reason) {
         record.wakeup.wake == nullptr || record.where == nullptr) {
       return;
     }
-    safety = CheckUnwindToBase(*record.where, record.base_frame);
+    // Whether C may be passed is for the update function to say.
+    safety = CheckUnwindToBase(
+        *record.where, record.base_frame,
+        /*through_c=*/!record.new_main || record.reboots_through_c);
     if (safety.safe()) {
       record.was_woken = true;
       if (!record.wakeup.wake(record, record.wakeup.argument)) {

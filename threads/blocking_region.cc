@@ -3,14 +3,18 @@
 
 #include "threads/blocking_region.h"
 
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <mutex>
 
+#include "base/linux/deadline.h"
 #include "stack/interrupted_thread.h"
 #include "threads/pending_request.h"
 
@@ -147,7 +151,60 @@ void SleepOnce(std::chrono::steady_clock::time_point until) {
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, nullptr);
 }
 
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Until then; null: for ever. A descriptor that is none counts as ready: the
+// program's own call says what is wrong.
+bool Await(int descriptor, short events, const Clock::time_point* until) {
+  const int saved_errno = errno;
+  bool ready = false;
+  while (true) {
+    timespec rest;
+    if (until != nullptr) {
+      const auto left =
+          std::max(*until - Clock::now(), Clock::duration::zero()).count();
+      rest.tv_sec = left / 1000000000;
+      rest.tv_nsec = left % 1000000000;
+    }
+    pollfd awaited = {descriptor, events, 0};
+    BlockingRegion region(WakeupBySignal());
+    const int found =
+        ppoll(&awaited, 1, until != nullptr ? &rest : nullptr, nullptr);
+    const int error = errno;
+    region.Leave();
+    ready = found > 0 || (found < 0 && error != EINTR);
+    if (ready || (found == 0 && until != nullptr)) break;
+  }
+  errno = saved_errno;
+  return ready;
+}
+
+bool AwaitFor(int descriptor, short events, std::chrono::nanoseconds limit) {
+  const Clock::time_point until = DeadlineAfter(limit);
+  return Await(descriptor, events, &until);
+}
+
+}  // namespace
+
 }  // namespace threads_internal
+
+void AwaitReadable(int descriptor) {
+  threads_internal::Await(descriptor, POLLIN, nullptr);
+}
+
+void AwaitWritable(int descriptor) {
+  threads_internal::Await(descriptor, POLLOUT, nullptr);
+}
+
+bool AwaitReadableFor(int descriptor, std::chrono::nanoseconds limit) {
+  return threads_internal::AwaitFor(descriptor, POLLIN, limit);
+}
+
+bool AwaitWritableFor(int descriptor, std::chrono::nanoseconds limit) {
+  return threads_internal::AwaitFor(descriptor, POLLOUT, limit);
+}
 
 void SleepUntil(std::chrono::steady_clock::time_point until) {
   while (std::chrono::steady_clock::now() < until) {

@@ -4,9 +4,11 @@
 // Stretches in which a controlled thread waits, and updates may go on without
 // it.
 //
-//   int connection =
-//       Blocking([&] { return accept(listener, nullptr, nullptr); });
+//   AwaitReadable(listener);  // loses nothing if the thread is rebooted here
+//   int connection = accept(listener, nullptr, nullptr);
 //   UpdatePoint();
+//
+//   Blocking([&] { return poll(inputs, count, -1); });
 //
 //   std::unique_lock<std::mutex> lock(mutex);
 //   Wait(not_empty, lock, [&] { return !queue.empty(); });
@@ -29,22 +31,24 @@
 //     whose handler does nothing, so that the system call returns EINTR; sent
 //     again every millisecond until the call is left, since one that comes just
 //     before the call has no effect. It is never sent outside of the region. If
-//     the callable then returns -1 with errno EINTR and the thread is not
-//     rebooted, the callable is called again, as by SA_RESTART: one that waits
-//     with a limit (poll) computes it anew each time.
+//     the callable then returns -1, as a signed integer (not bool), and has set
+//     errno to EINTR, and the thread is not rebooted, the callable is called
+//     again, as by SA_RESTART: one that waits with a limit (poll) computes it
+//     anew each time.
 //   - Wait(): by notify_all(), which other waiters take for a spurious wakeup.
 //   - SleepFor(): by the signal; it sleeps on until its time.
 // Without such an update nothing is different from the bare call: SA_RESTART,
 // the program's signals and limits are as ever, and errno is kept.
 //
 // What the callable has returned is lost when a reboot is thrown: the
-// connection that was accepted, the bytes that were read. A thread that may be
-// rebooted waits in Blocking() until there is something, and takes it
-// afterwards:
-//
-//   pollfd input = {socket, POLLIN, 0};
-//   Blocking([&] { return poll(&input, 1, -1); });
-//   const ssize_t got = read(socket, buffer, sizeof(buffer));
+// connection that was accepted, the bytes that were read. So a callable takes
+// nothing: it waits until there is something, as AwaitReadable() does, and what
+// takes it (accept(), read(), recv()) comes afterwards, outside of the region.
+// That may find nothing after all, when another thread was faster or the client
+// has gone: then a blocking descriptor waits outside of any region, where the
+// thread is no longer stopped. Make listeners that several threads share, and
+// those of servers that must not hang, non-blocking (O_NONBLOCK), and wait
+// again on EAGAIN.
 //
 // In a thread that is not controlled, in an update function, in a signal
 // handler that interrupted this library and while a NoUpdateScope is alive, all
@@ -114,12 +118,15 @@ std::invoke_result_t<Callable&> Blocking(Callable&& callable) {
       callable();
       region.Leave();
       return;
-    } else if constexpr (std::is_integral_v<Result>) {
+    } else if constexpr (std::is_integral_v<Result> &&
+                         std::is_signed_v<Result> &&
+                         !std::is_same_v<Result, char>) {
+      // What errno says is of this call, or it says what it said before.
+      const int errno_before = std::exchange(errno, 0);
       const Result result = callable();
-      if (region.Leave() && result == static_cast<Result>(-1) &&
-          errno == EINTR) {
-        continue;
-      }
+      const bool interrupted = result == Result{-1} && errno == EINTR;
+      if (errno == 0) errno = errno_before;
+      if (region.Leave() && interrupted) continue;
       return result;
     } else {
       Result result = callable();
@@ -128,6 +135,17 @@ std::invoke_result_t<Callable&> Blocking(Callable&& callable) {
     }
   }
 }
+
+// Waits in a blocking region until a read from `descriptor` (an accept, for a
+// listener) would not wait: there is something, or the end, or an error, which
+// that call then tells. Interrupted by signals of the program, it waits on.
+// Keeps errno.
+void AwaitReadable(int descriptor);
+// The same for writes.
+void AwaitWritable(int descriptor);
+// The same until `limit` has passed: false then.
+bool AwaitReadableFor(int descriptor, std::chrono::nanoseconds limit);
+bool AwaitWritableFor(int descriptor, std::chrono::nanoseconds limit);
 
 // As condition.wait(lock, predicate). The predicate is evaluated outside of the
 // region. A thread that is held or rebooted has the lock.

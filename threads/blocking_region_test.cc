@@ -43,6 +43,7 @@ class Pipe {
   }
   void Write(char byte) { EXPECT_EQ(write(ends_[1], &byte, 1), 1); }
   int read_end() const { return ends_[0]; }
+  int write_end() const { return ends_[1]; }
 
  private:
   int ends_[2];
@@ -273,6 +274,105 @@ TEST(BlockingRegionTest, WaitIsWokenByNotification) {
     ready = true;
   }
   condition.notify_one();
+}
+
+// Calls `call` in a blocking region of a thread that is interrupted for an
+// update meanwhile; returns how often it was called.
+template <typename Result>
+int CallsWhenInterrupted(Result result, int error) {
+  std::atomic<bool> updated{false};
+  std::atomic<int> calls{0};
+  ControlledThread thread = StartPassiveThread("caller", [&] {
+    errno = EDOM;
+    const Result got = Blocking([&]() -> Result {
+      if (++calls > 1) return result;
+      pollfd none = {-1, 0, 0};
+      EXPECT_EQ(poll(&none, 1, -1), -1);  // until it is interrupted
+      errno = error;
+      return result;
+    });
+    EXPECT_EQ(got, result);
+    // A call that does not touch errno keeps it.
+    if (error == 0) {
+      EXPECT_EQ(errno, EDOM);
+    }
+    while (!updated) UpdatePoint();
+  });
+  AwaitBlocked(thread);
+  UpdateOptions options;
+  options.interrupt_blocking_calls = true;
+  UpdateRequest request = SetUpdateFunction(
+      thread.ref(), [](UpdateContext&) { return Attempt::Done(); }, options);
+  request.Trigger();
+  EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
+  updated = true;
+  thread.Join();
+  return calls;
+}
+
+TEST(BlockingRegionTest, OnlyAFailureIsRepeated) {
+  EXPECT_EQ(CallsWhenInterrupted<int>(-1, EINTR), 2);
+  EXPECT_EQ(CallsWhenInterrupted<ssize_t>(-1, EINTR), 2);
+  // Successes that leave errno as an earlier call set it.
+  EXPECT_EQ(CallsWhenInterrupted<bool>(true, EINTR), 1);
+  EXPECT_EQ(CallsWhenInterrupted<unsigned char>(255, EINTR), 1);
+  EXPECT_EQ(CallsWhenInterrupted<std::uint64_t>(~0ull, EINTR), 1);
+  EXPECT_EQ(CallsWhenInterrupted<int>(-1, 0), 1);
+  EXPECT_EQ(CallsWhenInterrupted<int>(5, EINTR), 1);
+}
+
+TEST(BlockingRegionTest, RebootOutOfAwaitReadableLosesNothing) {
+  Pipe pipe;
+  std::atomic<bool> rebooted{false};
+  ControlledThread thread = StartPassiveThread("reader", [&] {
+    AwaitReadable(pipe.read_end());
+    ADD_FAILURE() << "it was not rebooted";
+  });
+  AwaitBlocked(thread);
+  char byte = 0;
+  UpdateRequest request = StartReboot(thread, [&] {
+    rebooted = true;
+    AwaitReadable(pipe.read_end());
+    EXPECT_EQ(read(pipe.read_end(), &byte, 1), 1);
+  });
+  EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
+  pipe.Write('x');
+  thread.Join();
+  EXPECT_TRUE(rebooted);
+  EXPECT_EQ(byte, 'x');
+}
+
+TEST(BlockingRegionTest, AwaitReadableGoesOnAfterSignalsAndEndsAtErrors) {
+  struct sigaction action = {}, before;
+  action.sa_handler = [](int) { ++g_signals; };
+  ASSERT_EQ(sigaction(SIGUSR1, &action, &before), 0);
+  Pipe pipe;
+  std::atomic<bool> returned{false};
+  std::atomic<pthread_t> self{};
+  ControlledThread thread = StartPassiveThread("reader", [&] {
+    self = pthread_self();
+    errno = EDOM;
+    AwaitReadable(pipe.read_end());
+    returned = true;
+    EXPECT_EQ(errno, EDOM);
+    EXPECT_TRUE(
+        AwaitReadableFor(pipe.read_end(), std::chrono::nanoseconds::max()));
+    AwaitWritable(pipe.write_end());
+    EXPECT_FALSE(AwaitWritableFor(pipe.read_end(), std::chrono::seconds(0)));
+    AwaitReadable(1 << 20);  // read() says that it is none
+  });
+  AwaitBlocked(thread);
+  for (int i = 0; i < 3; ++i) {
+    const int signals = g_signals;
+    pthread_kill(self.load(), SIGUSR1);
+    while (g_signals == signals) std::this_thread::yield();
+  }
+  AwaitBlocked(thread);
+  EXPECT_FALSE(returned);
+  pipe.Write('x');
+  thread.Join();
+  EXPECT_TRUE(returned);
+  ASSERT_EQ(sigaction(SIGUSR1, &before, nullptr), 0);
 }
 
 }  // namespace

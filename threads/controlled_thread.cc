@@ -5,7 +5,9 @@
 
 #include <unistd.h>
 
+#include <cstdio>
 #include <mutex>
+#include <new>
 #include <optional>
 
 #include "base/check.h"
@@ -47,8 +49,19 @@ void Begin(ThreadRecord& record) {
 void End(ThreadRecord& record) {
   PerThread& mine = threads_internal::this_thread;
   const Busy busy;
+  GiveUpReboot(record);
   {
     std::lock_guard<std::mutex> lock(record.lock);
+    // Elsewhere than in its function if an exception has replaced a reboot, or
+    // pthread_exit() or pthread_cancel() has ended the thread.
+    record.in_update_function = false;
+    const auto is_in = [&](ThreadState state) {
+      return record.state.load(std::memory_order_relaxed) == state;
+    };
+    if (is_in(ThreadState::kInUpdateFunction)) {
+      Move(record, ThreadState::kAtUpdatePoint);
+    }
+    if (!is_in(ThreadState::kRunning)) Move(record, ThreadState::kRunning);
     Move(record, ThreadState::kEnded);
     CountAsStopped(record);
     mine.record = nullptr;
@@ -59,6 +72,17 @@ void End(ThreadRecord& record) {
   }
   FinishRequests(record);
   Registry::Get().Remove(&record);
+}
+
+// It is an exception like others here, and goes on.
+void SayForeign(const ThreadRecord& record,
+                const threads_internal::ThreadRebooted& reboot) {
+  std::fprintf(stderr,
+               "Instar: thread '%s' was thrown a reboot of thread '%s' that is "
+               "not its own, or is over: a future, a promise or an "
+               "exception_ptr has carried it. Code that stores all exceptions "
+               "calls no update point\n",
+               record.name.c_str(), reboot.thread_name().c_str());
 }
 
 void AtEntry(const InterceptedEntry& entry) {
@@ -94,7 +118,11 @@ __attribute__((noinline)) void RunThread(ThreadRecord& record,
   while (main) {
     try {
       main();
-    } catch (const threads_internal::ThreadRebooted&) {
+    } catch (const threads_internal::ThreadRebooted& reboot) {
+      if (!reboot.IsUnderWayIn(record)) {
+        SayForeign(record, reboot);
+        throw;
+      }
     }
     main = TakeNewMain(record);
   }
@@ -113,7 +141,19 @@ ControlledThread& ControlledThread::operator=(
 }
 
 void ControlledThread::Join() {
-  if (thread_.joinable()) thread_.join();
+  if (!thread_.joinable()) return;
+  bool lost;
+  {
+    const Busy busy;
+    std::lock_guard<std::mutex> lock(record_->lock);
+    lost = record_->lost_in_fork;
+  }
+  // Of a thread that this process has not, the system knows nothing.
+  if (lost) {
+    ::new (static_cast<void*>(&thread_)) std::thread();
+    return;
+  }
+  thread_.join();
 }
 
 ThreadRef ControlledThread::ref() const {

@@ -26,7 +26,15 @@
 // states of a thread are those of threads/thread_state.h.
 //
 // Exceptions: one that leaves the function ends the program, as with
-// std::thread; out of RunControlled() it goes on to its caller.
+// std::thread; out of RunControlled() it goes on to its caller. That holds,
+// too, for one that replaces a reboot on its way: the thread ends, and the
+// request fails. A reboot that was stored (std::packaged_task, std::async, a
+// promise) and is thrown again in another thread, or later, is said on standard
+// error and is an exception like others there; the thread that was to be
+// rebooted tries again at its next update point.
+//
+// pthread_exit() and pthread_cancel() work as in any thread, also within an
+// update function: the thread's stacks are unwound, and requests for it fail.
 //
 // Lifetime: a ControlledThread joins when it goes, so it must not be destroyed
 // by its own thread. Threads: a handle is used by one thread at a time; a

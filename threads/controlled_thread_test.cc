@@ -3,10 +3,13 @@
 
 #include "threads/controlled_thread.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <future>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -14,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/functions_for_test.h"
 #include "threads/rendezvous.h"
@@ -181,6 +185,119 @@ TEST(UpdatePointTest, DoesNothingInASignalHandler) {
     EXPECT_EQ(handled, 1);
   }
   sigaction(SIGUSR1, &before, nullptr);
+}
+
+// A thread that ends by pthread_exit() or pthread_cancel() at `place`.
+enum class Exit { kFunction, kUpdateFunction, kCancelledInUpdateFunction };
+
+void ExpectThreadEnds(Exit place) {
+  auto owned = std::make_shared<int>(1);
+  std::atomic<bool> go{false};
+  std::thread pool([&] {
+    RunControlled("worker", ThreadKind::kPassive, [&, on_stack = owned] {
+      while (!go) std::this_thread::yield();
+      if (place == Exit::kFunction) pthread_exit(nullptr);
+      while (true) UpdatePoint();
+    });
+  });
+  while (ControlledThreads("worker").empty()) std::this_thread::yield();
+  const ThreadRef thread = ControlledThreads("worker")[0];
+  UpdateRequest request = SetUpdateFunction(
+      thread, [place, on_stack = owned](UpdateContext&) -> Attempt {
+        if (place == Exit::kUpdateFunction) pthread_exit(nullptr);
+        pthread_cancel(pthread_self());
+        while (true) pthread_testcancel();
+      });
+  if (place != Exit::kFunction) request.Trigger();
+  go = true;
+  pool.join();
+  EXPECT_EQ(thread.state(), ThreadState::kEnded);
+  EXPECT_TRUE(ControlledThreads("worker").empty());
+  const absl::Status status = request.Await(kLimit);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+}
+
+TEST(ControlledThreadTest, PthreadExitInItsFunction) {
+  ExpectThreadEnds(Exit::kFunction);
+}
+
+TEST(ControlledThreadTest, PthreadExitInAnUpdateFunction) {
+  ExpectThreadEnds(Exit::kUpdateFunction);
+}
+
+TEST(ControlledThreadTest, PthreadCancelInAnUpdateFunction) {
+  ExpectThreadEnds(Exit::kCancelledInUpdateFunction);
+}
+
+UpdateRequest StartReboot(const ThreadRef& thread,
+                          std::function<void()> new_main) {
+  UpdateRequest request = SetUpdateFunction(
+      thread,
+      [new_main](UpdateContext& context) { return context.Reboot(new_main); });
+  request.Trigger();
+  return request;
+}
+
+TEST(RunControlledTest, AnExceptionThatReplacesARebootGoesToTheCaller) {
+  std::atomic<bool> caught{false};
+  std::thread pool([&] {
+    try {
+      RunControlled("worker", ThreadKind::kPassive, [] {
+        try {
+          while (true) UpdatePoint();
+        } catch (...) {
+          throw std::runtime_error("instead");
+        }
+      });
+    } catch (const std::runtime_error& error) {
+      EXPECT_STREQ(error.what(), "instead");
+      caught = true;
+    }
+  });
+  while (ControlledThreads("worker").empty()) std::this_thread::yield();
+  UpdateRequest request = StartReboot(ControlledThreads("worker")[0], [] {
+    ADD_FAILURE() << "the thread had ended";
+  });
+  const absl::Status status = request.Await(kLimit);
+  EXPECT_EQ(status.code(), absl::StatusCode::kAborted) << status;
+  pool.join();
+  EXPECT_TRUE(caught);
+}
+
+TEST(RunControlledTest, ARebootThatAFutureCarriesEndsNoOtherThread) {
+  std::promise<void> promise;
+  std::future<void> future = promise.get_future();
+  std::atomic<bool> rebooted{false};
+  ControlledThread target = StartPassiveThread("target", [&] {
+    try {
+      while (true) UpdatePoint();
+    } catch (...) {
+      promise.set_exception(std::current_exception());
+    }
+    while (true) UpdatePoint();
+  });
+  std::atomic<bool> caught{false};
+  testing::internal::CaptureStderr();
+  std::thread pool([&] {
+    try {
+      RunControlled("innocent", ThreadKind::kPassive, [&] {
+        future.get();
+        ADD_FAILURE() << "nothing was thrown";
+      });
+      ADD_FAILURE() << "the thread ended without a word";
+    } catch (...) {
+      caught = true;  // as any exception would be
+    }
+  });
+  UpdateRequest request = StartReboot(target, [&] { rebooted = true; });
+  EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
+  pool.join();
+  target.Join();
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(said, testing::HasSubstr("thread 'innocent' was thrown a reboot "
+                                       "of thread 'target'"));
+  EXPECT_TRUE(caught);
+  EXPECT_TRUE(rebooted);
 }
 
 }  // namespace

@@ -57,6 +57,12 @@ std::vector<std::string> NamesOfFrames(
 }
 
 std::string Describe(const UnwindSafety& safety) {
+  if (safety.verdict == UnwindSafety::Verdict::kThroughC) {
+    return absl::StrCat(NameOfCode(safety.frame.lookup_pc),
+                        " is C, whose locks nobody would release (frame ",
+                        safety.frame.depth,
+                        "); RebootOptions::through_c passes it");
+  }
   if (safety.verdict != UnwindSafety::Verdict::kUnsafe) {
     return safety.ToString();
   }

@@ -38,7 +38,10 @@ std::string RebootObstacle::ToString() const {
   return "";
 }
 
-RebootObstacle FindRebootObstacle(const HeldThread& thread) {
+void PrepareToFindRebootObstacles() { PrepareToFindCFrames(); }
+
+RebootObstacle FindRebootObstacle(const HeldThread& thread,
+                                  RebootOptions options) {
   RebootObstacle obstacle;
   ThreadRecord& record = *thread.thread.record();
   std::lock_guard<std::mutex> lock(record.lock);
@@ -60,8 +63,9 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread) {
       const int catching = obstacle.safety.catch_all_frames;
       obstacle.safety =
           &stack == &thread.stacks.front()
-              ? threads_internal::CheckUnwindToBase(stack, record.base_frame)
-              : CheckUnwindSafety(stack);
+              ? threads_internal::CheckUnwindToBase(stack, record.base_frame,
+                                                    options.through_c)
+              : threads_internal::CheckCancellation(stack, options.through_c);
       obstacle.safety.catch_all_frames += catching;
       if (!obstacle.safety.safe()) {
         obstacle.kind = RebootObstacle::Kind::kStack;
@@ -73,7 +77,8 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread) {
 }
 
 HeldReboot HeldReboot::Begin(const HeldThread& thread,
-                             absl::AnyInvocable<void()> new_main) {
+                             absl::AnyInvocable<void()> new_main,
+                             RebootOptions options) {
   INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
   const std::shared_ptr<ThreadRecord>& record = thread.thread.record();
   auto request = std::make_shared<PendingRequest>(record, UpdateFunction(),
@@ -85,6 +90,7 @@ HeldReboot HeldReboot::Begin(const HeldThread& thread,
   // These two are the thread's own otherwise. It reads them after it has let go
   // of this lock, or of the one that LetGo() is under.
   record->new_main = std::move(new_main);
+  record->reboots_through_c = options.through_c;
   record->rebooting = request;
   record->requests.push_back(request);
   SetAttention(*record, threads_internal::kAttentionReboot, true);

@@ -53,15 +53,21 @@ struct RebootObstacle {
   std::string ToString() const;
 };
 
+// Before threads are held: frames of C are obstacles only if their functions
+// are known (stack/unwind_safety.h). Takes locks, reads symbols.
+void PrepareToFindRebootObstacles();
+
 // While the thread is held.
-RebootObstacle FindRebootObstacle(const HeldThread& thread);
+RebootObstacle FindRebootObstacle(const HeldThread& thread,
+                                  RebootOptions options = {});
 
 class HeldReboot {
  public:
   // For a thread of which FindRebootObstacle() has found none, at the same
   // rendezvous.
   static HeldReboot Begin(const HeldThread& thread,
-                          absl::AnyInvocable<void()> new_main);
+                          absl::AnyInvocable<void()> new_main,
+                          RebootOptions options = {});
 
   // At the same rendezvous: the thread goes on as it was.
   void Cancel();

@@ -92,20 +92,38 @@ void UpdateAttention(ThreadRecord& record);
 void ForgetFinished(ThreadRecord& record);
 
 // Whether an exception thrown at this stack reaches the thread's base, through
-// the continulets that it runs in. With their frames' memory unchanging.
+// the continulets that it runs in, and through frames of C only if `through_c`.
+// With their frames' memory unchanging.
 UnwindSafety CheckUnwindToBase(const StackSnapshot& stack,
-                               std::uintptr_t base_frame);
+                               std::uintptr_t base_frame, bool through_c);
+// The same to the base of a paused continulet.
+UnwindSafety CheckCancellation(const StackSnapshot& paused, bool through_c);
 
-// What Reboot() throws. Only the base of the thread catches it.
+// What Reboot() throws. Only the base of the thread catches it. A future or a
+// coroutine's promise may keep it and throw it again somewhere else: so it
+// knows of which thread it is.
 class ThreadRebooted final {
+ public:
+  // The thread, which is the calling one. Whether it is under way there still.
+  bool IsUnderWayIn(const ThreadRecord& record) const {
+    return &record == thread_.get() && record.new_main != nullptr;
+  }
+  const std::string& thread_name() const { return thread_->name; }
+
  private:
   friend class RebootThrower;
-  ThreadRebooted() = default;
+  explicit ThreadRebooted(std::shared_ptr<const ThreadRecord> thread)
+      : thread_(std::move(thread)) {}
+
+  std::shared_ptr<const ThreadRecord> thread_;
 };
 
 // The base has caught a reboot, or the function returned under one: what runs
 // next, or null.
 absl::AnyInvocable<void()> TakeNewMain(ThreadRecord& record);
+
+// The thread ends: a reboot that has not reached its base never will.
+void GiveUpReboot(ThreadRecord& record);
 
 // The thread ends: its requests are finished.
 void FinishRequests(ThreadRecord& record);

@@ -221,6 +221,9 @@ void Rendezvous::State::FillStacks() {
   VisitPausedComputations(
       [&](int tid) { return held(tid) != threads.end(); },
       [&](const PausedComputation& paused) {
+        // Of no thread: whoever looks at the threads looks at those, too, with
+        // the calling thread's own.
+        if (paused.tid == 0) return;
         std::vector<StackSnapshot>& stacks = held(paused.tid)->stacks;
         const StackSnapshot snapshot = SnapshotOf(paused.context);
         for (const StackSnapshot* own = &stacks.front(); own != nullptr;

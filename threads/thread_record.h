@@ -129,6 +129,7 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   std::uintptr_t base_frame = 0;        // of the function that catches a reboot
   absl::AnyInvocable<void()> new_main;  // set while a reboot is under way
   std::shared_ptr<PendingRequest> rebooting;
+  bool reboots_through_c = false;  // RebootOptions::through_c of `new_main`
 };
 
 // Moves the calling thread. With record.lock held. Fatal if it is no move.

@@ -55,6 +55,7 @@
 #define INSTAR_THREADS_UPDATE_REQUEST_H_
 
 #include <chrono>
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -69,6 +70,14 @@
 
 namespace instar {
 
+struct RebootOptions {
+  // Unwind the stack also through frames of C (qsort(), an event loop of a C
+  // library), which release nothing: a lock that one owns stays taken, what it
+  // was changing half changed. Only for those of which you know that they own
+  // nothing where they call back.
+  bool through_c = false;
+};
+
 // What an update function is told. Valid while it runs.
 class UpdateContext {
  public:
@@ -82,7 +91,8 @@ class UpdateContext {
   // continulets that it runs in to the base of the thread. A function that was
   // about to be entered is not on it.
   const StackSnapshot& stack() const { return stack_; }
-  // The thread's continulets that are paused.
+  // The thread's continulets that are paused, and all paused fibers that were
+  // declared (continuation/foreign_stacks.h).
   const std::vector<StackSnapshot>& paused_continulets() const {
     return paused_continulets_;
   }
@@ -91,7 +101,8 @@ class UpdateContext {
   // unwound, and `new_main` runs in its place, on the same thread. Returns
   // Done, or "not yet" if the stack cannot be unwound from here; then nothing
   // will happen.
-  Attempt Reboot(absl::AnyInvocable<void()> new_main);
+  Attempt Reboot(absl::AnyInvocable<void()> new_main,
+                 RebootOptions options = {});
 
  private:
   friend class UpdateRunner;
@@ -102,7 +113,9 @@ class UpdateContext {
   absl::string_view point_;
   const StackSnapshot& stack_;
   std::vector<StackSnapshot> paused_continulets_;
+  std::size_t own_continulets_ = 0;  // of these, the first
   absl::AnyInvocable<void()> new_main_;
+  bool through_c_ = false;
 };
 
 using UpdateFunction = absl::AnyInvocable<Attempt(UpdateContext&)>;

@@ -3,6 +3,8 @@
 
 #include "threads/update_request.h"
 
+#include <ucontext.h>
+
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -15,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "continuation/continulet.h"
+#include "continuation/foreign_stacks.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/stack_walker.h"
@@ -366,6 +369,97 @@ TEST(UpdateRequestTest, SwallowedRebootIsOnlyDelayed) {
   thread.Join();
   EXPECT_EQ(swallowed, 3);
   EXPECT_TRUE(rebooted);
+}
+
+// Comes to update points within C: qsort() owns memory where it calls back.
+int CompareAtUpdatePoint(const void* a, const void* b) {
+  UpdatePoint();
+  return *static_cast<const int*>(a) - *static_cast<const int*>(b);
+}
+
+TEST(RebootTest, NotThroughCUnlessTheAuthorSaysSo) {
+  for (const bool through_c : {false, true}) {
+    std::atomic<bool> sorting{true}, rebooted{false}, stop{false};
+    ControlledThread thread = StartPassiveThread("sorting", [&] {
+      while (sorting) {
+        int numbers[] = {3, 1, 2};
+        qsort(numbers, 3, sizeof(int), &CompareAtUpdatePoint);
+      }
+      while (!stop) UpdatePoint();
+    });
+    UpdateRequest request =
+        SetUpdateFunction(thread.ref(), [&](UpdateContext& context) {
+          RebootOptions options;
+          options.through_c = through_c;
+          return context.Reboot([&] { rebooted = true; }, options);
+        });
+    request.Trigger();
+    if (!through_c) {
+      while (request.attempts() == 0) std::this_thread::yield();
+      EXPECT_FALSE(request.is_finished());
+      EXPECT_THAT(request.reason(), HasSubstr("is C, whose locks"));
+      sorting = false;
+    }
+    EXPECT_TRUE(request.Await(std::chrono::seconds(60)).ok())
+        << request.reason();
+    stop = true;
+    thread.Join();
+    EXPECT_TRUE(rebooted);
+  }
+}
+
+TEST(RebootTest, NoUpdateOnAStackThatNobodyDeclared) {
+  static ucontext_t thread_context, fiber_context;
+  static std::atomic<int> passed;
+  static std::atomic<bool> leave;
+  passed = 0;
+  std::atomic<bool> declared{false}, runs{false}, stop{false};
+  std::vector<char> stack(256 << 10);
+  const auto low = reinterpret_cast<std::uintptr_t>(stack.data());
+  ForeignStacks fibers([&](ForeignStacks::Yield yield) {
+    if (declared && runs) yield({RunningStack(low, low + stack.size())});
+    return true;
+  });
+  testing::internal::CaptureStderr();
+  for (const bool declares : {false, true}) {
+    declared = declares;
+    leave = stop = false;
+    ControlledThread thread = StartPassiveThread("fibers", [&] {
+      getcontext(&fiber_context);
+      fiber_context.uc_stack.ss_sp = stack.data();
+      fiber_context.uc_stack.ss_size = stack.size();
+      fiber_context.uc_link = &thread_context;
+      makecontext(
+          &fiber_context,
+          [] {
+            while (!leave) {
+              UpdatePoint();
+              ++passed;
+            }
+          },
+          0);
+      runs = true;
+      swapcontext(&thread_context, &fiber_context);
+      runs = false;
+      while (!stop) UpdatePoint();
+    });
+    UpdateRequest request = SetUpdateFunction(
+        thread.ref(), [&](UpdateContext&) { return Attempt::Done(); });
+    request.Trigger();
+    if (!declares) {
+      while (request.reason().empty()) std::this_thread::yield();
+      EXPECT_THAT(request.reason(), testing::HasSubstr("foreign_stacks.h"));
+      EXPECT_FALSE(request.is_finished());
+      leave = true;
+    }
+    EXPECT_TRUE(request.Await(std::chrono::seconds(60)).ok())
+        << request.reason();
+    leave = stop = true;
+    thread.Join();
+  }
+  EXPECT_THAT(testing::internal::GetCapturedStderr(),
+              testing::HasSubstr("thread 'fibers': it came to an update point "
+                                 "on a stack"));
 }
 
 }  // namespace

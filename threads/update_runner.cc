@@ -3,8 +3,12 @@
 //
 // What a thread does at an update point.
 
+#include <cxxabi.h>
+
 #include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -90,6 +94,7 @@ class UpdateRunner {
     Attempt attempt = Run(*record, *request, context);
     if (attempt.is_done() && context.new_main_) {
       record->new_main = std::move(context.new_main_);
+      record->reboots_through_c = context.through_c_;
       record->rebooting = request;
       std::lock_guard<std::mutex> lock(record->lock);
       SetAttention(*record, threads_internal::kAttentionReboot, true);
@@ -149,6 +154,8 @@ class UpdateRunner {
     } catch (const std::exception& exception) {
       return Attempt::Failed(absl::InternalError(
           absl::StrCat("the update function threw: ", exception.what())));
+    } catch (const abi::__forced_unwind&) {
+      throw;  // the thread ends, by pthread_exit() or pthread_cancel()
     } catch (...) {
       return Attempt::Failed(absl::InternalError(
           "the update function threw what is no std::exception"));
@@ -166,18 +173,22 @@ UpdateContext::UpdateContext(ThreadRef thread, absl::string_view point,
          own = own->switcher) {
       if (own->bounds.high == snapshot.bounds.high) return;
     }
+    // Fibers of others come last.
+    if (paused.tid != 0) ++own_continulets_;
     paused_continulets_.push_back(snapshot);
   });
 }
 
-Attempt UpdateContext::Reboot(absl::AnyInvocable<void()> new_main) {
+Attempt UpdateContext::Reboot(absl::AnyInvocable<void()> new_main,
+                              RebootOptions options) {
   INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
-  UnwindSafety safety =
-      threads_internal::CheckUnwindToBase(stack_, thread_.record()->base_frame);
+  if (!options.through_c) PrepareToFindCFrames();
+  UnwindSafety safety = threads_internal::CheckUnwindToBase(
+      stack_, thread_.record()->base_frame, options.through_c);
   // They are cancelled if their owner is on the stack, which nobody knows.
-  for (const StackSnapshot& paused : paused_continulets_) {
-    if (!safety.safe()) break;
-    safety = CheckUnwindSafety(paused);
+  for (std::size_t i = 0; i < own_continulets_ && safety.safe(); ++i) {
+    safety = threads_internal::CheckCancellation(paused_continulets_[i],
+                                                 options.through_c);
   }
   if (!safety.safe()) {
     return Attempt::NotYet(
@@ -185,20 +196,40 @@ Attempt UpdateContext::Reboot(absl::AnyInvocable<void()> new_main) {
                      threads_internal::Describe(safety)));
   }
   new_main_ = std::move(new_main);
+  through_c_ = options.through_c;
   return Attempt::Done();
 }
 
 namespace threads_internal {
 
+namespace {
+
+UnwindSafety CheckStack(const StackSnapshot& stack, std::uintptr_t catcher,
+                        bool through_c) {
+  UnwindSafety safety = CheckUnwindSafety(stack, catcher);
+  if (!safety.safe() || through_c) return safety;
+  if (const std::optional<Frame> frame = FindCFrame(stack, catcher)) {
+    safety.verdict = UnwindSafety::Verdict::kThroughC;
+    safety.frame = *frame;
+  }
+  return safety;
+}
+
+}  // namespace
+
 UnwindSafety CheckUnwindToBase(const StackSnapshot& stack,
-                               std::uintptr_t base_frame) {
+                               std::uintptr_t base_frame, bool through_c) {
   // What leaves a continulet arrives at whoever switched to it.
   const StackSnapshot* part = &stack;
   for (; part->switcher != nullptr; part = part->switcher) {
-    UnwindSafety safety = CheckUnwindSafety(*part);
+    UnwindSafety safety = CheckStack(*part, 0, through_c);
     if (!safety.safe()) return safety;
   }
-  return CheckUnwindSafety(*part, base_frame);
+  return CheckStack(*part, base_frame, through_c);
+}
+
+UnwindSafety CheckCancellation(const StackSnapshot& paused, bool through_c) {
+  return CheckStack(paused, 0, through_c);
 }
 
 std::vector<StackSnapshot> LinkAllSwitchers(StackSnapshot* first) {
@@ -211,7 +242,9 @@ std::vector<StackSnapshot> LinkAllSwitchers(StackSnapshot* first) {
 
 class RebootThrower {
  public:
-  [[noreturn]] static void Throw() { throw ThreadRebooted(); }
+  [[noreturn]] static void Throw(std::shared_ptr<const ThreadRecord> thread) {
+    throw ThreadRebooted(std::move(thread));
+  }
 };
 
 namespace {
@@ -219,6 +252,25 @@ namespace {
 bool IsInSignalHandler(const StackSnapshot& stack) {
   return WalkStack(stack, [](const Frame&) { return true; }).end ==
          WalkEnd::kSignalFrame;
+}
+
+// Who looks at the thread's stacks would not see this one, nor others like it.
+void RefuseUnknownStack(ThreadRecord& record) {
+  const std::string reason = absl::StrCat(
+      "it came to an update point on a stack that is neither its own nor a "
+      "continulet's nor declared: a fiber of ucontext, Boost or folly. Declare "
+      "such stacks (continuation/foreign_stacks.h), or put the update point "
+      "outside of fibers");
+  static std::atomic<bool> said{false};
+  if (!said.exchange(true, std::memory_order_relaxed)) {
+    std::fprintf(stderr, "Instar: thread '%s': %s\n", record.name.c_str(),
+                 reason.c_str());
+  }
+  std::lock_guard<std::mutex> lock(record.lock);
+  for (const auto& request : record.requests) {
+    std::lock_guard<std::mutex> guard(request->lock);
+    request->reason = reason;
+  }
 }
 
 bool IsHeldAt(const ThreadRecord& record, const Point& point) {
@@ -241,6 +293,10 @@ void ArriveAt(Point point) {
     return;  // in a blocking region, or before the thread's begin
   }
   const Busy busy;
+  if (!point.stack.bounds.Contains(point.stack.rsp)) {
+    RefuseUnknownStack(*mine.record);
+    return;
+  }
   const auto room = LinkAllSwitchers(&point.stack);
   if (point.kind != Point::Kind::kEntry && IsInSignalHandler(point.stack)) {
     return;
@@ -268,10 +324,12 @@ void ArriveAt(Point point) {
     Move(*record, ResumeState(*record));
     lock.unlock();
     // Begun here, or by who held it.
-    reboots = record->new_main &&
-              CheckUnwindToBase(point.stack, record->base_frame).safe();
+    reboots =
+        record->new_main && CheckUnwindToBase(point.stack, record->base_frame,
+                                              record->reboots_through_c)
+                                .safe();
   }
-  if (reboots) RebootThrower::Throw();
+  if (reboots) RebootThrower::Throw(record);
 }
 
 absl::AnyInvocable<void()> TakeNewMain(ThreadRecord& record) {
@@ -291,6 +349,24 @@ absl::AnyInvocable<void()> TakeNewMain(ThreadRecord& record) {
   ForgetFinished(record);
   Attendant::Get().Notify();
   return taken;
+}
+
+void GiveUpReboot(ThreadRecord& record) {
+  absl::AnyInvocable<void()> dropped;
+  std::shared_ptr<PendingRequest> request;
+  {
+    std::lock_guard<std::mutex> lock(record.lock);
+    if (!record.new_main) return;
+    dropped = std::move(record.new_main);
+    record.new_main = nullptr;
+    request = std::move(record.rebooting);
+    record.rebooting = nullptr;
+    SetAttention(record, kAttentionReboot, false);
+  }
+  request->Finish(absl::AbortedError(absl::StrCat(
+      "thread '", record.name,
+      "' ended before it was rebooted: something on its stack threw another "
+      "exception while it was unwound, or ended the thread")));
 }
 
 }  // namespace threads_internal

@@ -7,6 +7,8 @@
 #ifndef INSTAR_UPDATES_AUTHOR_CALLS_H_
 #define INSTAR_UPDATES_AUTHOR_CALLS_H_
 
+#include <cxxabi.h>
+
 #include <exception>
 #include <utility>
 
@@ -24,6 +26,8 @@ inline absl::Status CallAuthor(absl::FunctionRef<absl::Status()> function) {
   } catch (const std::exception& exception) {
     return absl::InternalError(
         absl::StrCat("an exception was thrown: ", exception.what()));
+  } catch (const abi::__forced_unwind&) {
+    throw;  // the thread ends, by pthread_exit() or pthread_cancel()
   } catch (...) {
     return absl::InternalError(
         "an exception was thrown that is no std::exception");

@@ -134,6 +134,7 @@ absl::Status RebootStep::Prepare(UpdateForecast& forecast) {
         absl::StrCat("thread '", thread_name_,
                      "' is to be rebooted into a function that is empty"));
   }
+  PrepareToFindRebootObstacles();
   if (ControlledThreads(thread_name_).empty()) {
     forecast.obstacles.push_back(NoSuchThread());
   }
@@ -155,7 +156,9 @@ Attempt RebootStep::Ready(absl::Span<const HeldThread> threads) {
 }
 
 Attempt RebootStep::ReadyToUndo(absl::Span<const HeldThread> threads) {
-  return Find(threads, main_when_undone_);
+  Attempt found = Find(threads, main_when_undone_);
+  // One that has ended since runs nothing of the new version.
+  return std::exchange(no_thread_, false) ? Attempt::Done() : found;
 }
 
 std::vector<Blocker> RebootStep::Blockers() const {
@@ -213,6 +216,7 @@ absl::Status StartStep::Prepare(UpdateForecast&) {
     return absl::InvalidArgumentError(absl::StrCat(
         "thread '", thread_name_, "' is to run a function that is empty"));
   }
+  PrepareToFindRebootObstacles();  // when it is undone
   if (parked_.has_value()) return absl::OkStatus();
   INSTAR_ASSIGN_OR_RETURN(parked_,
                           ParkedThread::Make(thread_name_, kind_, main_));

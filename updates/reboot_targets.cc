@@ -27,7 +27,10 @@ Blocker Describe(const ThreadRef& thread, const RebootObstacle& obstacle) {
       if (function.ok()) blocker.function = function->name();
       blocker.frame = obstacle.safety.frame.depth;
       blocker.remedy =
-          "an update point outside of noexcept functions and destructors";
+          obstacle.safety.verdict == UnwindSafety::Verdict::kThroughC
+              ? "an update point that is not called by C, or "
+                "RebootOptions::through_c"
+              : "an update point outside of noexcept functions and destructors";
       break;
     }
     case RebootObstacle::Kind::kInterrupted:
@@ -51,7 +54,7 @@ Attempt RebootTargets::Find(absl::Span<const HeldThread> threads,
   reboots_.clear();
   for (const HeldThread& thread : threads) {
     if (!wanted(thread.thread)) continue;
-    RebootObstacle obstacle = FindRebootObstacle(thread);
+    RebootObstacle obstacle = FindRebootObstacle(thread, main.options_);
     if (obstacle.kind == RebootObstacle::Kind::kEnded) continue;
     if (obstacle.kind != RebootObstacle::Kind::kNone) {
       obstacles_.push_back({thread.thread, obstacle, ""});
@@ -68,8 +71,8 @@ Attempt RebootTargets::Find(absl::Span<const HeldThread> threads,
     } else if (!made.ok()) {
       return Attempt::Failed(made.status());
     } else {
-      targets_.push_back(
-          {thread, *std::move(made), obstacle.safety.catch_all_frames > 0});
+      targets_.push_back({thread, *std::move(made), main.options_,
+                          obstacle.safety.catch_all_frames > 0});
     }
   }
   if (obstacles_.empty()) return Attempt::Done();
@@ -101,7 +104,8 @@ bool RebootTargets::EndsFunctionOf(const ThreadRef& thread) const {
 void RebootTargets::Begin() {
   reboots_.reserve(targets_.size());
   for (Target& target : targets_) {
-    reboots_.push_back(HeldReboot::Begin(target.thread, target.main));
+    reboots_.push_back(
+        HeldReboot::Begin(target.thread, target.main, target.options));
   }
 }
 

@@ -47,6 +47,7 @@ class RebootTargets {
   struct Target {
     HeldThread thread;
     ThreadMain::Function main;
+    RebootOptions options;
     bool may_be_caught;
   };
   struct Obstacle {

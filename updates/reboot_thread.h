@@ -28,6 +28,10 @@
 // the answer is "not yet", since the function that exposes it may not have
 // begun; another error fails the update.
 //
+// Through frames of C (qsort(), an event loop of a C library) a thread is not
+// rebooted: an update function that knows better calls context.Reboot(main,
+// options) with RebootOptions::through_c itself.
+//
 // With kRebootOptions a thread that waits in a blocking region is got out of
 // it. Without, the reboot waits for the call to return.
 //

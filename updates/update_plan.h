@@ -75,6 +75,7 @@
 #include "heap/conversion.h"
 #include "threads/attempt.h"
 #include "threads/rendezvous.h"
+#include "threads/update_request.h"
 #include "updates/class_functions.h"
 #include "updates/class_watch.h"
 #include "updates/plan_step.h"
@@ -100,6 +101,13 @@ class ThreadMain {
 
   explicit operator bool() const { return make_ != nullptr; }
 
+  // The same, with these options for the reboot.
+  ThreadMain With(RebootOptions options) const {
+    ThreadMain made = *this;
+    made.options_ = options;
+    return made;
+  }
+
  private:
   template <typename Main, typename Capture>
   friend ThreadMain MainWith(Main new_main, Capture capture);
@@ -107,6 +115,7 @@ class ThreadMain {
 
   // Called while the thread is held.
   std::function<absl::StatusOr<Function>(const HeldThread&)> make_;
+  RebootOptions options_;
 };
 
 // new_main(State), with what absl::StatusOr<State> capture(const HeldThread&)
@@ -205,8 +214,8 @@ class UpdatePlan {
 
   // Ends the function of every controlled thread of this name and starts
   // another on it. There must be one such thread at that moment, or it is not
-  // yet. When the update is undone, it is rebooted into `main_when_undone`;
-  // without that, the update cannot be undone.
+  // yet. When the update is undone, it is rebooted into `main_when_undone`, if
+  // it has not ended since; without that, the update cannot be undone.
   void Reboot(std::string thread_name, ThreadMain new_main,
               ThreadMain main_when_undone = nullptr);
 

@@ -376,6 +376,22 @@ TEST(UpdatePlanTest, ARebootTakesValuesFromTheOldStack) {
   stop = true;
 }
 
+TEST(UpdatePlanTest, ARebootIsUndoneWhenItsThreadHasEndedSince) {
+  std::atomic<bool> rebooted{false};
+  ControlledThread thread = StartPassiveThread("ending", [] {
+    while (true) UpdatePoint();
+  });
+  UpdatePlan plan("reboot");
+  plan.Reboot(
+      "ending", [&] { rebooted = true; }, [] { ADD_FAILURE(); });
+  const auto update = MakeUpdate(std::move(plan));
+  ASSERT_TRUE(update->Apply(Patiently()).ok());
+  thread.Join();
+  EXPECT_TRUE(rebooted);
+  const absl::Status undone = update->Undo(Patiently());
+  EXPECT_TRUE(undone.ok()) << undone;
+}
+
 TEST(UpdatePlanTest, OneMomentForAllSteps) {
   auto shared = std::make_unique<Product>(1);
   std::atomic<long> mixed{0};
