@@ -147,6 +147,7 @@ __attribute__((noinline)) absl::StatusOr<Activation> FindActivation(
     case UnwindSafety::Verdict::kSafe:
       break;
     case UnwindSafety::Verdict::kUnsafe:
+    case UnwindSafety::Verdict::kThroughC:
       return absl::FailedPreconditionError(absl::StrCat(
           "the activation of ", function.name(), " cannot be unwound: ",
           Place(safety.frame.lookup_pc), " is on the way (", safety.ToString(),
