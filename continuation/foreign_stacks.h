@@ -38,7 +38,8 @@
 // switches nowhere. It must have returned everywhere before ~ForeignStacks()
 // does.
 //
-// Contexts of ucontext are understood here; for others, fill in a PausedContext.
+// Contexts of ucontext are understood here, those of Boost.Context in
+// continuation/boost_fcontext.h; for others, fill in a PausedContext.
 //
 // Threads: any. At most 64 are declared at a time.
 

@@ -5,10 +5,13 @@
 
 #include <ucontext.h>
 
+#include <boost/context/detail/fcontext.hpp>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
+#include "continuation/boost_fcontext.h"
+#include "continuation/continulet.h"
 #include "continuation/paused_computations.h"
 #include "gtest/gtest.h"
 #include "stack/stack_snapshot.h"
@@ -16,6 +19,8 @@
 
 namespace instar {
 namespace {
+
+namespace fcontext = boost::context::detail;
 
 constexpr std::size_t kStackSize = 128 << 10;
 constexpr std::uintptr_t kFarthest = 2048;
@@ -96,6 +101,35 @@ TEST(ForeignStacksTest, UcontextIsSeenPausedAndRunning) {
   ASSERT_EQ(swapcontext(&main_context, &fiber_context), 0);
 }
 
+__attribute__((noinline)) void FcontextFiber(fcontext::transfer_t from) {
+  NotePlace();
+  seen_inside.push_back(SnapshotOfCaller());
+  ExpectGoesThroughFiber(seen_inside.back());
+  from = fcontext::jump_fcontext(from.fctx, nullptr);
+  NotePlace();
+  fcontext::jump_fcontext(from.fctx, nullptr);
+}
+
+TEST(ForeignStacksTest, FcontextOfBoostIsSeenPausedAndRunning) {
+  Stack stack;
+  fcontext::fcontext_t fiber = fcontext::make_fcontext(
+      reinterpret_cast<void*>(stack.high()), kStackSize, &FcontextFiber);
+  bool runs = false;
+  ForeignStacks declared([&](ForeignStacks::Yield yield) {
+    yield({runs ? RunningStack(stack.low(), stack.high())
+                : PausedFcontext(fiber, stack.low(), stack.high())});
+    return true;
+  });
+  runs = true;
+  fiber = fcontext::jump_fcontext(fiber, nullptr).fctx;
+  runs = false;
+  const auto paused = PausedFibers();
+  ASSERT_EQ(paused.size(), 1u);
+  ExpectGoesThroughFiber(SnapshotOf(paused[0].context));
+  runs = true;
+  fcontext::jump_fcontext(fiber, nullptr);
+}
+
 TEST(ForeignStacksTest, AVisitorThatCannotTellMakesTheLookUnreliable) {
   EXPECT_TRUE(PausedFibers().empty());
   {
@@ -107,6 +141,30 @@ TEST(ForeignStacksTest, AVisitorThatCannotTellMakesTheLookUnreliable) {
                  }).complete());
   }
   EXPECT_TRUE(PausedFibers().empty());
+}
+
+TEST(ForeignStacksTest, AContinuletOnAFiber) {
+  Stack stack;
+  ForeignStacks declared([&](ForeignStacks::Yield yield) {
+    yield({RunningStack(stack.low(), stack.high())});
+    return true;
+  });
+  fcontext::jump_fcontext(
+      fcontext::make_fcontext(reinterpret_cast<void*>(stack.high()), kStackSize,
+                              [](fcontext::transfer_t from) {
+                                Continulet<void()> body("body", [](auto&) {
+                                  StackSnapshot here = SnapshotOfCaller();
+                                  StackSnapshot room[1];
+                                  ASSERT_EQ(LinkSwitchers(&here, room, 1), 1);
+                                  const WalkResult walk = WalkStack(
+                                      here, [](const Frame&) { return true; });
+                                  EXPECT_TRUE(walk.complete())
+                                      << walk.ToString();
+                                });
+                                body.Switch();
+                                fcontext::jump_fcontext(from.fctx, nullptr);
+                              }),
+      nullptr);
 }
 
 }  // namespace
