@@ -3,8 +3,6 @@
 
 #include "code/entry_interception.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -14,12 +12,14 @@
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "base/at_fork.h"
 #include "base/check.h"
+#include "base/linux/image_pin.h"
 #include "base/status_macros.h"
 #include "code/entry_record.h"
 #include "code/entry_state.h"
@@ -35,16 +35,12 @@ using code_internal::EntryChange;
 using code_internal::EntryRecord;
 
 struct EntryInterception::State {
-  ~State() {
-    for (void* const image : images) dlclose(image);
-  }
-
   // Adds `step` (1 or -1) to the interceptions of each entry.
   absl::Status Change(const CodeLock& lock, int step, OtherThreads others);
 
   std::vector<EntryRecord*> records;  // by entry
   std::vector<EntryChange> changes;   // room for all of them
-  std::vector<void*> images;          // dlopen() handles: they stay loaded
+  std::vector<ImagePin> images;       // they stay loaded
   EntryKeeper keeper = nullptr;
   bool calls_interceptors = false;
   bool alive = false;
@@ -236,10 +232,24 @@ class EntryInterceptionBuilder {
     state_->keeper = keeper;
   }
 
-  // All entries of the image that may be intercepted.
+  // The entries there are, once all images that have one, and are wanted, are
+  // kept loaded.
+  absl::StatusOr<std::shared_ptr<const PatchableEntries>> KeepLoaded(
+      absl::FunctionRef<bool(const PatchableImage&)> is_wanted) {
+    INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+    for (const PatchableImage& image : entries->images()) {
+      if (image.entries.empty() || !is_wanted(image)) continue;
+      ImagePin pin(image.path, image.load_base);
+      if (pin.ok()) state_->images.push_back(std::move(pin));
+    }
+    // What is kept loaded may have been loaded since.
+    return PatchableEntries::Current();
+  }
+
+  // All entries of the image that may be intercepted. Nothing if it is not kept
+  // loaded: then it was loaded or unloaded just now.
   absl::Status AddAll(const PatchableImage& image) {
-    if (image.entries.empty()) return absl::OkStatus();
-    INSTAR_RETURN_IF_ERROR(KeepLoaded(image));
+    if (image.entries.empty() || !IsKept(image)) return absl::OkStatus();
     const auto records = InterceptableRecords::Of(image);
     CodeLock lock;
     return AddRecords(lock, image, *records);
@@ -253,7 +263,11 @@ class EntryInterceptionBuilder {
           "(//tools:defs.bzl)"));
     }
     const PatchableImage& image = *entries.ImageAt(function.entry());
-    INSTAR_RETURN_IF_ERROR(KeepLoaded(image));
+    if (!IsKept(image)) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(image.path, " cannot be kept loaded: it was loaded or ",
+                       "unloaded just now"));
+    }
     CodeLock lock;
     return AddRecords(lock, image, RecordsOf(lock, {function.entry()}));
   }
@@ -261,8 +275,15 @@ class EntryInterceptionBuilder {
   static absl::StatusOr<EntryInterception> Of(
       absl::Span<const Function> functions, Calls calls, EntryKeeper keeper,
       OtherThreads others) {
-    INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
     EntryInterceptionBuilder builder(calls, keeper);
+    INSTAR_ASSIGN_OR_RETURN(
+        const auto entries, builder.KeepLoaded([&](const auto& image) {
+          return std::any_of(functions.begin(), functions.end(),
+                             [&](const Function& function) {
+                               return image.begin <= function.entry() &&
+                                      function.entry() < image.end;
+                             });
+        }));
     for (const Function& function : functions) {
       INSTAR_RETURN_IF_ERROR(builder.Add(*entries, function));
       if (calls != Calls::kInterceptors) continue;  // who may throw
@@ -300,16 +321,11 @@ class EntryInterceptionBuilder {
   }
 
  private:
-  absl::Status KeepLoaded(const PatchableImage& image) {
-    if (!image.path.empty()) {
-      void* const handle = dlopen(image.path.c_str(), RTLD_NOW | RTLD_NOLOAD);
-      if (handle == nullptr) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(image.path, " cannot be kept loaded: ", dlerror()));
-      }
-      state_->images.push_back(handle);
-    }
-    return absl::OkStatus();
+  bool IsKept(const PatchableImage& image) const {
+    return std::any_of(state_->images.begin(), state_->images.end(),
+                       [&](const ImagePin& pin) {
+                         return pin.IsOf(image.path, image.load_base);
+                       });
   }
 
   absl::Status AddRecords(const CodeLock& lock, const PatchableImage& image,
@@ -333,9 +349,10 @@ using Calls = EntryInterceptionBuilder::Calls;
 
 absl::StatusOr<EntryInterception> EntryInterception::OfAll(
     OtherThreads others) {
-  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
-  InterceptableRecords::Retain(*entries);
   EntryInterceptionBuilder builder(Calls::kInterceptors);
+  INSTAR_ASSIGN_OR_RETURN(const auto entries,
+                          builder.KeepLoaded([](const auto&) { return true; }));
+  InterceptableRecords::Retain(*entries);
   for (const PatchableImage& image : entries->images()) {
     INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
   }
@@ -364,8 +381,9 @@ absl::StatusOr<EntryInterception> EntryInterception::ThatLookUp(
 }
 
 absl::Status EntryInterception::Preload() {
-  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
   EntryInterceptionBuilder builder(Calls::kInterceptors);
+  INSTAR_ASSIGN_OR_RETURN(const auto entries,
+                          builder.KeepLoaded([](const auto&) { return true; }));
   for (const PatchableImage& image : entries->images()) {
     INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
   }

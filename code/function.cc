@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/linux/image_pin.h"
 #include "base/status_macros.h"
 #include "code/inlined_copies.h"
 #include "code/loaded_images.h"
@@ -93,6 +94,11 @@ absl::StatusOr<Function> Function::Named(absl::string_view name,
   const Function function(match.image->symbols, &record,
                           match.image->load_base);
   if (!record.is_indirect) return function;
+  const ImagePin pin = LoadedImages::Pin(*match.image);
+  if (!pin.ok()) {
+    return absl::NotFoundError(absl::StrCat(
+        match.image->symbols->name(), ", which has ", name, ", was unloaded"));
+  }
   // The resolver is made to be called whenever the name is bound.
   const auto resolver = reinterpret_cast<uintptr_t (*)()>(function.entry());
   return AtEntry(resolver());

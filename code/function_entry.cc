@@ -3,8 +3,6 @@
 
 #include "code/function_entry.h"
 
-#include <dlfcn.h>
-
 #include <algorithm>
 #include <atomic>
 #include <set>
@@ -15,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "base/linux/image_pin.h"
 #include "code/entry_state.h"
 #include "code/patchable_entries.h"
 #include "code/text_patch.h"
@@ -168,14 +167,31 @@ absl::Status CheckInlinedCopies(const Function& function,
 }
 
 // Keeps the image loaded until the process ends.
-absl::Status Pin(const PatchableImage& image) {
-  if (image.path.empty()) return absl::OkStatus();
-  if (dlopen(image.path.c_str(), RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE) !=
-      nullptr) {
-    return absl::OkStatus();
-  }
+absl::Status KeepLoaded(const PatchableImage& image) {
+  if (ImagePin(image.path, image.load_base).ForEver()) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat(image.path, " cannot be kept loaded: ", dlerror()));
+      absl::StrCat(image.path,
+                   " cannot be kept loaded: it has been unloaded, or another "
+                   "object of that name has been loaded"));
+}
+
+absl::Status CheckPlaces(const PatchableEntries& entries,
+                         absl::Span<const EntryRedirection> redirections) {
+  for (const EntryRedirection& redirection : redirections) {
+    const Function& from = redirection.from;
+    if (!entries.Contains(from.entry())) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          from.name(), " in ", from.image(),
+          " has no patchable entry; build it with updatable_cc_library "
+          "(//tools:defs.bzl)"));
+    }
+    if (entries.ImageAt(redirection.to) == nullptr) {
+      return absl::InvalidArgumentError(absl::StrFormat(
+          "%s cannot be redirected to %#x, where no loaded image has code",
+          from.name(), redirection.to));
+    }
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -183,27 +199,19 @@ absl::Status Pin(const PatchableImage& image) {
 absl::StatusOr<Redirection> Redirection::Prepare(
     absl::Span<const EntryRedirection> redirections,
     RedirectionOptions options) {
-  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
+  INSTAR_ASSIGN_OR_RETURN(auto entries, PatchableEntries::Current());
+  INSTAR_RETURN_IF_ERROR(CheckPlaces(*entries, redirections));
   for (const EntryRedirection& redirection : redirections) {
     const Function& from = redirection.from;
-    if (!entries->Contains(from.entry())) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          from.name(), " in ", from.image(),
-          " has no patchable entry; build it with updatable_cc_library "
-          "(//tools:defs.bzl)"));
-    }
     if (!options.ignore_inlined_copies) {
       INSTAR_RETURN_IF_ERROR(CheckInlinedCopies(from, redirections));
     }
-    const PatchableImage* const target = entries->ImageAt(redirection.to);
-    if (target == nullptr) {
-      return absl::InvalidArgumentError(absl::StrFormat(
-          "%s cannot be redirected to %#x, where no loaded image has code",
-          from.name(), redirection.to));
-    }
-    INSTAR_RETURN_IF_ERROR(Pin(*target));
-    INSTAR_RETURN_IF_ERROR(Pin(*entries->ImageAt(from.entry())));
+    INSTAR_RETURN_IF_ERROR(KeepLoaded(*entries->ImageAt(redirection.to)));
+    INSTAR_RETURN_IF_ERROR(KeepLoaded(*entries->ImageAt(from.entry())));
   }
+  // What is kept loaded may have been loaded since.
+  INSTAR_ASSIGN_OR_RETURN(entries, PatchableEntries::Current());
+  INSTAR_RETURN_IF_ERROR(CheckPlaces(*entries, redirections));
 
   auto state = std::make_unique<State>();
   state->items.reserve(redirections.size());

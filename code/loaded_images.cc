@@ -3,7 +3,6 @@
 
 #include "code/loaded_images.h"
 
-#include <dlfcn.h>
 #include <elf.h>
 #include <limits.h>
 #include <link.h>
@@ -257,20 +256,16 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
   return current;
 }
 
-ImagePin::ImagePin(const LoadedImage& image) {
-  if (image.is_program) {
-    ok_ = true;
-    return;
+ImagePin LoadedImages::Pin(const LoadedImage& image) {
+  ImagePin pin(image.name, image.load_base);
+  if (!pin.ok() || image.is_program) return pin;
+  // Another object may have been loaded there under that name.
+  for (const LoadedImage& now : Current()->images_) {
+    if (now.load_base == image.load_base && now.symbols == image.symbols) {
+      return pin;
+    }
   }
-  handle_ = dlopen(image.name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
-  link_map* map = nullptr;
-  // Another object of that name may have taken its place.
-  ok_ = handle_ != nullptr && dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 &&
-        map->l_addr == image.load_base;
-}
-
-ImagePin::~ImagePin() {
-  if (handle_ != nullptr) dlclose(handle_);
+  return ImagePin();
 }
 
 bool LoadedImages::IsCurrent() const {

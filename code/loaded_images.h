@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "base/linux/image_pin.h"
 #include "code/code_range.h"
 #include "code/symbol_table.h"
 
@@ -47,6 +48,10 @@ class LoadedImages {
 
   absl::Span<const LoadedImage> images() const { return images_; }
 
+  // Keeps one of the images loaded: its memory may be read while the pin is
+  // ok(). It is not if the image has been unloaded since.
+  static ImagePin Pin(const LoadedImage& image);
+
   // The image that has code at this address, or null. Takes no lock.
   const LoadedImage* Find(uintptr_t address) const;
 
@@ -60,22 +65,6 @@ class LoadedImages {
   std::vector<uintptr_t> begins_;   // of the code of by_address_
   uint64_t loads_ = 0;              // how many objects had ever been loaded
   uint64_t unloads_ = 0;            // and unloaded
-};
-
-// Keeps an image loaded while it exists.
-class ImagePin {
- public:
-  explicit ImagePin(const LoadedImage& image);
-  ImagePin(const ImagePin&) = delete;
-  ImagePin& operator=(const ImagePin&) = delete;
-  ~ImagePin();
-
-  // False if the image is not loaded any more: then nothing of it may be read.
-  bool ok() const { return ok_; }
-
- private:
-  void* handle_ = nullptr;
-  bool ok_ = false;
 };
 
 }  // namespace code_internal

@@ -7,8 +7,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
+#include "base/linux/image_pin.h"
 #include "base/status_macros.h"
 #include "code/entry_record.h"
 #include "code/text_patch.h"
@@ -58,34 +60,28 @@ bool IsChangedNow(const CodeLock&, uintptr_t entry) {
   return record != nullptr && (record->layers != nullptr || record->armed > 0);
 }
 
-// Where an image lies, and its unwind table.
+// Where an image has its code and its unwind table. What it refers to is read
+// while the dynamic linker holds its list: afterwards another thread may unload
+// the image.
 struct ImageHeaders {
-  PatchableImage image;
   std::vector<std::pair<uintptr_t, uintptr_t>> code;  // executable segments
   uintptr_t unwind_table = 0;
   size_t unwind_table_size = 0;  // in bytes
 };
 
-struct Scan {
-  size_t skip = 0;                   // how many are known, from the first on
-  size_t listed = 0;                 // how many there are
-  std::vector<ImageHeaders> images;  // those that were not skipped
-};
-
-int ReadHeaders(dl_phdr_info* info, size_t, void* result) {
-  Scan& scan = *static_cast<Scan*>(result);
-  if (scan.listed++ < scan.skip) return 0;
+// Notes where the image lies.
+ImageHeaders ReadHeaders(const dl_phdr_info& info, PatchableImage* image) {
   ImageHeaders headers;
-  headers.image.path = info->dlpi_name;
-  headers.image.load_base = info->dlpi_addr;
-  headers.image.begin = UINTPTR_MAX;
-  for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
-    const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+  image->path = info.dlpi_name;
+  image->load_base = info.dlpi_addr;
+  image->begin = UINTPTR_MAX;
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info.dlpi_phdr[i];
+    const uintptr_t begin = info.dlpi_addr + segment.p_vaddr;
     const uintptr_t end = begin + segment.p_memsz;
     if (segment.p_type == PT_LOAD) {
-      headers.image.begin = std::min(headers.image.begin, begin);
-      headers.image.end = std::max(headers.image.end, end);
+      image->begin = std::min(image->begin, begin);
+      image->end = std::max(image->end, end);
       // Read as well as executed, as compilers and linkers make it.
       if ((segment.p_flags & (PF_X | PF_R)) == (PF_X | PF_R)) {
         headers.code.emplace_back(begin, end);
@@ -95,8 +91,7 @@ int ReadHeaders(dl_phdr_info* info, size_t, void* result) {
       headers.unwind_table_size = segment.p_memsz;
     }
   }
-  if (headers.image.end != 0) scan.images.push_back(std::move(headers));
-  return 0;
+  return headers;
 }
 
 // The function starts at which a no-op of five bytes stands, or stood; those
@@ -160,55 +155,166 @@ absl::Status RewriteEntries(const CodeLock& lock,
 class PatchableEntriesScan {
  public:
   static absl::StatusOr<std::shared_ptr<const PatchableEntries>> Current() {
-    // Never destroyed: threads may ask while the process ends.
-    static auto& current = *new std::shared_ptr<const PatchableEntries>();
-    static uint64_t loads_seen = 0, unloads_seen = 0, images_seen = 0;
-
-    CodeLock lock;
-    std::pair<uint64_t, uint64_t> loads;
-    dl_iterate_phdr(&ReadLoads, &loads);
-    if (current != nullptr && loads.first == loads_seen &&
-        loads.second == unloads_seen) {
-      return current;
+    // What has to be written is written into objects that cannot be unloaded
+    // meanwhile. They are pinned without the lock, since that may wait for
+    // constructors that want it; so afterwards all is looked at again.
+    std::vector<Pin> pins;
+    while (true) {
+      {
+        CodeLock lock;
+        if (IsKnown()) return current();
+        PatchableEntriesScan scan(lock);
+        dl_iterate_phdr(&See, &scan);
+        if (scan.ArePinned(pins)) return scan.Finish();
+      }
+      for (Pin& pin : pins) {
+        if (!pin.is_wanted) continue;
+        pin.pin = ImagePin(pin.name, pin.load_base);
+        pin.is_wanted = false;
+        ++pin.attempts;
+      }
     }
-    // While none has been unloaded, all that are known are still loaded, at the
-    // beginning of the dynamic linker's list. After an unloading the program
-    // alone is known to be what it was: another object may lie at the same
-    // place, under the same name. All others are looked at again.
-    Scan scan;
-    auto entries = std::make_shared<PatchableEntries>();
-    if (current != nullptr) {
-      const bool all_remain = loads.second == unloads_seen;
-      scan.skip = all_remain ? current->listed_ : 1;
-      entries->images_.assign(
-          current->images_.begin(),
-          all_remain ? current->images_.end() : current->images_.begin() + 1);
-    }
-    dl_iterate_phdr(&ReadHeaders, &scan);
-    entries->listed_ = scan.listed;
-    std::vector<uintptr_t> to_rewrite;
-    for (ImageHeaders& headers : scan.images) {
-      PatchableImage& image = headers.image;
-      image.number = ++images_seen;
-      image.owner = std::make_shared<const std::vector<uintptr_t>>(
-          FindEntries(lock, headers, to_rewrite));
-      image.entries = *image.owner;
-      entries->images_.push_back(std::move(image));
-    }
-    INSTAR_RETURN_IF_ERROR(RewriteEntries(lock, std::move(to_rewrite)));
-    current = std::move(entries);
-    loads_seen = loads.first;
-    unloads_seen = loads.second;
-    return current;
   }
 
  private:
-  static int ReadLoads(dl_phdr_info* info, size_t, void* result) {
-    *static_cast<std::pair<uint64_t, uint64_t>*>(result) = {info->dlpi_adds,
-                                                            info->dlpi_subs};
-    return 1;
+  struct Pin {
+    std::string name;
+    uintptr_t load_base = 0;
+    bool is_wanted = true;
+    int attempts = 0;
+    ImagePin pin = {};
+  };
+
+  // An object that was unloaded between the look and the attempt may have been
+  // loaded again since.
+  static constexpr int kMaxAttempts = 8;
+  explicit PatchableEntriesScan(const CodeLock& lock) : lock_(lock) {}
+
+  // Under CodeLock. Never destroyed: threads may ask while the process ends.
+  static std::shared_ptr<const PatchableEntries>& current() {
+    static auto& current = *new std::shared_ptr<const PatchableEntries>();
+    return current;
   }
+  static uint64_t loads_seen;
+  static uint64_t unloads_seen;
+  static uint64_t images_seen;
+
+  static bool IsKnown() {
+    if (current() == nullptr) return false;
+    std::pair<uint64_t, uint64_t> counts;
+    dl_iterate_phdr(
+        [](dl_phdr_info* info, size_t, void* result) {
+          *static_cast<std::pair<uint64_t, uint64_t>*>(result) = {
+              info->dlpi_adds, info->dlpi_subs};
+          return 1;
+        },
+        &counts);
+    return counts.first == loads_seen && counts.second == unloads_seen;
+  }
+
+  static int See(dl_phdr_info* info, size_t, void* scan) {
+    static_cast<PatchableEntriesScan*>(scan)->See(*info);
+    return 0;
+  }
+
+  void See(const dl_phdr_info& info) {
+    if (entries_->listed_++ == 0) Begin(info);
+    if (entries_->listed_ <= skip_) return;
+    PatchableImage image;
+    const ImageHeaders headers = ReadHeaders(info, &image);
+    if (image.end == 0) return;
+    std::vector<uintptr_t> to_rewrite;
+    image.owner = std::make_shared<const std::vector<uintptr_t>>(
+        FindEntries(lock_, headers, to_rewrite));
+    image.entries = *image.owner;
+    if (!to_rewrite.empty()) {
+      to_rewrite_.push_back({entries_->images_.size(), std::move(to_rewrite)});
+    }
+    entries_->images_.push_back(std::move(image));
+  }
+
+  // While none has been unloaded, all that are known are still loaded, at the
+  // beginning of the dynamic linker's list. After an unloading the program
+  // alone is known to be what it was: another object may lie at the same place,
+  // under the same name. All others are looked at again.
+  void Begin(const dl_phdr_info& info) {
+    loads_ = info.dlpi_adds;
+    unloads_ = info.dlpi_subs;
+    if (current() == nullptr) return;
+    const std::vector<PatchableImage>& known = current()->images_;
+    const bool all_remain = unloads_ == unloads_seen;
+    skip_ = all_remain ? current()->listed_ : 1;
+    known_ = all_remain ? known.size() : 1;
+    entries_->images_.assign(known.begin(), known.begin() + known_);
+  }
+
+  // Whether all images that must be written to are; otherwise those that are
+  // not become wanted. The entries of one that cannot be pinned, since the
+  // dynamic linker does not find it by its name, are left alone, and are none.
+  bool ArePinned(std::vector<Pin>& pins) {
+    bool all = true;
+    for (auto& [number, places] : to_rewrite_) {
+      PatchableImage& image = entries_->images_[number];
+      if (image.path.empty()) continue;
+      auto pin = std::find_if(pins.begin(), pins.end(), [&](const Pin& pin) {
+        return pin.name == image.path && pin.load_base == image.load_base;
+      });
+      if (pin == pins.end()) {
+        pin = pins.insert(pins.end(), Pin{image.path, image.load_base});
+        all = false;
+      } else if (pin->pin.ok()) {
+        continue;
+      } else if (pin->attempts < kMaxAttempts) {
+        pin->is_wanted = true;
+        all = false;
+      } else {
+        Leave(image, places);
+      }
+    }
+    return all;
+  }
+
+  static void Leave(PatchableImage& image, std::vector<uintptr_t>& places) {
+    std::sort(places.begin(), places.end());
+    std::vector<uintptr_t> others;
+    std::set_difference(image.entries.begin(), image.entries.end(),
+                        places.begin(), places.end(),
+                        std::back_inserter(others));
+    image.owner =
+        std::make_shared<const std::vector<uintptr_t>>(std::move(others));
+    image.entries = *image.owner;
+    places.clear();
+  }
+
+  absl::StatusOr<std::shared_ptr<const PatchableEntries>> Finish() {
+    std::vector<uintptr_t> places;
+    for (const auto& [number, in_image] : to_rewrite_) {
+      places.insert(places.end(), in_image.begin(), in_image.end());
+    }
+    INSTAR_RETURN_IF_ERROR(RewriteEntries(lock_, std::move(places)));
+    for (size_t i = known_; i < entries_->images_.size(); ++i) {
+      entries_->images_[i].number = ++images_seen;
+    }
+    current() = entries_;
+    loads_seen = loads_;
+    unloads_seen = unloads_;
+    return current();
+  }
+
+  const CodeLock& lock_;
+  size_t skip_ = 0;   // how many of the linker's list are known
+  size_t known_ = 0;  // how many of entries_->images_ are those
+  uint64_t loads_ = 0;
+  uint64_t unloads_ = 0;
+  std::shared_ptr<PatchableEntries> entries_ =
+      std::make_shared<PatchableEntries>();
+  // By number of the image.
+  std::vector<std::pair<size_t, std::vector<uintptr_t>>> to_rewrite_;
 };
+
+uint64_t PatchableEntriesScan::loads_seen = 0;
+uint64_t PatchableEntriesScan::unloads_seen = 0;
+uint64_t PatchableEntriesScan::images_seen = 0;
 
 absl::StatusOr<std::shared_ptr<const PatchableEntries>>
 PatchableEntries::Current() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/linux/image_pin.h"
 #include "base/status_macros.h"
 #include "code/loaded_images.h"
 #include "code/name_index.h"
@@ -44,6 +45,12 @@ absl::StatusOr<Variable> Variable::Named(absl::string_view name,
   variable.image = holder.symbols->name();
   variable.is_thread_local = record.is_thread_local;
   if (record.is_thread_local) {
+    // Of an object that is not loaded there is no block to be had.
+    const ImagePin pin = LoadedImages::Pin(holder);
+    if (!pin.ok()) {
+      return absl::NotFoundError(
+          absl::StrCat(variable.image, ", which has ", name, ", was unloaded"));
+    }
     tls_index index = {holder.thread_local_module, record.address};
     variable.address = __tls_get_addr(&index);
   } else {

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/linux/image_pin.h"
 #include "code/function.h"
 #include "code/loaded_images.h"
 #include "code/symbol_name.h"
@@ -19,7 +20,6 @@ namespace instar {
 namespace {
 
 using code_internal::DemangleType;
-using code_internal::ImagePin;
 using code_internal::LoadedImage;
 using code_internal::LoadedImages;
 using code_internal::SymbolTable;
@@ -95,7 +95,7 @@ absl::StatusOr<Function> Function::OfVirtual(MemberPointer member,
     stripped |= !image.symbols->has_local_symbols();
     for (const VariableRecord& variable : image.symbols->variables()) {
       if (symbol != variable.name) continue;
-      const ImagePin pin(image);
+      const ImagePin pin = LoadedImages::Pin(image);
       if (!pin.ok()) continue;
       const uintptr_t table =
           FindTable(image.load_base + variable.address, variable.size, type,
