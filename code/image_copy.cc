@@ -11,26 +11,38 @@ namespace instar {
 namespace code_internal {
 namespace {
 
-// Never destroyed: threads may still ask while the process exits.
-std::mutex& mutex = *new std::mutex;
-auto& originals = *new std::map<std::string, ImageOriginal>;
+// Made by whoever comes first, which may be a constructor that runs before
+// those of this file. Never destroyed: threads may still ask while the process
+// exits.
+struct Originals {
+  static Originals& Get() {
+    static Originals& originals = *new Originals;
+    return originals;
+  }
+
+  std::mutex mutex;
+  std::map<std::string, ImageOriginal> by_image;
+};
 
 }  // namespace
 
 void DeclareImageCopy(const std::string& image, ImageOriginal original) {
-  std::lock_guard<std::mutex> lock(mutex);
-  originals[image] = std::move(original);
+  Originals& originals = Originals::Get();
+  std::lock_guard<std::mutex> lock(originals.mutex);
+  originals.by_image[image] = std::move(original);
 }
 
 void ForgetImageCopy(const std::string& image) {
-  std::lock_guard<std::mutex> lock(mutex);
-  originals.erase(image);
+  Originals& originals = Originals::Get();
+  std::lock_guard<std::mutex> lock(originals.mutex);
+  originals.by_image.erase(image);
 }
 
 std::optional<ImageOriginal> FindImageOriginal(const std::string& image) {
-  std::lock_guard<std::mutex> lock(mutex);
-  const auto original = originals.find(image);
-  if (original == originals.end()) return std::nullopt;
+  Originals& originals = Originals::Get();
+  std::lock_guard<std::mutex> lock(originals.mutex);
+  const auto original = originals.by_image.find(image);
+  if (original == originals.by_image.end()) return std::nullopt;
   return original->second;
 }
 

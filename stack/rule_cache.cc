@@ -128,11 +128,11 @@ void AddProgramAndItsLibraries() {
   }
 }
 
-// Before main: a walk then needs no preparation.
-[[maybe_unused]] const bool added_at_start = [] {
+// Before main: a walk then needs no preparation. (Before that, and in other
+// constructors, rules are computed each time.)
+__attribute__((constructor(101))) void AddBeforeMain() {
   AddProgramAndItsLibraries();
-  return true;
-}();
+}
 
 // ThreadSanitizer does not see that ld.so had written all of this before it let
 // any thread run code of the object.

@@ -17,8 +17,9 @@ namespace instar {
 namespace stack_internal {
 namespace {
 
-// The kernel starts the program here: _start.
-const std::uintptr_t program_entry = getauxval(AT_ENTRY);
+// The kernel starts the program here: _start. Asked for each time, a search in
+// 20 words, since a stack may be walked before any constructor has run.
+std::uintptr_t ProgramEntry() { return getauxval(AT_ENTRY); }
 
 bool IsInLibc(std::uintptr_t pc) {
   dl_find_object object;
@@ -81,7 +82,7 @@ WalkEnd AtBase(std::uintptr_t function_start, WalkState* state) {
                ? WalkEnd::kStopped
                : WalkEnd::kBoundsLeft;
   }
-  return function_start == program_entry || IsInLibc(pc)
+  return function_start == ProgramEntry() || IsInLibc(pc)
              ? WalkEnd::kComplete
              : WalkEnd::kUnknownBase;
 }

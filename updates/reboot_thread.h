@@ -4,7 +4,8 @@
 // Ends the function of a thread and starts another on the same operating-system
 // thread: the thread reboot of PyMoult (HotSWUP'13), section 2.2, as in ReCaml.
 //
-//   SetUpdateFunction(thread, RebootThread(&NewMain, port), kRebootOptions)
+//   SetUpdateFunction(thread, RebootThread(&NewMain, port),
+//   RebootUpdateOptions())
 //       .Trigger();
 //
 //   // With values from the old stack:
@@ -13,7 +14,8 @@
 //       RebootThreadWith(&NewMain, [](UpdateContext&) {
 //         return ReadExposed<int>("listener");
 //       }),
-//       kRebootOptions).Trigger();                   // NewMain(int listener)
+//       RebootUpdateOptions()).Trigger();                   // NewMain(int
+//       listener)
 //
 // The update function answers "not yet" while the stack cannot be unwound from
 // the update point (a noexcept frame, a destructor, a paused continulet that
@@ -32,8 +34,8 @@
 // rebooted: an update function that knows better calls context.Reboot(main,
 // options) with RebootOptions::through_c itself.
 //
-// With kRebootOptions a thread that waits in a blocking region is got out of
-// it. Without, the reboot waits for the call to return.
+// With RebootUpdateOptions() a thread that waits in a blocking region is got
+// out of it. Without, the reboot waits for the call to return.
 //
 // Arguments are copied or moved as by std::thread, and copied once more for
 // each attempt, so they must be copyable. Threads: as SetUpdateFunction().
@@ -55,11 +57,11 @@
 namespace instar {
 
 // How a reboot is usually asked for.
-inline const UpdateOptions kRebootOptions = [] {
+inline UpdateOptions RebootUpdateOptions() {
   UpdateOptions options;
   options.interrupt_blocking_calls = true;
   return options;
-}();
+}
 
 template <typename Main, typename... Args>
 UpdateFunction RebootThread(Main new_main, Args... args) {

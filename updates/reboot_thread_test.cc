@@ -40,7 +40,7 @@ constexpr std::chrono::seconds kLimit(60);
 
 absl::Status Update(const ThreadRef& thread, UpdateFunction function) {
   UpdateRequest request =
-      SetUpdateFunction(thread, std::move(function), kRebootOptions);
+      SetUpdateFunction(thread, std::move(function), RebootUpdateOptions());
   request.Trigger();
   return request.Await(kLimit);
 }
@@ -106,7 +106,7 @@ TEST(RebootThreadTest, ValuesAreTakenFromTheOldStack) {
                                     ReadExposed<std::string>("peer"));
             return Taken{connection, std::move(peer)};
           }),
-      kRebootOptions);
+      RebootUpdateOptions());
   request.Trigger();
   // Nothing is exposed yet.
   while (request.attempts() == 0) std::this_thread::yield();
@@ -203,7 +203,7 @@ TEST(RebootThreadTest, WaitsForAPointFromWhichItCanUnwind) {
     while (true) UpdatePoint();
   });
   UpdateRequest request = SetUpdateFunction(
-      thread, RebootThread([&] { rebooted = true; }), kRebootOptions);
+      thread, RebootThread([&] { rebooted = true; }), RebootUpdateOptions());
   request.Trigger();
   while (request.attempts() < 2) std::this_thread::yield();
   EXPECT_FALSE(request.is_finished());

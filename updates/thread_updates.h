@@ -54,7 +54,7 @@
 //
 // A thread that waits in a blocking region comes to its update function when
 // its call returns; with UpdateOptions::interrupt_blocking_calls at once
-// (kRebootOptions of updates/reboot_thread.h).
+// (RebootUpdateOptions() of updates/reboot_thread.h).
 //
 // Progress() names each thread that is not done, with what its update function
 // answered the last time, or with where the thread is. Hold times are those of
@@ -168,7 +168,7 @@ class ThreadUpdates {
   void RebootThread(std::string thread_name, Main new_main) {
     SetPrepared(std::move(thread_name), "reboot", nullptr,
                 instar::RebootThread(std::move(new_main)), nullptr,
-                kRebootOptions);
+                RebootUpdateOptions());
   }
   template <typename Main, typename MainWhenUndone>
   void RebootThread(std::string thread_name, Main new_main,
@@ -176,7 +176,7 @@ class ThreadUpdates {
     SetPrepared(std::move(thread_name), "reboot", nullptr,
                 instar::RebootThread(std::move(new_main)),
                 instar::RebootThread(std::move(main_when_undone)),
-                kRebootOptions);
+                RebootUpdateOptions());
   }
 
   // What needs no thread of the program, on the thread that applies the update:

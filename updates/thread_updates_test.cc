@@ -239,7 +239,7 @@ TEST(ThreadUpdatesTest, InterruptsABlockingCall) {
     }
   });
   ThreadUpdates threads("reader");
-  threads.SetUpdateFunction("reader", Count(done, 1), kRebootOptions);
+  threads.SetUpdateFunction("reader", Count(done, 1), RebootUpdateOptions());
   const absl::Status applied =
       MakeUpdate(std::move(threads))->Apply(Patiently());
   EXPECT_TRUE(applied.ok()) << applied;

@@ -141,7 +141,7 @@ int Main(int minutes) {
     if (random() % 8 == 0) {
       UpdateRequest request =
           SetUpdateFunction(threads[random() % threads.size()],
-                            RebootThread(&Work), kRebootOptions);
+                            RebootThread(&Work), RebootUpdateOptions());
       request.Trigger();
       const absl::Status status = request.Await(std::chrono::minutes(1));
       if (!status.ok()) Wrong("no reboot: " + status.ToString());
