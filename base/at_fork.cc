@@ -4,6 +4,7 @@
 #include "base/at_fork.h"
 
 #include <pthread.h>
+#include <signal.h>
 
 #include "base/check.h"
 
@@ -14,26 +15,43 @@ namespace {
 pthread_mutex_t g_mutex = PTHREAD_MUTEX_INITIALIZER;  // held across fork()
 ForkHandlers g_handlers[kForkOrders];                 // under g_mutex
 bool g_is_registered;                                 // under g_mutex
+sigset_t g_mask;  // the forking thread's, while it owns g_mutex for a fork()
 
+// Nobody stops the thread while it owns all those locks, nor does a handler of
+// the program run that needs one. Signals of its own errors stay as they are.
 void Prepare() {
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  for (const int signal :
+       {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS}) {
+    sigdelset(&blocked, signal);
+  }
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
   pthread_mutex_lock(&g_mutex);
+  g_mask = before;
   for (int i = 0; i < kForkOrders; ++i) {
     if (g_handlers[i].prepare != nullptr) g_handlers[i].prepare();
   }
+}
+
+void Release() {
+  const sigset_t before = g_mask;
+  pthread_mutex_unlock(&g_mutex);
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
 void Parent() {
   for (int i = kForkOrders; i-- > 0;) {
     if (g_handlers[i].parent != nullptr) g_handlers[i].parent();
   }
-  pthread_mutex_unlock(&g_mutex);
+  Release();
 }
 
 void Child() {
   for (int i = kForkOrders; i-- > 0;) {
     if (g_handlers[i].child != nullptr) g_handlers[i].child();
   }
-  pthread_mutex_unlock(&g_mutex);
+  Release();
 }
 
 }  // namespace

@@ -20,7 +20,8 @@
 // taken first everywhere. The allocator's come after all of them, as glibc
 // takes those last.
 //
-// Handlers run on the thread that forks, one fork() at a time. A thread that
+// Handlers run on the thread that forks, one fork() at a time, with the signals
+// of the program and of those who stop threads blocked. A thread that
 // owns one of the locks must not fork, directly or through code of the program.
 
 #ifndef INSTAR_BASE_AT_FORK_H_
