@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "code/coroutine.h"
 #include "updates/background_work.h"
 
 namespace instar {
@@ -21,7 +22,14 @@ std::string RedefinitionStep::name() const {
   return absl::StrCat("redefine ", absl::StrJoin(redefinitions_.names(), ", "));
 }
 
-absl::Status RedefinitionStep::Prepare(UpdateForecast&) {
+absl::Status RedefinitionStep::Prepare(UpdateForecast& forecast) {
+  for (const EntryRedirection& entry : redefinitions_.entries()) {
+    if (!IsCoroutine(entry.from)) continue;
+    forecast.remarks.push_back(absl::StrCat(
+        entry.from.name(),
+        " is a coroutine: those that are suspended are on no stack, so nobody "
+        "waits for them, and they go on in the old version"));
+  }
   if (prepared_.has_value()) return absl::OkStatus();
   auto prepared = PreparedRedefinitions::Make(redefinitions_, options_);
   INSTAR_RETURN_IF_ERROR(prepared.status());

@@ -143,6 +143,16 @@ __attribute__((noinline)) absl::StatusOr<Activation> FindActivation(
         function.name(), " is not active on the stack of the caller"));
   }
   const UnwindSafety safety = CheckUnwindSafety(here, activation.cfa);
+  if (safety.safe() && !options.pass_c) {
+    PrepareToFindCFrames();
+    if (const auto frame = FindCFrame(here, activation.cfa)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the activation of ", function.name(),
+          " is not unwound: ", Place(frame->lookup_pc),
+          " is on the way, and is C, whose locks nobody would release; if it "
+          "owns nothing there, set pass_c"));
+    }
+  }
   switch (safety.verdict) {
     case UnwindSafety::Verdict::kSafe:
       break;

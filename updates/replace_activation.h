@@ -90,6 +90,9 @@ struct ReplaceActivationOptions {
   // and nothing comes of it. If one keeps it, the activation is not replaced,
   // and its function goes on behind that handler; the state is destroyed.
   bool pass_catch_all = false;
+  // Unwind frames of C, too, which release nothing (as RebootOptions::through_c
+  // of threads/update_request.h).
+  bool pass_c = false;
 };
 
 // The address at which the caller of an activation awaits its result.

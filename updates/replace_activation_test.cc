@@ -3,6 +3,7 @@
 
 #include "updates/replace_activation.h"
 
+#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <numeric>
@@ -341,6 +342,22 @@ TEST_P(ReplaceActivationTest, CatchAllIsRefused) {
   });
   EXPECT_EQ(GetParam().with_swallower(3), 3);
   EXPECT_THAT(destroyed, ElementsAre("between"));
+}
+
+TEST_P(ReplaceActivationTest, FramesOfCAreRefused) {
+  static std::function<void()> in_c;
+  in_c = [] {
+    ExpectRefused(GetParam().with_rethrow,
+                  absl::StatusCode::kFailedPrecondition, "is C, whose locks");
+  };
+  AtPoint(0, [&] {
+    int numbers[] = {2, 1};
+    qsort(numbers, 2, sizeof(int), [](const void*, const void*) {
+      in_c();
+      return 0;
+    });
+  });
+  EXPECT_EQ(GetParam().with_rethrow(3), 3);
 }
 
 TEST_P(ReplaceActivationTest, CatchAllThatRethrowsCanBePassed) {
