@@ -18,6 +18,7 @@
 #include <string>
 #include <thread>
 
+#include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
@@ -193,6 +194,7 @@ void Count(int) { ++g_signals; }
 
 // The program's own signals: EINTR without SA_RESTART, none with it.
 TEST(BlockingRegionTest, SignalsOfTheProgramAreAsBefore) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   for (const bool restart : {false, true}) {
     struct sigaction action = {}, before;
     action.sa_handler = &Count;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/testing/sanitizers.h"
 #include "continuation/continulet.h"
 #include "continuation/foreign_stacks.h"
 #include "gmock/gmock.h"
@@ -311,6 +312,7 @@ TEST(UpdateRequestTest, RebootOfAnActiveThreadAtAnEntry) {
 }
 
 TEST(UpdateRequestTest, RebootOutOfAContinulet) {
+  INSTAR_SKIP_UNDER_TSAN(kCallsBetweenLandingPads);
   std::atomic<bool> rebooted{false};
   ControlledThread thread = StartPassiveThread("inner", [] {
     Continulet<void()> inner("inner", [](auto&) {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/testing/sanitizers.h"
 #include "code/function_entry.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
@@ -61,6 +62,7 @@ void AwaitState(const ControlledThread& thread, ThreadState state) {
 
 // Without force, as good as never: some thread is always inside.
 TEST(ForcedQuiescenceTest, FourThreadsInTightLoops) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   volatile bool stop = false;
   std::vector<Calls> calls(4);
   std::vector<std::thread> threads;
@@ -311,6 +313,7 @@ TEST(ForcedQuiescenceTest, WhoMustNotWaitPasses) {
 }
 
 TEST(ForcedQuiescenceTest, FromAnUpdateFunction) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> stop{false};
   std::vector<std::thread> callers;
   for (int i = 0; i < 2; ++i) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/testing/sanitizers.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -101,6 +102,7 @@ class Inside {
 // One thread never leaves the old function while another uses it ("blocked"):
 // refused, with the thread and the function named, for as long as that is so.
 TEST(SafeRedefineThreadsTest, ActiveOnAnotherThread) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   SafeRedefinition update = SafeRedefine(&Depth, &Depth2, Stacks::kAllThreads);
   Inside other(1000);
   for (int i = 0; i < 10; ++i) {
@@ -250,6 +252,7 @@ TEST(SafeRedefineThreadsTest, ControlledThreadsOnly) {
 // The function is alive only on a continulet that is paused on another thread,
 // which waits in the kernel.
 TEST(SafeRedefineThreadsTest, PausedContinuletOfAnotherThread) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   SafeRedefinition update = SafeRedefine(&Depth, &Depth2, Stacks::kAllThreads);
   std::mutex lock;
   std::condition_variable changed;
@@ -286,6 +289,7 @@ TEST(SafeRedefineThreadsTest, PausedContinuletOfAnotherThread) {
 }
 
 TEST(SafeRedefineThreadsTest, CalledInATightLoopByFourThreads) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   volatile bool stop = false;
   std::vector<Calls> calls(4);
   std::vector<std::thread> threads;
@@ -311,6 +315,7 @@ TEST(SafeRedefineThreadsTest, CalledInATightLoopByFourThreads) {
 }
 
 TEST(SafeRedefineThreadsTest, ThreadsStartAndEndMeanwhile) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> stop{false};
   std::atomic<long> wrong{0};
   std::vector<std::thread> starters;
@@ -337,6 +342,7 @@ TEST(SafeRedefineThreadsTest, ThreadsStartAndEndMeanwhile) {
 
 // The threads of this library, too, are stopped.
 TEST(SafeRedefineThreadsTest, AllThreadsFromAnUpdateFunction) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> stop{false};
   ControlledThread thread = StartPassiveThread("worker", [&] {
     while (!stop) UpdatePoint();
@@ -372,21 +378,22 @@ TEST(SafeRedefineThreadsTest, ThreadThatBlocksSignalsIsNamed) {
   deaf.join();
 }
 
-TEST(SafeRedefineThreadsTest, TooManyThreadsAreRefused) {
+TEST(SafeRedefineThreadsTest, AnyNumberOfThreads) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   std::mutex lock;
   std::condition_variable changed;
-  for (int i = 0; i < 70; ++i) {
+  for (int i = 0; i < 300; ++i) {
     threads.emplace_back([&] {
       std::unique_lock<std::mutex> hold(lock);
       changed.wait(hold, [&] { return stop.load(); });
     });
   }
   SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
-  const Attempt attempt = update.Apply();
-  EXPECT_TRUE(attempt.is_failed());
-  EXPECT_EQ(attempt.status().code(), absl::StatusCode::kResourceExhausted);
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  EXPECT_TRUE(attempt.is_done()) << attempt.status();
+  EXPECT_TRUE(update.Undo().is_done());
   {
     std::lock_guard<std::mutex> hold(lock);
     stop = true;
