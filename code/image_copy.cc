@@ -3,13 +3,31 @@
 
 #include "code/image_copy.h"
 
+#include <sys/stat.h>
+
+#include <cstdint>
 #include <map>
 #include <mutex>
+#include <string>
+#include <tuple>
 #include <utility>
 
 namespace instar {
 namespace code_internal {
 namespace {
+
+// device, inode, size, time of change in ns
+using Identity = std::tuple<dev_t, ino_t, off_t, int64_t>;
+
+Identity IdentityOf(const struct stat& file) {
+  return {file.st_dev, file.st_ino, file.st_size,
+          file.st_mtim.tv_sec * 1000000000 + file.st_mtim.tv_nsec};
+}
+
+struct Declared {
+  ImageOriginal original;
+  Identity identity;
+};
 
 // Made by whoever comes first, which may be a constructor that runs before
 // those of this file. Never destroyed: threads may still ask while the process
@@ -21,15 +39,26 @@ struct Originals {
   }
 
   std::mutex mutex;
-  std::map<std::string, ImageOriginal> by_image;
+  std::map<std::string, Declared> by_image;
 };
 
 }  // namespace
 
 void DeclareImageCopy(const std::string& image, ImageOriginal original) {
+  struct stat file = {};
+  fstat(original.file, &file);
   Originals& originals = Originals::Get();
   std::lock_guard<std::mutex> lock(originals.mutex);
-  originals.by_image[image] = std::move(original);
+  originals.by_image[image] = {std::move(original), IdentityOf(file)};
+}
+
+void CloseImageCopy(const std::string& image) {
+  Originals& originals = Originals::Get();
+  std::lock_guard<std::mutex> lock(originals.mutex);
+  const auto declared = originals.by_image.find(image);
+  if (declared != originals.by_image.end()) {
+    declared->second.original.file = -1;
+  }
 }
 
 void ForgetImageCopy(const std::string& image) {
@@ -41,9 +70,27 @@ void ForgetImageCopy(const std::string& image) {
 std::optional<ImageOriginal> FindImageOriginal(const std::string& image) {
   Originals& originals = Originals::Get();
   std::lock_guard<std::mutex> lock(originals.mutex);
-  const auto original = originals.by_image.find(image);
-  if (original == originals.by_image.end()) return std::nullopt;
-  return original->second;
+  const auto declared = originals.by_image.find(image);
+  if (declared == originals.by_image.end()) return std::nullopt;
+  return declared->second.original;
+}
+
+std::string PathToOriginal(const std::string& image) {
+  Originals& originals = Originals::Get();
+  std::lock_guard<std::mutex> lock(originals.mutex);
+  const auto declared = originals.by_image.find(image);
+  if (declared == originals.by_image.end()) return "";
+  const ImageOriginal& original = declared->second.original;
+  for (const std::string& path :
+       {"/proc/thread-self/fd/" + std::to_string(original.file),
+        original.path}) {
+    struct stat file;
+    if (stat(path.c_str(), &file) == 0 &&
+        IdentityOf(file) == declared->second.identity) {
+      return path;
+    }
+  }
+  return "";
 }
 
 }  // namespace code_internal

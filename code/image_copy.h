@@ -17,13 +17,22 @@ namespace instar {
 namespace code_internal {
 
 struct ImageOriginal {
-  int file = -1;     // open for reading until the image is forgotten
+  int file = -1;     // open for reading, or -1: what was read is all there is
   std::string path;  // what messages call it, and where debug files are sought
 };
+
+// A path that leads to the file of the original as it was when it was declared:
+// by its descriptor, or by its name if the program has closed that. Empty if
+// there is none any more.
+std::string PathToOriginal(const std::string& image);
 
 // To be called before the image is loaded. `image` is the name that dlopen() is
 // given.
 void DeclareImageCopy(const std::string& image, ImageOriginal original);
+
+// To be called before its file is closed while the image stays loaded. What has
+// been read of it stays known.
+void CloseImageCopy(const std::string& image);
 
 // To be called when it is not loaded any more.
 void ForgetImageCopy(const std::string& image);

@@ -112,8 +112,8 @@ std::string MappedFile(uintptr_t address) {
 
 std::string ProgramPath() {
   char path[PATH_MAX];
-  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
-  if (length <= 0) return "/proc/self/exe";
+  const ssize_t length = readlink("/proc/thread-self/exe", path, sizeof(path));
+  if (length <= 0) return "/proc/thread-self/exe";
   return std::string(path, length);
 }
 
@@ -124,16 +124,30 @@ class SymbolTables {
   const SymbolTable* Get(const Sighting& image, bool is_program) {
     if (image.mapped_from == getauxval(AT_SYSINFO_EHDR)) return Vdso(image);
     const std::optional<ImageOriginal> original = FindImageOriginal(image.name);
+    if (!original.has_value()) return Read(image, is_program, original);
+    // Of a copy the name is its own for ever, and the file may be closed.
+    const auto known = of_copies_.find(image.name);
+    if (known != of_copies_.end()) return known->second;
+    const SymbolTable* const table = Read(image, is_program, original);
+    if (original->file >= 0) of_copies_[image.name] = table;
+    return table;
+  }
+
+ private:
+  // device, inode, size, time of change in ns, fingerprint
+  using Key = std::tuple<dev_t, ino_t, off_t, int64_t, size_t>;
+
+  const SymbolTable* Read(const Sighting& image, bool is_program,
+                          const std::optional<ImageOriginal>& original) {
     const std::string name = is_program             ? ProgramPath()
                              : original.has_value() ? original->path
                              : image.name[0] == '/'
                                  ? image.name
                                  : MappedFile(image.mapped_from);
     // These links lead to the file even when another one has its name.
-    const std::string path =
-        is_program             ? "/proc/self/exe"
-        : original.has_value() ? absl::StrCat("/proc/self/fd/", original->file)
-                               : name;
+    const std::string path = is_program             ? "/proc/thread-self/exe"
+                             : original.has_value() ? PathToOriginal(image.name)
+                                                    : name;
     struct stat file;
     if (stat(path.c_str(), &file) != 0) {
       return Unreadable(image, name, "its file is gone");
@@ -153,10 +167,6 @@ class SymbolTables {
     }
     return tables_[key] = table->release();
   }
-
- private:
-  // device, inode, size, time of change in ns, fingerprint
-  using Key = std::tuple<dev_t, ino_t, off_t, int64_t, size_t>;
 
   const SymbolTable* Vdso(const Sighting& image) {
     if (vdso_ != nullptr) return vdso_;
@@ -178,6 +188,7 @@ class SymbolTables {
   }
 
   std::map<Key, const SymbolTable*> tables_;
+  std::map<std::string, const SymbolTable*> of_copies_;  // by image name
   std::map<std::pair<std::string, size_t>, const SymbolTable*> unreadable_;
   const SymbolTable* vdso_ = nullptr;
 };

@@ -4,7 +4,6 @@
 #include "manager/closed_in_child.h"
 
 #include <pthread.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <mutex>
@@ -18,21 +17,21 @@ namespace {
 
 struct List {
   std::mutex lock;  // held across fork()
-  std::vector<int> descriptors;
+  std::vector<OwnDescriptor*> descriptors;
 };
 
 // Never destroyed: a thread may outlive main().
 List& TheList() {
   static List* const list = [] {
-    const int error = pthread_atfork([] { TheList().lock.lock(); },
-                                     [] { TheList().lock.unlock(); },
-                                     [] {
-                                       for (int d : TheList().descriptors) {
-                                         close(d);
-                                       }
-                                       TheList().descriptors.clear();
-                                       TheList().lock.unlock();
-                                     });
+    const int error = pthread_atfork(
+        [] { TheList().lock.lock(); }, [] { TheList().lock.unlock(); },
+        [] {
+          for (OwnDescriptor* d : TheList().descriptors) {
+            d->Close();
+          }
+          TheList().descriptors.clear();
+          TheList().lock.unlock();
+        });
     INSTAR_CHECK(error == 0) << "pthread_atfork failed: " << error;
     return new List;
   }();
@@ -41,7 +40,8 @@ List& TheList() {
 
 }  // namespace
 
-ClosedInChild::ClosedInChild(int descriptor) : descriptor_(descriptor) {
+ClosedInChild::ClosedInChild(OwnDescriptor* descriptor)
+    : descriptor_(descriptor) {
   List& list = TheList();
   const std::lock_guard<std::mutex> lock(list.lock);
   list.descriptors.push_back(descriptor);

@@ -6,28 +6,31 @@
 // that is executed; a child that goes on as a worker would keep sockets alive
 // whose owner is gone, and those at the other end would wait for ever.
 //
-//   ClosedInChild listed(socket);   // as long as the socket is open
+//   ClosedInChild listed(&socket);   // as long as the socket is open
 //
 // It does not close the descriptor in this process. To be destroyed before the
-// descriptor is closed.
+// OwnDescriptor is, which does not move meanwhile. What the program has closed
+// itself is left alone.
 //
 // Threads: may be made and destroyed on any thread. fork() waits meanwhile.
 
 #ifndef INSTAR_MANAGER_CLOSED_IN_CHILD_H_
 #define INSTAR_MANAGER_CLOSED_IN_CHILD_H_
 
+#include "base/linux/own_descriptor.h"
+
 namespace instar {
 namespace manager_internal {
 
 class ClosedInChild {
  public:
-  explicit ClosedInChild(int descriptor);
+  explicit ClosedInChild(OwnDescriptor* descriptor);
   ClosedInChild(const ClosedInChild&) = delete;
   ClosedInChild& operator=(const ClosedInChild&) = delete;
   ~ClosedInChild();
 
  private:
-  int descriptor_;
+  OwnDescriptor* const descriptor_;
 };
 
 }  // namespace manager_internal

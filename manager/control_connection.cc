@@ -3,13 +3,14 @@
 
 #include "manager/control_connection.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/buffer.hpp>
-#include <boost/asio/error.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/system/error_code.hpp>
+#include <iterator>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -18,8 +19,6 @@
 namespace instar {
 namespace manager_internal {
 namespace {
-
-using boost::system::error_code;
 
 // Whether the other end was closed, rather than only its sending side.
 bool IsHungUp(int socket) {
@@ -51,43 +50,96 @@ absl::StatusOr<JournalReport> Latest(
 
 }  // namespace
 
-Connection::Connection(Socket socket, ControlService& service,
+void Mailbox::Wake() {
+  const int wake = wake_.number();
+  // If the program has closed it, the server's thread finds out by itself.
+  if (wake >= 0) eventfd_write(wake, 1);
+}
+
+void Mailbox::Post(std::function<void()> task) {
+  const std::lock_guard<std::mutex> lock(lock_);
+  if (is_closed_) return;
+  tasks_.push_back(std::move(task));
+  Wake();
+}
+
+void Mailbox::Close() {
+  const std::lock_guard<std::mutex> lock(lock_);
+  is_closed_ = true;
+  Wake();
+}
+
+std::vector<std::function<void()>> Mailbox::Take() {
+  const std::lock_guard<std::mutex> lock(lock_);
+  const int wake = wake_.number();
+  eventfd_t ignored;
+  if (wake >= 0) eventfd_read(wake, &ignored);
+  return std::exchange(tasks_, {});
+}
+
+bool Mailbox::is_closed() const {
+  const std::lock_guard<std::mutex> lock(lock_);
+  return is_closed_;
+}
+
+int Mailbox::WakeDescriptor() {
+  const std::lock_guard<std::mutex> lock(lock_);
+  if (const int ours = wake_.number(); ours >= 0) return ours;
+  closed_in_child_.reset();
+  wake_ = OwnDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (wake_.is_open()) closed_in_child_.emplace(&wake_);
+  return wake_.number();
+}
+
+Connection::Connection(int socket, ControlService& service,
                        std::shared_ptr<Mailbox> mailbox,
-                       const ControlServerLimits& limits,
-                       std::function<void(Connection*)> on_close)
-    : socket_(std::move(socket)),
-      closed_in_child_(std::in_place, socket_.native_handle()),
+                       const ControlServerLimits& limits)
+    : socket_(socket),
+      closed_in_child_(std::in_place, &socket_),
       service_(service),
       mailbox_(std::move(mailbox)),
-      limits_(limits),
-      on_close_(std::move(on_close)) {}
+      limits_(limits) {}
 
 void Connection::Close() {
   if (std::exchange(is_closed_, true)) return;
   closed_in_child_.reset();
-  error_code ignored;  // the descriptor is gone in any case
-  socket_.close(ignored);
-  on_close_(this);
+  socket_.Close();
+}
+
+short Connection::events() const {
+  return static_cast<short>((WantsMore() ? POLLIN : 0) |
+                            (Unsent() > 0 ? POLLOUT : 0));
+}
+
+void Connection::Handle(short events) {
+  if ((events & POLLOUT) != 0) {
+    SendUnsent();
+    // Room for replies was what it waited for.
+    HandleFrames();
+  }
+  if ((events & (POLLIN | POLLHUP | POLLERR)) == 0) return;
+  if (!is_closed_ && WantsMore()) {
+    Receive();
+  } else if ((events & (POLLHUP | POLLERR)) != 0) {
+    Close();  // nobody takes its replies
+  }
 }
 
 void Connection::Receive() {
-  if (is_receiving_ || has_ended_ || is_closed_) return;
-  is_receiving_ = true;
-  socket_.async_read_some(
-      boost::asio::buffer(received_),
-      [self = shared_from_this()](error_code error, std::size_t size) {
-        self->is_receiving_ = false;
-        if (self->is_closed_) return;
-        if (error == boost::asio::error::eof) return self->OnEnd();
-        if (error) return self->Close();
-        self->parser_.Append({self->received_.data(), size});
-        self->HandleFrames();
-      });
+  char received[1 << 14];
+  const ssize_t size =
+      recv(socket_.number(), received, sizeof(received), MSG_DONTWAIT);
+  if (size > 0) {
+    parser_.Append({received, static_cast<std::size_t>(size)});
+    return HandleFrames();
+  }
+  if (size == 0) return OnEnd();
+  if (errno != EAGAIN && errno != EINTR) Close();
 }
 
 void Connection::OnEnd() {
   has_ended_ = true;
-  if (IsHungUp(socket_.native_handle())) return Close();
+  if (IsHungUp(socket_.number())) return Close();
   if (!parser_.is_at_boundary()) {
     Send(EncodeError(0, absl::InvalidArgumentError(
                             "the connection ended within a request")));
@@ -97,19 +149,20 @@ void Connection::OnEnd() {
 
 // Called again when something has been sent.
 void Connection::HandleFrames() {
-  while (!is_closed_ && !has_ended_ && Unsent() < limits_.unsent_bytes) {
+  while (!is_closed_ && WantsMore()) {
     const auto frame = parser_.Next();
     if (!frame.ok()) {
       has_ended_ = true;
       Send(EncodeError(0, frame.status()));
-      return CloseIfDone();
+      break;
     }
-    if (!frame->has_value()) return Receive();
-    Handle(**frame);
+    if (!frame->has_value()) break;
+    HandleRequest(**frame);
   }
+  CloseIfDone();
 }
 
-void Connection::Handle(absl::string_view frame) {
+void Connection::HandleRequest(absl::string_view frame) {
   const DecodedRequest decoded = DecodeRequest(frame);
   const std::int64_t id = decoded.id;
   if (!decoded.request.ok()) {
@@ -178,21 +231,26 @@ void Connection::Send(absl::string_view reply) {
 }
 
 void Connection::SendUnsent() {
-  if (!sending_.empty() || unsent_.empty()) return;
-  sending_.swap(unsent_);
-  boost::asio::async_write(
-      socket_, boost::asio::buffer(sending_),
-      [self = shared_from_this()](error_code error, std::size_t) {
-        if (self->is_closed_) return;
-        if (error) return self->Close();
-        self->sending_.clear();
-        self->SendUnsent();
-        if (!self->is_receiving_) self->HandleFrames();
-        self->CloseIfDone();
-      });
+  while (!is_closed_ && Unsent() > 0) {
+    const ssize_t size = send(socket_.number(), unsent_.data() + sent_,
+                              Unsent(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (size >= 0) {
+      sent_ += static_cast<std::size_t>(size);
+    } else if (errno == EAGAIN) {
+      break;
+    } else if (errno != EINTR) {
+      return Close();
+    }
+  }
+  // What has been sent makes room when it is half of all.
+  if (sent_ > unsent_.size() / 2) {
+    unsent_.erase(0, sent_);
+    sent_ = 0;
+  }
 }
 
 void Connection::CloseIfDone() {
+  if (is_closed_) return;
   if (has_ended_ && outstanding_ == 0 && Unsent() == 0) Close();
 }
 

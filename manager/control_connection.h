@@ -9,10 +9,6 @@
 #ifndef INSTAR_MANAGER_CONTROL_CONNECTION_H_
 #define INSTAR_MANAGER_CONTROL_CONNECTION_H_
 
-#include <array>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/post.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -21,9 +17,11 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "base/linux/own_descriptor.h"
 #include "manager/closed_in_child.h"
 #include "manager/control_server.h"
 #include "manager/control_service.h"
@@ -37,48 +35,51 @@ namespace manager_internal {
 // each `done` of the service.
 class Mailbox {
  public:
-  explicit Mailbox(boost::asio::io_context* context) : context_(context) {}
+  // Has `task` run on the server's thread; drops it if the server has stopped.
+  void Post(std::function<void()> task);
 
-  // Runs `task` on the server's thread; drops it if the server has stopped.
-  template <typename Task>
-  void Post(Task&& task) {
-    const std::lock_guard<std::mutex> lock(lock_);
-    if (context_ != nullptr) {
-      boost::asio::post(*context_, std::forward<Task>(task));
-    }
-  }
+  // Nothing is taken any more.
+  void Close();
 
-  // Posts `last`, and nothing that comes later.
-  template <typename Task>
-  void Close(Task&& last) {
-    const std::lock_guard<std::mutex> lock(lock_);
-    boost::asio::post(*context_, std::forward<Task>(last));
-    context_ = nullptr;
-  }
+  // Of the server's thread. What has been posted, in order.
+  std::vector<std::function<void()>> Take();
+  bool is_closed() const;
+  // What becomes readable when something has been posted. Opened anew if the
+  // program has closed it; -1 if that is impossible.
+  int WakeDescriptor();
 
  private:
-  std::mutex lock_;
-  boost::asio::io_context* context_;  // guarded by lock_; null: closed
+  void Wake();  // under lock_
+
+  mutable std::mutex lock_;
+  std::vector<std::function<void()>> tasks_;  // guarded by lock_
+  bool is_closed_ = false;                    // guarded by lock_
+  OwnDescriptor wake_;                        // an eventfd; guarded by lock_
+  std::optional<ClosedInChild> closed_in_child_;  // of wake_
 };
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  using Socket = boost::asio::local::stream_protocol::socket;
-
-  // `on_close` is called once, when the connection has been closed.
-  Connection(Socket socket, ControlService& service,
+  // Takes over `socket`.
+  Connection(int socket, ControlService& service,
              std::shared_ptr<Mailbox> mailbox,
-             const ControlServerLimits& limits,
-             std::function<void(Connection*)> on_close);
+             const ControlServerLimits& limits);
 
-  void Start() { Receive(); }
+  // -1 if the program has closed it: then it is to be closed here, too.
+  int descriptor() const { return socket_.number(); }
+  // Which events of poll(2) are waited for.
+  short events() const;
+  // What poll(2) has found.
+  void Handle(short events);
+
   void Close();
+  bool is_closed() const { return is_closed_; }
 
  private:
   void Receive();
   void OnEnd();
   void HandleFrames();
-  void Handle(absl::string_view frame);
+  void HandleRequest(absl::string_view frame);
   // Whether another request may be outstanding; answers with an error if not.
   bool AddOutstanding(std::int64_t id);
   template <typename Report>
@@ -86,21 +87,21 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void Send(absl::string_view reply);
   void SendUnsent();
   void CloseIfDone();
-  std::size_t Unsent() const { return sending_.size() + unsent_.size(); }
+  std::size_t Unsent() const { return unsent_.size() - sent_; }
+  bool WantsMore() const {
+    return !has_ended_ && Unsent() < limits_.unsent_bytes;
+  }
 
-  Socket socket_;
+  OwnDescriptor socket_;
   std::optional<ClosedInChild> closed_in_child_;
   ControlService& service_;
   const std::shared_ptr<Mailbox> mailbox_;
   const ControlServerLimits limits_;
-  const std::function<void(Connection*)> on_close_;
 
   FrameParser parser_{kMaxRequestBytes};
-  std::array<char, 1 << 14> received_;
-  std::string sending_;  // being written; empty: nothing is
-  std::string unsent_;   // after that
+  std::string unsent_;    // of which the first
+  std::size_t sent_ = 0;  // bytes have been sent
   std::size_t outstanding_ = 0;
-  bool is_receiving_ = false;
   bool has_ended_ = false;  // nothing more is read from it
   bool is_closed_ = false;
 };

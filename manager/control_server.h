@@ -11,8 +11,13 @@
 //   service.GiveUpWhatIsPending();  // so that its clients hear of it
 //   server.Stop();                  // or its destructor
 //
-// Who is served: processes that run as the user as whom this process runs
-// (SO_PEERCRED); others get PermissionDenied.
+// Who is served: processes that run as the user as whom this process runs, and
+// root (SO_PEERCRED); others get PermissionDenied.
+//
+// Once a second it is looked whether clients can still come: if the socket's
+// name was removed (a cleaner of /tmp), the program has closed the descriptor,
+// or has become another user's (setuid), another socket takes its place. What
+// the program has closed of ours is told by its identity and left alone.
 //
 // Several clients at once, each with several requests at once. What one client
 // does concerns nobody else:
@@ -74,10 +79,11 @@ class ControlServer {
 
   ControlServer(ControlServer&&) noexcept;
   ControlServer& operator=(ControlServer&&) noexcept;
-  // Stop().
+  // Stop(); does not hang, whatever the program has closed.
   ~ControlServer();
 
-  const std::string& socket_path() const;
+  // Where it listens now.
+  std::string socket_path() const;
 
   // Sends what `done` was called with before, as far as a client takes it at
   // once; then closes all connections and removes the socket. Afterwards the

@@ -82,6 +82,8 @@ struct PendingReport {
 
 struct StatusReport {
   ProgramReport program;
+  // Sentences: what the program cannot do as it was built, or as it runs now.
+  std::vector<std::string> remarks;
   std::vector<ThreadReport> threads;
   std::vector<AppliedReport> applied;
   std::vector<PendingReport> pending;

@@ -125,6 +125,8 @@ absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size) {
   std::size_t end = header.e_phoff + table_size;
   std::uint64_t last_address = 0;
   bool is_first = true;
+  // What says nothing of stacks gets executable ones from the dynamic linker.
+  wants_executable_stack_ = true;
   for (const Elf64_Phdr& segment : segments_) {
     if (segment.p_type == PT_GNU_STACK) {
       wants_executable_stack_ = (segment.p_flags & PF_X) != 0;

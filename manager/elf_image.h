@@ -75,6 +75,7 @@ class ElfImage {
 
   // Bytes of its executable segments.
   std::size_t code_size() const { return code_size_; }
+  // Says so, or says nothing: then the dynamic linker takes it for old.
   bool wants_executable_stack() const { return wants_executable_stack_; }
 
   // Where the value of a dynamic entry stands in bytes(); nothing if there is

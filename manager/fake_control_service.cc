@@ -45,6 +45,7 @@ ProgramReport SampleProgram() {
 StatusReport SampleStatus() {
   StatusReport status;
   status.program = SampleProgram();
+  status.remarks = {"shop::Price runs old code: its entry was changed"};
 
   status.threads.resize(2);
   status.threads[0].name = "display";

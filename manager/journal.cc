@@ -7,49 +7,86 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
 #include <fstream>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/own_descriptor.h"
+#include "manager/closed_in_child.h"
 #include "manager/file_descriptor.h"
 #include "nlohmann/json.hpp"
 
 namespace instar {
 namespace {
 
+using manager_internal::ClosedInChild;
 using manager_internal::FileDescriptor;
 using nlohmann::json;
 using std::chrono::milliseconds;
 
-// Held while a journal is written or shortened, by whichever process; goes with
-// its descriptor.
-absl::StatusOr<FileDescriptor> OpenLocked(const std::string& path) {
-  while (true) {
-    FileDescriptor file(
-        open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-    if (file.number() < 0) {
-      return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
-    }
-    while (flock(file.number(), LOCK_EX) != 0) {
-      if (errno != EINTR) {
-        return absl::ErrnoToStatus(errno, absl::StrCat("cannot lock ", path));
+constexpr timespec kStep = {0, 10'000'000};  // 10 ms
+constexpr int kPatienceInSteps = 20;
+
+// An open journal, locked if nobody else keeps the lock for too long. A child
+// that is forked meanwhile has neither the file nor the lock.
+class OpenJournal {
+ public:
+  static absl::StatusOr<std::unique_ptr<OpenJournal>> Open(
+      const std::string& path) {
+    while (true) {
+      std::unique_ptr<OpenJournal> journal(new OpenJournal(
+          open(path.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600)));
+      if (!journal->file_.is_open()) {
+        return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+      }
+      if (!journal->Lock()) return journal;
+      // Another process may have put a shorter one in its place meanwhile.
+      struct stat opened, named;
+      if (fstat(journal->number(), &opened) == 0 &&
+          stat(path.c_str(), &named) == 0 && opened.st_ino == named.st_ino &&
+          opened.st_dev == named.st_dev) {
+        return journal;
       }
     }
-    // Another process may have put a shorter one in its place meanwhile.
-    struct stat opened, named;
-    if (fstat(file.number(), &opened) == 0 && stat(path.c_str(), &named) == 0 &&
-        opened.st_ino == named.st_ino && opened.st_dev == named.st_dev) {
-      return file;
-    }
   }
-}
+  // Not left to close(): whoever has got a descriptor of the same open file in
+  // another way would keep the lock.
+  ~OpenJournal() {
+    if (is_locked_) flock(number(), LOCK_UN);
+  }
+
+  // -1 if the program has closed it.
+  int number() const { return file_.number(); }
+  bool is_locked() const { return is_locked_; }
+
+ private:
+  explicit OpenJournal(int file) : file_(file) {
+    if (file_.is_open()) closed_in_child_.emplace(&file_);
+  }
+
+  bool Lock() {
+    for (int step = 0; flock(number(), LOCK_EX | LOCK_NB) != 0;) {
+      if (errno == EINTR) continue;
+      if (errno != EWOULDBLOCK || ++step > kPatienceInSteps) return false;
+      nanosleep(&kStep, nullptr);
+    }
+    return is_locked_ = true;
+  }
+
+  OwnDescriptor file_;
+  std::optional<ClosedInChild> closed_in_child_;
+  bool is_locked_ = false;
+};
 
 absl::Status WriteAll(int file, absl::string_view text,
                       const std::string& path) {
@@ -67,7 +104,10 @@ absl::Status WriteAll(int file, absl::string_view text,
 
 }  // namespace
 
-Journal::Journal(std::string path) : path_(std::move(path)) { DropOlderHalf(); }
+Journal::Journal(std::string path, FindPath find_path)
+    : find_path_(std::move(find_path)), path_(std::move(path)) {
+  DropOlderHalf();
+}
 
 void Journal::DropOlderHalf() {
   struct stat info;
@@ -75,11 +115,12 @@ void Journal::DropOlderHalf() {
       info.st_size <= static_cast<off_t>(kJournalLimit)) {
     return;
   }
-  const absl::StatusOr<FileDescriptor> old_file = OpenLocked(path_);
+  const auto old_file = OpenJournal::Open(path_);
   if (!old_file.ok()) {
     status_ = old_file.status();
     return;
   }
+  if (!(*old_file)->is_locked()) return;  // the next one that starts does it
   std::ifstream in(path_, std::ios::binary);
   in.seekg(info.st_size / 2);
   std::string line;
@@ -116,8 +157,19 @@ void Journal::Add(absl::string_view event, absl::string_view update,
   const std::string line =
       entry.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   std::lock_guard<std::mutex> lock(lock_);
-  const absl::StatusOr<FileDescriptor> file = OpenLocked(path_);
-  status_ = file.ok() ? WriteAll(file->number(), line, path_) : file.status();
+  auto file = OpenJournal::Open(path_);
+  if (!file.ok() && find_path_ != nullptr) {
+    absl::StatusOr<std::string> path = find_path_();
+    if (path.ok() && *path != path_) path_ = *std::move(path);
+    file = OpenJournal::Open(path_);
+  }
+  status_ =
+      file.ok() ? WriteAll((*file)->number(), line, path_) : file.status();
+}
+
+absl::Status Journal::status() const {
+  std::lock_guard<std::mutex> lock(lock_);
+  return status_;
 }
 
 absl::StatusOr<std::vector<JournalEntry>> Journal::Read() const {

@@ -10,7 +10,14 @@
 //   absl::StatusOr<std::vector<JournalEntry>> entries = journal.Read();
 //
 // Several processes may write to one journal: each entry is one write at its
-// end. Opening one that has grown beyond kJournalLimit drops its older half.
+// end. Opening one that has grown beyond kJournalLimit drops its older half;
+// who writes and who drops exclude each other by a lock that is held for that
+// moment. A process that is stopped in it keeps nobody: after 0.2 s an entry is
+// written without the lock (and is lost if the journal is shortened just then),
+// and nothing is dropped.
+//
+// A path that cannot be used any more (its folder was removed, or the process
+// has become another user's) is asked for again.
 //
 // Errors: if the latest entry could not be written, the error is what Read()
 // answers; the update that it tells of has happened all the same. A line that
@@ -22,6 +29,7 @@
 #define INSTAR_MANAGER_JOURNAL_H_
 
 #include <cstddef>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -37,23 +45,28 @@ inline constexpr std::size_t kJournalLimit = 1 << 20;  // bytes
 
 class Journal {
  public:
-  explicit Journal(std::string path);
+  // `find_path`, if given, says where it is from now on, when the path that was
+  // known cannot be opened.
+  using FindPath = std::function<absl::StatusOr<std::string>()>;
+  explicit Journal(std::string path, FindPath find_path = nullptr);
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  const std::string& path() const { return path_; }
-
   void Add(absl::string_view event, absl::string_view update = "",
            absl::string_view detail = "");
+
+  // Why the latest entry is not in it; OK: it is.
+  absl::Status status() const;
 
   absl::StatusOr<std::vector<JournalEntry>> Read() const;
 
  private:
   void DropOlderHalf();
 
-  const std::string path_;
+  const FindPath find_path_;
   mutable std::mutex lock_;
-  absl::Status status_;  // the latest write's
+  std::string path_;     // guarded by lock_
+  absl::Status status_;  // the latest write's; guarded by lock_
 };
 
 }  // namespace instar

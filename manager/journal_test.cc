@@ -3,9 +3,15 @@
 
 #include "manager/journal.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -91,6 +97,65 @@ TEST_F(JournalTest, TheOlderHalfOfALongOneIsDropped) {
   EXPECT_GT(entries.size(), 40u);
   EXPECT_LT(entries.size(), 70u);
   EXPECT_EQ(entries.back().update, "119");
+}
+
+// The lock goes with whoever takes it.
+TEST_F(JournalTest, AForkedChildKeepsNoLock) {
+  Journal journal(path_);
+  std::atomic<bool> has_ended{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 2; ++i) {
+    threads.emplace_back([&] {
+      while (!has_ended) journal.Add("applied", "x");
+    });
+  }
+  std::vector<pid_t> children;
+  for (int i = 0; i < 300; ++i) {
+    const pid_t child = fork();
+    if (child == 0) {
+      while (true) pause();
+    }
+    children.push_back(child);
+  }
+  has_ended = true;
+  // Before the threads are waited for: they would wait for the lock.
+  for (int i = 0; i < 2; ++i) {
+    const int file = open(path_.c_str(), O_RDWR | O_CREAT, 0600);
+    ASSERT_GE(file, 0);
+    bool is_free = false;
+    for (int step = 0; step < 200 && !is_free; ++step) {
+      is_free = flock(file, LOCK_EX | LOCK_NB) == 0;
+      if (!is_free) usleep(10000);
+    }
+    EXPECT_TRUE(is_free) << "a child has it";
+    close(file);
+  }
+  for (const pid_t child : children) {
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  for (std::thread& thread : threads) thread.join();
+}
+
+TEST_F(JournalTest, AProcessThatIsStoppedWithTheLockKeepsNobody) {
+  const int file = open(path_.c_str(), O_RDWR | O_CREAT, 0600);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(flock(file, LOCK_EX), 0);
+  Journal(path_).Add("applied", "ratings");
+  const std::vector<JournalEntry> entries = Read();
+  ASSERT_EQ(entries.size(), 1u);
+  EXPECT_EQ(entries[0].update, "ratings");
+  close(file);
+}
+
+TEST_F(JournalTest, APathThatCannotBeUsedIsAskedForAgain) {
+  Journal journal(absl::StrCat(path_, "/no/such/folder"),
+                  [this] { return path_; });
+  journal.Add("started");
+  const auto entries = journal.Read();
+  ASSERT_TRUE(entries.ok()) << entries.status();
+  EXPECT_EQ(entries->size(), 1u);
+  EXPECT_EQ(Read().size(), 1u);
 }
 
 TEST_F(JournalTest, WhatCannotBeWrittenIsSaid) {

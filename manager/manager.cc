@@ -51,17 +51,24 @@ absl::StatusOr<UpdateReport> Await(
 
 std::string Executable() {
   char path[4096];
-  const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+  // Not that of the first thread, which may have ended.
+  const ssize_t length = readlink("/proc/thread-self/exe", path, sizeof(path));
   return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : "";
+}
+
+absl::StatusOr<std::string> JournalPath(const std::string& program) {
+  INSTAR_ASSIGN_OR_RETURN(const std::string directory,
+                          PrepareSocketDirectory());
+  return absl::StrCat(directory, "/", program, ".journal");
 }
 
 }  // namespace
 
 class Manager::State final : public ControlService {
  public:
-  State(std::string name, const std::string& journal_path,
-        bool register_all_threads)
-      : journal_(journal_path),
+  State(std::string name, bool register_all_threads)
+      : journal_(JournalPath(name).value_or(""),
+                 [name] { return JournalPath(name); }),
         registers_all_(register_all_threads),
         driver_(
             &journal_, register_all_threads
@@ -105,7 +112,7 @@ class Manager::State final : public ControlService {
   }
 
   UpdateDriver& driver() { return driver_; }
-  const std::string& socket_path() const { return server_->socket_path(); }
+  std::string socket_path() const { return server_->socket_path(); }
   pid_t pid() const { return program_.pid; }
 
   void Load(std::string path, nanoseconds timeout,
@@ -127,6 +134,10 @@ class Manager::State final : public ControlService {
   StatusReport Status() override {
     StatusReport report;
     report.program = program_;
+    if (const absl::Status written = journal_.status(); !written.ok()) {
+      report.remarks.push_back(
+          absl::StrCat("the journal is incomplete: ", written.message()));
+    }
     std::vector<ThreadRef> held = Registered();
     for (ThreadRef& thread : driver_.StartedThreads()) {
       held.push_back(std::move(thread));
@@ -170,11 +181,8 @@ class Manager::State final : public ControlService {
 absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
   const std::string name =
       options.name.empty() ? OwnProgramName() : std::move(options.name);
-  INSTAR_ASSIGN_OR_RETURN(const std::string directory,
-                          PrepareSocketDirectory());
-  auto state = std::make_unique<State>(
-      name, absl::StrCat(directory, "/", name, ".journal"),
-      options.register_all_threads);
+  INSTAR_RETURN_IF_ERROR(PrepareSocketDirectory().status());
+  auto state = std::make_unique<State>(name, options.register_all_threads);
   INSTAR_RETURN_IF_ERROR(state->Serve());
   return Manager(std::move(state));
 }
@@ -224,8 +232,6 @@ absl::StatusOr<std::vector<JournalEntry>> Manager::Journal() const {
   return state_->Journal();
 }
 
-const std::string& Manager::socket_path() const {
-  return state_->socket_path();
-}
+std::string Manager::socket_path() const { return state_->socket_path(); }
 
 }  // namespace instar

@@ -16,7 +16,7 @@
 //
 // From then on `instarctl load add_ratings.so` applies an update. The manager
 // listens at a Unix socket in a directory of this user
-// (manager/socket_directory.h) and serves this user only; it loads update
+// (manager/socket_directory.h) and serves this user, and root; it loads update
 // modules (manager/module_loader.h), drives each update to its end, keeps a
 // journal (manager/journal.h), and answers what is going on. It composes: what
 // an update does is in updates/.
@@ -37,8 +37,9 @@
 //       manager->Apply(MakeUpdate(std::move(plan)), std::chrono::seconds(5));
 //
 // Cost: the manager has three threads, which sleep until something is asked
-// (after an update one of them wakes ten times a second, to look for objects
-// that old code has made). When it starts, one of them reads the program's
+// (one wakes once a second, to see whether its socket can still be reached;
+// after an update one wakes ten times a second, to look for objects that old
+// code has made). When it starts, one of them reads the program's
 // symbols and debug information; the program does not wait for that.
 //
 // Lifetime: start it first, so that it is destroyed last. Its end gives up what
@@ -102,8 +103,8 @@ class Manager {
   StatusReport Status() const;
   absl::StatusOr<std::vector<JournalEntry>> Journal() const;
 
-  // Where it listens.
-  const std::string& socket_path() const;
+  // Where it listens now.
+  std::string socket_path() const;
 
  private:
   class State;

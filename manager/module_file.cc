@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
@@ -73,6 +74,11 @@ bool IsSoname(absl::string_view soname) {
   }
   return soname.substr(soname.size() - kDigits)
              .find_first_not_of("0123456789abcdef") == absl::string_view::npos;
+}
+
+// What update_module links, and finish_update_module.py has not looked at.
+bool IsUnfinished(absl::string_view soname) {
+  return absl::StrContains(soname, ".0000000000000000.so");
 }
 
 absl::Status CheckAccess(const std::string& path, const struct stat& file) {
@@ -198,15 +204,21 @@ absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path) {
     return refuse("does not say which program it was built for", kRebuild);
   }
   if (image->wants_executable_stack()) {
-    return refuse(
-        "makes the program's stacks executable",
-        "; an assembly source lacks .section .note.GNU-stack,\"\",@progbits");
+    return refuse("makes the program's stacks executable",
+                  "; an assembly source lacks .section "
+                  ".note.GNU-stack,\"\",@progbits, or "
+                  "the linker was given -z execstack or --no-gnu-stack");
   }
   const std::optional<Elf64_Sym> entry =
       image->FindDefined(updates_internal::kEntrySymbol);
   if (!entry.has_value() || entry->st_size != sizeof(UpdateModuleEntry)) {
     return refuse("does not export instar_update_module",
                   "; do not hide it by a version script or by stripping");
+  }
+  if (IsUnfinished(image->soname())) {
+    return refuse("was linked, and not checked",
+                  "; load the module that update_module makes of it: without "
+                  "_linked in its name, in the same folder");
   }
   if (!IsSoname(image->soname())) {
     return refuse("has no DT_SONAME that tells its builds apart", kRebuild);

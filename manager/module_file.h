@@ -80,6 +80,7 @@ class ModuleFile {
 
  private:
   friend absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path);
+  friend class LoadedModule;  // which closes its file
   ModuleFile() = default;
 
   std::string path_;

@@ -216,7 +216,7 @@ struct LoadedModule::Record {
   Record(ModuleFile f, PrivateCopy c)
       : file(std::move(f)), copy(std::move(c)) {}
 
-  ModuleFile file;
+  ModuleFile file;  // closed
   PrivateCopy copy;
   std::string load_soname;
   const UpdateModuleEntry* entry = nullptr;
@@ -232,6 +232,7 @@ LoadedModule::~LoadedModule() = default;
 const ModuleFile& LoadedModule::file() const { return record_->file; }
 const UpdateModuleEntry& LoadedModule::entry() const { return *record_->entry; }
 bool LoadedModule::is_kept() const { return record_->is_kept; }
+void LoadedModule::CloseFile() { record_->file.file_ = nullptr; }
 
 void LoadedModule::KeepLoaded() {
   if (std::exchange(record_->is_kept, true)) return;
@@ -264,6 +265,7 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
   }
   LoadedModule module(
       std::make_unique<LoadedModule::Record>(file, *std::move(copy)));
+  module.CloseFile();  // the copy has one
   LoadedModule::Record& record = *module.record_;
   record.load_soname = load_soname;
 

@@ -67,6 +67,7 @@ class LoadedModule {
   friend absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file);
   struct Record;
   explicit LoadedModule(std::unique_ptr<Record> record);
+  void CloseFile();
 
   std::unique_ptr<Record> record_;
 };

@@ -50,7 +50,9 @@ const std::string& OwnBuildId() {
 const std::string& OwnProgramName() {
   static const std::string& name = *[] {
     char path[PATH_MAX];
-    const ssize_t length = readlink("/proc/self/exe", path, sizeof(path));
+    // Not that of the first thread, which may have ended.
+    const ssize_t length =
+        readlink("/proc/thread-self/exe", path, sizeof(path));
     std::string result =
         length > 0 ? std::string(path, length) : program_invocation_short_name;
     // A program that was rebuilt since it started.

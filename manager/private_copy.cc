@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <exception>
 #include <mutex>
@@ -88,20 +89,39 @@ absl::StatusOr<FileDescriptor> WriteCopy(const ElfImage& image,
   return copy;
 }
 
-// The process as /proc knows it, which may be in another namespace than we.
-std::string DescriptorPath(int file) {
-  char self[32];
-  const ssize_t length = readlink("/proc/self", self, sizeof(self));
-  if (length <= 0) return absl::StrCat("/proc/self/fd/", file);
-  return absl::StrCat("/proc/", absl::string_view(self, length), "/fd/", file);
+// How many objects have been loaded.
+std::atomic<unsigned> serials{0};
+
+// A path of this descriptor that no object has had before: those that are
+// loaded are told apart by their names, and numbers are used again. The process
+// as /proc knows it, which may be in another namespace than we; and this
+// thread, since the first one may have ended.
+std::string NewPath(int file) {
+  char self[64];
+  const ssize_t length = readlink("/proc/thread-self", self, sizeof(self));
+  std::string path = absl::StrCat(
+      "/proc/", length <= 0 ? "thread-self" : absl::string_view(self, length),
+      "/fd");
+  for (unsigned serial = ++serials; serial != 0; serial /= 2) {
+    path += serial % 2 != 0 ? "/." : "/";
+  }
+  return absl::StrCat(path, "/", file);
 }
 
 // Where this file lies now.
 std::string PathOf(int file) {
   char path[PATH_MAX];
-  const ssize_t length = readlink(absl::StrCat("/proc/self/fd/", file).c_str(),
-                                  path, sizeof(path));
+  const ssize_t length = readlink(
+      absl::StrCat("/proc/thread-self/fd/", file).c_str(), path, sizeof(path));
   return length <= 0 ? "a module" : std::string(path, length);
+}
+
+// Another open file of the same contents where that can be had: those that are
+// ours are told apart by what the kernel keeps with the open file.
+int OpenAgain(int file) {
+  const int again = open(absl::StrCat("/proc/thread-self/fd/", file).c_str(),
+                         O_RDONLY | O_CLOEXEC);
+  return again >= 0 ? again : fcntl(file, F_DUPFD_CLOEXEC, 0);
 }
 
 bool IsLoaded(const std::string& name) {
@@ -148,20 +168,11 @@ absl::StatusOr<PrivateCopy> PrivateCopy::Load(
     std::shared_ptr<const FileDescriptor> original) {
   ForgetLingering();
   PrivateCopy result;
-  INSTAR_ASSIGN_OR_RETURN(result.copy_, WriteCopy(image, patches));
-  result.name_ = DescriptorPath(result.copy_.number());
-  // The program may have closed a descriptor of ours. The object that has the
-  // name of its number would then be taken for the new one.
-  while (IsLoaded(result.name_)) {
-    const int other = fcntl(result.copy_.number(), F_DUPFD_CLOEXEC,
-                            result.copy_.number() + 1);
-    if (other < 0) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("no file descriptor is free: ", std::strerror(errno)));
-    }
-    result.copy_ = FileDescriptor(other);
-    result.name_ = DescriptorPath(other);
-  }
+  INSTAR_ASSIGN_OR_RETURN(FileDescriptor copy, WriteCopy(image, patches));
+  // Above the numbers that the program comes to, which may be closed by it.
+  result.file_ = OwnDescriptor(copy.Release());
+  const int number = result.file_.number();
+  result.name_ = NewPath(number);
   code_internal::DeclareImageCopy(
       result.name_, {original->number(), PathOf(original->number())});
   void* const handle = dlopen(result.name_.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -180,25 +191,30 @@ absl::StatusOr<PrivateCopy> PrivateCopy::Load(
   if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
     result.load_base_ = map->l_addr;
   }
-  // Debuggers follow the name to the file with the symbols. Nobody else needs
-  // the copy any more: it is mapped.
-  dup3(original->number(), result.copy_.number(), O_CLOEXEC);
-  result.original_ = std::move(original);
+  // Debuggers follow the name to the file with the symbols, and so do we.
+  // Nobody needs the copy any more: it is mapped.
+  const FileDescriptor file(OpenAgain(original->number()));
+  if (result.file_.number() == number && file.number() >= 0 &&
+      dup3(file.number(), number, O_CLOEXEC) == number) {
+    static_cast<void>(result.file_.Release());
+    result.file_ = OwnDescriptor(number);
+    code_internal::DeclareImageCopy(result.name_, {number, PathOf(number)});
+  } else {
+    code_internal::CloseImageCopy(result.name_);
+  }
   return result;
 }
 
 PrivateCopy::PrivateCopy(PrivateCopy&& other) noexcept
-    : original_(std::move(other.original_)),
-      name_(std::move(other.name_)),
-      copy_(std::move(other.copy_)),
+    : name_(std::move(other.name_)),
+      file_(std::move(other.file_)),
       handle_(std::exchange(other.handle_, nullptr)),
       load_base_(other.load_base_),
       is_kept_(other.is_kept_) {}
 
 PrivateCopy& PrivateCopy::operator=(PrivateCopy&& other) noexcept {
-  std::swap(original_, other.original_);
   std::swap(name_, other.name_);
-  std::swap(copy_, other.copy_);
+  std::swap(file_, other.file_);
   std::swap(handle_, other.handle_);
   std::swap(load_base_, other.load_base_);
   std::swap(is_kept_, other.is_kept_);
@@ -214,7 +230,9 @@ PrivateCopy::~PrivateCopy() {
       return;
     }
   }
-  // Its name, that is, its descriptor, stays taken.
+  // What has been read of the file is still known.
+  code_internal::CloseImageCopy(name_);
+  file_.Close();
   Remainder& remainder = TheRemainder();
   std::lock_guard<std::mutex> lock(remainder.mutex);
   (is_kept_ ? remainder.kept : remainder.lingering).push_back(std::move(*this));

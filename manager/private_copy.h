@@ -11,9 +11,11 @@
 // nobody. (An exception that travels through dlopen() leaves the lock of the
 // dynamic linker taken for good.) Other changes are the caller's: patches.
 //
-// The dynamic linker knows the object as /proc/PID/fd/N. Once it is loaded, N
-// leads to the file that was copied, for debuggers, and stays open as long as
-// the object is loaded: two descriptors of the process for each.
+// The dynamic linker knows the object as /proc/PID/task/TID/fd/N, with as many
+// dots and slashes in it as make the name one that no other object has had.
+// Once it is loaded, N leads to the file that was copied, for debuggers, until
+// the PrivateCopy is destroyed: one descriptor of the process for each, and
+// none for what stays loaded after that.
 //
 // Threads: each PrivateCopy by one at a time.
 
@@ -29,6 +31,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/linux/own_descriptor.h"
 #include "manager/elf_image.h"
 #include "manager/file_descriptor.h"
 
@@ -53,7 +56,7 @@ class PrivateCopy {
   PrivateCopy(PrivateCopy&& other) noexcept;
   PrivateCopy& operator=(PrivateCopy&& other) noexcept;
   // Unloads it, unless KeepLoaded() was called; destructors of what was
-  // initialized run.
+  // initialized run. Closes its file in any case.
   ~PrivateCopy();
 
   // Runs the static initializers, once. Error: Aborted if one throws; those
@@ -74,9 +77,8 @@ class PrivateCopy {
   static Remainder& TheRemainder();
   static void ForgetLingering();
 
-  std::shared_ptr<const FileDescriptor> original_;
   std::string name_;  // what the dynamic linker calls it
-  FileDescriptor copy_;
+  OwnDescriptor file_;
   void* handle_ = nullptr;  // null: moved from
   std::uintptr_t load_base_ = 0;
   bool is_kept_ = false;

@@ -3,6 +3,8 @@
 
 #include "manager/protocol.h"
 
+#include <algorithm>
+#include <chrono>
 #include <limits>
 #include <utility>
 
@@ -15,6 +17,9 @@ namespace instar {
 namespace {
 
 using nlohmann::json;
+
+// What is asked to be longer is taken for this: a year.
+constexpr std::chrono::hours kLongestTimeout(365 * 24);
 
 constexpr const char* kCommandNames[kCommands] = {
     "program", "status", "check", "load", "undo", "cancel", "log"};
@@ -99,7 +104,8 @@ absl::StatusOr<Request> ReadRequest(const json& object, std::int64_t id) {
   INSTAR_RETURN_IF_ERROR(ReadText(object, "update", &request.update));
   std::int64_t timeout = request.timeout.count();
   INSTAR_RETURN_IF_ERROR(ReadNumber(object, "timeout_ns", 0, &timeout));
-  request.timeout = std::chrono::nanoseconds(timeout);
+  request.timeout = std::min<std::chrono::nanoseconds>(
+      std::chrono::nanoseconds(timeout), kLongestTimeout);
   std::int64_t entries = kDefaultLogEntries;
   INSTAR_RETURN_IF_ERROR(ReadNumber(object, "entries", 0, &entries));
   request.entries = static_cast<std::size_t>(entries);

@@ -3,6 +3,7 @@
 
 #include "manager/protocol.h"
 
+#include <chrono>
 #include <string>
 
 #include "absl/status/status.h"
@@ -58,6 +59,14 @@ TEST(RequestTest, IsAsDescribed) {
   EXPECT_EQ(json::parse(*EncodeRequest(request)), json::parse(R"(
       {"version": 1, "id": 7, "request": "load", "path": "/opt/ratings.so",
        "timeout_ns": 30000000000})"));
+}
+
+TEST(RequestTest, ATimeLimitIsAYearAtMost) {
+  const DecodedRequest decoded = DecodeRequest(
+      R"({"id": 1, "version": 1, "request": "load", "path": "/a.so",
+          "timeout_ns": 9223372036854775807})");
+  ASSERT_TRUE(decoded.request.ok()) << decoded.request.status();
+  EXPECT_EQ(decoded.request->timeout, std::chrono::hours(365 * 24));
 }
 
 TEST(RequestTest, IsRefusedByWhatIsWrong) {

@@ -109,6 +109,7 @@ INSTAR_FIELDS(ObjectCounts) {
 
 INSTAR_FIELDS(StatusReport) {
   visit("program", &R::program);
+  visit("remarks", &R::remarks);
   visit("threads", &R::threads);
   visit("applied", &R::applied);
   visit("pending", &R::pending);

@@ -59,6 +59,7 @@ TEST(ReportJsonTest, IsAsDescribed) {
     "program": {"name": "shop", "pid": 4242, "build_id": "0123456789abcdef",
                 "executable": "/opt/shop/shop",
                 "started_unix_us": 1700000000000000},
+    "remarks": ["shop::Price runs old code: its entry was changed"],
     "threads": [
       {"name": "display", "tid": 4242, "kind": "active", "state": "running",
        "is_registered": true},

@@ -34,28 +34,37 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "base/linux/own_descriptor.h"
 #include "base/status_macros.h"
+#include "manager/closed_in_child.h"
+#include "manager/listening_processes.h"
+#include "manager/socket_name.h"
 
 namespace instar {
 namespace {
 
+using manager_internal::ClosedInChild;
 using manager_internal::FileDescriptor;
+using manager_internal::FindListeningProcesses;
+using manager_internal::ListeningProcess;
 using manager_internal::ParseSocketName;
+using manager_internal::SocketName;
 
 constexpr char kVariable[] = "INSTAR_SOCKET_DIRECTORY";
-constexpr char kSuffix[] = ".sock";
+constexpr char kSystemDirectory[] = "/run/instar";
 constexpr int kBacklog = 64;  // connections that wait to be accepted
 
+std::string SystemDirectory() {
+  return absl::StrCat(kSystemDirectory, "/", geteuid());
+}
 std::string FallbackDirectory() {
   return absl::StrCat("/tmp/instar-", geteuid());
 }
@@ -65,7 +74,7 @@ const char* Variable(const char* name) {
   return value != nullptr && value[0] != '\0' ? value : nullptr;
 }
 
-// Where a program may be, the folder for this process's own socket first.
+// Where a program may be, in the order in which a program tries them.
 absl::StatusOr<std::vector<std::string>> Candidates() {
   if (const char* chosen = Variable(kVariable)) {
     if (chosen[0] != '/') {
@@ -83,6 +92,7 @@ absl::StatusOr<std::vector<std::string>> Candidates() {
       status.st_uid == geteuid()) {
     directories.push_back(absl::StrCat(runtime, "/instar"));
   }
+  directories.push_back(SystemDirectory());
   directories.push_back(FallbackDirectory());
   return directories;
 }
@@ -95,12 +105,12 @@ absl::Status Failed(absl::string_view what, const std::string& path,
 
 // Opens the folder and checks that nobody else can reach what is in it.
 // NotFound if it is not there.
-absl::StatusOr<FileDescriptor> OpenDirectory(const std::string& path) {
+absl::StatusOr<OwnDescriptor> OpenDirectory(const std::string& path) {
   const std::string other =
       absl::StrCat("; or name another folder by $", kVariable);
-  FileDescriptor directory(
-      open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (directory.number() < 0) {
+  const int opened =
+      open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (opened < 0) {
     switch (errno) {
       case ENOENT:
         return absl::NotFoundError(absl::StrCat(path, " is not there"));
@@ -118,6 +128,7 @@ absl::StatusOr<FileDescriptor> OpenDirectory(const std::string& path) {
         return Failed("cannot open", path, errno);
     }
   }
+  OwnDescriptor directory(opened);
   struct stat status;
   if (fstat(directory.number(), &status) != 0) {
     return Failed("cannot look at", path, errno);
@@ -190,33 +201,39 @@ absl::StatusOr<Listener> Probe(const std::string& path) {
   }
 }
 
-// The exclusive lock of an open folder.
+// The exclusive lock of an open folder. A child that is forked while it is held
+// does not have it.
 class DirectoryLock {
  public:
   // Nothing, if others hold it for the whole time.
-  static std::optional<DirectoryLock> Take(int directory,
+  static std::optional<DirectoryLock> Take(OwnDescriptor* directory,
                                            int patience_in_steps) {
     constexpr timespec kStep = {0, 10'000'000};  // 10 ms
-    while (flock(directory, LOCK_EX | LOCK_NB) != 0) {
+    auto closed_in_child = std::make_unique<ClosedInChild>(directory);
+    while (flock(directory->number(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EINTR) continue;
       if (patience_in_steps-- <= 0) return std::nullopt;
       nanosleep(&kStep, nullptr);
     }
-    return DirectoryLock(directory);
+    return DirectoryLock(directory, std::move(closed_in_child));
   }
 
   DirectoryLock(DirectoryLock&& other) noexcept
-      : directory_(std::exchange(other.directory_, -1)) {}
-  // Not left to close(): a child that was forked meanwhile has a descriptor of
-  // the same lock.
+      : directory_(std::exchange(other.directory_, nullptr)),
+        closed_in_child_(std::move(other.closed_in_child_)) {}
+  // Not left to close(): whoever has got a descriptor of the same open file in
+  // another way would keep the lock.
   ~DirectoryLock() {
-    if (directory_ >= 0) flock(directory_, LOCK_UN);
+    if (directory_ != nullptr) flock(directory_->number(), LOCK_UN);
   }
 
  private:
-  explicit DirectoryLock(int directory) : directory_(directory) {}
+  DirectoryLock(OwnDescriptor* directory,
+                std::unique_ptr<ClosedInChild> closed_in_child)
+      : directory_(directory), closed_in_child_(std::move(closed_in_child)) {}
 
-  int directory_;
+  OwnDescriptor* directory_;
+  std::unique_ptr<ClosedInChild> closed_in_child_;
 };
 
 // What listens in the folder. Under `lock`, removes what does not.
@@ -228,7 +245,7 @@ absl::StatusOr<std::vector<RunningProgram>> Scan(const std::string& directory,
   std::vector<RunningProgram> programs;
   while (const dirent* entry = readdir(stream)) {
     RunningProgram program;
-    if (!ParseSocketName(entry->d_name, &program)) continue;
+    if (!ParseSocketName(entry->d_name, &program.name, &program.pid)) continue;
     program.socket = absl::StrCat(directory, "/", entry->d_name);
     INSTAR_ASSIGN_OR_RETURN(const Listener listener, Probe(program.socket));
     if (listener == Listener::kLiving) {
@@ -242,30 +259,22 @@ absl::StatusOr<std::vector<RunningProgram>> Scan(const std::string& directory,
 
 }  // namespace
 
-namespace manager_internal {
-
-bool ParseSocketName(absl::string_view file_name, RunningProgram* program) {
-  if (!absl::ConsumeSuffix(&file_name, kSuffix)) return false;
-  const std::size_t dot = file_name.rfind('.');
-  if (dot == absl::string_view::npos || dot == 0) return false;
-  const absl::string_view digits = file_name.substr(dot + 1);
-  if (digits.empty() ||
-      digits.find_first_not_of("0123456789") != absl::string_view::npos ||
-      !absl::SimpleAtoi(digits, &program->pid) || program->pid <= 0) {
-    return false;
-  }
-  program->name = std::string(file_name.substr(0, dot));
-  return true;
-}
-
-}  // namespace manager_internal
-
 absl::StatusOr<std::string> PrepareSocketDirectory() {
   INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> candidates,
                           Candidates());
-  INSTAR_RETURN_IF_ERROR(MakeDirectory(candidates.front()));
-  INSTAR_RETURN_IF_ERROR(OpenDirectory(candidates.front()).status());
-  return candidates.front();
+  for (const std::string& path : candidates) {
+    if (path == SystemDirectory()) {
+      // Where this user may have one: if the administrator has made it, or if
+      // the program was root when it came here first.
+      if (mkdir(kSystemDirectory, 0700) == 0) chmod(kSystemDirectory, 01777);
+      if (MakeDirectory(path).ok() && OpenDirectory(path).ok()) return path;
+      continue;
+    }
+    INSTAR_RETURN_IF_ERROR(MakeDirectory(path));
+    INSTAR_RETURN_IF_ERROR(OpenDirectory(path).status());
+    return path;
+  }
+  return absl::InternalError("there is no folder for control sockets");
 }
 
 absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
@@ -278,15 +287,15 @@ absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
         "name, and does not begin with a dot"));
   }
   INSTAR_ASSIGN_OR_RETURN(const std::string path, PrepareSocketDirectory());
-  INSTAR_ASSIGN_OR_RETURN(const FileDescriptor directory, OpenDirectory(path));
+  INSTAR_ASSIGN_OR_RETURN(OwnDescriptor directory, OpenDirectory(path));
 
   const std::string name =
-      absl::StrCat(path, "/", program, ".", getpid(), kSuffix);
+      absl::StrCat(path, "/", SocketName(program, getpid()));
   INSTAR_ASSIGN_OR_RETURN(const sockaddr_un address, Address(name));
 
   constexpr int kTwoSeconds = 200;
   const std::optional<DirectoryLock> lock =
-      DirectoryLock::Take(directory.number(), kTwoSeconds);
+      DirectoryLock::Take(&directory, kTwoSeconds);
   if (!lock.has_value()) {
     return absl::UnavailableError(absl::StrCat(
         "another process keeps ", path, " locked (is it stopped? `fuser ", path,
@@ -296,7 +305,7 @@ absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
   // error is of no importance.
   Scan(path, &*lock).IgnoreError();
   ProgramSocket result;  // after the lock: an early end removes its name first
-  result.socket_ = NewSocket(SOCK_NONBLOCK);
+  result.socket_ = OwnDescriptor(NewSocket(SOCK_NONBLOCK).Release());
   const int socket = result.descriptor();
   if (socket < 0) return Failed("no socket for", name, errno);
   if (bind(socket, reinterpret_cast<const sockaddr*>(&address),
@@ -311,6 +320,11 @@ absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
   }
   result.path_ = name;  // removed with it from now on
   result.owner_ = getpid();
+  result.user_ = geteuid();
+  struct stat bound = {};
+  lstat(name.c_str(), &bound);
+  result.device_ = bound.st_dev;
+  result.inode_ = bound.st_ino;
   // The folder keeps others out; this is for programs that look at the socket.
   chmod(name.c_str(), 0600);
   if (listen(socket, kBacklog) != 0) {
@@ -322,38 +336,120 @@ absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
 ProgramSocket::ProgramSocket(ProgramSocket&& other) noexcept
     : socket_(std::move(other.socket_)),
       path_(std::exchange(other.path_, "")),
-      owner_(other.owner_) {}
+      owner_(other.owner_),
+      user_(other.user_),
+      device_(other.device_),
+      inode_(other.inode_) {}
 
 ProgramSocket& ProgramSocket::operator=(ProgramSocket&& other) noexcept {
   std::swap(socket_, other.socket_);
   std::swap(path_, other.path_);
   std::swap(owner_, other.owner_);
+  std::swap(user_, other.user_);
+  std::swap(device_, other.device_);
+  std::swap(inode_, other.inode_);
   return *this;
 }
 
-// The name goes first, while the socket still listens: nobody else removes it,
-// or takes it, before.
-ProgramSocket::~ProgramSocket() {
-  if (!path_.empty() && owner_ == getpid()) unlink(path_.c_str());
+bool ProgramSocket::IsNamed() const {
+  struct stat named;
+  return !path_.empty() && lstat(path_.c_str(), &named) == 0 &&
+         named.st_dev == device_ && named.st_ino == inode_;
 }
 
-absl::StatusOr<std::vector<RunningProgram>> FindPrograms() {
+bool ProgramSocket::IsReachable() const {
+  return socket_.number() >= 0 && user_ == geteuid() && IsNamed();
+}
+
+// The name goes first, while the socket still listens: nobody else removes it,
+// or takes it, before. One that was made anew meanwhile is another socket's.
+ProgramSocket::~ProgramSocket() {
+  if (owner_ == getpid() && IsNamed()) unlink(path_.c_str());
+}
+
+namespace {
+
+// Those that no folder shows, as far as they can be reached from here.
+void AddHidden(std::vector<RunningProgram>& programs,
+               std::vector<std::string>* hints) {
+  for (const ListeningProcess& process : FindListeningProcesses()) {
+    const auto is_it = [&](const RunningProgram& program) {
+      return program.pid == process.pid && program.name == process.name;
+    };
+    if (std::any_of(programs.begin(), programs.end(), is_it)) continue;
+    const std::string who = absl::StrCat(process.name, " (", process.pid,
+                                         ") listens on ", process.socket);
+    if (process.user != geteuid() && geteuid() != 0) {
+      if (hints != nullptr) {
+        hints->push_back(absl::StrCat(who, ", and runs as user ", process.user,
+                                      ": ask as that user, or as root"));
+      }
+      continue;
+    }
+    // As it is named here, or in the file system that the process sees.
+    bool is_reached = false;
+    for (const std::string& path :
+         {process.socket,
+          absl::StrCat("/proc/", process.pid, "/root", process.socket)}) {
+      // Not where a link leads that somebody has put there.
+      struct stat status;
+      if (lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode)) {
+        continue;
+      }
+      const absl::StatusOr<Listener> listener = Probe(path);
+      if (!listener.ok() || *listener != Listener::kLiving) continue;
+      programs.push_back({process.name, process.pid, path});
+      is_reached = true;
+      break;
+    }
+    if (!is_reached && hints != nullptr) {
+      hints->push_back(absl::StrCat(
+          who,
+          ", which cannot be reached: its name was removed, or lies in "
+          "another file system. The program makes it anew within a second "
+          "where it can; else let both name one folder by $",
+          kVariable));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<RunningProgram>> FindPrograms(
+    std::vector<std::string>* hints) {
   INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> candidates,
                           Candidates());
+  const bool was_chosen = candidates.size() == 1;
   std::vector<RunningProgram> programs;
   for (const std::string& path : candidates) {
-    const absl::StatusOr<FileDescriptor> directory = OpenDirectory(path);
+    absl::StatusOr<OwnDescriptor> directory = OpenDirectory(path);
     if (absl::IsNotFound(directory.status())) continue;
-    // Anybody can make the folder in /tmp: no program of this user would have
-    // started there, and those in the other folder are found nevertheless.
-    if (!directory.ok() && &path != &candidates.front()) continue;
+    // Anybody can make the folders in /tmp and /run/instar: no program of this
+    // user would have started there, and those in the other folders are found
+    // nevertheless.
+    if (!directory.ok() &&
+        (path == FallbackDirectory() || path == SystemDirectory()) &&
+        !was_chosen) {
+      continue;
+    }
     INSTAR_RETURN_IF_ERROR(directory.status());
     const std::optional<DirectoryLock> lock =
-        DirectoryLock::Take(directory->number(), 0);
+        DirectoryLock::Take(&*directory, 0);
     INSTAR_ASSIGN_OR_RETURN(std::vector<RunningProgram> found,
                             Scan(path, lock.has_value() ? &*lock : nullptr));
     programs.insert(programs.end(), std::make_move_iterator(found.begin()),
                     std::make_move_iterator(found.end()));
+  }
+  if (!was_chosen) {
+    AddHidden(programs, hints);
+  } else if (hints != nullptr) {
+    std::vector<RunningProgram> elsewhere = programs;
+    AddHidden(elsewhere, hints);
+    for (std::size_t i = programs.size(); i < elsewhere.size(); ++i) {
+      hints->push_back(absl::StrCat(elsewhere[i].name, " (", elsewhere[i].pid,
+                                    ") listens on ", elsewhere[i].socket,
+                                    ", which is not in $", kVariable));
+    }
   }
   std::sort(programs.begin(), programs.end(),
             [](const RunningProgram& a, const RunningProgram& b) {

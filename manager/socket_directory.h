@@ -11,10 +11,16 @@
 //                           FindPrograms());                  // instarctl ps
 //
 // Which folder: $INSTAR_SOCKET_DIRECTORY, else $XDG_RUNTIME_DIR/instar, else
-// /tmp/instar-UID. An XDG_RUNTIME_DIR that does not exist, or belongs to
-// another user (sudo -E), is passed over. A service has none and the shell of
-// the same user has: FindPrograms() looks into /tmp/instar-UID as well, unless
-// $INSTAR_SOCKET_DIRECTORY says which folder it is.
+// /run/instar/UID where this user may have it, else /tmp/instar-UID. An
+// XDG_RUNTIME_DIR that does not exist, or belongs to another user (sudo -E), is
+// passed over. A user may have a folder in /run/instar if the administrator has
+// made that (mode 1777, or one in it for the user), or root, who makes it.
+//
+// A service has no XDG_RUNTIME_DIR and the shell of the same user has:
+// FindPrograms() looks into all of these, unless $INSTAR_SOCKET_DIRECTORY says
+// which folder it is. It also asks the system which processes listen
+// (manager/listening_processes.h): that finds what is in a private /tmp, and,
+// for root, the programs of other users.
 //
 // Who can write to the folder decides what instarctl talks to, so that it must
 // belong to this user, who alone may enter it (mode 0700), and must not be a
@@ -45,7 +51,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
+#include "base/linux/own_descriptor.h"
 #include "manager/file_descriptor.h"
 
 namespace instar {
@@ -69,15 +75,26 @@ class ProgramSocket {
   ProgramSocket& operator=(ProgramSocket&& other) noexcept;
   ~ProgramSocket();
 
+  // -1 if the program has closed it.
   int descriptor() const { return socket_.number(); }
+  OwnDescriptor& own_descriptor() { return socket_; }
   const std::string& path() const { return path_; }
+
+  // Whether clients can come: nobody has removed the name (cleaners of /tmp
+  // do), closed the descriptor, or made this the process of another user. If
+  // not, another one is to listen in its place.
+  bool IsReachable() const;
 
  private:
   ProgramSocket() = default;
+  bool IsNamed() const;  // by path_
 
-  manager_internal::FileDescriptor socket_;
+  OwnDescriptor socket_;
   std::string path_;  // empty: moved from
-  pid_t owner_ = 0;   // the process that made it
+  pid_t owner_ = 0;   // the process that made it, as this user
+  uid_t user_ = 0;
+  dev_t device_ = 0;  // of the name
+  ino_t inode_ = 0;
 };
 
 struct RunningProgram {
@@ -87,8 +104,10 @@ struct RunningProgram {
 };
 
 // The programs that listen, by name and process; none if there is no folder.
-// Removes stale sockets.
-absl::StatusOr<std::vector<RunningProgram>> FindPrograms();
+// Removes stale sockets. `hints`, if given, gets a sentence for each program
+// that runs and cannot be reached.
+absl::StatusOr<std::vector<RunningProgram>> FindPrograms(
+    std::vector<std::string>* hints = nullptr);
 
 // A connection to the socket of this path, that blocks.
 // Errors: NotFound (no such socket, or nobody listens there), PermissionDenied,
@@ -96,12 +115,6 @@ absl::StatusOr<std::vector<RunningProgram>> FindPrograms();
 absl::StatusOr<manager_internal::FileDescriptor> ConnectTo(
     const std::string& path);
 
-namespace manager_internal {
-
-// "shop.1234.sock" -> shop, 1234; false if it is no name of that form.
-bool ParseSocketName(absl::string_view file_name, RunningProgram* program);
-
-}  // namespace manager_internal
 }  // namespace instar
 
 #endif  // INSTAR_MANAGER_SOCKET_DIRECTORY_H_

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "base/linux/deadline.h"
 #include "base/linux/own_thread.h"
 #include "base/status_macros.h"
 #include "code/function.h"
@@ -54,7 +55,7 @@ struct UpdateDriver::Job {
   enum class Kind { kLoad, kUndo, kCheck };
 
   Job(Kind k, nanoseconds limit)
-      : kind(k), timeout(limit), until(begin + limit) {}
+      : kind(k), timeout(limit), until(DeadlineAfter(begin, limit)) {}
 
   const Kind kind;
   const nanoseconds timeout;
@@ -66,7 +67,7 @@ struct UpdateDriver::Job {
 
   // Of the worker.
   bool has_begun = false;
-  std::optional<ModuleFile> file;
+  std::optional<ModuleFile> file;        // until it is loaded
   std::unique_ptr<LoadedModule> module;  // before `update`, which refers to it
   UpdateReport report;
   CheckReport check_report;
@@ -79,8 +80,7 @@ struct UpdateDriver::Job {
 };
 
 struct UpdateDriver::AppliedUpdate {
-  std::optional<ModuleFile> file;
-  std::unique_ptr<LoadedModule> module;
+  std::unique_ptr<LoadedModule> module;  // before `update`
   std::shared_ptr<Update> update;
 
   // Under the lock: as the worker has found it at the end of a job.
@@ -417,6 +417,7 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
     }
     INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(*job.file));
     job.module = std::make_unique<LoadedModule>(std::move(module));
+    job.file.reset();  // and its descriptor
     INSTAR_ASSIGN_OR_RETURN(std::shared_ptr<Update> update,
                             MakeUpdate(*job.module));
     std::lock_guard<std::mutex> lock(lock_);
@@ -445,7 +446,6 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   job.report.update = job.name;
 
   auto applied = std::make_unique<AppliedUpdate>();
-  applied->file = job.file;
   applied->module = std::move(job.module);
   applied->report.update = job.name;
   applied->report.module = job.path;

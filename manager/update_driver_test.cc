@@ -276,6 +276,17 @@ TEST_F(UpdateDriverTest, AConditionTimesOutAndSucceedsLater) {
   EXPECT_TRUE(ApplyNow("a").ok());
 }
 
+TEST_F(UpdateDriverTest, TheLongestTimeLimitDoesNotPassAtOnce) {
+  auto waiting = std::make_shared<Script>();
+  std::atomic<bool> asked{false};
+  waiting->requirements = [&] {
+    return asked.exchange(true) ? Attempt::Done() : Attempt::NotYet("once");
+  };
+  const absl::Status status =
+      Apply("one", waiting, std::chrono::nanoseconds::max()).Await();
+  EXPECT_TRUE(status.ok()) << status;
+}
+
 TEST_F(UpdateDriverTest, CancelReachesWhatWorksAndWhatWaits) {
   EXPECT_TRUE(absl::IsNotFound(driver_->Cancel("").status()));
   for (int i = 0; i < 50; ++i) {

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "manager/control_client.h"
 #include "manager/control_service.h"
@@ -154,21 +155,28 @@ absl::StatusOr<ProgramReport> AskWhoItIs(const RunningProgram& program) {
 
 absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
                                               const std::string& module_path) {
-  const absl::StatusOr<std::vector<RunningProgram>> programs = FindPrograms();
+  std::vector<std::string> hints;
+  const absl::StatusOr<std::vector<RunningProgram>> programs =
+      FindPrograms(&hints);
   if (!programs.ok()) return programs.status();
   const absl::StatusOr<RunningProgram> program = ChooseProgram(
       *programs, options.program,
       programs->size() > 1 && !module_path.empty() ? BuiltForOf(module_path)
                                                    : BuiltFor{},
       AskWhoItIs);
-  if (!program.ok()) return program.status();
+  if (!program.ok()) {
+    hints.insert(hints.begin(), std::string(program.status().message()));
+    return absl::Status(program.status().code(), absl::StrJoin(hints, "\n  "));
+  }
   return ControlClient::Connect(program->socket);
 }
 
 int Ps() {
-  const absl::StatusOr<std::vector<RunningProgram>> programs = FindPrograms();
+  std::vector<std::string> hints;
+  const absl::StatusOr<std::vector<RunningProgram>> programs =
+      FindPrograms(&hints);
   if (!programs.ok()) return Fail(kUnreachable, programs.status().message());
-  if (programs->empty()) {
+  if (programs->empty() && hints.empty()) {
     std::printf("no program that can be updated is running as this user\n");
     return kDone;
   }
@@ -183,7 +191,11 @@ int Ps() {
     client->set_patience(std::chrono::seconds(2));
     listed.push_back({program, client->Status()});
   }
-  Print(ProgramLines(listed, std::chrono::system_clock::now(), OutputStyle()));
+  if (!listed.empty()) {
+    Print(
+        ProgramLines(listed, std::chrono::system_clock::now(), OutputStyle()));
+  }
+  Print(hints);
   return kDone;
 }
 
@@ -198,9 +210,11 @@ int Check(const Options& options) {
 }
 
 // The report on what was asked for by `request`; null: it is not there (yet, or
-// any more).
+// any more), or it cannot be told which one it is: other clients may have asked
+// for the same.
 const PendingReport* FindPending(const StatusReport& status,
                                  const Request& request) {
+  const PendingReport* found = nullptr;
   for (const PendingReport& pending : status.pending) {
     const bool is_it =
         request.command == Command::kLoad
@@ -208,9 +222,11 @@ const PendingReport* FindPending(const StatusReport& status,
                   pending.module == request.path
             : pending.kind == PendingKind::kUndo &&
                   (request.update.empty() || pending.update == request.update);
-    if (is_it) return &pending;
+    if (!is_it) continue;
+    if (found != nullptr) return nullptr;
+    found = &pending;
   }
-  return nullptr;
+  return found;
 }
 
 // Sends a request to load or undo, and shows what happens until the reply.
@@ -245,21 +261,34 @@ class UpdateCommand {
         return Fail(kRefused,
                     "left; the update goes on without us (instarctl log)");
       }
-      Look(asked > 0);
+      const std::optional<Reply> early = Look(*id, asked > 0);
+      if (early.has_value()) return End(early->As<UpdateReport>());
     }
   }
 
  private:
-  // Shows what is going on, and cancels it if that was asked for.
-  void Look(bool cancel) {
+  // Shows what is going on, and cancels it if that was asked for. The reply, if
+  // that has come meanwhile: what is pending then is another client's.
+  std::optional<Reply> Look(std::int64_t id, bool cancel) {
     const absl::StatusOr<StatusReport> status = client_.Status();
     if (!status.ok()) {
       // A connection that is closed is found out by Run().
       display_.Show({style_.Bad(std::string(status.status().message()))});
-      return;
+      return std::nullopt;
     }
+    absl::StatusOr<std::optional<Reply>> reply =
+        client_.Receive(id, milliseconds(0));
+    if (reply.ok() && reply->has_value()) return *std::move(reply);
     const PendingReport* const pending = FindPending(*status, request_);
-    if (pending == nullptr) return;
+    if (pending == nullptr) {
+      if (cancel && !status->pending.empty()) {
+        display_.Show(
+            {"other clients have asked for the same: see `instarctl status`, "
+             "and cancel by `instarctl cancel UPDATE`; Ctrl-C leaves it to "
+             "itself"});
+      }
+      return std::nullopt;
+    }
     Lines lines = WaitingLines(*status, *pending, style_);
     if (cancel && !has_cancelled_) {
       if (pending->update.empty()) {
@@ -277,6 +306,7 @@ class UpdateCommand {
                                          cancel_error_.message()));
     }
     display_.Show(std::move(lines));
+    return std::nullopt;
   }
 
   int End(const absl::StatusOr<UpdateReport>& report) {

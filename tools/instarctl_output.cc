@@ -300,6 +300,11 @@ Lines StatusLines(const StatusReport& status, SystemTime now,
         absl::StrCat(style.Bold(title), count == 0 ? ": none" : ""));
   };
 
+  if (!status.remarks.empty()) head("Remarks", 1);
+  for (const std::string& remark : status.remarks) {
+    lines.push_back(absl::StrCat("  ", style.Waiting(remark)));
+  }
+
   head("Threads", status.threads.size());
   Append(lines, ThreadTable(status).Format("  "));
 

@@ -44,7 +44,8 @@ TEST_F(InstarctlOutputTest, Status) {
       StatusLines(SampleStatus(), now_, kTerminal),
       ElementsAre(
           "shop, process 4242, up 3 min 20 s",
-          "/opt/shop/shop, build 0123456789abcdef", "", "Threads",
+          "/opt/shop/shop, build 0123456789abcdef", "", "Remarks",
+          "  shop::Price runs old code: its entry was changed", "", "Threads",
           "  display  4242  active   running",
           "  socket   4243  passive  blocked  not registered: left alone", "",
           "Updates",

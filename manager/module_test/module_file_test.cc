@@ -176,6 +176,28 @@ TEST_F(ModuleFileTest, RefusesAnExecutableStack) {
               HasSubstr(".note.GNU-stack"));
 }
 
+TEST_F(ModuleFileTest, RefusesWhatSaysNothingOfStacks) {
+  std::string contents = ReadAll(Built("ratings.so"));
+  Elf64_Ehdr header;
+  std::memcpy(&header, contents.data(), sizeof(header));
+  for (int i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    char* const at = &contents[header.e_phoff + i * sizeof(segment)];
+    std::memcpy(&segment, at, sizeof(segment));
+    if (segment.p_type == PT_GNU_STACK) segment.p_type = PT_NULL;
+    std::memcpy(at, &segment, sizeof(segment));
+  }
+  Write(contents);
+  EXPECT_THAT(Refusal(path_, StatusCode::kInvalidArgument),
+              HasSubstr("stacks executable"));
+}
+
+TEST_F(ModuleFileTest, RefusesWhatWasLinkedAndNotChecked) {
+  EXPECT_THAT(
+      Refusal(Built("ratings_linked.so"), StatusCode::kInvalidArgument),
+      HasSubstr("not checked; load the module that update_module makes of it"));
+}
+
 TEST_F(ModuleFileTest, RefusesWhatOthersMayWrite) {
   Write(ReadAll(Built("ratings.so")));
   EXPECT_TRUE(ReadModuleFile(path_).ok());
