@@ -98,12 +98,15 @@ def check_resolves(module, executable, required):
             return
         needed -= {name for name, kind in defined_symbols(file, dynamic=True)}
     if needed:
+        ours = any(re.match(r"_ZNK?6instar", name) for name in needed)
         raise Refused(
             f"the program {os.path.basename(executable)} does not have what it uses:\n" +
             readable(needed) +
             "\n  Put the library that defines it into the program's deps, as an "
             "updatable_cc_library or\n  with alwayslink = 1, or its source file into the "
-            "module's srcs.")
+            "module's srcs." +
+            ("\n  What is of Instar itself comes whole with //manager:module_api, which //manager "
+             "depends on:\n  put one of them into the program's deps." if ours else ""))
 
 
 def readable(symbols):
