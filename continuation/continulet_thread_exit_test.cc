@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/testing/sanitizers.h"
 #include "continuation/continulet.h"
 #include "gtest/gtest.h"
 
@@ -50,6 +51,7 @@ using Names = std::vector<std::string>;
 int answer = 42;
 
 TEST(ContinuletThreadExitTest, PthreadExitInABodyUnwindsAllStacks) {
+  INSTAR_SKIP_UNDER_TSAN(kExitsOnNoFiber);
   void* const result = ExitOf([] {
     const Noted switcher("switcher");
     Continulet<void()> body("body", [](auto&) {
@@ -64,6 +66,7 @@ TEST(ContinuletThreadExitTest, PthreadExitInABodyUnwindsAllStacks) {
 }
 
 TEST(ContinuletThreadExitTest, ThroughSeveralAndBesidesOnesThatArePaused) {
+  INSTAR_SKIP_UNDER_TSAN(kExitsOnNoFiber);
   void* const result = ExitOf([] {
     Continulet<int(int)> paused("paused", [](auto& self, int) -> int {
       const Noted in_paused("in paused");
@@ -89,6 +92,7 @@ TEST(ContinuletThreadExitTest, ThroughSeveralAndBesidesOnesThatArePaused) {
 }
 
 TEST(ContinuletThreadExitTest, AfterSwitchToAndInACatch) {
+  INSTAR_SKIP_UNDER_TSAN(kExitsOnNoFiber);
   void* const result = ExitOf([] {
     using Part = Continulet<void()>;
     Part second("second", [](Part::Self&) {
@@ -126,6 +130,7 @@ TEST(ContinuletThreadExitTest, PthreadCancelInABody) {
 }
 
 TEST(ContinuletThreadExitTest, BodyThatExitsWhenItIsCancelled) {
+  INSTAR_SKIP_UNDER_TSAN(kExitsOnNoFiber);
   void* const result = ExitOf([] {
     Continulet<void()> body("body", [](auto& self) {
       try {
@@ -143,6 +148,7 @@ TEST(ContinuletThreadExitTest, BodyThatExitsWhenItIsCancelled) {
 }
 
 TEST(ContinuletThreadExitTest, ThreadsAreReusedAfterwards) {
+  INSTAR_SKIP_UNDER_TSAN(kExitsOnNoFiber);
   for (int i = 0; i < 100; ++i) {
     ExitOf([] {
       Continulet<void()> body("body", [](auto&) { pthread_exit(&answer); });

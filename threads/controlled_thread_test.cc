@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/functions_for_test.h"
@@ -222,6 +223,7 @@ TEST(ControlledThreadTest, PthreadExitInItsFunction) {
 }
 
 TEST(ControlledThreadTest, PthreadExitInAnUpdateFunction) {
+  INSTAR_SKIP_UNDER_TSAN(kExitsOnNoFiber);
   ExpectThreadEnds(Exit::kUpdateFunction);
 }
 

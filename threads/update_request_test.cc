@@ -3,6 +3,8 @@
 
 #include "threads/update_request.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <ucontext.h>
 
 #include <atomic>
@@ -410,7 +412,44 @@ TEST(RebootTest, NotThroughCUnlessTheAuthorSaysSo) {
   }
 }
 
+TEST(RebootTest, NoUpdateOnASignalStack) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
+  static std::atomic<int> handled;
+  handled = 0;
+  std::atomic<bool> stop{false};
+  ControlledThread thread = StartPassiveThread("signalled", [&] {
+    std::vector<char> memory(64 << 10);
+    stack_t stack = {};
+    stack.ss_sp = memory.data();
+    stack.ss_size = memory.size();
+    EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+    struct sigaction action = {}, before;
+    action.sa_flags = SA_ONSTACK;
+    action.sa_handler = [](int) {
+      UpdatePoint();
+      ++handled;
+    };
+    EXPECT_EQ(sigaction(SIGUSR2, &action, &before), 0);
+    while (handled == 0) pthread_kill(pthread_self(), SIGUSR2);
+    EXPECT_EQ(sigaction(SIGUSR2, &before, nullptr), 0);
+    stack.ss_flags = SS_DISABLE;
+    EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
+    while (!stop) UpdatePoint();
+  });
+  int handled_then = 0;
+  UpdateRequest request = SetUpdateFunction(thread.ref(), [&](UpdateContext&) {
+    handled_then = handled;
+    return Attempt::Done();
+  });
+  request.Trigger();
+  EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
+  EXPECT_EQ(request.reason(), "");
+  EXPECT_GE(handled_then, 1);  // not in the handler
+  stop = true;
+}
+
 TEST(RebootTest, NoUpdateOnAStackThatNobodyDeclared) {
+  INSTAR_SKIP_UNDER_TSAN(kFibersUntold);
   static ucontext_t thread_context, fiber_context;
   static std::atomic<int> passed;
   static std::atomic<bool> leave;

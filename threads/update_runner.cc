@@ -4,6 +4,7 @@
 // What a thread does at an update point.
 
 #include <cxxabi.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -254,6 +255,11 @@ bool IsInSignalHandler(const StackSnapshot& stack) {
          WalkEnd::kSignalFrame;
 }
 
+bool IsOnSignalStack() {
+  stack_t stack;
+  return sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_ONSTACK);
+}
+
 // Who looks at the thread's stacks would not see this one, nor others like it.
 void RefuseUnknownStack(ThreadRecord& record) {
   const std::string reason = absl::StrCat(
@@ -294,7 +300,7 @@ void ArriveAt(Point point) {
   }
   const Busy busy;
   if (!point.stack.bounds.Contains(point.stack.rsp)) {
-    RefuseUnknownStack(*mine.record);
+    if (!IsOnSignalStack()) RefuseUnknownStack(*mine.record);
     return;
   }
   const auto room = LinkAllSwitchers(&point.stack);

@@ -23,6 +23,12 @@ inline constexpr char kCallsBetweenLandingPads[] =
     "sanitizers put calls between the entries of a function's exception table: "
     "a reboot out of it is answered by 'not yet'";
 
+inline constexpr char kExitsOnNoFiber[] =
+    "ThreadSanitizer aborts when pthread_exit() is called on a fiber";
+
+inline constexpr char kFibersUntold[] =
+    "ThreadSanitizer is not told of these fibers";
+
 }  // namespace instar
 
 #if defined(__SANITIZE_THREAD__)
