@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -25,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "manager/listening_processes.h"
 #include "manager/socket_name.h"
 
 namespace instar {
@@ -180,6 +182,49 @@ TEST_F(SocketDirectoryTest, FindsThoseWithoutASessionFromWithinOne) {
                 ::testing::Contains(Field(&RunningProgram::name, name)));
   }
   if (!existed) rmdir(absl::StrCat("/tmp/instar-", geteuid()).c_str());
+}
+
+// Found by what the system knows of sockets and threads.
+TEST_F(SocketDirectoryTest, FindsWhatNoFolderShows) {
+  std::atomic<bool> done{false};
+  std::thread server([&done] {
+    pthread_setname_np(pthread_self(), manager_internal::kControlThread);
+    while (!done.load(std::memory_order_relaxed)) std::this_thread::yield();
+  });
+  // The name of the thread can be seen.
+  std::string name;
+  while (name != manager_internal::kControlThread) {
+    char text[16];
+    pthread_getname_np(server.native_handle(), text, sizeof(text));
+    name = text;
+  }
+  absl::StatusOr<ProgramSocket> socket = ProgramSocket::Listen("hidden_shop");
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  const auto is_it = AllOf(Field(&RunningProgram::name, "hidden_shop"),
+                           Field(&RunningProgram::socket, socket->path()));
+  const auto about_it =
+      absl::StrCat("hidden_shop (", getpid(), ") listens on ", socket->path());
+
+  // Where a folder was chosen it is said, and not found.
+  setenv("INSTAR_SOCKET_DIRECTORY", absl::StrCat(root_, "/other").c_str(), 1);
+  std::vector<std::string> hints;
+  EXPECT_THAT(*FindPrograms(&hints), IsEmpty());
+  EXPECT_THAT(hints, ::testing::Contains(
+                         AllOf(HasSubstr(about_it), HasSubstr("is not in"))));
+
+  unsetenv("INSTAR_SOCKET_DIRECTORY");
+  hints.clear();
+  EXPECT_THAT(*FindPrograms(&hints), ::testing::Contains(is_it));
+  EXPECT_THAT(hints, ::testing::Not(::testing::Contains(HasSubstr(about_it))));
+
+  unlink(socket->path().c_str());
+  EXPECT_FALSE(socket->IsReachable());
+  EXPECT_THAT(*FindPrograms(&hints),
+              ::testing::Not(::testing::Contains(is_it)));
+  EXPECT_THAT(hints, ::testing::Contains(AllOf(
+                         HasSubstr(about_it), HasSubstr("cannot be reached"))));
+  done = true;
+  server.join();
 }
 
 TEST_F(SocketDirectoryTest, RemovesStaleSockets) {
