@@ -3,8 +3,8 @@
 
 #include "code/entry_interception.h"
 
+#include <unistd.h>
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <iterator>
 #include <map>
@@ -37,6 +37,8 @@ using code_internal::EntryRecord;
 struct EntryInterception::State {
   // Adds `step` (1 or -1) to the interceptions of each entry.
   absl::Status Change(const CodeLock& lock, int step, OtherThreads others);
+  // From now on the thunk calls nobody on its behalf. The entries stay armed.
+  void CallNobody(const CodeLock& lock) { CountCallees(lock, -1); }
 
   std::vector<EntryRecord*> records;  // by entry
   std::vector<EntryChange> changes;   // room for all of them
@@ -45,6 +47,9 @@ struct EntryInterception::State {
   bool calls_interceptors = false;
   bool alive = false;
   State* next = nullptr;  // of those that are alive
+
+ private:
+  void CountCallees(const CodeLock& lock, int step);
 };
 
 absl::Status EntryInterception::State::Change(const CodeLock& lock, int step,
@@ -60,8 +65,13 @@ absl::Status EntryInterception::State::Change(const CodeLock& lock, int step,
   }
   INSTAR_RETURN_IF_ERROR(code_internal::WriteEntries(lock, changes.data(),
                                                      changes.size(), others));
+  for (EntryRecord* const record : records) record->armed += step;
+  CountCallees(lock, step);
+  return absl::OkStatus();
+}
+
+void EntryInterception::State::CountCallees(const CodeLock&, int step) {
   for (EntryRecord* const record : records) {
-    record->armed += step;
     // Pair with the loads in instar_entry_fast() and instar_entry_slow().
     if (calls_interceptors) {
       __atomic_store_n(&record->interceptions, record->interceptions + step,
@@ -73,7 +83,6 @@ absl::Status EntryInterception::State::Change(const CodeLock& lock, int step,
                        __ATOMIC_RELAXED);
     }
   }
-  return absl::OkStatus();
 }
 
 class EntryInterceptionRegistry {
@@ -94,15 +103,32 @@ class EntryInterceptionRegistry {
   }
 
   // Runs after that of text_patch.cc: the lock is free, and the file of the
-  // parent's memory closed.
+  // parent's memory closed. A child that has changed its user or its root with
+  // its parent cannot open its own: its entries stay as they are, and nobody is
+  // called there.
   static void AfterForkInChild() {
     CodeLock lock;
-    while (first_ != nullptr) {
-      const absl::Status status = first_->Change(lock, -1, OtherThreads::kHeld);
-      INSTAR_CHECK(status.ok())
-          << "entries cannot be restored after fork(): " << status;
-      Remove(lock, first_);
+    absl::Status restored;
+    for (; first_ != nullptr; Remove(lock, first_)) {
+      if (restored.ok()) {
+        restored = first_->Change(lock, -1, OtherThreads::kHeld);
+      }
+      if (!restored.ok()) first_->CallNobody(lock);
     }
+    if (!restored.ok()) {
+      SayThatEntriesStay("in this child of fork(), though nobody is called",
+                         restored);
+    }
+  }
+
+  static void SayThatEntriesStay(absl::string_view where,
+                                 const absl::Status& why) {
+    const std::string message = absl::StrCat(
+        "instar: functions stay intercepted ", where,
+        ", since their entries cannot be restored: ", why.message(), "\n");
+    // Not by stdio, whose buffer may hold output of the parent.
+    [[maybe_unused]] const ssize_t written =
+        write(STDERR_FILENO, message.data(), message.size());
   }
 
  private:
@@ -416,11 +442,7 @@ EntryInterception& EntryInterception::operator=(
 EntryInterception::~EntryInterception() {
   const absl::Status status = Stop();
   if (status.ok()) return;
-  const std::string message = absl::StrCat(
-      "instar: functions stay intercepted, since their entries cannot be "
-      "restored: ",
-      status.message(), "\n");
-  std::fwrite(message.data(), 1, message.size(), stderr);
+  EntryInterceptionRegistry::SayThatEntriesStay("in this process", status);
   // Still in the registry, for fork(), and its records stay armed.
   state_.release();
 }

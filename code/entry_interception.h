@@ -51,7 +51,9 @@
 // stack besides what the interceptor uses (with AVX-512; 1.5 KiB without): the
 // smallest stack of a continulet has room for it. What OfAll() and Preload()
 // find in an image they remember, so that the next OfAll() only writes (10,000
-// entries: 0.5 ms). After fork(), nothing is intercepted in the child.
+// entries: 0.5 ms). After fork(), nobody is called in the child: its entries
+// are restored, or, where that cannot be (the process has changed its user or
+// its root), say so on standard error and lead on after some ns.
 //
 // Not done: entries of objects that are loaded while an interception is alive
 // are not intercepted by it. A longjmp() out of an interceptor leaves its

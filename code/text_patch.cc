@@ -3,7 +3,6 @@
 
 #include "code/text_patch.h"
 
-#include <fcntl.h>
 #include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
@@ -21,6 +20,7 @@
 #include "base/at_fork.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "code/own_memory.h"
 #include "code/thread_survey.h"
 #include "code/trap_handler.h"
 
@@ -39,6 +39,10 @@ constexpr uintptr_t kPageSize = 4096;
 constexpr absl::Duration kLookLimit = absl::Seconds(1);
 constexpr absl::Duration kLookInterval = absl::Microseconds(100);
 
+// For how long a thread is waited for that is to leave an entry. It blocks
+// SIGTRAP if it began to after it was looked at.
+constexpr absl::Duration kFlushLimit = absl::Seconds(1);
+
 ssize_t RealWriteAt(int file, const void* bytes, size_t size,
                     uintptr_t address) {
   return pwrite(file, bytes, size, static_cast<off_t>(address));
@@ -51,8 +55,6 @@ int RealSerialize() {
 
 // All under the lock.
 TextPatchCalls g_calls = {&RealWriteAt, &RealSerialize};
-int g_memory = -1;
-pid_t g_memory_owner = 0;
 bool g_barrier_registered = false;
 bool g_traps_are_stuck = false;
 
@@ -61,8 +63,7 @@ pthread_mutex_t g_mutex = PTHREAD_MUTEX_INITIALIZER;
 void BeforeFork() { pthread_mutex_lock(&g_mutex); }
 void AfterForkInParent() { pthread_mutex_unlock(&g_mutex); }
 void AfterForkInChild() {
-  if (g_memory >= 0) close(g_memory);
-  g_memory = -1;
+  CloseOwnMemory();
   g_barrier_registered = false;
   pthread_mutex_unlock(&g_mutex);
 }
@@ -70,51 +71,6 @@ void AfterForkInChild() {
 [[gnu::constructor]] void RegisterForkHandlers() {
   SetForkHandlers(ForkOrder::kCode,
                   {&BeforeFork, &AfterForkInParent, &AfterForkInChild});
-}
-
-absl::Status OpenMemory() {
-  // A child made without fork()'s handlers still has the parent's file.
-  if (g_memory >= 0 && g_memory_owner == getpid()) return absl::OkStatus();
-  if (g_memory >= 0) close(g_memory);
-  g_memory = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
-  g_memory_owner = getpid();
-  if (g_memory < 0) {
-    return absl::PermissionDeniedError(absl::StrCat(
-        "cannot open /proc/self/mem for writing: ", strerror(errno),
-        "; code of this process cannot be changed. Use a Redefinable "
-        "(code/redefinable.h), which changes no code"));
-  }
-  return absl::OkStatus();
-}
-
-absl::Status WriteAt(uintptr_t address, const void* bytes, size_t size) {
-  const auto* at = static_cast<const char*>(bytes);
-  while (size > 0) {
-    const ssize_t written = g_calls.write_at(g_memory, at, size, address);
-    if (written < 0 && errno == EINTR) continue;
-    if (written <= 0) {
-      const char* const why =
-          written < 0 ? strerror(errno) : "nothing was written";
-      return absl::PermissionDeniedError(absl::StrFormat(
-          "cannot write %u bytes of code at %#x through /proc/self/mem: %s; "
-          "the kernel may be configured to forbid it. Use a Redefinable "
-          "(code/redefinable.h), which changes no code",
-          size, address, why));
-    }
-    at += written;
-    address += static_cast<uintptr_t>(written);
-    size -= static_cast<size_t>(written);
-  }
-  return absl::OkStatus();
-}
-
-// Kernels can be configured to forbid writes to protected pages this way.
-// Writes a byte of read-only data over itself to find out.
-const char g_probe = 'i';
-
-absl::Status ProbeMemory() {
-  const char same = g_probe;
-  return WriteAt(reinterpret_cast<uintptr_t>(&g_probe), &same, 1);
 }
 
 // Every core that runs a thread of this process has executed a serializing
@@ -178,7 +134,7 @@ absl::Status WritePart(const EntryChange* changes, size_t count, Part part,
       Overlay(text + (changes[i].record->entry - begin), part,
               bytes == Bytes::kNew ? changes[i].bytes : changes[i].old_bytes);
     }
-    INSTAR_RETURN_IF_ERROR(WriteAt(begin, text, size));
+    INSTAR_RETURN_IF_ERROR(WriteOwnMemory(begin, text, size, g_calls.write_at));
   }
   return absl::OkStatus();
 }
@@ -189,9 +145,16 @@ absl::Status WritePartAndSerialize(const EntryChange* changes, size_t count,
   return Serialize();
 }
 
+// What FlushThread() could not do, if anything.
+struct FlushFailure {
+  int error = 0;         // of the signal
+  pid_t unanswered = 0;  // a thread
+};
+
 // Asks one thread to leave the inside of an entry, and waits until it has.
 bool FlushThread(pid_t thread, void* argument) {
   static uint32_t number = 0;
+  auto& failure = *static_cast<FlushFailure*>(argument);
   if (thread == static_cast<pid_t>(syscall(SYS_gettid))) return true;
   if (!ExecutesCode(thread)) return true;
   ++number;
@@ -206,15 +169,20 @@ bool FlushThread(pid_t thread, void* argument) {
   // SIGTRAP is not queued, so one that comes while another is pending is lost:
   // it is sent again. A thread that enters a system call before it takes the
   // signal has left the entry too.
+  const absl::Time give_up = absl::Now() + kFlushLimit;
   for (unsigned spins = 0;
        __atomic_load_n(&instar_flush_answer, __ATOMIC_ACQUIRE) < number;
        ++spins) {
     if (spins % 64 == 0) {
       if (spins != 0 && !ExecutesCode(thread)) break;
+      if (absl::Now() > give_up) {
+        failure.unanswered = thread;
+        return false;
+      }
       if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, SIGTRAP, &info) !=
           0) {
         if (errno == ESRCH) break;
-        *static_cast<int*>(argument) = errno;
+        failure.error = errno;
         return false;
       }
     }
@@ -229,11 +197,20 @@ absl::Status FlushThreads(const EntryChange* changes, size_t count) {
       })) {
     return absl::OkStatus();
   }
-  int error = 0;
-  INSTAR_RETURN_IF_ERROR(ForEachThread(&FlushThread, &error));
-  if (error == 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "cannot signal a thread of this process: ", strerror(error)));
+  FlushFailure failure;
+  INSTAR_RETURN_IF_ERROR(ForEachThread(&FlushThread, &failure));
+  if (failure.error != 0) {
+    return absl::UnavailableError(absl::StrCat(
+        "cannot signal a thread of this process: ", strerror(failure.error)));
+  }
+  if (failure.unanswered != 0) {
+    return absl::UnavailableError(absl::StrCat(
+        "thread ", failure.unanswered,
+        " may stand in a function entry that is to be changed, and does not "
+        "take the SIGTRAP that would drive it out: it blocks that signal, or "
+        "is stopped; try again"));
+  }
+  return absl::OkStatus();
 }
 
 absl::Status WriteUnderTraps(const EntryChange* changes, size_t count,
@@ -348,8 +325,7 @@ CodeLock::~CodeLock() {
 }
 
 absl::Status PrepareToWriteCode(const CodeLock&) {
-  INSTAR_RETURN_IF_ERROR(OpenMemory());
-  INSTAR_RETURN_IF_ERROR(ProbeMemory());
+  INSTAR_RETURN_IF_ERROR(OpenOwnMemory(g_calls.write_at));
   INSTAR_RETURN_IF_ERROR(RegisterBarrier());
   return InstallTrapHandler();
 }
@@ -379,7 +355,7 @@ absl::Status WriteEntries(const CodeLock& lock, EntryChange* changes,
 absl::Status WriteUnusedCode(const CodeLock& lock, uintptr_t address,
                              const void* bytes, size_t size) {
   INSTAR_RETURN_IF_ERROR(PrepareToWriteCode(lock));
-  return WriteAt(address, bytes, size);
+  return WriteOwnMemory(address, bytes, size, g_calls.write_at);
 }
 
 ScopedTextPatchCalls::ScopedTextPatchCalls(const TextPatchCalls& calls) {

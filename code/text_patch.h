@@ -10,8 +10,9 @@
 //   INSTAR_RETURN_IF_ERROR(
 //       WriteEntries(lock, changes, count, OtherThreads::kRunning));
 //
-// All writing goes through /proc/self/mem, which ignores page protection: text
-// is never writable and executable at once, and is never left writable.
+// All writing goes through /proc/self/mem (code/own_memory.h), which ignores
+// page protection: text is never writable and executable at once, and is never
+// left writable. What was written is read back: what is not there is a failure.
 //
 // A batch has three phases: a trap (int3) over the first byte of each entry,
 // the other four bytes, the first byte. After each, every core that runs a
@@ -21,7 +22,8 @@
 // the entry's `trap_resume`, its target before the batch.
 //
 // Refused before anything is changed:
-//   - /proc/self/mem cannot be written, or membarrier(2) is not there;
+//   - /proc/self/mem cannot be opened or written, or membarrier(2) is not
+//   there;
 //   - a thread blocks SIGTRAP: the kernel would kill the process at the first
 //     trap. (A thread that blocks it later, while the batch runs, and then
 //     enters one of its functions is not seen.);
@@ -32,14 +34,19 @@
 // With one thread, or with kHeld, nobody can run into a trap: none is written,
 // and neither signals nor tracers matter.
 //
+// A trap is handled on the stack that the thread has at the time, so that a
+// small sigaltstack(2) of a thread does no harm. One on which a handler of the
+// program runs needs room for a second signal (getauxval(AT_MINSIGSTKSZ)) if
+// that handler enters updatable functions.
+//
 // If a write or a barrier fails half way, the old bytes are written back in the
 // same three phases. If that fails again and again too (absl::StatusCode
 // kDataLoss), each entry is either as it was, or holds its trap and leads where
 // it led before, slowly, or is complete and leads to its new target; every
 // later batch is refused.
 //
-// fork() waits for a batch to end, and the child gets a file descriptor of its
-// own: that of the parent would write into the parent.
+// fork() waits for a batch to end, and the child opens a file of its own when
+// it needs one: that of the parent would write into the parent.
 
 #ifndef INSTAR_CODE_TEXT_PATCH_H_
 #define INSTAR_CODE_TEXT_PATCH_H_

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -120,6 +121,46 @@ TEST_F(TextPatchTest, EveryFailingWriteIsUndone) {
   EXPECT_TRUE(redirection.Undo().ok());
 }
 
+// Says that it wrote, and wrote nothing, as of a file that is no memory.
+ssize_t LostWrite(int file, const void* bytes, size_t size, uintptr_t address) {
+  const int number = g_write++;
+  if (number >= g_first_write && number < g_last_write) {
+    return static_cast<ssize_t>(size);
+  }
+  return ScopedTextPatchCalls::Real().write_at(file, bytes, size, address);
+}
+
+TEST_F(TextPatchTest, EveryWriteThatDoesNotArriveIsUndone) {
+  OtherThread other([] {});
+  Redirection redirection = Prepared();
+  const ScopedTextPatchCalls faults({&LostWrite, &FaultySerialize});
+  int failed = 0;
+  for (int i = 1; i < 50; ++i) {  // a lost probe is repeated
+    g_write = 0;
+    g_first_write = i;
+    g_last_write = i + 1;
+    const absl::Status status = redirection.Apply();
+    if (status.ok()) break;
+    ++failed;
+    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(Answer(1), 101);
+    EXPECT_EQ(Answer2(1), 201);
+  }
+  EXPECT_GE(failed, 3);
+  EXPECT_EQ(Answer(1), 301);
+  g_last_write = 0;
+  EXPECT_TRUE(redirection.Undo().ok());
+}
+
+TEST_F(TextPatchTest, FileThatIsNoMemoryIsRefusedBeforeAnythingChanges) {
+  const ScopedTextPatchCalls faults({&LostWrite, &FaultySerialize});
+  g_last_write = 1000;
+  const absl::Status status = Redirect(&Answer, &Answer2).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("not the memory of this process"));
+}
+
 TEST_F(TextPatchTest, EveryFailingBarrierIsUndone) {
   OtherThread other([] {});
   Redirection redirection = Prepared();
@@ -188,6 +229,51 @@ TEST_F(TextPatchTest, ThreadThatBlocksSigtrapIsNamed) {
   Redirection held = Prepared();
   EXPECT_TRUE(held.Apply(OtherThreads::kHeld).ok());
   EXPECT_TRUE(held.Undo(OtherThreads::kHeld).ok());
+}
+
+std::atomic<bool> g_block_now{false};
+std::atomic<bool> g_blocks{false};
+
+// Once the traps are written, and so after the threads were looked at.
+int SerializeWhileAnotherThreadBlocks() {
+  g_block_now = true;
+  while (!g_blocks) std::this_thread::yield();
+  return ScopedTextPatchCalls::Real().serialize();
+}
+
+TEST_F(TextPatchTest, ThreadThatBlocksSigtrapInMidBatchIsNotWaitedForForEver) {
+  std::atomic<bool> stop{false};
+  std::thread other([&stop] {
+    while (!g_block_now) {
+    }
+    sigset_t trap;
+    sigemptyset(&trap);
+    sigaddset(&trap, SIGTRAP);
+    pthread_sigmask(SIG_BLOCK, &trap, nullptr);
+    g_blocks = true;
+    while (!stop) {
+    }
+  });
+  EntryChange change;
+  const auto entry = reinterpret_cast<uintptr_t>(&Answer2);
+  memcpy(change.bytes, reinterpret_cast<const void*>(entry), kEntrySize);
+  change.single_byte_no_ops = true;  // as if it were the first change
+  absl::Status status;
+  {
+    const ScopedTextPatchCalls calls({ScopedTextPatchCalls::Real().write_at,
+                                      &SerializeWhileAnotherThreadBlocks});
+    CodeLock lock;
+    change.record = FindOrMakeEntryRecord(entry);
+    status = WriteEntries(lock, &change, 1, OtherThreads::kRunning);
+  }
+  stop = true;
+  other.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("does not take"));
+  // Nothing stays half done.
+  Redirection redirection = Prepared();
+  EXPECT_TRUE(redirection.Apply().ok());
+  EXPECT_TRUE(redirection.Undo().ok());
 }
 
 TEST_F(TextPatchTest, BreakpointOfSomebodyElseIsRefused) {
@@ -265,6 +351,53 @@ TEST_F(TextPatchTest, HandlerThatHandsOnToOursIsNoCircle) {
   EXPECT_EQ(g_traps_on_top, 2);
   EXPECT_EQ(g_foreign_traps, counted + 2);
   ASSERT_EQ(sigaction(SIGTRAP, &before, nullptr), 0);
+}
+
+sigjmp_buf g_jump;
+std::atomic<int> g_jumps{0};
+
+void JumpOut(int) {
+  ++g_jumps;
+  siglongjmp(g_jump, 1);
+}
+
+// A handler may leave by a jump (a crash reporter, an interpreter's guard). The
+// next signal, whose information may lie at the same address, is its own again.
+TEST_F(TextPatchTest, HandlerThatJumpsOutGetsTheNextSignalToo) {
+  struct sigaction before = {};
+  struct sigaction action = {};
+  action.sa_handler = &CountTrap;
+  ASSERT_EQ(sigaction(SIGTRAP, &action, &before), 0);
+  Redirection redirection = Prepared();
+  ASSERT_TRUE(redirection.Apply().ok());  // ours over CountTrap
+  action.sa_handler = &JumpOut;
+  ASSERT_EQ(sigaction(SIGTRAP, &action, nullptr), 0);
+  ASSERT_TRUE(redirection.Undo().ok());  // ours over JumpOut
+  const int counted = g_foreign_traps;
+  g_jumps = 0;
+  for (volatile int i = 0; i < 3; i = i + 1) {
+    if (sigsetjmp(g_jump, 1) == 0) raise(SIGTRAP);
+  }
+  EXPECT_EQ(g_jumps, 3);
+  EXPECT_EQ(g_foreign_traps, counted);
+  ASSERT_EQ(sigaction(SIGTRAP, &before, nullptr), 0);
+}
+
+// The smallest signal stack that the kernel takes has no room for a signal on
+// most processors (AT_MINSIGSTKSZ): a trap must not be handled there.
+TEST_F(TextPatchTest, ThreadWithASmallSignalStackRunsIntoTraps) {
+  static char stack[2048];
+  OtherThread other([] {
+    stack_t small = {};
+    small.ss_sp = stack;
+    small.ss_size = sizeof(stack);
+    ASSERT_EQ(sigaltstack(&small, nullptr), 0);
+  });
+  Redirection redirection = Prepared();
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_TRUE(redirection.Apply().ok());
+    ASSERT_TRUE(redirection.Undo().ok());
+  }
 }
 
 TEST(TextPatchDeathTest, ForeignTrapWithoutHandlerKills) {

@@ -38,13 +38,18 @@ struct PreviousHandler {
 };
 PreviousHandler* g_previous = nullptr;
 
-// The signal that this thread is handing on. A handler that was installed over
+// Who a signal was handed to last is noted in its siginfo_t, in the padding at
+// the end, which the kernel fills with zeros. A handler that was installed over
 // ours, and over which ours was then installed again, may hand the signal back
 // to us: the next older one gets it then, so that it does not go round forever.
-__thread const siginfo_t* t_handing_on
-    __attribute__((tls_model("initial-exec"))) = nullptr;
-__thread PreviousHandler* t_handed_to
-    __attribute__((tls_model("initial-exec"))) = nullptr;
+// In the signal, not in a variable of the thread: a handler may leave by a
+// jump.
+struct HandedTo {
+  uint64_t mark;
+  PreviousHandler* handler;
+};
+constexpr uint64_t kHandedMark = 0x696e737461722d68;
+constexpr size_t kHandedAt = sizeof(siginfo_t) - sizeof(HandedTo);
 
 void DieOfTrap() {
   struct sigaction by_default;
@@ -55,9 +60,12 @@ void DieOfTrap() {
 }
 
 void HandOn(int signal, siginfo_t* info, void* context) {
+  char* const note = reinterpret_cast<char*>(info) + kHandedAt;
+  HandedTo handed;
+  memcpy(&handed, note, sizeof(handed));
   PreviousHandler* const to =
-      t_handing_on == info && t_handed_to != nullptr
-          ? t_handed_to->before
+      handed.mark == kHandedMark
+          ? handed.handler->before
           : __atomic_load_n(&g_previous, __ATOMIC_ACQUIRE);
   // SI_KERNEL: an int3. The kernel lets nobody ignore it.
   if (to == nullptr || to->action.sa_handler == SIG_DFL ||
@@ -69,15 +77,13 @@ void HandOn(int signal, siginfo_t* info, void* context) {
   // What the kernel would have blocked for it; returning from the signal
   // unblocks it.
   sigprocmask(SIG_BLOCK, &to->action.sa_mask, nullptr);
-  t_handing_on = info;
-  t_handed_to = to;
+  handed = {kHandedMark, to};
+  memcpy(note, &handed, sizeof(handed));
   if ((to->action.sa_flags & SA_SIGINFO) != 0) {
     to->action.sa_sigaction(signal, info, context);
   } else {
     to->action.sa_handler(signal);
   }
-  t_handing_on = nullptr;
-  t_handed_to = nullptr;
 }
 
 // Where a thread goes on that ran into a trap at `pc`, or 0 if the trap is not
@@ -167,12 +173,15 @@ absl::Status InstallTrapHandler() {
     return absl::OkStatus();
   }
   // Not deferred: a handler that a trap was handed on to may call functions
-  // that are being patched. On the alternative stack where a thread has one,
-  // for the stacks of continulets are small.
+  // that are being patched. Not on the alternative stack of a thread: it may be
+  // smaller than what the kernel puts there for one signal (AT_MINSIGSTKSZ;
+  // 2 KiB is allowed, AVX-512 takes 3.5), and nobody can tell from another
+  // thread. A stack on which a function begins has room for the calls that it
+  // makes.
   struct sigaction ours;
   memset(&ours, 0, sizeof(ours));
   ours.sa_sigaction = instar_trap_handler;
-  ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | SA_RESTART;
+  ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART;
   // Published first: a trap may come the moment that ours is the handler.
   __atomic_store_n(&g_previous, new PreviousHandler{current, g_previous},
                    __ATOMIC_RELEASE);

@@ -1,0 +1,131 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Processes that can open /proc/self/mem no more, since they have changed their
+// user: what was opened before goes on working, and a child of fork(), which
+// has nothing that is open, lives.
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "code/entry_interception.h"
+#include "code/function.h"
+#include "code/function_entry.h"
+#include "code/updatable_functions_for_test.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+using code_test::Answer;
+using code_test::Answer2;
+using ::testing::HasSubstr;
+
+constexpr uid_t kNobody = 65534;
+
+// As a daemon does that was started by root; another user's process cannot
+// change it, and says that it must not be looked into.
+bool DropPrivileges() {
+  if (getuid() == 0) {
+    return setresgid(kNobody, kNobody, kNobody) == 0 &&
+           setresuid(kNobody, kNobody, kNobody) == 0;
+  }
+  return prctl(PR_SET_DUMPABLE, 0) == 0;
+}
+
+bool CanOpenMemory() {
+  const int file = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+  if (file >= 0) close(file);
+  return file >= 0;
+}
+
+int ExitCode(pid_t child) {
+  int status = -1;
+  if (waitpid(child, &status, 0) != child) return -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+}
+
+// Runs in a process of its own, which then has other privileges.
+template <typename F>
+int InChild(F run) {
+  const pid_t child = fork();
+  if (child == 0) _exit(run());
+  return ExitCode(child);
+}
+
+int g_called = 0;
+void CountCall(const InterceptedEntry&) { ++g_called; }
+
+TEST(ForkWithoutMemoryTest, ChildrenLive) {
+  EXPECT_EQ(InChild([] {
+              const ScopedEntryInterceptor interceptor(
+                  [](const InterceptedEntry&) { ++g_called; });
+              auto called = EntryInterception::OfAll();
+              auto kept = EntryInterception::WithKeeper(
+                  {*Function::Of(&Answer2)}, &CountCall);
+              if (!called.ok() || !kept.ok()) return 2;
+              auto redirection = Redirect(&Answer, &Answer2);
+              if (!redirection.ok()) return 3;
+              if (!DropPrivileges() || CanOpenMemory()) return 4;
+              int lived = 0;
+              for (int i = 0; i < 100; ++i) {
+                lived +=
+                    InChild([&called, &kept, &redirection] {
+                      if (CanOpenMemory()) return 1;
+                      g_called = 0;
+                      if (Answer(1) != 201 || Answer2(1) != 201) return 2;
+                      if (g_called != 0) return 3;
+                      if (!called->Stop().ok() || !kept->Stop().ok()) return 4;
+                      // Takes effect by a store.
+                      if (!redirection->Undo().ok() || Answer(1) != 101)
+                        return 5;
+                      // A child of the child.
+                      return InChild([] { return Answer(1) == 101 ? 0 : 1; });
+                    }) == 0;
+              }
+              if (lived != 100) {
+                fprintf(stderr, "%d of 100 children lived\n", lived);
+                return 5;
+              }
+              g_called = 0;
+              Answer2(1);
+              return g_called == 2 ? 0 : 6;  // the parent's interceptions go on
+            }),
+            0);
+}
+
+TEST(ForkWithoutMemoryTest, ChildSaysWhyItCannotChangeCode) {
+  EXPECT_EQ(
+      InChild([] {
+        if (!Redirect(&Answer, &Answer2).ok()) return 2;
+        if (!DropPrivileges()) return 3;
+        return InChild([] {
+          const absl::Status status = Redirect(&Answer2, &Answer).status();
+          EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
+          EXPECT_THAT(std::string(status.message()), HasSubstr("not dumpable"));
+          return testing::Test::HasFailure() ? 1 : 0;
+        });
+      }),
+      0);
+}
+
+TEST(ForkWithoutMemoryTest, WhatWasOpenedBeforeWorksAfterwards) {
+  EXPECT_EQ(InChild([] {
+              if (!EntryInterception::Preload().ok()) return 2;
+              if (!DropPrivileges() || CanOpenMemory()) return 3;
+              auto redirection = Redirect(&Answer, &Answer2);
+              if (!redirection.ok()) return 4;
+              if (Answer(1) != 201) return 5;
+              return redirection->Undo().ok() && Answer(1) == 101 ? 0 : 6;
+            }),
+            0);
+}
+
+}  // namespace
+}  // namespace instar
