@@ -106,25 +106,87 @@ def updatable_cc_library(name, copts = [], linkopts = [], **kwargs):
         **kwargs
     )
 
-def updatable_cc_binary(name, copts = [], linkopts = [], **kwargs):
+def _finished_program_impl(ctx):
+    program = ctx.actions.declare_file(ctx.label.name)
+    linked = ctx.file.linked
+    arguments = ctx.actions.args()
+    arguments.add("--program", linked)
+    arguments.add("--output", program)
+    ctx.actions.run(
+        executable = ctx.executable._finish,
+        arguments = [arguments],
+        inputs = [linked],
+        tools = [ctx.file._function_entries],
+        outputs = [program],
+        mnemonic = "UpdatableProgram",
+        progress_message = "Finishing %s" % ctx.label,
+        use_default_shell_env = True,
+    )
+    runfiles = ctx.runfiles(files = [program])
+    default_runfiles = ctx.attr.linked[DefaultInfo].default_runfiles
+    if default_runfiles:
+        runfiles = runfiles.merge(default_runfiles)
+    return [DefaultInfo(files = depset([program]), executable = program, runfiles = runfiles)]
+
+_finished_program = rule(
+    implementation = _finished_program_impl,
+    doc = "A copy of a linked program whose function entries are whole (function_entries.py says what and why).",
+    attrs = {
+        "linked": attr.label(allow_single_file = True, mandatory = True),
+        "_finish": attr.label(
+            default = "//tools:finish_program.py",
+            allow_single_file = True,
+            executable = True,
+            cfg = "exec",
+        ),
+        "_function_entries": attr.label(
+            default = "//tools:function_entries.py",
+            allow_single_file = True,
+        ),
+    },
+    executable = True,
+)
+
+# Attributes of cc_binary that say something of the target, not of what is linked.
+_OF_TARGET = ["args", "compatible_with", "deprecation", "restricted_to", "tags", "target_compatible_with", "testonly"]
+
+def updatable_cc_binary(name, copts = [], linkopts = [], visibility = None, **kwargs):
     """A cc_binary that can be updated while it runs.
+
+    What the linker made is NAME_linked; NAME is the program, with whole function entries, debug information and the
+    same build id. NAME.stripped is that without symbols and debug information, as of every cc_binary.
 
     Args:
       name: the name of the target.
       copts: as of cc_binary; they come after ours.
       linkopts: as of cc_binary.
+      visibility: as of every rule.
       **kwargs: other attributes of cc_binary.
     """
     for attribute in ["linkshared", "linkstatic"]:
         if attribute in kwargs:
             fail("updatable_cc_binary does not take " + attribute + ": a program holds its own libraries, so that " +
                  "modules find them in it")
+    of_target = {key: kwargs[key] for key in _OF_TARGET if key in kwargs}
+    linked = name + "_linked"
+    kwargs.pop("args", None)
+    kwargs["tags"] = kwargs.get("tags", []) + ["manual"]
     cc_binary(
-        name = name,
+        name = linked,
         copts = UPDATABLE_COPTS + copts,
         linkopts = UPDATABLE_LINKOPTS + linkopts,
         linkstatic = True,
+        visibility = ["//visibility:private"],
         **kwargs
+    )
+    _finished_program(name = name, linked = ":" + linked, visibility = visibility, **of_target)
+    of_target.pop("args", None)
+    of_target["tags"] = kwargs["tags"]
+    _finished_program(
+        name = name + ".stripped",
+        linked = ":" + linked + ".stripped",
+        visibility = visibility,
+        **of_target
     )
 
 def updatable_cc_test(name, linkopts = [], **kwargs):
@@ -224,6 +286,7 @@ def _finished_module_impl(ctx):
         executable = ctx.executable._finish,
         arguments = [arguments],
         inputs = depset(inputs, transitive = [program]),
+        tools = [ctx.file._function_entries],
         outputs = [module],
         mnemonic = "UpdateModule",
         progress_message = "Checking update module %s" % ctx.attr.module,
@@ -246,6 +309,10 @@ _finished_module = rule(
             allow_single_file = True,
             executable = True,
             cfg = "exec",
+        ),
+        "_function_entries": attr.label(
+            default = "//tools:function_entries.py",
+            allow_single_file = True,
         ),
     },
 )

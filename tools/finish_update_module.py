@@ -15,34 +15,26 @@ Refused, with the symbols named, is a module that
 The DT_SONAME that the module was linked with has sixteen zeros in it. They are
 replaced by a hash of the contents.
 
-The five one-byte no-ops at the entries of functions are made one no-op of five
-bytes, which code/patchable_entries.h would else do once the module is loaded,
-under traps and with a private copy of each page.
+The entries of its functions are made whole (function_entries.py).
 """
 
 import argparse
 import hashlib
 import os
 import re
-import struct
 import subprocess
 import sys
+
+sys.dont_write_bytecode = True  # not into the source tree
+
+# pylint: disable=wrong-import-position
+from function_entries import make_entries_whole
 
 PLACEHOLDER = "0" * 16
 MAX_LISTED = 8
 # What nm calls strong definitions: code, data, zeroed data, read-only data,
 # common, absolute.
 STRONG = set("TDBRCAGS")
-
-
-ONE_BYTE_NO_OPS = b"\x90" * 5
-NO_OP = b"\x0f\x1f\x44\x00\x00"
-PT_LOAD = 1
-PT_GNU_EH_FRAME = 0x6474E550
-PF_X = 1
-# What .eh_frame_hdr begins with: version 1, and the encodings that all linkers
-# use (code/patchable_entries.cc).
-EH_FRAME_HDR = bytes([1, 0x1B, 0x03, 0x3B])
 
 
 class Refused(Exception):
@@ -146,39 +138,12 @@ def check(module, program):
                 "this is the next version of a function, give it another name.")
 
 
-def function_starts(elf):
-    """Yields where in the file functions begin, as .eh_frame_hdr lists them."""
-    if elf[:5] != b"\x7fELF\x02":
-        return
-    table, = struct.unpack_from("<Q", elf, 32)
-    size, count = struct.unpack_from("<HH", elf, 54)
-    # type, flags, offset, address, physical address, size in the file
-    headers = [struct.unpack_from("<IIQQQQ", elf, table + i * size) for i in range(count)]
-    code = [h for h in headers if h[0] == PT_LOAD and h[1] & PF_X]
-    for kind, _, offset, address, _, length in headers:
-        if kind != PT_GNU_EH_FRAME or elf[offset:offset + 4] != EH_FRAME_HDR:
-            continue
-        rows, = struct.unpack_from("<I", elf, offset + 8)
-        for row in range(min(rows, (length - 12) // 8)):
-            start = address + struct.unpack_from("<i", elf, offset + 12 + 8 * row)[0]
-            for _, _, code_offset, code_address, _, code_length in code:
-                if code_address <= start < code_address + code_length:
-                    yield code_offset + start - code_address
-
-
-def with_whole_entries(elf):
-    """The module with one no-op at each entry that has five of one byte."""
-    result = bytearray(elf)
-    for start in function_starts(elf):
-        if elf[start:start + len(NO_OP)] == ONE_BYTE_NO_OPS:
-            result[start:start + len(NO_OP)] = NO_OP
-    return bytes(result)
-
-
 def finish(module, soname, output):
     """Writes the module under the name that its contents give it."""
     with open(module, "rb") as file:
-        contents = with_whole_entries(file.read())
+        elf = bytearray(file.read())
+    make_entries_whole(elf)
+    contents = bytes(elf)
     placeholder = soname.encode() + b"\0"
     if contents.count(placeholder) != 1:
         raise Refused(f"its DT_SONAME is not {soname} once: was -soname given in linkopts?")
