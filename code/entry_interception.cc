@@ -4,6 +4,7 @@
 #include "code/entry_interception.h"
 
 #include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
 #include <iterator>
@@ -58,9 +59,16 @@ absl::Status EntryInterception::State::Change(const CodeLock& lock, int step,
   for (EntryRecord* const record : records) {
     const bool was_armed = record->armed > 0;
     if (was_armed == (record->armed + step > 0)) continue;
+    // Of an interception that ends: a probe was set on the armed entry. It
+    // stays, and the function begins without a call of the thunk.
+    if (code_internal::IsChangedBySomebodyElse(lock, *record)) {
+      INSTAR_RETURN_IF_ERROR(
+          code_internal::MakeSafeBehindBreakpoint(lock, *record));
+      continue;
+    }
     EntryChange& change = changes.emplace_back();
     change.record = record;
-    change.single_byte_no_ops = false;
+    change.single_byte_no_ops = code_internal::HasOneByteNoOps(*record);
     EncodeEntry(*record, record->armed + step, record->layers, change.bytes);
   }
   INSTAR_RETURN_IF_ERROR(code_internal::WriteEntries(lock, changes.data(),
@@ -275,6 +283,7 @@ class EntryInterceptionBuilder {
   // All entries of the image that may be intercepted. Nothing if it is not kept
   // loaded: then it was loaded or unloaded just now.
   absl::Status AddAll(const PatchableImage& image) {
+    is_of_all_ = true;
     if (image.entries.empty() || !IsKept(image)) return absl::OkStatus();
     const auto records = InterceptableRecords::Of(image);
     CodeLock lock;
@@ -295,7 +304,12 @@ class EntryInterceptionBuilder {
                        "unloaded just now"));
     }
     CodeLock lock;
-    return AddRecords(lock, image, RecordsOf(lock, {function.entry()}));
+    const Records records = RecordsOf(lock, {function.entry()});
+    if (code_internal::IsChangedBySomebodyElse(lock, *records.front())) {
+      return code_internal::ChangedBySomebodyElse(*records.front(),
+                                                  function.name());
+    }
+    return AddRecords(lock, image, records);
   }
 
   static absl::StatusOr<EntryInterception> Of(
@@ -331,6 +345,19 @@ class EntryInterceptionBuilder {
     records.erase(std::unique(records.begin(), records.end()), records.end());
     state_->changes.reserve(records.size());
     CodeLock lock;
+    const auto is_changed = [&lock](const EntryRecord* record) {
+      return code_internal::IsChangedBySomebodyElse(lock, *record);
+    };
+    if (is_of_all_) {
+      // The entries that have no probe are enough to meet the threads.
+      records.erase(std::remove_if(records.begin(), records.end(), is_changed),
+                    records.end());
+    } else if (const auto changed =
+                   std::find_if(records.begin(), records.end(), is_changed);
+               changed != records.end()) {
+      return code_internal::ChangedBySomebodyElse(
+          **changed, absl::StrFormat("the function at %#x", (*changed)->entry));
+    }
     for (const EntryRecord* const record : records) {
       if (state_->keeper != nullptr && record->keeper != nullptr &&
           record->keeper != state_->keeper) {
@@ -369,6 +396,7 @@ class EntryInterceptionBuilder {
   }
 
   std::unique_ptr<EntryInterception::State> state_;
+  bool is_of_all_ = false;
 };
 
 using Calls = EntryInterceptionBuilder::Calls;

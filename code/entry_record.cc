@@ -58,5 +58,10 @@ EntryRecord* FindOrMakeEntryRecord(uintptr_t entry) {
   return &record;
 }
 
+void ForEachEntryRecord(void (*visit)(EntryRecord& record, void* argument),
+                        void* argument) {
+  for (EntryRecord& record : Records()) visit(record, argument);
+}
+
 }  // namespace code_internal
 }  // namespace instar

@@ -114,6 +114,11 @@ INSTAR_HANDLER_SAFE EntryRecord* FindEntryRecord(uintptr_t entry) {
 // CodeLock; allocates.
 EntryRecord* FindOrMakeEntryRecord(uintptr_t entry);
 
+// Calls visit(record, argument) for each record, in the order in which they
+// were made. Under CodeLock.
+void ForEachEntryRecord(void (*visit)(EntryRecord& record, void* argument),
+                        void* argument);
+
 }  // namespace code_internal
 }  // namespace instar
 

@@ -17,6 +17,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "code/thread_survey.h"
 
 namespace instar {
 namespace code_internal {
@@ -25,6 +26,7 @@ namespace {
 constexpr unsigned char kNoOp[kEntrySize] = {0x0F, 0x1F, 0x44, 0x00, 0x00};
 constexpr unsigned char kJump = 0xE9;
 constexpr unsigned char kCall = 0xE8;
+constexpr unsigned char kInt3 = 0xCC;
 
 // jmp *[rip+0], followed by the target.
 constexpr unsigned char kIslandJump[6] = {0xFF, 0x25, 0x00, 0x00, 0x00, 0x00};
@@ -47,6 +49,10 @@ struct IslandPool {
 std::vector<IslandPool>& Pools() {
   static auto& pools = *new std::vector<IslandPool>();
   return pools;
+}
+
+const unsigned char* BytesAt(const EntryRecord& record) {
+  return reinterpret_cast<const unsigned char*>(record.entry);
 }
 
 // The stretches of address space in which nothing is mapped.
@@ -147,6 +153,59 @@ void EncodeEntry(const EntryRecord& record, int armed,
 
 uintptr_t TargetOf(const EntryRecord& record, const RedirectionLayer* layer) {
   return layer == nullptr ? record.entry + kEntrySize : layer->target;
+}
+
+bool HasOneByteNoOps(const EntryRecord& record) {
+  static constexpr unsigned char kNoOps[kEntrySize] = {0x90, 0x90, 0x90, 0x90,
+                                                       0x90};
+  return memcmp(BytesAt(record), kNoOps, kEntrySize) == 0;
+}
+
+bool IsChangedBySomebodyElse(const CodeLock&, const EntryRecord& record) {
+  if (record.trap_resume != 0) return false;
+  unsigned char expected[kEntrySize];
+  EncodeEntry(record, record.armed, record.layers, expected);
+  if (memcmp(BytesAt(record), expected, kEntrySize) == 0) return false;
+  return record.armed > 0 || record.layers != nullptr ||
+         !HasOneByteNoOps(record);
+}
+
+bool HasBreakpoint(const EntryRecord& record) {
+  return BytesAt(record)[0] == kInt3;
+}
+
+bool HasLostItsChange(const EntryRecord& record) {
+  if (record.armed == 0 && record.layers == nullptr) return false;
+  const unsigned char* const bytes = BytesAt(record);
+  unsigned char expected[kEntrySize];
+  EncodeEntry(record, record.armed, record.layers, expected);
+  return HasOneByteNoOps(record) ||
+         (bytes[0] == kNoOp[0] &&
+          (memcmp(bytes + 1, kNoOp + 1, kEntrySize - 1) == 0 ||
+           memcmp(bytes + 1, expected + 1, kEntrySize - 1) == 0));
+}
+
+absl::Status ChangedBySomebodyElse(const EntryRecord& record,
+                                   absl::string_view name) {
+  const unsigned char* const bytes = BytesAt(record);
+  return absl::FailedPreconditionError(absl::StrFormat(
+      "the entry of %s was changed by somebody else, who set a probe (perf, "
+      "bpftrace) or a breakpoint there (int3 or the like: %02x %02x %02x %02x "
+      "%02x); it stays as it is. Remove that and try again",
+      name, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]));
+}
+
+absl::Status MakeSafeBehindBreakpoint(const CodeLock& lock,
+                                      const EntryRecord& record) {
+  const unsigned char* const bytes = BytesAt(record);
+  if (!HasBreakpoint(record) || record.trap_resume != 0 ||
+      memcmp(bytes + 1, kNoOp + 1, kEntrySize - 1) == 0) {
+    return absl::OkStatus();
+  }
+  ThreadSurvey survey;
+  INSTAR_RETURN_IF_ERROR(SurveyThreads(survey));
+  if (survey.tracer != 0) return absl::OkStatus();
+  return WriteUnusedCode(lock, record.entry + 1, kNoOp + 1, kEntrySize - 1);
 }
 
 }  // namespace code_internal

@@ -17,7 +17,9 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "code/entry_record.h"
 #include "code/patchable_entries.h"
 #include "code/text_patch.h"
@@ -48,6 +50,33 @@ void EncodeEntry(const EntryRecord& record, int armed,
 
 // entry + 5 or the layer's target.
 uintptr_t TargetOf(const EntryRecord& record, const RedirectionLayer* layer);
+
+// Whether five one-byte no-ops stand at the entry, as the compiler puts them.
+bool HasOneByteNoOps(const EntryRecord& record);
+
+// Whether the entry has other bytes than the table above says: a uprobe or a
+// debugger has changed it. False while it may have a trap of ours.
+bool IsChangedBySomebodyElse(const CodeLock& lock, const EntryRecord& record);
+
+// Whether that is an int3, as far as can be told.
+bool HasBreakpoint(const EntryRecord& record);
+
+// Whether the entry is a no-op though it ought to lead elsewhere, or one whose
+// last four bytes are still those of the jump: what a uprobe leaves that was
+// set on a redirected entry and removed.
+bool HasLostItsChange(const EntryRecord& record);
+
+// The error that says so of a function with this name, and what to do.
+absl::Status ChangedBySomebodyElse(const EntryRecord& record,
+                                   absl::string_view name);
+
+// If somebody else's int3 stands at the entry, makes the four bytes behind it
+// those of the no-op, which no thread executes meanwhile. When a uprobe is
+// removed, the kernel puts the first byte of the *file* back: what was the rest
+// of a jump would then be the rest of another instruction. Nothing is done
+// while the process is traced: a debugger puts back what it found.
+absl::Status MakeSafeBehindBreakpoint(const CodeLock& lock,
+                                      const EntryRecord& record);
 
 }  // namespace code_internal
 }  // namespace instar

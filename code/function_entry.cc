@@ -15,7 +15,9 @@
 #include "base/check.h"
 #include "base/linux/image_pin.h"
 #include "code/entry_state.h"
+#include "code/folded_functions.h"
 #include "code/patchable_entries.h"
+#include "code/symbol_name.h"
 #include "code/text_patch.h"
 
 namespace instar {
@@ -38,6 +40,7 @@ std::atomic<std::uint64_t> target_count{0};
 struct Redirection::State {
   struct Item {
     EntryRecord* record = nullptr;
+    std::string name;                   // for messages
     RedirectionLayer* layer = nullptr;  // the record's while applied
     // The latest redirection of the entry once the change at hand is done.
     RedirectionLayer* next = nullptr;
@@ -56,6 +59,8 @@ struct Redirection::State {
   // The bytes that change with `next`: none at entries that are intercepted,
   // whose thunk looks the target up.
   absl::Status Write(const CodeLock& lock, OtherThreads others);
+  // Whether somebody else has changed an entry.
+  absl::Status CheckForOthers(const CodeLock& lock) const;
   // Whether, with `next`, a function leads to itself.
   absl::Status CheckForCircles(const CodeLock& lock) const;
   absl::Status FollowPlans() const;
@@ -74,6 +79,14 @@ absl::Status Redirection::State::CheckForCircles(const CodeLock&) const {
   const absl::Status status = FollowPlans();
   for (const Item& item : items) item.record->has_plan = false;
   return status;
+}
+
+absl::Status Redirection::State::CheckForOthers(const CodeLock& lock) const {
+  for (const Item& item : items) {
+    if (!code_internal::IsChangedBySomebodyElse(lock, *item.record)) continue;
+    return code_internal::ChangedBySomebodyElse(*item.record, item.name);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Redirection::State::FollowPlans() const {
@@ -99,12 +112,13 @@ absl::Status Redirection::State::FollowPlans() const {
 
 absl::Status Redirection::State::Write(const CodeLock& lock,
                                        OtherThreads others) {
+  INSTAR_RETURN_IF_ERROR(CheckForOthers(lock));
   changes.clear();
   for (const Item& item : items) {
     if (item.record->armed > 0 || item.next == item.record->layers) continue;
     EntryChange& change = changes.emplace_back();
     change.record = item.record;
-    change.single_byte_no_ops = false;
+    change.single_byte_no_ops = code_internal::HasOneByteNoOps(*item.record);
     EncodeEntry(*item.record, 0, item.next, change.bytes);
   }
   return code_internal::WriteEntries(lock, changes.data(), changes.size(),
@@ -166,6 +180,20 @@ absl::Status CheckInlinedCopies(const Function& function,
       "; redirect those with it, or keep it from being inlined"));
 }
 
+absl::Status CheckFolded(const Function& function) {
+  const std::vector<std::string> others = FunctionsFoldedInto(function);
+  if (others.empty()) return absl::OkStatus();
+  std::vector<std::string> names;
+  for (const std::string& other : others) {
+    names.push_back(code_internal::Demangle(other));
+  }
+  return absl::FailedPreconditionError(absl::StrCat(
+      function.name(), " cannot be redirected: the linker made it one with ",
+      absl::StrJoin(names, ", "),
+      ", which has the same code, so that both would change; link without "
+      "identical code folding (--icf)"));
+}
+
 // Keeps the image loaded until the process ends.
 absl::Status KeepLoaded(const PatchableImage& image) {
   if (ImagePin(image.path, image.load_base).ForEver()) return absl::OkStatus();
@@ -204,6 +232,7 @@ absl::StatusOr<Redirection> Redirection::Prepare(
   for (const EntryRedirection& redirection : redirections) {
     const Function& from = redirection.from;
     if (!options.ignore_inlined_copies) {
+      INSTAR_RETURN_IF_ERROR(CheckFolded(from));
       INSTAR_RETURN_IF_ERROR(CheckInlinedCopies(from, redirections));
     }
     INSTAR_RETURN_IF_ERROR(KeepLoaded(*entries->ImageAt(redirection.to)));
@@ -225,6 +254,7 @@ absl::StatusOr<Redirection> Redirection::Prepare(
         ReachFrom(lock, *entries->ImageAt(entry), redirection.to));
     State::Item& item = state->items.emplace_back();
     item.record = code_internal::FindOrMakeEntryRecord(entry);
+    item.name = redirection.from.name();
     item.layer = new RedirectionLayer{redirection.to, reach, nullptr};
     item.next = item.layer;
     item.past_target = std::make_unique<PastTarget>();
@@ -241,6 +271,7 @@ absl::StatusOr<Redirection> Redirection::Prepare(
           state->items[i].record->entry));
     }
   }
+  INSTAR_RETURN_IF_ERROR(state->CheckForOthers(lock));
   INSTAR_RETURN_IF_ERROR(state->CheckForCircles(lock));
   return Redirection(std::move(state));
 }

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/linux/loaded_objects.h"
 #include "code/image_copy.h"
 
 namespace instar {
@@ -45,7 +46,7 @@ struct Counters {
 
 Counters ReadCounters() {
   Counters counters;
-  dl_iterate_phdr(
+  ForEachLoadedObject(
       [](dl_phdr_info* info, size_t, void* result) {
         static_cast<Counters*>(result)->loads = info->dlpi_adds;
         static_cast<Counters*>(result)->unloads = info->dlpi_subs;
@@ -235,7 +236,7 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
   if (current != nullptr && current->IsCurrent()) return current;
 
   Scan scan{current.get()};
-  dl_iterate_phdr(Scan::See, &scan);
+  ForEachLoadedObject(Scan::See, &scan);
   std::shared_ptr<LoadedImages> images(new LoadedImages);
   images->images_.reserve(scan.still_loaded + scan.sightings.size());
   if (scan.still_loaded > 0) images->images_ = current->images_;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/linux/image_pin.h"
+#include "base/linux/loaded_objects.h"
 #include "base/status_macros.h"
 #include "code/entry_record.h"
 #include "code/text_patch.h"
@@ -50,6 +51,15 @@ static_assert(sizeof(EhFrameHeader) == 12 && sizeof(EhFrameRow) == 8);
 
 bool Has(const unsigned char* bytes, uintptr_t entry) {
   return memcmp(reinterpret_cast<const void*>(entry), bytes, kEntrySize) == 0;
+}
+
+// Whether somebody else's int3 stands in front of the rest of either no-op. It
+// is an entry, which nobody may change as long as the int3 is there.
+bool HasBreakpoint(uintptr_t entry) {
+  const auto* const bytes = reinterpret_cast<const unsigned char*>(entry);
+  return bytes[0] == 0xCC &&
+         (memcmp(bytes + 1, kNoOp + 1, kEntrySize - 1) == 0 ||
+          memcmp(bytes + 1, kSingleByteNoOps + 1, kEntrySize - 1) == 0);
 }
 
 // Whether the bytes there are neither kind of no-op because we wrote others.
@@ -123,7 +133,8 @@ std::vector<uintptr_t> FindEntries(const CodeLock& lock,
     if (!is_code) continue;
     if (Has(kSingleByteNoOps, start)) {
       to_rewrite.push_back(start);
-    } else if (!Has(kNoOp, start) && !IsChangedNow(lock, start)) {
+    } else if (!Has(kNoOp, start) && !HasBreakpoint(start) &&
+               !IsChangedNow(lock, start)) {
       continue;
     }
     entries.push_back(start);
@@ -164,7 +175,7 @@ class PatchableEntriesScan {
         CodeLock lock;
         if (IsKnown()) return current();
         PatchableEntriesScan scan(lock);
-        dl_iterate_phdr(&See, &scan);
+        ForEachLoadedObject(&See, &scan);
         if (scan.ArePinned(pins)) return scan.Finish();
       }
       for (Pin& pin : pins) {
@@ -202,7 +213,7 @@ class PatchableEntriesScan {
   static bool IsKnown() {
     if (current() == nullptr) return false;
     std::pair<uint64_t, uint64_t> counts;
-    dl_iterate_phdr(
+    ForEachLoadedObject(
         [](dl_phdr_info* info, size_t, void* result) {
           *static_cast<std::pair<uint64_t, uint64_t>*>(result) = {
               info->dlpi_adds, info->dlpi_subs};

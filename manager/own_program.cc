@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
+#include "base/linux/loaded_objects.h"
 #include "manager/elf_image.h"
 
 namespace instar {
@@ -41,7 +42,7 @@ int ReadBuildId(dl_phdr_info* info, size_t, void* result) {
 const std::string& OwnBuildId() {
   static const std::string& build_id = *[] {
     auto* const result = new std::string;
-    dl_iterate_phdr(ReadBuildId, result);
+    ForEachLoadedObject(ReadBuildId, result);
     return result;
   }();
   return build_id;

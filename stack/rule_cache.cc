@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/linux/loaded_objects.h"
 #include "stack/stack_walker.h"
 
 namespace instar {
@@ -65,7 +66,7 @@ std::string BaseName(const char* path) {
 
 std::vector<LoadedObject> LoadedObjects() {
   std::vector<LoadedObject> objects;
-  dl_iterate_phdr(
+  ForEachLoadedObject(
       [](dl_phdr_info* info, std::size_t, void* argument) {
         auto* objects = static_cast<std::vector<LoadedObject>*>(argument);
         LoadedObject object{{}, BaseName(info->dlpi_name), {}};
