@@ -155,6 +155,9 @@ class Manager::State final : public ControlService {
     report.applied = driver_.Applied();
     report.pending = driver_.Pending();
     report.classes = CountAllObjects();
+    for (std::string& remark : driver_.Remarks()) {
+      report.remarks.push_back(std::move(remark));
+    }
     return report;
   }
   ProgramReport Program() override { return program_; }

@@ -31,6 +31,9 @@ using std::chrono::nanoseconds;
 // cancelled is reminded of it.
 constexpr milliseconds kAskAgain(5);
 constexpr milliseconds kRemindAgain(1);
+
+// How often redirected functions are looked at.
+constexpr milliseconds kLookAgain(1000);
 // How often objects that old code has made are looked for.
 constexpr milliseconds kLateBirths(100);
 
@@ -97,6 +100,9 @@ UpdateDriver::UpdateDriver(Journal* journal,
 UpdateDriver::~UpdateDriver() { Stop(); }
 
 absl::Status UpdateDriver::Start() {
+  // Before the program changes its user, say. What it finds is told when an
+  // update comes.
+  remarks_.Patching().IgnoreError();
   INSTAR_ASSIGN_OR_RETURN(
       watcher_, StartOwnThread("instar-watcher", [this] { Watch(); }));
   absl::StatusOr<std::thread> worker =
@@ -252,10 +258,21 @@ std::vector<ThreadRef> UpdateDriver::StartedThreads() const {
 // --- The watcher.
 
 void UpdateDriver::Watch() {
+  Clock::time_point look = Clock::time_point::min();
   std::unique_lock<std::mutex> lock(lock_);
   while (!is_ending_ || working_ != nullptr) {
     const Clock::time_point now = Clock::now();
     Clock::time_point next = Clock::time_point::max();
+    if (!applied_.empty() && !is_ending_) {
+      if (look <= now) {
+        look = now + kLookAgain;
+        lock.unlock();
+        remarks_.CheckEntries();
+        lock.lock();
+        continue;
+      }
+      next = look;
+    }
     std::list<std::shared_ptr<Job>> late;
     for (auto job = jobs_.begin(); job != jobs_.end();) {
       const auto following = std::next(job);
@@ -291,6 +308,7 @@ void UpdateDriver::Watch() {
 // --- The worker.
 
 void UpdateDriver::Work() {
+  remarks_.CheckBuild();
   // What updates need to know of the program, before the first one comes.
   FunctionMap::Preload();
   PreloadNames();
@@ -409,6 +427,7 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
     job.name = job.file->update_name();
   }
   INSTAR_RETURN_IF_ERROR(FindConflict(job.name));
+  INSTAR_RETURN_IF_ERROR(remarks_.CheckEffect());
   if (job.update == nullptr) {
     const std::string missing = FindMissing(*job.file);
     if (!missing.empty()) {

@@ -18,7 +18,9 @@
 //
 // Threads. The driver has two of its own. One does the work. The other one
 // ends what waits for too long, and reminds an update of having been cancelled:
-// Update::Cancel() does nothing if it comes just before Apply().
+// Update::Cancel() does nothing if it comes just before Apply(). While updates
+// are applied it also looks, every second, whether somebody has set a probe on
+// a redirected function.
 // Locks: `lock_` guards the jobs and what is applied; it is held while an
 // Update is asked for its progress, and not while anything else of a module
 // runs. The worker takes it never while it holds threads, which may own it.
@@ -42,6 +44,7 @@
 #include "absl/status/statusor.h"
 #include "manager/control_service.h"
 #include "manager/journal.h"
+#include "manager/program_remarks.h"
 #include "threads/thread_ref.h"
 #include "updates/late_births.h"
 #include "updates/update.h"
@@ -86,6 +89,8 @@ class UpdateDriver {
   std::vector<PendingReport> Pending() const;
   // Threads that applied updates have started.
   std::vector<ThreadRef> StartedThreads() const;
+  // What is to be said of the program itself (manager/program_remarks.h).
+  std::vector<std::string> Remarks() const { return remarks_.All(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -129,6 +134,7 @@ class UpdateDriver {
   std::vector<std::unique_ptr<AppliedUpdate>> applied_;
   bool is_ending_ = false;
 
+  ProgramRemarks remarks_;
   LateBirths late_births_;  // of the worker
   std::thread watcher_;
   std::thread worker_;

@@ -1,0 +1,128 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the manager says of the program itself, and that a program which has
+// changed its user since can be updated.
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "manager/manager.h"
+#include "threads/controlled_thread.h"
+#include "threads/update_point.h"
+#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/update_plan.h"
+
+namespace instar {
+namespace {
+
+using updates_test::Price;
+
+int NewPrice(int article) { return 1000 + article; }
+
+std::unique_ptr<Update> Prices() {
+  UpdatePlan plan("prices");
+  plan.Redefine(&Price, &NewPrice);
+  return MakeUpdate(std::move(plan));
+}
+
+class ManagerRemarksTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    char path[] = "/tmp/instar-manager-test-XXXXXX";
+    ASSERT_NE(mkdtemp(path), nullptr);
+    directory_ = path;
+    setenv("INSTAR_SOCKET_DIRECTORY", path, 1);
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+
+  std::string directory_;
+};
+
+// As the kernel does for a uprobe.
+void WriteFirstByteOfPrice(char byte) {
+  const int file = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+  ASSERT_EQ(pwrite(file, &byte, 1, reinterpret_cast<intptr_t>(&Price)), 1);
+  close(file);
+}
+
+void AwaitRemark(const Manager& manager, absl::string_view text) {
+  while (true) {
+    for (const std::string& remark : manager.Status().remarks) {
+      if (absl::StrContains(remark, text)) return;
+    }
+    std::this_thread::yield();
+  }
+}
+
+TEST_F(ManagerRemarksTest, ProbeOnARedirectedFunctionIsShownAndOutlived) {
+  auto manager = Manager::Start();
+  ASSERT_TRUE(manager.ok()) << manager.status();
+  const auto applied = manager->Apply(Prices());
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_EQ(Price(1), 1001);
+  WriteFirstByteOfPrice('\xCC');
+  AwaitRemark(*manager, "Price(int) runs old code");
+  WriteFirstByteOfPrice('\x0F');
+  AwaitRemark(*manager, "Price(int) ran old code for a while");
+  EXPECT_EQ(Price(1), 1001);
+  const auto undone = manager->Undo();
+  EXPECT_TRUE(undone.ok()) << undone.status();
+  EXPECT_EQ(Price(1), 101);
+}
+
+// In a process of its own, which cannot become what it was.
+int UpdateAsNobody() {
+  constexpr uid_t kNobody = 65534;
+  auto manager = Manager::Start();
+  if (!manager.ok()) return 2;
+  std::atomic<bool> stop{false};
+  int code = 0;
+  {
+    const ControlledThread thread = StartPassiveThread("looping", [&stop] {
+      while (!stop) UpdatePoint();
+    });
+    while (thread.state() == ThreadState::kNew) std::this_thread::yield();
+    manager->Register({&thread});
+    if (setresgid(kNobody, kNobody, kNobody) != 0 ||
+        setresuid(kNobody, kNobody, kNobody) != 0) {
+      code = 3;
+    } else if (open("/proc/self/mem", O_RDWR | O_CLOEXEC) >= 0) {
+      code = 4;
+    } else if (const auto applied = manager->Apply(Prices()); !applied.ok()) {
+      fprintf(stderr, "%s\n", applied.status().ToString().c_str());
+      code = 5;
+    } else if (Price(1) != 1001 || !manager->Undo().ok() || Price(1) != 101) {
+      code = 6;
+    }
+    stop = true;
+  }
+  return code;
+}
+
+TEST_F(ManagerRemarksTest, ProgramThatDroppedItsPrivilegesIsUpdated) {
+  if (getuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  const pid_t child = fork();
+  if (child == 0) _exit(UpdateAsNobody());
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+}
+
+}  // namespace
+}  // namespace instar
