@@ -169,7 +169,7 @@ constexpr int kValues<ThreadKind> = 2;
 template <>
 constexpr int kValues<ThreadState> = kThreadStates;
 template <>
-constexpr int kValues<UpdatePhase> = 5;
+constexpr int kValues<UpdatePhase> = 6;
 template <>
 constexpr int kValues<PendingKind> = 2;
 template <>
@@ -333,7 +333,7 @@ std::enable_if_t<std::is_class_v<T>, bool> Read(const json& from, T* value,
 
 const char* ToString(UpdatePhase phase) {
   constexpr const char* kNames[kValues<UpdatePhase>] = {
-      "new", "prepared", "waiting", "changing", "applied"};
+      "new", "prepared", "waiting", "changing", "applied", "broken"};
   return kNames[static_cast<int>(phase)];
 }
 

@@ -100,7 +100,7 @@ TEST(ReportJsonTest, EveryValueOfAnEnumerationHasAName) {
   for (int i = 0; i < kThreadStates; ++i) {
     status.threads.emplace_back().state = static_cast<ThreadState>(i);
   }
-  for (int i = 0; i <= static_cast<int>(UpdatePhase::kApplied); ++i) {
+  for (int i = 0; i <= static_cast<int>(UpdatePhase::kBroken); ++i) {
     status.pending.emplace_back().progress.phase = static_cast<UpdatePhase>(i);
   }
   const absl::StatusOr<StatusReport> read =
@@ -109,7 +109,7 @@ TEST(ReportJsonTest, EveryValueOfAnEnumerationHasAName) {
   for (int i = 0; i < kThreadStates; ++i) {
     EXPECT_EQ(read->threads[i].state, static_cast<ThreadState>(i));
   }
-  for (int i = 0; i <= static_cast<int>(UpdatePhase::kApplied); ++i) {
+  for (int i = 0; i <= static_cast<int>(UpdatePhase::kBroken); ++i) {
     EXPECT_EQ(read->pending[i].progress.phase, static_cast<UpdatePhase>(i));
   }
 }

@@ -80,6 +80,7 @@ struct UpdateDriver::Job {
   std::string name;  // of the update, once that is known
   std::string waits_for = kTurn;
   bool is_cancelled = false;
+  bool is_answered = false;
 };
 
 struct UpdateDriver::AppliedUpdate {
@@ -257,6 +258,18 @@ std::vector<ThreadRef> UpdateDriver::StartedThreads() const {
 
 // --- The watcher.
 
+absl::Status UpdateDriver::FindStuck(const Job& job) {
+  if (job.kind == Job::Kind::kCheck) return absl::OkStatus();
+  const UpdateProgress progress = job.update->Progress();
+  if (progress.phase != UpdatePhase::kBroken || progress.blockers.empty()) {
+    return absl::OkStatus();
+  }
+  return absl::DataLossError(absl::StrCat(
+      progress.blockers.front().reason,
+      "; no other update begins, and its module stays loaded, until that has "
+      "returned"));
+}
+
 void UpdateDriver::Watch() {
   Clock::time_point look = Clock::time_point::min();
   std::unique_lock<std::mutex> lock(lock_);
@@ -274,6 +287,8 @@ void UpdateDriver::Watch() {
       next = look;
     }
     std::list<std::shared_ptr<Job>> late;
+    std::shared_ptr<Job> stuck;
+    absl::Status unknown;
     for (auto job = jobs_.begin(); job != jobs_.end();) {
       const auto following = std::next(job);
       if (*job != working_) {
@@ -289,7 +304,25 @@ void UpdateDriver::Watch() {
       if (working_->update != nullptr) working_->update->Cancel();
       next = now + kRemindAgain;
     }
-    if (!late.empty()) {
+    if (working_ != nullptr && working_->update != nullptr &&
+        !working_->is_answered) {
+      if (working_->is_cancelled || working_->until <= now) {
+        unknown = FindStuck(*working_);
+        next = std::min(next, now + kAskAgain);
+      } else {
+        next = std::min(next, working_->until);
+      }
+      if (!unknown.ok()) {
+        stuck = working_;
+        stuck->is_answered = true;
+      }
+    }
+    if (stuck != nullptr) {
+      lock.unlock();
+      journal_->Add("failed", stuck->name, unknown.message());
+      stuck->done(unknown);
+      lock.lock();
+    } else if (!late.empty()) {
       lock.unlock();
       for (const auto& job : late) {
         Finish(*job,
@@ -586,9 +619,11 @@ void UpdateDriver::Finish(Job& job, const absl::Status& status) {
   }
   // A module that was refused is gone when the answer comes.
   std::shared_ptr<Update> update;
+  bool was_answered = false;
   {
     std::lock_guard<std::mutex> lock(lock_);
     update = std::move(job.update);
+    was_answered = std::exchange(job.is_answered, true);
   }
   update = nullptr;
   job.module = nullptr;
@@ -596,12 +631,12 @@ void UpdateDriver::Finish(Job& job, const absl::Status& status) {
   const std::string& name = job.name.empty() ? job.path : job.name;
   if (status.ok()) {
     journal_->Add(undoes ? "undone" : "applied", name, Describe(job.report));
-    job.done(std::move(job.report));
+    if (!was_answered) job.done(std::move(job.report));
     return;
   }
   journal_->Add(absl::IsCancelled(status) ? "cancelled" : "failed", name,
                 absl::StrCat(undoes ? "to be undone: " : "", status.message()));
-  job.done(status);
+  if (!was_answered) job.done(status);
 }
 
 }  // namespace manager_internal

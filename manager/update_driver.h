@@ -102,6 +102,9 @@ class UpdateDriver {
   void Add(std::shared_ptr<Job> job);
   void Work();
   void Watch();
+  // Under the lock. An error if code of the update's author still runs although
+  // the threads have been released.
+  static absl::Status FindStuck(const Job& job);
 
   // On the worker, without the lock.
   absl::StatusOr<Step> WorkOn(Job& job);

@@ -69,7 +69,8 @@ class Answer {
 struct Script {
   absl::Status prepare, apply, undo, can_undo;
   std::function<Attempt()> requirements = [] { return Attempt::Done(); };
-  bool waits = false;  // Apply() lasts until it is cancelled or let through
+  bool waits = false;     // Apply() lasts until it is cancelled or let through
+  bool is_stuck = false;  // it neither gives up nor can be cancelled
   std::atomic<bool> go{false};
   std::atomic<bool> is_waiting{false};
   std::atomic<bool> is_gone{false};
@@ -94,8 +95,13 @@ class ScriptedUpdate final : public Update {
     const auto until = std::chrono::steady_clock::now() + options.timeout;
     script_->is_waiting = true;
     while (script_->waits && !script_->go) {
-      if (cancelled_) return absl::CancelledError("cancelled");
-      if (std::chrono::steady_clock::now() > until) {
+      const bool is_over =
+          cancelled_ || std::chrono::steady_clock::now() > until;
+      if (is_over && script_->is_stuck) {
+        phase_ = UpdatePhase::kBroken;
+      } else if (cancelled_) {
+        return absl::CancelledError("cancelled");
+      } else if (is_over) {
         return absl::DeadlineExceededError("no safe moment");
       }
       std::this_thread::yield();
@@ -114,6 +120,9 @@ class ScriptedUpdate final : public Update {
   UpdateProgress Progress() const override {
     UpdateProgress progress;
     progress.phase = phase_;
+    if (phase_ == UpdatePhase::kBroken) {
+      progress.blockers.emplace_back().reason = "the hook still runs";
+    }
     return progress;
   }
   HoldTimes hold_times() const override { return {}; }
@@ -186,6 +195,34 @@ class UpdateDriverTest : public testing::Test {
   Journal journal_;
   std::unique_ptr<UpdateDriver> driver_;
 };
+
+// The answer comes, and nothing else begins before it has returned.
+TEST_F(UpdateDriverTest, CodeThatDoesNotReturn) {
+  ASSERT_EQ(ApplyNow("first"), absl::OkStatus());  // the driver is ready
+  for (const bool is_cancelled : {false, true}) {
+    auto script = std::make_shared<Script>();
+    script->waits = script->is_stuck = true;
+    script->apply = absl::DataLossError("the hook has returned since");
+    Answer answer =
+        Apply("stuck", script, is_cancelled ? kLong : std::chrono::seconds(3));
+    while (!script->is_waiting) std::this_thread::yield();
+    if (is_cancelled) {
+      EXPECT_TRUE(driver_->Cancel("stuck").ok());
+    }
+    const absl::Status status = answer.Await();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("the hook still runs"));
+    Answer next = Apply("next", std::make_shared<Script>());
+    const std::vector<PendingReport> pending = driver_->Pending();
+    ASSERT_EQ(pending.size(), 2u);
+    EXPECT_EQ(pending[0].progress.phase, UpdatePhase::kBroken);
+    EXPECT_FALSE(next.has_come());
+    script->go = true;
+    EXPECT_EQ(next.Await(), absl::OkStatus());
+    EXPECT_EQ(Undo().Await(), absl::OkStatus());
+  }
+}
 
 TEST_F(UpdateDriverTest, UpdatesAreAppliedInOrderAndUndoneBackwards) {
   Answer a = Apply("a", std::make_shared<Script>());

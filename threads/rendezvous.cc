@@ -90,6 +90,7 @@ struct Rendezvous::State {
   // With nobody held.
   ~State() { Release(); }
   void Release();
+  void ReleaseThreads();
 
   void Ask(const std::shared_ptr<ThreadRecord>& record);
   // True when nobody is missing; false at `until`.
@@ -126,6 +127,11 @@ void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
 }
 
 void Rendezvous::State::Release() {
+  ReleaseThreads();
+  no_signals.reset();
+}
+
+void Rendezvous::State::ReleaseThreads() {
   if (!has_turn) return;
   if (all) {
     for (auto& record : Registry::Get().StopHoldingNew()) {
@@ -147,7 +153,6 @@ void Rendezvous::State::Release() {
   if (std::exchange(holds_entries, false)) Attendant::Get().ReleaseEntries();
   has_turn = false;
   TheTurn().Return();
-  no_signals.reset();
 }
 
 bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
@@ -370,6 +375,8 @@ const std::vector<HeldThread>& Rendezvous::threads() const {
 void Rendezvous::Release() {
   if (state_ != nullptr) state_->Release();
 }
+
+void Rendezvous::ReleaseByAnother() { state_->ReleaseThreads(); }
 
 std::vector<std::chrono::nanoseconds> Rendezvous::HoldTimes() const {
   std::vector<std::chrono::nanoseconds> times;

@@ -104,6 +104,10 @@ class Rendezvous {
 
   // Lets the threads go on; without effect the second time.
   void Release();
+  // The same by another thread, for one that holds threads and does not come to
+  // release them: nobody calls anything else here meanwhile. The thread that
+  // held them calls Release() when it can, for its own sake.
+  void ReleaseByAnother();
 
   // For how long each of threads() has been held, from its arrival until it
   // went on: zero for one that has not begun, or stayed in a blocking region.

@@ -129,6 +129,8 @@ std::string PhaseText(const PendingReport& pending) {
     case UpdatePhase::kApplied:
       return pending.kind == PendingKind::kLoad ? "is applied"
                                                 : "is being taken back";
+    case UpdatePhase::kBroken:
+      return "has failed, and the state of the program is unknown";
   }
   return "";
 }

@@ -116,6 +116,8 @@ class PlanStep {
   // Takes back an Apply() or Undo() at the rendezvous at which it was called,
   // because another step has failed.
   virtual absl::Status CancelApply() { return Undo(); }
+  // False: CancelApply() leaves in effect what Apply() did. The error says so.
+  virtual bool CancelsApply() const { return true; }
   virtual absl::Status CancelUndo() { return Apply(); }
 
   // Apply() or Undo() of the whole plan has taken effect and the threads run.

@@ -148,6 +148,7 @@ class HookStep final : public PlanStep {
   absl::Status Undo() override;
   absl::Status CanUndo() const override;
   absl::Status CancelApply() override;
+  bool CancelsApply() const override { return undo_ != nullptr; }
 
  private:
   const std::string name_;

@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "continuation/paused_computations.h"
 #include "stack/activity.h"
@@ -35,7 +36,18 @@ constexpr int kPausePerHold = 10;
 constexpr nanoseconds kFirstLimit = milliseconds(10);
 constexpr nanoseconds kLastLimit = milliseconds(320);
 constexpr nanoseconds kRehearsalLimit = milliseconds(100);
+// What the author's code may take of that, before threads are released.
+constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
 constexpr int kPausePerMissing = 4;
+
+// Whether code of the plan's author runs as the step.
+bool IsAuthors(const PlanStep& step) {
+  return dynamic_cast<const RedefinitionStep*>(&step) == nullptr &&
+         dynamic_cast<const ConversionPlanStep*>(&step) == nullptr;
+}
+bool IsOfAuthor(const std::unique_ptr<PlanStep>& step) {
+  return IsAuthors(*step);
+}
 
 absl::Status InStep(const PlanStep& step, const absl::Status& status) {
   return absl::Status(status.code(),
@@ -167,10 +179,17 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
   }
   const nanoseconds limit =
       std::min(std::max(options.timeout, nanoseconds(1)), kRehearsalLimit);
+  status = StartWatch(DeadlineAfter(kRehearsedCode));
+  if (!status.ok()) {
+    run_.End(UpdatePhase::kPrepared);
+    return status;
+  }
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
   Look look;
   Attempt attempt = TryOnce(Direction::kRehearse, options, limit,
                             /*thorough=*/false, look);
-  if (!look.found.empty()) {  // whose functions may not all have been known
+  if (attempt.is_not_yet() &&
+      !look.found.empty()) {  // whose functions may not all have been known
     look = Look();
     attempt = TryOnce(Direction::kRehearse, options, limit,
                       /*thorough=*/true, look);
@@ -191,7 +210,9 @@ absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {
     return status;
   }
   status = Run(Direction::kApply, options);
-  run_.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
+  run_.End(status.ok()  ? UpdatePhase::kApplied
+           : is_broken_ ? UpdatePhase::kBroken
+                        : UpdatePhase::kPrepared);
   return status;
 }
 
@@ -215,7 +236,9 @@ absl::Status PlannedUpdate::Undo(const ApplyOptions& options) {
   INSTAR_RETURN_IF_ERROR(CanUndo());
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
   const absl::Status status = Run(Direction::kUndo, options);
-  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
+  run_.End(status.ok()  ? UpdatePhase::kPrepared
+           : is_broken_ ? UpdatePhase::kBroken
+                        : UpdatePhase::kApplied);
   return status;
 }
 
@@ -240,7 +263,9 @@ absl::Status PlannedUpdate::Run(Direction direction,
     const absl::Status status = CallAuthor([&] { return step->Stage(); });
     if (!status.ok()) return InStep(*step, status);
   }
-  const Clock::time_point until = run_.begin() + options.timeout;
+  const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
+  INSTAR_RETURN_IF_ERROR(StartWatch(until));
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
   nanoseconds pause = kFirstPause;
   nanoseconds limit = kFirstLimit;
   bool is_first = true;
@@ -276,6 +301,26 @@ absl::Status PlannedUpdate::Run(Direction direction,
                            Progress());
     }
   }
+}
+
+absl::Status PlannedUpdate::StartWatch(Clock::time_point until) {
+  if (std::none_of(parts_.steps.begin(), parts_.steps.end(), &IsOfAuthor)) {
+    return absl::OkStatus();
+  }
+  names_.clear();
+  for (const auto& step : parts_.steps) names_.push_back(step->name());
+  auto watch = std::make_shared<AuthorWatch>(
+      until, [this] { return run_.is_cancelled(); });
+  INSTAR_RETURN_IF_ERROR(watch->Start());
+  std::lock_guard<std::mutex> lock(lock_);
+  watch_ = std::move(watch);
+  return absl::OkStatus();
+}
+
+void PlannedUpdate::EndWatch() {
+  std::shared_ptr<AuthorWatch> watch;  // ends when the lock is free
+  std::lock_guard<std::mutex> lock(lock_);
+  watch = std::move(watch_);
 }
 
 absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
@@ -328,7 +373,8 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
     return Attempt::NotYet("a thread did not come");
   }
   run_.Enter(UpdatePhase::kChanging);
-  Attempt attempt = AskSteps(direction, rendezvous->threads(), look);
+  rendezvous_ = &*rendezvous;
+  Attempt attempt = AskSteps(direction, *rendezvous, look);
   if (attempt.is_done() && run_.is_cancelled()) {
     attempt = Attempt::Failed(absl::CancelledError("the update was cancelled"));
   }
@@ -338,6 +384,7 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
     if (!status.ok()) attempt = Attempt::Failed(std::move(status));
   }
   rendezvous->Release();
+  rendezvous_ = nullptr;
   look.held = Clock::now() - begin;
   if (attempt.is_done() && changes) {
     for (const auto& step : parts_.steps) {
@@ -350,15 +397,33 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
 
 // --- While the threads are held.
 
+absl::Status PlannedUpdate::Call(const PlanStep& step,
+                                 absl::FunctionRef<absl::Status()> function) {
+  if (watch_ == nullptr || !IsAuthors(step)) return CallAuthor(function);
+  std::size_t i = 0;
+  while (&*parts_.steps[i] != &step) ++i;
+  return watch_->Call(*rendezvous_, names_[i], function);
+}
+
 Attempt PlannedUpdate::AskSteps(Direction direction,
-                                absl::Span<const HeldThread> threads,
-                                Look& look) {
+                                const Rendezvous& rendezvous, Look& look) {
+  const absl::Span<const HeldThread> threads = rendezvous.threads();
   for (const auto& step : parts_.steps) {
-    Attempt attempt = TryAuthor([&] {
-      return direction == Direction::kUndo ? step->ReadyToUndo(threads)
-                                           : step->Ready(threads);
+    Attempt attempt = Attempt::Done();
+    const absl::Status called = Call(*step, [&] {
+      attempt = direction == Direction::kUndo ? step->ReadyToUndo(threads)
+                                              : step->Ready(threads);
+      return absl::OkStatus();
     });
+    if (!called.ok()) attempt = Attempt::Failed(called);
     if (attempt.is_failed()) {
+      if (threads_were_released()) {
+        // Nothing had been changed.
+        return Attempt::Failed(absl::DeadlineExceededError(
+            absl::StrCat(step->name(),
+                         " had not said whether it is ready when the time was "
+                         "up, with the threads held")));
+      }
       return Attempt::Failed(InStep(*step, attempt.status()));
     }
     if (attempt.is_not_yet())
@@ -389,7 +454,7 @@ absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
   for (const HeldThread& thread : threads) {
     bool ends = false;
     for (const auto& step : parts_.steps) {
-      const absl::Status status = CallAuthor([&] {
+      const absl::Status status = Call(*step, [&] {
         ends = ends || step->EndsFunctionOf(thread.thread);
         return absl::OkStatus();
       });
@@ -415,17 +480,28 @@ absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
 absl::Status PlannedUpdate::ApplySteps() {
   for (std::size_t i = 0; i < parts_.steps.size(); ++i) {
     const absl::Status status =
-        CallAuthor([&] { return parts_.steps[i]->Apply(); });
+        Call(*parts_.steps[i], [&] { return parts_.steps[i]->Apply(); });
     if (status.ok()) continue;
     absl::Status result = InStep(*parts_.steps[i], status);
-    while (i-- > 0) {
-      const absl::Status taken_back =
-          CallAuthor([&] { return parts_.steps[i]->CancelApply(); });
-      if (taken_back.ok()) continue;
-      result = absl::DataLossError(
-          absl::StrCat(result.message(),
-                       "; and what had been done could not be taken back: ",
-                       InStep(*parts_.steps[i], taken_back).message()));
+    // The threads run: whatever is done now could be done under them.
+    is_broken_ = threads_were_released();
+    while (i-- > 0 && !threads_were_released()) {
+      PlanStep& step = *parts_.steps[i];
+      const absl::Status rolled_back =
+          Call(step, [&] { return step.CancelApply(); });
+      if (!rolled_back.ok()) {
+        is_broken_ = true;
+        result = absl::DataLossError(
+            absl::StrCat(result.message(),
+                         "; and what had been done could not be taken back: ",
+                         InStep(step, rolled_back).message()));
+      } else if (!step.CancelsApply()) {
+        result = absl::Status(
+            result.code(),
+            absl::StrCat(result.message(), "; what the ", step.name(),
+                         " did stays in effect: it has nothing that undoes "
+                         "it"));
+      }
     }
     return result;
   }
@@ -435,17 +511,20 @@ absl::Status PlannedUpdate::ApplySteps() {
 absl::Status PlannedUpdate::UndoSteps() {
   for (std::size_t i = parts_.steps.size(); i-- > 0;) {
     const absl::Status status =
-        CallAuthor([&] { return parts_.steps[i]->Undo(); });
+        Call(*parts_.steps[i], [&] { return parts_.steps[i]->Undo(); });
     if (status.ok()) continue;
     absl::Status result = InStep(*parts_.steps[i], status);
-    while (++i < parts_.steps.size()) {
+    is_broken_ = threads_were_released();
+    while (++i < parts_.steps.size() && !threads_were_released()) {
+      PlanStep& step = *parts_.steps[i];
       const absl::Status put_back =
-          CallAuthor([&] { return parts_.steps[i]->CancelUndo(); });
+          Call(step, [&] { return step.CancelUndo(); });
       if (put_back.ok()) continue;
+      is_broken_ = true;
       result = absl::DataLossError(
           absl::StrCat(result.message(),
                        "; and what had been undone could not be put back: ",
-                       InStep(*parts_.steps[i], put_back).message()));
+                       InStep(step, put_back).message()));
     }
     return result;
   }
@@ -546,8 +625,25 @@ UpdateProgress PlannedUpdate::Progress() const {
     progress.objects_total += conversion->total();
     progress.is_converting |= conversion->is_converting();
   }
-  std::lock_guard<std::mutex> lock(lock_);
-  progress.blockers = blockers_;
+  std::shared_ptr<AuthorWatch> watch;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    progress.blockers = blockers_;
+    watch = watch_;
+  }
+  std::string running = watch == nullptr ? "" : watch->running();
+  if (!running.empty()) {
+    progress.phase = UpdatePhase::kBroken;
+    progress.blockers.clear();
+    Blocker& blocker = progress.blockers.emplace_back();
+    blocker.reason = absl::StrCat(
+        running,
+        "; the threads have been released, and the state of the program is "
+        "unknown");
+    blocker.remedy =
+        "a hook that takes no lock of the program, or a plan that holds the "
+        "threads where they own none (AtUpdatePoint())";
+  }
   return progress;
 }
 

@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
@@ -28,6 +29,7 @@
 #include "stack/function_set.h"
 #include "threads/attempt.h"
 #include "threads/rendezvous.h"
+#include "updates/author_watch.h"
 #include "updates/code_version.h"
 #include "updates/plan_step.h"
 #include "updates/plan_steps.h"
@@ -80,17 +82,25 @@ class PlannedUpdate final : public Update {
   absl::StatusOr<std::vector<std::string>> AskRequirements() const;
   // Attempts until one is done or has failed, the time is up, or Cancel().
   absl::Status Run(Direction direction, const ApplyOptions& options);
+  absl::Status StartWatch(Clock::time_point until);
+  void EndWatch();
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
                   std::chrono::nanoseconds limit, bool thorough, Look& look);
   absl::StatusOr<Rendezvous> Hold(Direction direction,
                                   const ApplyOptions& options,
                                   RendezvousOptions rendezvous) const;
   // While the threads are held.
-  Attempt AskSteps(Direction direction, absl::Span<const HeldThread> threads,
+  Attempt AskSteps(Direction direction, const Rendezvous& rendezvous,
                    Look& look);
   absl::Status LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
   absl::Status ApplySteps();
   absl::Status UndoSteps();
+  // CallAuthor(), with a watch over what is the author's.
+  absl::Status Call(const PlanStep& step,
+                    absl::FunctionRef<absl::Status()> function);
+  bool threads_were_released() const {
+    return watch_ != nullptr && watch_->has_released();
+  }
   // When they run again.
   std::vector<Blocker> Explain(const Look& look) const;
 
@@ -102,6 +112,10 @@ class PlannedUpdate final : public Update {
 
   // Of the thread that calls Prepare(), Apply() and Undo().
   std::optional<Rendezvous> last_hold_;  // released
+  Rendezvous* rendezvous_ = nullptr;     // while threads are held
+  std::vector<std::string> names_;       // of the steps, while watch_ is there
+  // What Apply() or Undo() has done could not be rolled back.
+  bool is_broken_ = false;
   // Of QuiescentFunctions() of all steps, and when that was looked up.
   std::vector<Function> functions_;
   std::shared_ptr<const WatchedFunctions> watched_functions_;
@@ -110,6 +124,9 @@ class PlannedUpdate final : public Update {
   std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
 
   mutable std::mutex lock_;  // of the rest
+  // While Rehearse(), Apply() or Undo() runs, if the author's code does. Set by
+  // the thread that calls them, which reads it without the lock.
+  std::shared_ptr<AuthorWatch> watch_;
   std::vector<Blocker> blockers_;
   // Since when each of them has been there, by what it is.
   std::map<std::string, Clock::time_point> since_;

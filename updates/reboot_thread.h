@@ -38,7 +38,9 @@
 // out of it. Without, the reboot waits for the call to return.
 //
 // Arguments are copied or moved as by std::thread, and copied once more for
-// each attempt, so they must be copyable. Threads: as SetUpdateFunction().
+// each attempt, so they must be copyable. A function that is empty (a null
+// pointer, an empty std::function) fails the update. Threads: as
+// SetUpdateFunction().
 
 #ifndef INSTAR_UPDATES_REBOOT_THREAD_H_
 #define INSTAR_UPDATES_REBOOT_THREAD_H_
@@ -53,8 +55,20 @@
 #include "absl/status/statusor.h"
 #include "threads/attempt.h"
 #include "threads/update_request.h"
+#include "updates/empty_callable.h"
 
 namespace instar {
+
+namespace updates_internal {
+
+inline UpdateFunction FailedReboot() {
+  return [](UpdateContext&) {
+    return Attempt::Failed(absl::InvalidArgumentError(
+        "the thread is to be rebooted into a function that is empty"));
+  };
+}
+
+}  // namespace updates_internal
 
 // How a reboot is usually asked for.
 inline UpdateOptions RebootUpdateOptions() {
@@ -67,6 +81,9 @@ template <typename Main, typename... Args>
 UpdateFunction RebootThread(Main new_main, Args... args) {
   static_assert(std::is_invocable_v<std::decay_t<Main>&, Args...>,
                 "the new function does not take these arguments");
+  if (updates_internal::IsEmpty(new_main)) {
+    return updates_internal::FailedReboot();
+  }
   return [new_main = std::move(new_main),
           arguments =
               std::tuple<Args...>(std::move(args)...)](UpdateContext& context) {
@@ -80,6 +97,10 @@ UpdateFunction RebootThread(Main new_main, Args... args) {
 // new function as new_main(State).
 template <typename Main, typename Capture>
 UpdateFunction RebootThreadWith(Main new_main, Capture capture) {
+  if (updates_internal::IsEmpty(new_main) ||
+      updates_internal::IsEmpty(capture)) {
+    return updates_internal::FailedReboot();
+  }
   return [new_main = std::move(new_main),
           capture = std::move(capture)](UpdateContext& context) mutable {
     auto state = capture(context);

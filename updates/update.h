@@ -21,7 +21,11 @@
 //   new      | prepared / new        | as prepared        | error
 //   prepared | prepared              | applied / prepared | error
 //   applied  | error                 | error              | prepared / applied
-// After the slash: on an error the program is as it was before the call.
+//   broken   | error                 | error              | error
+// After the slash: on an error the program is as it was before the call, but
+// for what hooks did that nothing undoes, which the error names. Where that is
+// not so, the error is DataLoss, "the state of the program is unknown", and the
+// update is broken for good.
 //
 // Threads: name(), Cancel() and Progress() by any, at any time. All others by
 // one thread at a time, which is not among those that are held: they call what
@@ -73,6 +77,9 @@ enum class UpdatePhase {
   kWaiting,   // Apply() or Undo() waits for a moment when it is safe
   kChanging,  // Apply() or Undo() holds the threads
   kApplied,
+  // It failed, and what it had done could not be rolled back; or code of its
+  // author did not return in time, and may still run.
+  kBroken,
 };
 
 struct UpdateProgress {
@@ -136,6 +143,7 @@ class Update {
   //   DeadlineExceeded    no such moment came; the message names the blockers
   //   Cancelled           Cancel() was called
   //   FailedPrecondition  it has been applied; a requirement says "never"
+  //   DataLoss            the state of the program is unknown: see above
   //   any other           what a step or a hook answered
   virtual absl::Status Apply(const ApplyOptions& options) = 0;
 

@@ -10,11 +10,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
-#include "code/function.h"
-#include "stack/interrupted_thread.h"
-#include "stack/stack_walker.h"
 #include "threads/thread_state.h"
 #include "updates/author_calls.h"
+#include "updates/where_is.h"
 
 namespace instar {
 namespace updates_internal {
@@ -33,34 +31,12 @@ constexpr nanoseconds kLook = milliseconds(5);
 // functions that are just running to return.
 constexpr nanoseconds kLeastTimeToTakeBack = std::chrono::seconds(10);
 // After which a thread that comes to no update point is interrupted, to see
-// where it is; for how long; and how many frames are named.
+// where it is.
 constexpr nanoseconds kGrace = milliseconds(100);
-constexpr nanoseconds kSignalLimit = milliseconds(5);
-constexpr std::size_t kNamedFrames = 4;
 
 absl::Status In(const std::string& what, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat(what, ": ", status.message()));
-}
-
-// The functions that the thread is in, innermost first.
-std::vector<std::string> WhereIs(const ThreadRef& thread) {
-  std::vector<std::uintptr_t> pcs;
-  std::vector<char> room(256 << 10);
-  const absl::StatusOr<StackSnapshot> copy =
-      CopyThread(thread.tid(), kSignalLimit, room.data(), room.size());
-  if (!copy.ok()) return {};
-  WalkStack(*copy, [&](const Frame& frame) {
-    pcs.push_back(frame.lookup_pc);
-    return pcs.size() < kNamedFrames;
-  });
-  std::vector<std::string> names;
-  for (const std::uintptr_t pc : pcs) {
-    const absl::StatusOr<Function> function = Function::Containing(pc);
-    names.push_back(function.ok() ? function->name()
-                                  : absl::StrCat("0x", absl::Hex(pc)));
-  }
-  return names;
 }
 
 bool Contains(const std::vector<ThreadRef>& threads, const ThreadRef& thread) {
@@ -135,7 +111,7 @@ struct UpdateOfThreads::Pending {
     blocker.remedy =
         "an UpdatePoint() in its loop, and Blocking() around calls that wait";
     if (elapsed < kGrace) return blocker;
-    const std::vector<std::string> functions = WhereIs(thread);
+    const std::vector<std::string> functions = WhereIs(thread.tid());
     if (functions.empty()) return blocker;
     blocker.function = functions.front();
     blocker.frame = 0;

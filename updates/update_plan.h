@@ -78,6 +78,7 @@
 #include "threads/update_request.h"
 #include "updates/class_functions.h"
 #include "updates/class_watch.h"
+#include "updates/empty_callable.h"
 #include "updates/plan_step.h"
 #include "updates/redefinitions.h"
 #include "updates/update.h"
@@ -95,10 +96,16 @@ class ThreadMain {
             std::enable_if_t<std::is_invocable_v<std::decay_t<F>&> &&
                                  !std::is_same_v<std::decay_t<F>, ThreadMain>,
                              int> = 0>
-  ThreadMain(F&& main)  // NOLINT: a callable is one
-      : make_([main = Function(std::forward<F>(main))](const HeldThread&)
-                  -> absl::StatusOr<Function> { return main; }) {}
+  ThreadMain(F&& main) {  // NOLINT: a callable is one
+    Function function(std::forward<F>(main));
+    if (function == nullptr) return;  // as an empty std::function of any type
+    make_ = [function = std::move(function)](
+                const HeldThread&) -> absl::StatusOr<Function> {
+      return function;
+    };
+  }
 
+  // False also if what it was made of is empty.
   explicit operator bool() const { return make_ != nullptr; }
 
   // The same, with these options for the reboot.
@@ -127,6 +134,10 @@ class ThreadMain {
 template <typename Main, typename Capture>
 ThreadMain MainWith(Main new_main, Capture capture) {
   ThreadMain made;
+  if (updates_internal::IsEmpty(new_main) ||
+      updates_internal::IsEmpty(capture)) {
+    return made;
+  }
   made.make_ = [new_main = std::move(new_main),
                 capture = std::move(capture)](const HeldThread& thread) mutable
       -> absl::StatusOr<ThreadMain::Function> {

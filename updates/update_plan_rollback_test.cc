@@ -366,26 +366,60 @@ TEST(UpdatePlanRollbackTest, AConverterThatFailsLeavesAllAsItWas) {
   program.Expect(1, /*is_change=*/true, *update);
 }
 
+// The update is given up then, whatever is asked of it.
+void ExpectBroken(Update& update) {
+  EXPECT_EQ(update.Progress().phase, UpdatePhase::kBroken);
+  EXPECT_TRUE(absl::IsFailedPrecondition(update.Prepare().status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update.Rehearse({}).status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update.Apply({})));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update.CanUndo()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update.Undo({})));
+}
+
 TEST(UpdatePlanRollbackTest, WhatCannotBeTakenBackIsNamed) {
   for (const Way way : kWays) {
-    Fault last, first;
-    UpdatePlan plan("sticky");
-    plan.Add(std::make_unique<FaultyStep>("the first", first));
-    plan.Add(std::make_unique<FaultyStep>("the last", last));
-    const auto update = MakeUpdate(std::move(plan));
-    last.apply = first.cancel_apply = way;
-    absl::Status status = update->Apply({});
-    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
-    EXPECT_THAT(std::string(status.message()),
-                AllOf(HasSubstr("the last: "), HasSubstr("the first: ")));
-    last = first = {};
-    ASSERT_EQ(update->Apply({}), absl::OkStatus());
-    first.undo = last.cancel_undo = way;
-    status = update->Undo({});
-    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
-    EXPECT_THAT(std::string(status.message()),
-                AllOf(HasSubstr("the last: "), HasSubstr("the first: ")));
+    for (const bool is_undo : {false, true}) {
+      Fault last, first;
+      UpdatePlan plan("sticky");
+      plan.Add(std::make_unique<FaultyStep>("the first", first));
+      plan.Add(std::make_unique<FaultyStep>("the last", last));
+      const auto update = MakeUpdate(std::move(plan));
+      if (is_undo) {
+        ASSERT_EQ(update->Apply({}), absl::OkStatus());
+        first.undo = last.cancel_undo = way;
+      } else {
+        last.apply = first.cancel_apply = way;
+      }
+      const absl::Status status =
+          is_undo ? update->Undo({}) : update->Apply({});
+      EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+      EXPECT_THAT(std::string(status.message()),
+                  AllOf(HasSubstr("the last: "), HasSubstr("the first: ")));
+      ExpectBroken(*update);
+    }
   }
+}
+
+// A hook that nothing undoes stays in effect, and the error says so.
+TEST(UpdatePlanRollbackTest, AHookWithoutUndoIsNamed) {
+  Fault last;
+  int calls = 0, calls_with_undo = 0, undone = 0;
+  UpdatePlan plan("hooked");
+  plan.Before(Count(calls));
+  plan.Before(Count(calls_with_undo), Count(undone));
+  plan.Add(std::make_unique<FaultyStep>("the last", last));
+  const auto update = MakeUpdate(std::move(plan));
+  last.apply = Way::kStatus;
+  const absl::Status status = update->Apply({});
+  ExpectFailed(status, Way::kStatus);
+  EXPECT_EQ(status.message(),
+            "the last: not today; what the hook before the update did stays in "
+            "effect: it has nothing that undoes it");
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(undone, 1);
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kPrepared);
+  last = {};
+  EXPECT_EQ(update->Apply({}), absl::OkStatus());
 }
 
 }  // namespace

@@ -161,10 +161,22 @@ TEST(UpdatePlanTest, WhatIsWrongIsSaidBeforeAnyThreadIsAsked) {
   empty_hook.Before(nullptr);
   EXPECT_TRUE(absl::IsInvalidArgument(
       MakeUpdate(std::move(empty_hook))->Apply(Patiently())));
-  UpdatePlan empty_main("main");
-  empty_main.Reboot("busy", nullptr);
-  EXPECT_TRUE(absl::IsInvalidArgument(
-      MakeUpdate(std::move(empty_main))->Apply(Patiently())));
+  const auto capture = [](const HeldThread&) -> absl::StatusOr<int> {
+    return 1;
+  };
+  using OtherCapture = std::function<absl::StatusOr<int>(const HeldThread&)>;
+  for (const ThreadMain& empty :
+       {ThreadMain(nullptr), ThreadMain(std::function<void()>()),
+        ThreadMain(std::function<int()>()),
+        ThreadMain(static_cast<void (*)()>(nullptr)),
+        MainWith(std::function<void(int)>(), capture),
+        MainWith(static_cast<void (*)(int)>(nullptr), capture),
+        MainWith([](int) {}, OtherCapture())}) {
+    UpdatePlan empty_main("main");
+    empty_main.Reboot("busy", empty);
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        MakeUpdate(std::move(empty_main))->Apply(Patiently())));
+  }
   stop = true;
 }
 

@@ -49,6 +49,12 @@ HoldTimes HoldTimesOf(std::vector<std::chrono::nanoseconds> held) {
 }
 
 absl::Status UpdateRun::Begin(UpdatePhase required) {
+  if (phase() == UpdatePhase::kBroken) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "update '", name_,
+        "' has failed and could not be rolled back: it can neither be applied "
+        "nor undone any more"));
+  }
   if (phase() == UpdatePhase::kApplied && required != UpdatePhase::kApplied) {
     return absl::FailedPreconditionError(
         absl::StrCat("update '", name_, "' is applied"));

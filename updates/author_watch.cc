@@ -1,0 +1,116 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/author_watch.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/linux/blocked_signals.h"
+#include "stack/interrupted_thread.h"
+#include "updates/author_calls.h"
+#include "updates/where_is.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+// How late it is noticed that the time is up.
+constexpr std::chrono::milliseconds kLook(100);
+
+}  // namespace
+
+AuthorWatch::AuthorWatch(Clock::time_point until,
+                         std::function<bool()> is_cancelled)
+    : until_(until), is_cancelled_(std::move(is_cancelled)) {}
+
+AuthorWatch::~AuthorWatch() {
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    ends_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+absl::Status AuthorWatch::Start() {
+  const BlockedSignals blocked(InterruptionSignal().value_or(0));
+  try {
+    thread_ = std::thread([this] { Watch(); });
+  } catch (const std::exception& exception) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "no thread can be started to watch over the update's own code: ",
+        exception.what()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
+                               absl::FunctionRef<absl::Status()> function) {
+  rendezvous_ = &rendezvous;
+  what_ = &what;
+  caller_ = static_cast<pid_t>(syscall(SYS_gettid));
+  Clock::rep since = Clock::now().time_since_epoch().count();
+  calls_since_.store(since, std::memory_order_release);
+  absl::Status status = CallAuthor(function);
+  if (calls_since_.compare_exchange_strong(since, kIdle,
+                                           std::memory_order_acq_rel)) {
+    return status;
+  }
+  {
+    std::unique_lock<std::mutex> lock(lock_);
+    changed_.wait(lock, [this] { return is_released_; });
+    has_returned_ = true;
+  }
+  return absl::DataLossError(absl::StrCat(
+      *what_,
+      " had not returned when the time was up; the threads were released "
+      "while it ran, and went on with what had been done by then: the "
+      "state of the program is unknown"));
+}
+
+void AuthorWatch::Watch() {
+  Clock::time_point until = until_;
+  std::unique_lock<std::mutex> lock(lock_);
+  while (!ends_) {
+    const Clock::time_point now = Clock::now();
+    if (is_cancelled_()) until = std::min(until, now);
+    Clock::rep since = calls_since_.load(std::memory_order_acquire);
+    if (now >= until && since != kIdle &&
+        now - Clock::time_point(Clock::duration(since)) >= kAtLeast &&
+        calls_since_.compare_exchange_strong(since, kReleased,
+                                             std::memory_order_acq_rel)) {
+      lock.unlock();
+      rendezvous_->ReleaseByAnother();
+      lock.lock();
+      is_released_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return ends_; });
+      return;
+    }
+    changed_.wait_until(lock, now + kLook);
+  }
+}
+
+std::string AuthorWatch::running() const {
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    if (!is_released_ || has_returned_) return "";
+  }
+  const std::vector<std::string> functions = WhereIs(caller_);
+  return absl::StrCat(
+      *what_, " still runs, in thread ", caller_,
+      functions.empty()
+          ? ""
+          : absl::StrCat(", in ", absl::StrJoin(functions, " <- ")));
+}
+
+}  // namespace updates_internal
+}  // namespace instar

@@ -1,0 +1,100 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Code of an update's author that runs while threads are held must return. When
+// it does not, because it waits for a lock that a held thread has, say, the
+// program would stand still for ever. So somebody else releases the threads
+// when the time is up, while that code still runs. What it and the steps before
+// it have done stays as it is, half done: nobody may go on with the update.
+//
+//   AuthorWatch watch(until, is_cancelled);
+//   INSTAR_RETURN_IF_ERROR(watch.Start());        // while threads run
+//   ...
+//   INSTAR_ASSIGN_OR_RETURN(Rendezvous rendezvous, Rendezvous::HoldAll());
+//   status = watch.Call(rendezvous, "hook before the update", hook);
+//   if (watch.has_released()) ...                 // the threads run again
+//
+// Internal to this package.
+//
+// Threads: all of it is called by one thread, but for running(). It has one of
+// its own, which takes no lock but its own and those that a release takes.
+
+#ifndef INSTAR_UPDATES_AUTHOR_WATCH_H_
+#define INSTAR_UPDATES_AUTHOR_WATCH_H_
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "threads/rendezvous.h"
+
+namespace instar {
+namespace updates_internal {
+
+class AuthorWatch {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  // What each call may take at least, also when the time is up or the update
+  // has been cancelled.
+  static constexpr std::chrono::seconds kAtLeast{1};
+
+  AuthorWatch(Clock::time_point until, std::function<bool()> is_cancelled);
+  ~AuthorWatch();
+  AuthorWatch(const AuthorWatch&) = delete;
+  AuthorWatch& operator=(const AuthorWatch&) = delete;
+
+  // RESOURCE_EXHAUSTED if no thread can be started.
+  absl::Status Start();
+
+  // Calls `function`, which `what` names for people (it is kept) and which may
+  // throw. Allocates nothing of its own. Where has_released() is true
+  // afterwards, the answer is DATA_LOSS, and `function` has returned since.
+  absl::Status Call(Rendezvous& rendezvous, const std::string& what,
+                    absl::FunctionRef<absl::Status()> function);
+  bool has_released() const {
+    return calls_since_.load(std::memory_order_acquire) == kReleased;
+  }
+
+  // What runs although the threads have been released: "hook before the update
+  // still runs, in usleep <- shop::Migrate"; empty if there is no such thing.
+  // By any thread.
+  std::string running() const;
+
+ private:
+  static constexpr Clock::rep kIdle = 0, kReleased = -1;
+
+  void Watch();
+
+  const Clock::time_point until_;
+  const std::function<bool()> is_cancelled_;
+  // Since when something is called (of the clock), or one of the above. Call()
+  // sets it and puts it back to idle, unless Watch() has found, meanwhile, that
+  // the time is up. Release and acquire, by both: whoever takes it from the
+  // other sees what that has done.
+  std::atomic<Clock::rep> calls_since_{kIdle};
+  // Set before that, by whoever calls.
+  Rendezvous* rendezvous_ = nullptr;
+  const std::string* what_ = nullptr;
+  pid_t caller_ = 0;
+
+  mutable std::mutex lock_;  // of the rest
+  std::condition_variable changed_;
+  bool ends_ = false;
+  bool is_released_ = false;  // all of it is done
+  bool has_returned_ = false;
+  std::thread thread_;
+};
+
+}  // namespace updates_internal
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_AUTHOR_WATCH_H_
