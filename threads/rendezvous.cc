@@ -298,7 +298,7 @@ absl::Status Rendezvous::State::NameMissing() {
 
 absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
   state->begin = Clock::now();
-  const auto until = DeadlineAfter(state->begin, state->options.limit);
+  auto until = DeadlineAfter(state->begin, state->options.limit);
   if (!TakeTurn(until)) {
     return absl::DeadlineExceededError(
         "another rendezvous did not end in time");
@@ -307,6 +307,21 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
   state->no_signals.emplace(InterruptionSignal().value_or(0));
   // One more, so that it is not zero before all have been asked.
   missing_threads.store(1, std::memory_order_relaxed);
+  if (state->options.first.has_value()) {
+    state->Ask(state->options.first->record());
+    missing_threads.fetch_sub(1, std::memory_order_acq_rel);
+    if (!state->AwaitMissing(DeadlineAfter(state->options.first_limit))) {
+      state->Release();
+      return absl::DeadlineExceededError(
+          absl::StrCat("thread '", state->options.first->name(),
+                       "', which was asked first, did not come"));
+    }
+    missing_threads.fetch_add(1, std::memory_order_relaxed);
+    until = DeadlineAfter(state->options.limit);
+  }
+  if (state->options.asked_all != nullptr) {
+    *state->options.asked_all = Clock::now();
+  }
   if (state->all) {
     const char* const point =
         state->options.point.empty() ? nullptr : state->options.point.c_str();

@@ -48,6 +48,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -74,6 +75,15 @@ struct RendezvousOptions {
   std::chrono::nanoseconds grace = std::chrono::microseconds(300);
   // Held at update points of this name only, or in blocking regions.
   std::string point;
+  // Asked alone: the others are asked, and begin to stand still, when it has
+  // arrived. For a thread that was missing before and would let them wait
+  // again. Those that start meanwhile are among the others. It must be one of
+  // those that are to be held. `first_limit` is how long it is waited for;
+  // `limit` of the others begins then.
+  std::optional<ThreadRef> first;
+  std::chrono::nanoseconds first_limit{0};
+  // Filled in when all are asked; unchanged if `first` did not come.
+  std::optional<std::chrono::steady_clock::time_point>* asked_all = nullptr;
   // Filled in if the limit passes.
   std::vector<MissingThread>* missing = nullptr;
 };

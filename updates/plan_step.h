@@ -89,7 +89,8 @@ class PlanStep {
   }
 
   // Whether Apply(), Undo() may follow at once. Not yet: the threads go on, and
-  // it is asked again later. Failed: the update is given up.
+  // it is asked again later. Failed: the update is given up. In a rehearsal
+  // Ready() is called for each thread by itself, with that one held.
   virtual Attempt Ready(absl::Span<const HeldThread> threads) {
     static_cast<void>(threads);
     return Attempt::Done();

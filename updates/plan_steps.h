@@ -86,6 +86,7 @@ class RebootStep final : public PlanStep {
   RebootStep(std::string thread_name, ThreadMain new_main,
              ThreadMain main_when_undone);
 
+  const std::string& thread_name() const { return thread_name_; }
   std::string name() const override;
   absl::Status Prepare(UpdateForecast& forecast) override;
   Attempt Ready(absl::Span<const HeldThread> threads) override;

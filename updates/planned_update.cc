@@ -18,6 +18,7 @@
 #include "stack/stack_snapshot.h"
 #include "updates/author_calls.h"
 #include "updates/background_work.h"
+#include "updates/quiescence/pacing.h"
 
 namespace instar {
 namespace updates_internal {
@@ -26,25 +27,50 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-// The pauses between attempts. While one lasts, the program runs; while threads
-// are waited for, those that have come stand still.
-constexpr nanoseconds kFirstPause = std::chrono::microseconds(200);
-constexpr nanoseconds kLastPause = milliseconds(4);
-constexpr int kPausePerHold = 10;
-// For how long a rendezvous waits for its threads; doubled when it was too
-// short.
-constexpr nanoseconds kFirstLimit = milliseconds(10);
-constexpr nanoseconds kLastLimit = milliseconds(320);
+// For how long a rendezvous waits for its threads, while those that have come
+// stand still. Grows where several are late: they have to meet.
+constexpr nanoseconds kLastLimit = milliseconds(160);
+Pacing::Options PacingOfPlans() {
+  Pacing::Options options;
+  options.last_limit = kLastLimit;
+  return options;
+}
+// At least one attempt is a fair one.
+constexpr nanoseconds kFairLimit = milliseconds(10);
+// One thread that comes late is waited for alone: for how long, how often
+// before all are asked again, and the pause in between, in which others may
+// hold threads.
+constexpr nanoseconds kAloneLimit = milliseconds(50);
+constexpr int kTimesAlone = 10;
+constexpr nanoseconds kAlonePause = milliseconds(10);
+// How often requirements are asked again.
+constexpr nanoseconds kAskAgain = milliseconds(4);
+// A rehearsal asks one thread after the other: for how long each is waited for,
+// and all of them.
 constexpr nanoseconds kRehearsalLimit = milliseconds(100);
+constexpr nanoseconds kRehearsalOfAll = std::chrono::seconds(2);
 // What the author's code may take of that, before threads are released.
 constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
-constexpr int kPausePerMissing = 4;
 
 // Whether code of the plan's author runs as the step.
 bool IsAuthors(const PlanStep& step) {
   return dynamic_cast<const RedefinitionStep*>(&step) == nullptr &&
          dynamic_cast<const ConversionPlanStep*>(&step) == nullptr;
 }
+const std::string& NameOf(const ThreadRef& thread) { return thread.name(); }
+const std::string& NameOf(const HeldThread& held) { return held.thread.name(); }
+
+// Whether it is about threads that are not among these.
+template <typename Threads>
+bool IsForNoneOf(const PlanStep& step, const Threads& threads) {
+  const auto* const reboot = dynamic_cast<const RebootStep*>(&step);
+  if (reboot == nullptr) return false;
+  for (const auto& thread : threads) {
+    if (NameOf(thread) == reboot->thread_name()) return false;
+  }
+  return true;
+}
+
 bool IsOfAuthor(const std::unique_ptr<PlanStep>& step) {
   return IsAuthors(*step);
 }
@@ -82,7 +108,11 @@ struct PlannedUpdate::Look {
   std::vector<std::pair<const PlanStep*, std::string>>
       steps;  // and why not yet
   std::vector<std::string> others;
-  nanoseconds held{0};  // from the beginning of the rendezvous
+  // Asked first, alone.
+  std::optional<ThreadRef> first;
+  // From when to when threads stood still, if any did.
+  std::optional<Clock::time_point> stopped;
+  Clock::time_point released;
 };
 
 PlannedUpdate::PlannedUpdate(Parts parts)
@@ -177,27 +207,86 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
     run_.End(UpdatePhase::kNew);
     return status;
   }
-  const nanoseconds limit =
-      std::min(std::max(options.timeout, nanoseconds(1)), kRehearsalLimit);
-  status = StartWatch(DeadlineAfter(kRehearsedCode));
-  if (!status.ok()) {
-    run_.End(UpdatePhase::kPrepared);
-    return status;
-  }
-  const absl::Cleanup end_watch = [this] { EndWatch(); };
+  const absl::Cleanup end = [this] { run_.End(UpdatePhase::kPrepared); };
+  INSTAR_ASSIGN_OR_RETURN(std::vector<std::string> unmet, AskRequirements());
   Look look;
-  Attempt attempt = TryOnce(Direction::kRehearse, options, limit,
-                            /*thorough=*/false, look);
-  if (attempt.is_not_yet() &&
-      !look.found.empty()) {  // whose functions may not all have been known
-    look = Look();
-    attempt = TryOnce(Direction::kRehearse, options, limit,
-                      /*thorough=*/true, look);
+  look.others = std::move(unmet);
+  if (!look.others.empty() || options.without_stacks) return Explain(look);
+  INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode)));
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
+  bool is_active = false;
+  std::vector<Blocker> blockers;
+  INSTAR_RETURN_IF_ERROR(
+      AskEach(options, /*thorough=*/false, blockers, is_active));
+  if (is_active) {  // in functions that may not all have been known
+    blockers.clear();
+    INSTAR_RETURN_IF_ERROR(
+        AskEach(options, /*thorough=*/true, blockers, is_active));
   }
-  run_.End(UpdatePhase::kPrepared);
-  if (attempt.is_failed()) return attempt.status();
-  if (attempt.is_done()) return std::vector<Blocker>();
-  return Explain(look);
+  return blockers;
+}
+
+absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
+                                    std::vector<Blocker>& blockers,
+                                    bool& is_active) {
+  INSTAR_RETURN_IF_ERROR(FindCode(thorough));
+  const auto add = [&](const Look& look) {
+    is_active |= !look.found.empty();
+    for (Blocker& blocker : Explain(look)) {
+      const bool is_known =
+          std::any_of(blockers.begin(), blockers.end(), [&](const Blocker& b) {
+            return b.tid == blocker.tid && b.reason == blocker.reason;
+          });
+      if (!is_known) blockers.push_back(std::move(blocker));
+    }
+  };
+  INSTAR_ASSIGN_OR_RETURN(
+      std::vector<ThreadRef> threads,
+      ThreadsOf(Direction::kRehearse, options, /*all=*/ControlledThreads()));
+  const Clock::time_point until = DeadlineAfter(kRehearsalOfAll);
+  for (const ThreadRef& thread : threads) {
+    const BackgroundPause pause;
+    Look look;
+    RendezvousOptions hold_options;
+    hold_options.limit = std::clamp<nanoseconds>(
+        until - Clock::now(), milliseconds(1),
+        std::max(kFairLimit, std::min(options.timeout, kRehearsalLimit)));
+    hold_options.point = parts_.point;
+    hold_options.missing = &look.missing;
+    absl::StatusOr<Rendezvous> rendezvous =
+        Rendezvous::Hold({thread}, std::move(hold_options));
+    if (!rendezvous.ok()) {
+      if (!absl::IsDeadlineExceeded(rendezvous.status())) {
+        return rendezvous.status();
+      }
+      if (look.missing.empty()) {
+        look.others.emplace_back(rendezvous.status().message());
+      }
+      add(look);
+      continue;
+    }
+    rendezvous_ = &*rendezvous;
+    const Attempt attempt = AskSteps(Direction::kRehearse, *rendezvous, look);
+    rendezvous->Release();
+    rendezvous_ = nullptr;
+    if (attempt.is_failed()) return attempt.status();
+    add(look);
+  }
+  Look look;
+  LookAtOwn(look);
+  for (const auto& step : parts_.steps) {
+    // What no thread was there to be asked for.
+    if (!threads.empty() && !IsForNoneOf(*step, threads)) continue;
+    const Attempt attempt = TryAuthor([&] { return step->Ready({}); });
+    if (attempt.is_failed()) {
+      return InStep(*step, attempt.status());
+    }
+    if (attempt.is_not_yet()) {
+      look.steps.push_back({step.get(), attempt.reason()});
+    }
+  }
+  add(look);
+  return absl::OkStatus();
 }
 
 absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {
@@ -266,18 +355,20 @@ absl::Status PlannedUpdate::Run(Direction direction,
   const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
   INSTAR_RETURN_IF_ERROR(StartWatch(until));
   const absl::Cleanup end_watch = [this] { EndWatch(); };
-  nanoseconds pause = kFirstPause;
-  nanoseconds limit = kFirstLimit;
+  Pacing pacing(PacingOfPlans());
+  std::vector<MissingThread> late;  // when all were last asked
+  std::size_t alone = 0;            // attempts with one of them asked first
   bool is_first = true;
   while (true) {
     if (run_.is_cancelled())
       return absl::CancelledError("the update was cancelled");
     run_.Enter(UpdatePhase::kWaiting);
     Look look;
-    // At least one attempt is a fair one.
-    const nanoseconds left = std::max(until - Clock::now(), kFirstLimit);
-    const Attempt attempt =
-        TryOnce(direction, options, std::min(limit, left), !is_first, look);
+    if (alone < kTimesAlone) look.first = NextToAsk(late, alone);
+    const nanoseconds left =
+        std::max<nanoseconds>(until - Clock::now(), kFairLimit);
+    const Attempt attempt = TryOnce(
+        direction, options, std::min(pacing.limit(), left), !is_first, look);
     is_first = false;
     run_.CountAttempts(1);
     if (attempt.is_done()) {
@@ -286,14 +377,26 @@ absl::Status PlannedUpdate::Run(Direction direction,
     }
     run_.Enter(UpdatePhase::kWaiting);
     if (attempt.is_failed()) return attempt.status();
-    SetBlockers(Explain(look));
-    nanoseconds rest = std::max(pause, kPausePerHold * look.held);
-    if (!look.missing.empty()) {
-      limit = std::min(2 * limit, kLastLimit);
-      rest = std::max(pause, kPausePerMissing * look.held);
+    Clock::time_point next = Clock::now() + kAlonePause;
+    if (!look.first.has_value() || look.stopped.has_value()) {
+      // All were asked.
+      late = look.missing;
+      alone = 0;
+      // One that is late is waited for alone.
+      const bool must_meet = late.size() > 1 || look.first.has_value();
+      if (look.stopped.has_value()) {
+        pacing.Note(*look.stopped, look.released, !late.empty() && must_meet);
+        next = pacing.next();
+      } else {
+        next = Clock::now() + kAskAgain;
+      }
+    } else {
+      // It has not come; of the others is known what was known.
+      look.missing = late;
+      if (++alone == kTimesAlone) next = std::max(next, pacing.next());
     }
-    pause = std::min(2 * pause, kLastPause);
-    run_.WaitUntil(std::min(until, Clock::now() + rest));
+    SetBlockers(Explain(look));
+    run_.WaitUntil(std::min(until, next));
     if (!run_.is_cancelled() && Clock::now() >= until) {
       return run_.TimeIsUp(direction == Direction::kUndo
                                ? UpdateDirection::kUndo
@@ -301,6 +404,16 @@ absl::Status PlannedUpdate::Run(Direction direction,
                            Progress());
     }
   }
+}
+
+std::optional<ThreadRef> PlannedUpdate::NextToAsk(
+    const std::vector<MissingThread>& late, std::size_t attempt) {
+  for (std::size_t i = 0; i < late.size(); ++i) {
+    const ThreadRef& thread = late[(attempt + i) % late.size()].thread;
+    // The entries of all functions would have to be intercepted meanwhile.
+    if (thread.kind() == ThreadKind::kPassive) return thread;
+  }
+  return std::nullopt;
 }
 
 absl::Status PlannedUpdate::StartWatch(Clock::time_point until) {
@@ -323,12 +436,10 @@ void PlannedUpdate::EndWatch() {
   watch = std::move(watch_);
 }
 
-absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
+absl::StatusOr<std::vector<ThreadRef>> PlannedUpdate::ThreadsOf(
     Direction direction, const ApplyOptions& options,
-    RendezvousOptions rendezvous) const {
-  if (options.threads == nullptr) {
-    return Rendezvous::HoldAll(std::move(rendezvous));
-  }
+    std::vector<ThreadRef> all) const {
+  if (options.threads == nullptr) return all;
   std::vector<ThreadRef> threads;
   INSTAR_RETURN_IF_ERROR(CallAuthor([&] {
     threads = options.threads();
@@ -339,12 +450,23 @@ absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
     }
     return absl::OkStatus();
   }));
+  return threads;
+}
+
+absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
+    Direction direction, const ApplyOptions& options,
+    RendezvousOptions rendezvous) const {
+  if (options.threads == nullptr) {
+    return Rendezvous::HoldAll(std::move(rendezvous));
+  }
+  INSTAR_ASSIGN_OR_RETURN(const std::vector<ThreadRef> threads,
+                          ThreadsOf(direction, options, {}));
   return Rendezvous::Hold(threads, std::move(rendezvous));
 }
 
 Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
                                nanoseconds limit, bool thorough, Look& look) {
-  if (direction != Direction::kUndo) {
+  if (direction == Direction::kApply) {
     absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
     if (!unmet.ok()) return Attempt::Failed(unmet.status());
     look.others = *std::move(unmet);
@@ -359,15 +481,17 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   hold_options.limit = limit;
   hold_options.point = parts_.point;
   hold_options.missing = &look.missing;
-  const Clock::time_point begin = Clock::now();
+  hold_options.first = look.first;
+  hold_options.first_limit = std::max(limit, kAloneLimit);
+  hold_options.asked_all = &look.stopped;
   absl::StatusOr<Rendezvous> rendezvous =
       Hold(direction, options, std::move(hold_options));
   if (!rendezvous.ok()) {
-    look.held = Clock::now() - begin;
+    look.released = Clock::now();
     if (!absl::IsDeadlineExceeded(rendezvous.status())) {
       return Attempt::Failed(rendezvous.status());
     }
-    if (look.missing.empty()) {
+    if (look.missing.empty() && !look.first.has_value()) {
       look.others.emplace_back(rendezvous.status().message());
     }
     return Attempt::NotYet("a thread did not come");
@@ -375,18 +499,21 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   run_.Enter(UpdatePhase::kChanging);
   rendezvous_ = &*rendezvous;
   Attempt attempt = AskSteps(direction, *rendezvous, look);
+  if (!attempt.is_failed()) {
+    LookAtOwn(look);
+    if (!look.found.empty()) attempt = Attempt::NotYet("it is not safe");
+  }
   if (attempt.is_done() && run_.is_cancelled()) {
     attempt = Attempt::Failed(absl::CancelledError("the update was cancelled"));
   }
-  const bool changes = direction != Direction::kRehearse;
-  if (attempt.is_done() && changes) {
+  if (attempt.is_done()) {
     status = direction == Direction::kApply ? ApplySteps() : UndoSteps();
     if (!status.ok()) attempt = Attempt::Failed(std::move(status));
   }
   rendezvous->Release();
   rendezvous_ = nullptr;
-  look.held = Clock::now() - begin;
-  if (attempt.is_done() && changes) {
+  look.released = Clock::now();
+  if (attempt.is_done()) {
     for (const auto& step : parts_.steps) {
       TellOfException(*step, [&] { step->Released(); });
     }
@@ -409,6 +536,10 @@ Attempt PlannedUpdate::AskSteps(Direction direction,
                                 const Rendezvous& rendezvous, Look& look) {
   const absl::Span<const HeldThread> threads = rendezvous.threads();
   for (const auto& step : parts_.steps) {
+    // One thread is asked for at a time then.
+    if (direction == Direction::kRehearse && IsForNoneOf(*step, threads)) {
+      continue;
+    }
     Attempt attempt = Attempt::Done();
     const absl::Status called = Call(*step, [&] {
       attempt = direction == Direction::kUndo ? step->ReadyToUndo(threads)
@@ -436,21 +567,22 @@ Attempt PlannedUpdate::AskSteps(Direction direction,
              : Attempt::NotYet("it is not safe");
 }
 
+void PlannedUpdate::LookAt(const StackSnapshot& stack, const ThreadRef* thread,
+                           Look& look) const {
+  for (const auto& watched : watched_) {
+    const Activity activity =
+        thread != nullptr ? watched->FindOn(stack) : watched->FindOnOwn(stack);
+    if (activity.quiescent()) continue;
+    Look::Found& found = look.found.emplace_back();
+    if (thread != nullptr) found.thread = *thread;
+    found.watched = &*watched;
+    found.activity = activity;
+    if (activity.kind == ActivityKind::kUnknown) return;  // for all sets
+  }
+}
+
 absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
                                          Look& look) {
-  const auto look_at = [&](const StackSnapshot& stack,
-                           const ThreadRef* thread) {
-    for (const auto& watched : watched_) {
-      const Activity activity = thread != nullptr ? watched->FindOn(stack)
-                                                  : watched->FindOnOwn(stack);
-      if (activity.quiescent()) continue;
-      Look::Found& found = look.found.emplace_back();
-      if (thread != nullptr) found.thread = *thread;
-      found.watched = &*watched;
-      found.activity = activity;
-      if (activity.kind == ActivityKind::kUnknown) return;  // for all sets
-    }
-  };
   for (const HeldThread& thread : threads) {
     bool ends = false;
     for (const auto& step : parts_.steps) {
@@ -462,19 +594,22 @@ absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
     }
     if (ends) continue;
     for (const StackSnapshot& stack : thread.stacks) {
-      look_at(stack, &thread.thread);
+      LookAt(stack, &thread.thread, look);
     }
   }
+  return absl::OkStatus();
+}
+
+void PlannedUpdate::LookAtOwn(Look& look) const {
   StackSnapshot own = SnapshotOfCaller();
   std::vector<StackSnapshot> room;
   while (LinkSwitchers(&own, room.data(), static_cast<int>(room.size())) < 0) {
     room.resize(2 * room.size() + 4);
   }
-  look_at(own, nullptr);
+  LookAt(own, nullptr, look);
   VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
-    look_at(SnapshotOf(paused.context), nullptr);
+    LookAt(SnapshotOf(paused.context), nullptr, look);
   });
-  return absl::OkStatus();
 }
 
 absl::Status PlannedUpdate::ApplySteps() {

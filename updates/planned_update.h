@@ -27,6 +27,7 @@
 #include "absl/types/span.h"
 #include "code/function.h"
 #include "stack/function_set.h"
+#include "stack/stack_snapshot.h"
 #include "threads/attempt.h"
 #include "threads/rendezvous.h"
 #include "updates/author_watch.h"
@@ -68,7 +69,8 @@ class PlannedUpdate final : public Update {
 
  private:
   using Clock = UpdateRun::Clock;
-  // kRehearse: as kApply, but nothing is changed.
+  // kRehearse: as kApply, but nothing is changed, and each thread is asked for
+  // itself.
   enum class Direction { kApply, kRehearse, kUndo };
   // One attempt, and what it saw.
   struct Look;
@@ -82,10 +84,19 @@ class PlannedUpdate final : public Update {
   absl::StatusOr<std::vector<std::string>> AskRequirements() const;
   // Attempts until one is done or has failed, the time is up, or Cancel().
   absl::Status Run(Direction direction, const ApplyOptions& options);
+  static std::optional<ThreadRef> NextToAsk(
+      const std::vector<MissingThread>& late, std::size_t attempt);
   absl::Status StartWatch(Clock::time_point until);
   void EndWatch();
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
                   std::chrono::nanoseconds limit, bool thorough, Look& look);
+  // A rehearsal: asks one thread after the other.
+  absl::Status AskEach(const ApplyOptions& options, bool thorough,
+                       std::vector<Blocker>& blockers, bool& is_active);
+  // Those that the options say, or else `all`.
+  absl::StatusOr<std::vector<ThreadRef>> ThreadsOf(
+      Direction direction, const ApplyOptions& options,
+      std::vector<ThreadRef> all) const;
   absl::StatusOr<Rendezvous> Hold(Direction direction,
                                   const ApplyOptions& options,
                                   RendezvousOptions rendezvous) const;
@@ -93,6 +104,10 @@ class PlannedUpdate final : public Update {
   Attempt AskSteps(Direction direction, const Rendezvous& rendezvous,
                    Look& look);
   absl::Status LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
+  // The caller's.
+  void LookAtOwn(Look& look) const;
+  void LookAt(const StackSnapshot& stack, const ThreadRef* thread,
+              Look& look) const;
   absl::Status ApplySteps();
   absl::Status UndoSteps();
   // CallAuthor(), with a watch over what is the author's.

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,6 +22,7 @@
 #include "stack/stack_snapshot.h"
 #include "threads/stopped_wait.h"
 #include "updates/forced_quiescence.h"
+#include "updates/quiescence/pacing.h"
 
 namespace instar {
 namespace {
@@ -28,6 +30,15 @@ namespace {
 // Between two looks while calls wait.
 constexpr std::chrono::nanoseconds kFirstPause = std::chrono::microseconds(50);
 constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(1);
+
+// Other threads are stopped for at most a tenth of any second. A look that was
+// too long is paid for by a pause.
+updates_internal::Pacing::Options PacingOfLooks() {
+  updates_internal::Pacing::Options options;
+  options.first_pause = options.last_pause = std::chrono::nanoseconds(0);
+  options.per_second = std::chrono::milliseconds(100);
+  return options;
+}
 
 // Locks a mutex that is held while threads meet at a rendezvous: whoever waits
 // for it counts as having come.
@@ -88,22 +99,32 @@ struct SafeRedefinition::State {
 
   // Applies or undoes when the functions are quiescent.
   Attempt Change(absl::Status (PreparedRedefinitions::*change)(OtherThreads)) {
+    if (updates_internal::Pacing::Clock::now() < pacing.next()) {
+      return Attempt::NotYet(reason);
+    }
     // Anew each time: others may have redirected the functions since.
     const auto functions = prepared->QuiescentFunctions();
     if (!functions.ok()) return Attempt::Failed(functions.status());
     const absl::StatusOr<WatchedFunctions> watched = Watch(*functions);
     if (!watched.ok()) return Attempt::Failed(watched.status());
     const auto look = [&](std::chrono::nanoseconds rendezvous_limit) {
-      return WhenQuiescent(
+      using Clock = updates_internal::Pacing::Clock;
+      const Clock::time_point begin = Clock::now();
+      Attempt attempt = WhenQuiescent(
           *watched, options.stacks,
           [&](OtherThreads others) { return ((*prepared).*change)(others); },
           rendezvous_limit);
+      if (attempt.is_not_yet() && options.stacks != Stacks::kThisThread) {
+        pacing.Note(begin, Clock::now(), /*was_too_short=*/false);
+      }
+      return attempt;
     };
     Attempt attempt = look(options.rendezvous_limit);
     if (attempt.is_not_yet() && options.forced_quiescence.count() > 0) {
       attempt = Force(*functions, *watched, look);
     }
     is_applied.store(prepared->is_applied(), std::memory_order_release);
+    reason = attempt.reason();
     return attempt;
   }
 
@@ -152,6 +173,8 @@ struct SafeRedefinition::State {
   // SafeRedefinition::is_applied(): whoever sees it has the redefinition.
   std::atomic<bool> is_applied{false};
   std::optional<PreparedRedefinitions> prepared;  // set when prepared
+  updates_internal::Pacing pacing{PacingOfLooks()};
+  std::string reason;  // of the latest attempt
 };
 
 SafeRedefinition::SafeRedefinition(Redefinitions redefinitions,

@@ -3,6 +3,7 @@
 //
 // The stacks of other threads.
 
+#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -297,11 +298,10 @@ TEST(SafeRedefineThreadsTest, CalledInATightLoopByFourThreads) {
     threads.emplace_back([&, i] { calls[i] = CallPrice(&stop); });
   }
   SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
-  int most = 0;
   for (int round = 0; round < 10; ++round) {
-    most = std::max(most, ApplyAtLast(update));
+    EXPECT_GT(ApplyAtLast(update), 0);
     EXPECT_EQ(Price(7), 207);
-    most = std::max(most, UndoAtLast(update));
+    EXPECT_GT(UndoAtLast(update), 0);
     EXPECT_EQ(Price(7), 107);
   }
   stop = true;
@@ -310,8 +310,6 @@ TEST(SafeRedefineThreadsTest, CalledInATightLoopByFourThreads) {
     EXPECT_GT(c.count, 0);
     EXPECT_EQ(c.wrong, 0);
   }
-  // A call takes a few cycles of each round of the loop.
-  EXPECT_LT(most, 1000);
 }
 
 TEST(SafeRedefineThreadsTest, ThreadsStartAndEndMeanwhile) {
@@ -400,6 +398,30 @@ TEST(SafeRedefineThreadsTest, AnyNumberOfThreads) {
   }
   changed.notify_all();
   for (std::thread& thread : threads) thread.join();
+}
+
+// More busy threads than the machine can run: they are stopped all the same,
+// though each has to be run for it.
+TEST(SafeRedefineThreadsTest, SixtyBusyThreadsOnOneCore) {
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof(one), &one), 0);
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 60; ++i) {
+    threads.emplace_back([&] {
+      while (!stop) Price(7);
+    });
+  }
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
+  EXPECT_GT(ApplyAtLast(update), 0);
+  EXPECT_EQ(Price(7), 207);
+  EXPECT_GT(UndoAtLast(update), 0);
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
 }
 
 }  // namespace

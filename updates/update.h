@@ -108,6 +108,9 @@ struct ApplyOptions {
   // Which threads are asked for; null: all controlled threads. Called again
   // for each attempt.
   std::function<std::vector<ThreadRef>()> threads;
+  // Of Rehearse(): no thread is stopped. What is active on a stack, and who
+  // comes to no update point, is not known then.
+  bool without_stacks = false;
 };
 
 class Update {
@@ -122,12 +125,13 @@ class Update {
   // an obstacle.
   virtual absl::StatusOr<UpdateForecast> Prepare() = 0;
 
-  // One attempt that stops short of the change: prepares, holds the threads for
-  // a moment, looks at their stacks, lets them go on. Answers what would have
-  // made Apply() wait at that moment; nothing: it would have taken effect. A
-  // moment later it may be otherwise. Errors: those of Prepare() and those at
-  // which Apply() would give up. Unimplemented for an update that has no single
-  // attempt, as one in which each thread decides on its own.
+  // What would make Apply() wait now; nothing: it would have taken effect. A
+  // moment later it may be otherwise. Prepares, and stops one thread after the
+  // other, each once (twice where more has to be looked up), to look at its
+  // stacks, which takes less than a millisecond; none waits for another.
+  // Errors: those of Prepare() and those at which Apply() would give up.
+  // Unimplemented for an update that has no single attempt, as one in which
+  // each thread decides on its own.
   virtual absl::StatusOr<std::vector<Blocker>> Rehearse(
       const ApplyOptions& options) {
     static_cast<void>(options);

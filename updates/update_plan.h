@@ -33,7 +33,9 @@
 //      except on threads that the plan reboots; these must be such that they
 //      can be unwound. Otherwise the threads go on, and it is tried again
 //      later: after 0.2 ms at first, then twice as long each time up to 4 ms,
-//      and never before 10 times as long as the threads were held has passed.
+//      and never so that threads are held for more than 20 ms of any second.
+//      A passive thread that has not come in time is waited for alone from then
+//      on, and the others are held when it has come.
 //   4. The hooks of Before(), the steps in the order in which they were added
 //      (all redefinitions are one, at the place of the first), the hooks of
 //      After(). If one fails, those before it are taken back, and the threads
