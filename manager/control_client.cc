@@ -156,9 +156,11 @@ absl::StatusOr<CancelReport> ControlClient::Cancel(const std::string& update) {
   return Ask<CancelReport>(request, patience_);
 }
 
-absl::StatusOr<CheckReport> ControlClient::Check(const std::string& path) {
+absl::StatusOr<CheckReport> ControlClient::Check(const std::string& path,
+                                                 bool without_stacks) {
   Request request;
   request.command = Command::kCheck;
+  request.without_stacks = without_stacks;
   request.path = path;
   return Ask<CheckReport>(request, std::nullopt);
 }

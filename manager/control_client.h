@@ -82,7 +82,8 @@ class ControlClient {
 
   // These last as long as an update does: they wait for the reply without a
   // limit, signals or not.
-  absl::StatusOr<CheckReport> Check(const std::string& path);
+  absl::StatusOr<CheckReport> Check(const std::string& path,
+                                    bool without_stacks = false);
   absl::StatusOr<UpdateReport> Load(
       const std::string& path,
       std::chrono::nanoseconds timeout = kDefaultTimeout);

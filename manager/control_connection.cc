@@ -184,7 +184,8 @@ void Connection::HandleRequest(absl::string_view frame) {
     }
     case Command::kCheck:
       if (!AddOutstanding(id)) return;
-      return service_.Check(request.path, ReplyLater<CheckReport>(id));
+      return service_.Check(request.path, request.without_stacks,
+                            ReplyLater<CheckReport>(id));
     case Command::kLoad:
       if (!AddOutstanding(id)) return;
       return service_.Load(request.path, request.timeout,

@@ -38,7 +38,7 @@ class SmallService : public ControlService {
             Done<UpdateReport> done) override {
     done(absl::UnimplementedError(""));
   }
-  void Check(std::string, Done<CheckReport> done) override {
+  void Check(std::string, bool, Done<CheckReport> done) override {
     done(absl::UnimplementedError(""));
   }
   absl::StatusOr<std::vector<std::string>> Cancel(const std::string&) override {

@@ -57,11 +57,15 @@ TEST_F(ControlServerTest, AnswersEveryRequest) {
     EXPECT_EQ(check.command, "check");
     EXPECT_EQ(check.argument, "/n.so");
     check.done_check(SampleCheck());
+    check = service_.Next();
+    EXPECT_EQ(check.command, "check without stacks");
+    check.done_check(SampleCheck());
   });
   EXPECT_EQ(ToJson(*client.Load("/m.so", std::chrono::seconds(5))),
             ToJson(SampleUpdate()));
   EXPECT_EQ(ToJson(*client.Undo("ratings")), ToJson(SampleUpdate()));
   EXPECT_EQ(ToJson(*client.Check("/n.so")), ToJson(SampleCheck()));
+  EXPECT_TRUE(client.Check("/n.so", /*without_stacks=*/true).ok());
   answers.join();
 }
 

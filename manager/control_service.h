@@ -144,7 +144,9 @@ class ControlService {
   virtual void Undo(std::string update, std::chrono::nanoseconds timeout,
                     Done<UpdateReport> done) = 0;
 
-  virtual void Check(std::string path, Done<CheckReport> done) = 0;
+  // `without_stacks`: no thread is stopped, to look at its stack.
+  virtual void Check(std::string path, bool without_stacks,
+                     Done<CheckReport> done) = 0;
 
   // Gives up what is pending: that of this name or path of its module, or all
   // of it if that is empty. Returns the names; NotFound if there is none. What

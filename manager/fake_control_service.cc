@@ -187,8 +187,13 @@ void FakeControlService::Undo(std::string update,
   Add({"undo", std::move(update), timeout, std::move(done), nullptr});
 }
 
-void FakeControlService::Check(std::string path, Done<CheckReport> done) {
-  Add({"check", std::move(path), {}, nullptr, std::move(done)});
+void FakeControlService::Check(std::string path, bool without_stacks,
+                               Done<CheckReport> done) {
+  Add({without_stacks ? "check without stacks" : "check",
+       std::move(path),
+       {},
+       nullptr,
+       std::move(done)});
 }
 
 absl::StatusOr<std::vector<std::string>> FakeControlService::Cancel(

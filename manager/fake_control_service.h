@@ -60,7 +60,8 @@ class FakeControlService : public ControlService {
             Done<UpdateReport> done) override;
   void Undo(std::string update, std::chrono::nanoseconds timeout,
             Done<UpdateReport> done) override;
-  void Check(std::string path, Done<CheckReport> done) override;
+  void Check(std::string path, bool without_stacks,
+             Done<CheckReport> done) override;
   absl::StatusOr<std::vector<std::string>> Cancel(
       const std::string& update) override;
   StatusReport Status() override;

@@ -123,8 +123,9 @@ class Manager::State final : public ControlService {
             Done<UpdateReport> done) override {
     driver_.Undo(std::move(update), timeout, std::move(done));
   }
-  void Check(std::string path, Done<CheckReport> done) override {
-    driver_.Check(std::move(path), std::move(done));
+  void Check(std::string path, bool without_stacks,
+             Done<CheckReport> done) override {
+    driver_.Check(std::move(path), without_stacks, std::move(done));
   }
   absl::StatusOr<std::vector<std::string>> Cancel(
       const std::string& update) override {

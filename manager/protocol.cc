@@ -49,6 +49,17 @@ absl::Status ReadNumber(const json& object, const char* name,
   return absl::OkStatus();
 }
 
+absl::Status ReadFlag(const json& object, const char* name, bool* value) {
+  const auto field = object.find(name);
+  if (field == object.end()) return absl::OkStatus();
+  if (!field->is_boolean()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", name, "\" must be true or false"));
+  }
+  *value = field->get<bool>();
+  return absl::OkStatus();
+}
+
 absl::Status ReadText(const json& object, const char* name,
                       std::string* value) {
   const auto field = object.find(name);
@@ -109,6 +120,8 @@ absl::StatusOr<Request> ReadRequest(const json& object, std::int64_t id) {
   std::int64_t entries = kDefaultLogEntries;
   INSTAR_RETURN_IF_ERROR(ReadNumber(object, "entries", 0, &entries));
   request.entries = static_cast<std::size_t>(entries);
+  INSTAR_RETURN_IF_ERROR(
+      ReadFlag(object, "without_stacks", &request.without_stacks));
 
   if ((request.command == Command::kLoad ||
        request.command == Command::kCheck) &&
@@ -139,9 +152,11 @@ absl::StatusOr<std::string> EncodeRequest(const Request& request) {
       break;
     case Command::kLoad:
       object["timeout_ns"] = request.timeout.count();
-      [[fallthrough]];
+      object["path"] = request.path;
+      break;
     case Command::kCheck:
       object["path"] = request.path;
+      if (request.without_stacks) object["without_stacks"] = true;
       break;
     case Command::kUndo:
       object["timeout_ns"] = request.timeout.count();

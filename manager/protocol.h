@@ -48,7 +48,7 @@ inline constexpr std::size_t kDefaultLogEntries = 1000;
 enum class Command {
   kProgram,  // who are you [ProgramReport]
   kStatus,   // [StatusReport]
-  kCheck,    // path [CheckReport]
+  kCheck,    // path, without_stacks [CheckReport]
   kLoad,     // path, timeout [UpdateReport]
   kUndo,     // update, timeout [UpdateReport]
   kCancel,   // update [CancelReport]
@@ -66,6 +66,7 @@ struct Request {
   std::string update;  // its name; empty: whichever it is
   std::chrono::nanoseconds timeout = kDefaultTimeout;
   std::size_t entries = kDefaultLogEntries;  // at most, the latest
+  bool without_stacks = false;               // no thread is stopped to look
 };
 
 // InvalidArgument if the request cannot be sent: too long, or no UTF-8.

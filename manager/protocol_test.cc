@@ -29,6 +29,7 @@ TEST(RequestTest, EveryCommandComesBack) {
     request.update = "ratings";
     request.timeout = std::chrono::nanoseconds(123'456'789);
     request.entries = 5;
+    request.without_stacks = true;
     const absl::StatusOr<std::string> text = EncodeRequest(request);
     ASSERT_TRUE(text.ok()) << text.status();
     const DecodedRequest decoded = DecodeRequest(*text);
@@ -46,6 +47,8 @@ TEST(RequestTest, EveryCommandComesBack) {
     EXPECT_EQ(decoded.request->update, has_update ? request.update : "");
     EXPECT_EQ(decoded.request->timeout,
               has_timeout ? request.timeout : kDefaultTimeout);
+    EXPECT_EQ(decoded.request->without_stacks,
+              request.command == Command::kCheck);
     EXPECT_EQ(decoded.request->entries,
               request.command == Command::kLog ? 5 : kDefaultLogEntries);
   }

@@ -67,6 +67,7 @@ struct UpdateDriver::Job {
   std::string path;  // of the module; empty: `update` was given
   Done<UpdateReport> done;
   Done<CheckReport> checked;  // of a check
+  bool without_stacks = false;
 
   // Of the worker.
   bool has_begun = false;
@@ -178,9 +179,11 @@ void UpdateDriver::Undo(std::string update, nanoseconds timeout,
   Add(std::move(job));
 }
 
-void UpdateDriver::Check(std::string path, Done<CheckReport> done) {
+void UpdateDriver::Check(std::string path, bool without_stacks,
+                         Done<CheckReport> done) {
   auto job = std::make_shared<Job>(Job::Kind::kCheck, std::chrono::hours(24));
   job->path = std::move(path);
+  job->without_stacks = without_stacks;
   job->checked = std::move(done);
   Add(std::move(job));
 }
@@ -402,7 +405,8 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOn(Job& job) {
     case Job::Kind::kCheck:
       break;
   }
-  INSTAR_ASSIGN_OR_RETURN(job.check_report, CheckNow(job.path));
+  INSTAR_ASSIGN_OR_RETURN(job.check_report,
+                          CheckNow(job.path, job.without_stacks));
   return Step::kFinished;
 }
 
@@ -556,7 +560,8 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
   return Step::kFinished;
 }
 
-absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path) {
+absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path,
+                                                   bool without_stacks) {
   INSTAR_ASSIGN_OR_RETURN(const ModuleFile file, ReadModuleFile(path));
   CheckReport report;
   report.update = file.update_name();
@@ -586,6 +591,9 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path) {
                    report.forecast.obstacles.end());
   report.forecast.obstacles = std::move(obstacles);
   ApplyOptions options = OptionsFor(Clock::now() + std::chrono::seconds(1));
+  options.without_stacks = without_stacks;
+  std::vector<std::string> remarks;
+  options.remarks = &remarks;
   absl::StatusOr<std::vector<Blocker>> blockers = update->Rehearse(options);
   if (absl::IsUnimplemented(blockers.status())) {
     report.forecast.remarks.emplace_back(
@@ -594,6 +602,14 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path) {
   }
   INSTAR_RETURN_IF_ERROR(blockers.status());
   report.blockers = *std::move(blockers);
+  for (std::string& remark : remarks) {
+    report.forecast.remarks.push_back(std::move(remark));
+  }
+  if (without_stacks) {
+    report.forecast.remarks.emplace_back(
+        "no thread was stopped: what is active on their stacks, and who comes "
+        "to no update point, is not known");
+  }
   return report;
 }
 

@@ -78,7 +78,7 @@ class UpdateDriver {
             Done<UpdateReport> done);
   void Undo(std::string update, std::chrono::nanoseconds timeout,
             Done<UpdateReport> done);
-  void Check(std::string path, Done<CheckReport> done);
+  void Check(std::string path, bool without_stacks, Done<CheckReport> done);
   absl::StatusOr<std::vector<std::string>> Cancel(const std::string& update);
 
   // An update that does not come from a module.
@@ -110,7 +110,8 @@ class UpdateDriver {
   absl::StatusOr<Step> WorkOn(Job& job);
   absl::StatusOr<Step> WorkOnLoad(Job& job);
   absl::StatusOr<Step> WorkOnUndo(Job& job);
-  absl::StatusOr<CheckReport> CheckNow(const std::string& path);
+  absl::StatusOr<CheckReport> CheckNow(const std::string& path,
+                                       bool without_stacks);
   absl::Status FindConflict(const std::string& update) const;
   // The update that a module requires and that is not applied; empty: none.
   std::string FindMissing(const ModuleFile& file) const;

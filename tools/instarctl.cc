@@ -80,6 +80,7 @@ struct Options {
   double timeout_s = 30;
   bool json = false;
   bool watch = false;
+  bool without_stacks = false;
   std::size_t entries = kDefaultLogEntries;
 };
 
@@ -203,7 +204,8 @@ int Check(const Options& options) {
   const std::string path = AbsolutePath(options.module);
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, path);
   if (!client.ok()) return Fail(kUnreachable, client.status().message());
-  const absl::StatusOr<CheckReport> check = client->Check(path);
+  const absl::StatusOr<CheckReport> check =
+      client->Check(path, options.without_stacks);
   if (!check.ok()) return Fail(*client, check.status());
   Print(CheckLines(*check, OutputStyle()));
   return kDone;
@@ -426,10 +428,14 @@ int Main(int argc, char** argv) {
 
   command("ps", "Lists the programs that can be updated.", "ps",
           [] { return Ps(); });
-  module(command("check",
-                 "Says what a module would do and what is in its way; changes "
-                 "nothing.",
-                 "check add_ratings.so", [&] { return Check(options); }));
+  CLI::App* const check =
+      command("check",
+              "Says what a module would do and what is in its way; changes "
+              "nothing.",
+              "check add_ratings.so", [&] { return Check(options); });
+  module(check);
+  check->add_flag("--without-stacks", options.without_stacks,
+                  "stops no thread, not even to look at its stack");
   CLI::App* const load =
       command("load", "Applies an update module to the running program.",
               "load add_ratings.so --timeout 5",

@@ -3,6 +3,10 @@
 
 #include "updates/planned_update.h"
 
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -12,9 +16,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/linux/deadline.h"
+#include "base/linux/tasks.h"
 #include "base/status_macros.h"
 #include "continuation/paused_computations.h"
 #include "stack/activity.h"
+#include "stack/interrupted_thread.h"
 #include "stack/stack_snapshot.h"
 #include "updates/author_calls.h"
 #include "updates/background_work.h"
@@ -49,6 +55,10 @@ constexpr nanoseconds kAskAgain = milliseconds(4);
 // and all of them.
 constexpr nanoseconds kRehearsalLimit = milliseconds(100);
 constexpr nanoseconds kRehearsalOfAll = std::chrono::seconds(2);
+// To see where others are: how long a signal may take, and what of a stack is
+// looked at.
+constexpr nanoseconds kSignalLimit = milliseconds(5);
+constexpr std::size_t kCopiedStack = 256 << 10;
 // What the author's code may take of that, before threads are released.
 constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
 
@@ -272,6 +282,10 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
     if (attempt.is_failed()) return attempt.status();
     add(look);
   }
+  if (options.remarks != nullptr) {
+    options.remarks->clear();
+    LookAtOthers(threads, *options.remarks);
+  }
   Look look;
   LookAtOwn(look);
   for (const auto& step : parts_.steps) {
@@ -287,6 +301,36 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
   }
   add(look);
   return absl::OkStatus();
+}
+
+void PlannedUpdate::LookAtOthers(absl::Span<const ThreadRef> threads,
+                                 std::vector<std::string>& remarks) const {
+  std::vector<pid_t> known = {static_cast<pid_t>(syscall(SYS_gettid))};
+  for (const ThreadRef& thread : threads) known.push_back(thread.tid());
+  std::vector<pid_t> others;
+  VisitTasks([&](pid_t tid) {
+    if (std::find(known.begin(), known.end(), tid) == known.end()) {
+      others.push_back(tid);
+    }
+    return true;
+  });
+  const Clock::time_point until = DeadlineAfter(kRehearsalOfAll);
+  std::vector<char> room(kCopiedStack);
+  for (const pid_t tid : others) {
+    if (Clock::now() >= until) break;
+    const absl::StatusOr<StackSnapshot> copy =
+        CopyThread(tid, kSignalLimit, room.data(), room.size());
+    if (!copy.ok()) continue;
+    for (const auto& watched : watched_) {
+      const Activity activity = watched->FindOn(*copy);
+      if (activity.kind != ActivityKind::kActive) continue;
+      remarks.push_back(absl::StrCat(
+          "thread ", tid, " is not registered, and is not waited for: ",
+          watched->Describe(activity),
+          "; it goes on in the old version until it returns from there"));
+      break;
+    }
+  }
 }
 
 absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {

@@ -93,6 +93,9 @@ class PlannedUpdate final : public Update {
   // A rehearsal: asks one thread after the other.
   absl::Status AskEach(const ApplyOptions& options, bool thorough,
                        std::vector<Blocker>& blockers, bool& is_active);
+  // Where the threads are that are not among these, nor the caller.
+  void LookAtOthers(absl::Span<const ThreadRef> threads,
+                    std::vector<std::string>& remarks) const;
   // Those that the options say, or else `all`.
   absl::StatusOr<std::vector<ThreadRef>> ThreadsOf(
       Direction direction, const ApplyOptions& options,

@@ -412,7 +412,10 @@ TEST(SafeRedefineThreadsTest, SixtyBusyThreadsOnOneCore) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 60; ++i) {
     threads.emplace_back([&] {
-      while (!stop) Price(7);
+      while (!stop) {
+        for (int n = 0; n < 100000; ++n) asm volatile("");
+        Price(7);
+      }
     });
   }
   SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);

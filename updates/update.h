@@ -111,6 +111,9 @@ struct ApplyOptions {
   // Of Rehearse(): no thread is stopped. What is active on a stack, and who
   // comes to no update point, is not known then.
   bool without_stacks = false;
+  // Of Rehearse(): filled in with what is in nobody's way, and should be known:
+  // threads that are not asked for, and are in a function that is redefined.
+  std::vector<std::string>* remarks = nullptr;
 };
 
 class Update {

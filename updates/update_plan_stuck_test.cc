@@ -45,7 +45,8 @@ class Owner {
               UpdatePoint();
             }
             ++rounds_;
-            std::this_thread::yield();
+            // Not before it has been released: it would be held here.
+            while (visitors_ > 0) std::this_thread::yield();
           }
         })) {
     AwaitRounds();
@@ -57,12 +58,17 @@ class Owner {
     const long before = rounds_;
     while (rounds_ < before + 2) std::this_thread::yield();
   }
-  void Visit() { std::lock_guard<std::mutex> lock(lock_); }
+  void Visit() {
+    ++visitors_;
+    std::lock_guard<std::mutex> lock(lock_);
+    --visitors_;
+  }
 
  private:
   std::mutex lock_;
   std::atomic<bool> stop_{false};
   std::atomic<long> rounds_{0};
+  std::atomic<int> visitors_{0};
   ControlledThread thread_;
 };
 

@@ -9,6 +9,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -246,6 +247,64 @@ TEST(UpdatePlanTest, ARehearsalChangesNothing) {
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
   ASSERT_TRUE(update->Undo(Patiently()).ok());
   EXPECT_EQ(Price(1), 101);
+}
+
+// None waits for another: a thread that comes to no update point is named, and
+// what the others are in as well.
+TEST(UpdatePlanTest, ARehearsalAsksEachThreadByItself) {
+  std::atomic<bool> inside{false}, stop{false};
+  ControlledThread busy = StartPassiveThread("busy", [&] {
+    while (!stop) {
+    }
+  });
+  ControlledThread thread = StartPassiveThread("relay", [&] {
+    Relay(3, [&] {
+      inside = true;
+      while (!stop) {
+        UpdatePoint();
+      }
+    });
+  });
+  const auto let_them_end = absl::MakeCleanup([&] { stop = true; });
+  while (!inside) std::this_thread::yield();
+  UpdatePlan plan("protocol");
+  plan.Redefine(&Relay, &Relay2);
+  plan.Reboot("nobody", [] {});
+  const auto update = MakeUpdate(std::move(plan));
+  RehearseUntil(*update, [](const std::vector<Blocker>& blockers) {
+    const auto has = [&](const char* thread, const char* reason) {
+      return std::any_of(
+          blockers.begin(), blockers.end(), [&](const Blocker& blocker) {
+            return blocker.thread == thread &&
+                   blocker.reason.find(reason) != std::string::npos;
+          });
+    };
+    return has("busy", "comes to no update point") &&
+           has("relay", "active: ") &&
+           has("", "there is no controlled thread 'nobody'");
+  });
+  // One that nobody registered is in nobody's way, and is told of.
+  std::thread other([&] {
+    Relay(3, [&] {
+      while (!stop) std::this_thread::yield();
+    });
+  });
+  const auto join = absl::MakeCleanup([&] {
+    stop = true;
+    other.join();
+  });
+  ApplyOptions options;
+  std::vector<std::string> remarks;
+  options.remarks = &remarks;
+  do {
+    ASSERT_TRUE(update->Rehearse(options).ok());
+  } while (remarks.empty());
+  EXPECT_THAT(remarks[0], testing::AllOf(HasSubstr("is not registered"),
+                                         HasSubstr("Relay(int")));
+  options.without_stacks = true;
+  const auto blockers = update->Rehearse(options);
+  ASSERT_TRUE(blockers.ok()) << blockers.status();
+  EXPECT_TRUE(blockers->empty());
 }
 
 TEST(UpdatePlanTest, RequirementsAreAsked) {
