@@ -143,6 +143,7 @@ TEST_F(ManagerReachedTest, AProgramMayCloseEveryDescriptor) {
     ASSERT_TRUE(started.ok()) << started.status();
     manager = *std::move(started);
   }
+  ASSERT_TRUE(manager->Apply(Prices()).ok());
   for (int round = 0; round < 3; ++round) {
     auto client = ControlClient::Connect(manager->socket_path());
     ASSERT_TRUE(client.ok()) << client.status();
@@ -161,11 +162,16 @@ TEST_F(ManagerReachedTest, AProgramMayCloseEveryDescriptor) {
     static auto& lost = *new std::vector<ControlClient>;
     lost.push_back(*std::move(client));
     AwaitAnswer(getpid());
+    ASSERT_TRUE(manager->Undo().ok());
+    EXPECT_EQ(Price(1), 101);
+    ASSERT_TRUE(manager->Apply(Prices()).ok());
+    EXPECT_EQ(Price(1), 1001);
     struct stat info;
     ASSERT_EQ(fstat(log, &info), 0);
     EXPECT_EQ(info.st_size, 0) << "something was written to the program's log";
     for (const int d : logs) EXPECT_EQ(close(d), 0) << d << " was closed";
   }
+  EXPECT_TRUE(manager->Undo().ok());
   for (int d = 3; d < kNumbers; ++d) close(d);
   manager.reset();  // does not hang
 }
