@@ -58,7 +58,7 @@ const unsigned char* BytesAt(const EntryRecord& record) {
 // The stretches of address space in which nothing is mapped.
 std::vector<std::pair<uintptr_t, uintptr_t>> Gaps() {
   std::vector<std::pair<uintptr_t, uintptr_t>> gaps;
-  std::ifstream maps("/proc/self/maps");
+  std::ifstream maps("/proc/thread-self/maps");  // see base/linux/maps.h
   uintptr_t last_end = 0x10000;  // below, the kernel lets nobody map
   for (std::string line; std::getline(maps, line);) {
     uintptr_t begin = 0, end = 0;

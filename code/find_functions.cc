@@ -7,11 +7,14 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "code/identifier_index.h"
 #include "code/image_copy.h"
@@ -197,6 +200,13 @@ FoundFunctions FunctionSearch::Find(bool read_debug_information) {
                image.load_base + copy.range.end}}});
       }
     }
+    if (is_read) {
+      const InlinedCopyTable& copies = InlinedCopyTable::Of(*image.symbols);
+      if (!copies.undescribed().empty()) {
+        found.undescribed.push_back(
+            code_internal::UndescribedCode(*image.symbols, copies));
+      }
+    }
     std::string why = WhyUnknown(image, !known.functions->empty(), !is_read);
     if (!why.empty()) {
       found.unknown.push_back({image.symbols->name(), image.code,
@@ -214,7 +224,34 @@ FoundFunctions FindFunctions(
       .Find(options.read_debug_information);
 }
 
-void PreloadFindFunctions() {
+std::string CodeOfUnknownCopies() {
+  constexpr size_t kMostNames = 3;
+  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
+  const SymbolTable& program = *images->images().front().symbols;
+  const InlinedCopyTable& copies = InlinedCopyTable::Of(program);
+  size_t count = 0;
+  std::vector<std::string> names;
+  for (const FunctionRecord& function : program.functions()) {
+    if (function.has_patchable_entry || function.size == 0 ||
+        copies.Covers(function.entry)) {
+      continue;
+    }
+    ++count;
+    const auto all = program.names(function);
+    if (names.size() < kMostNames && !all.empty()) {
+      names.push_back(Demangle(all[0]));
+    }
+  }
+  if (count == 0) return "";
+  return absl::StrCat(count, count == 1 ? " function of " : " functions of ",
+                      program.name(),
+                      count == 1 ? " that is not updatable has"
+                                 : " that are not updatable have",
+                      " no debug information (", absl::StrJoin(names, ", "),
+                      count > names.size() ? ", ..." : "", ")");
+}
+
+void PreloadFindFunctions() try {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
   for (const LoadedImage& image : images->images()) {
     const SymbolTable& symbols = *image.symbols;
@@ -223,6 +260,8 @@ void PreloadFindFunctions() {
       InlinedNamesOf(symbols);
     }
   }
+} catch (const std::bad_alloc&) {
+  // They are made when they are needed.
 }
 
 }  // namespace instar

@@ -54,6 +54,10 @@ struct FoundFunctions {
   // The program and update modules, if they were stripped or cannot be read;
   // other objects, if they were stripped and export a function that was found.
   std::vector<UnknownImage> unknown;
+  // What may hold copies that nobody knows: units that were compiled to be
+  // updatable, but without debug information that can be read; a sentence for
+  // each object. (code_internal::UndescribedCode())
+  std::vector<std::string> undescribed;
 };
 
 struct FindOptions {
@@ -100,6 +104,13 @@ class FunctionSearch {
   std::mutex lock_;
   absl::flat_hash_map<const code_internal::SymbolTable*, InFile> known_;
 };
+
+// What nobody can know: code of the program that was not compiled to be
+// updatable and has no debug information (what the compiler and the C library
+// add, assembly, libraries). If it uses an inline function, or a class, it may
+// hold copies. "12 functions of /usr/bin/shop that are not updatable have no
+// debug information (_start, ...)"; empty if there is none.
+std::string CodeOfUnknownCopies();
 
 // Reads all that a search needs of the objects that are loaded now.
 void PreloadFindFunctions();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -145,6 +146,12 @@ namespace {
 
 // The loaded images that hold copies of anything.
 struct ImagesWithCopies {
+  // Objects in which a function may have copies that nobody knows.
+  struct Unknown {
+    const LoadedImage* image;
+    const InlinedCopyTable* table;
+  };
+
   // `read` false: as far as their debug information has been read.
   static std::shared_ptr<const ImagesWithCopies> Current(bool read) {
     static std::mutex& mutex = *new std::mutex;
@@ -161,6 +168,9 @@ struct ImagesWithCopies {
       }
       const InlinedCopyTable& table = InlinedCopyTable::Of(*image.symbols);
       if (!table.is_empty()) made->tables.emplace_back(&image, &table);
+      if (!table.undescribed().empty() || !table.missing_because().empty()) {
+        made->unknown.push_back({&image, &table});
+      }
     }
     made->images = std::move(images);
     if (is_complete) current = made;
@@ -169,7 +179,32 @@ struct ImagesWithCopies {
 
   std::shared_ptr<const LoadedImages> images;
   std::vector<std::pair<const LoadedImage*, const InlinedCopyTable*>> tables;
+  std::vector<Unknown> unknown;
 };
+
+// Why a function that every unit may inline can have copies that nobody knows;
+// empty if it cannot. Units that were not compiled to be updatable, and that
+// the linker made one file of with others, leave no trace of what they use.
+std::string WhyCopiesAreUnknown(const Function& function,
+                                const ImagesWithCopies& images) {
+  for (const auto& [image, table] : images.unknown) {
+    if (!table->undescribed().empty()) {
+      return code_internal::UndescribedCode(*image->symbols, *table);
+    }
+    // Without any debug information it is told by what it uses, or has too.
+    if (image->symbols->unreadable_because().empty() &&
+        image->symbols->name() != function.image()) {
+      for (const char* name : function.linkage_names()) {
+        if (image->symbols->RefersTo(name) || image->symbols->Defines(name)) {
+          return absl::StrCat(image->symbols->name(),
+                              ", which uses it, was compiled without debug "
+                              "information");
+        }
+      }
+    }
+  }
+  return "";
+}
 
 }  // namespace
 
@@ -179,13 +214,18 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
     return std::vector<InlinedCopy>();
   }
   const InlinedCopyTable& own = InlinedCopyTable::Of(*table_);
+  if (!own.Keeps(linkage_name())) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("where ", name(), " was inlined is not known: ", image(),
+                     " has too many copies of such functions"));
+  }
   if (!own.missing_because().empty() || !own.Describes(record_->entry)) {
     return absl::FailedPreconditionError(absl::StrCat(
         "where ", name(), " was inlined is not known: ",
         own.missing_because().empty()
             ? "its source file was compiled without debug information"
             : own.missing_because(),
-        "; build it with updatable_cc_library, or with -g1, and do not strip "
+        "; build it with updatable_cc_library, or with -g, and do not strip "
         "it (bazel build --strip=never)"));
   }
   std::vector<InlinedCopy> copies;
@@ -201,6 +241,16 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
   if (binding() != SymbolBinding::kLocal) {
     const std::shared_ptr<const ImagesWithCopies> images =
         ImagesWithCopies::Current(read);
+    // A function that other files can replace is inlined nowhere, given the
+    // flags of updatable_cc_library; `inline` functions and templates are.
+    const std::string why = binding() == SymbolBinding::kWeak
+                                ? WhyCopiesAreUnknown(*this, *images)
+                                : "";
+    if (!why.empty()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("where ", name(), " was inlined is not known: ", why,
+                       "; compile all code that uses it with -g"));
+    }
     for (const char* name : linkage_names()) {
       for (const std::string& spelling : InlinedSpellings(name)) {
         for (const auto& [image, table] : images->tables) {
@@ -230,10 +280,12 @@ void PreloadInlinedCopies() {
   }
 }
 
-void PreloadNames() {
+void PreloadNames() try {
   for (const LoadedImage& image : LoadedImages::Current()->images()) {
     NameIndex::Of(*image.symbols);
   }
+} catch (const std::bad_alloc&) {
+  // Whoever needs the names is told.
 }
 
 FunctionMap FunctionMap::Preload() {

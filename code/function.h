@@ -124,8 +124,11 @@ class Function {
   // information. Takes locks; the first call reads the debug information of all
   // objects (tens of milliseconds for a megabyte of it), so call
   // PreloadInlinedCopies() early.
-  // Error: FailedPrecondition if the source file that defines this function was
-  // compiled without debug information, so that nothing is known.
+  // Error: FailedPrecondition if not all copies are known: the source file that
+  // defines this function was compiled without debug information; or it is an
+  // inline function or a template, and code that was compiled to be updatable
+  // (it has patchable entries), or another object that uses the function, has
+  // none that can be read.
   // `read` false: only those in objects whose debug information was read
   // before; of others nothing is said.
   absl::StatusOr<std::vector<InlinedCopy>> InlinedCopies(

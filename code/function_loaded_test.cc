@@ -107,6 +107,27 @@ TEST(LoadedFunction, OfAReplacedFileIsNotGuessed) {
               HasSubstr("its file was replaced after loading"));
 }
 
+// As when a library is upgraded under a program that runs.
+TEST(LoadedFunction, OfAReplacedFileThatWasReadBeforeStaysKnown) {
+  const std::string path = absl::StrCat(std::getenv("TEST_TMPDIR"), "/q.so");
+  Replace(path, kObject);
+  const LoadedObject object(path);
+  const absl::StatusOr<Function> before =
+      Function::Named("loaded::FileLocal", "q.so");
+  ASSERT_TRUE(before.ok()) << before.status();
+  Replace(path, kRebuilt);
+  // After an unloading every object is looked at again.
+  { const LoadedObject another(kRebuilt); }
+  EXPECT_FALSE(Function::Named("LoadedExtra", "q.so").ok());
+  const absl::StatusOr<Function> after =
+      Function::Named("loaded::FileLocal", "q.so");
+  ASSERT_TRUE(after.ok()) << after.status();
+  EXPECT_EQ(*before, *after);
+  ASSERT_EQ(std::remove(path.c_str()), 0);
+  { const LoadedObject another(kRebuilt); }
+  EXPECT_TRUE(Function::Named("loaded::FileLocal", "q.so").ok());
+}
+
 TEST(LoadedFunction, OfARemovedFile) {
   const std::string path = absl::StrCat(std::getenv("TEST_TMPDIR"), "/p.so");
   Replace(path, kObject);

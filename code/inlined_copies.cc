@@ -8,13 +8,21 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/linux/mapped_file.h"
+#include "code/dwarf_file.h"
+#include "code/symbol_name.h"
 
 namespace instar {
 namespace code_internal {
@@ -61,33 +69,154 @@ std::vector<CodeRange> RangesOf(Dwarf_Die* die) {
   return ranges;
 }
 
+// Functions of the standard library, which nobody redefines.
+bool IsOfStandardLibrary(absl::string_view linkage_name) {
+  for (absl::string_view prefix :
+       {"_ZNSt", "_ZNKSt", "_ZSt", "_ZN9__gnu_cxx", "_ZNK9__gnu_cxx"}) {
+    if (absl::StartsWith(linkage_name, prefix)) return true;
+  }
+  return false;
+}
+
+// What the compiler adds to a unit, and may leave out of its ranges: code that
+// runs when an object is loaded, and entries that adjust `this`.
+bool IsOfCompiler(absl::string_view linkage_name) {
+  for (absl::string_view prefix :
+       {"_GLOBAL__", "_sub_", "_ZTh", "_ZTv", "_ZTc"}) {
+    if (absl::StartsWith(linkage_name, prefix)) return true;
+  }
+  return false;
+}
+
+constexpr char kTooMany[] =
+    "has more inlined functions than are kept; build the parts that are not "
+    "updated without debug information";
+
+// How much is read before libdw, which keeps what it has parsed, is made to
+// begin anew.
+constexpr Dwarf_Off kReadAtOnce = Dwarf_Off{16} << 20;
+// A copy takes 24 bytes, and nearly as much again for its function's name.
+constexpr std::size_t kMostCopies = 500'000;
 }  // namespace
 
 // Walks the debug information of a file.
 class InlinedCopyTable::Reader {
  public:
-  Reader(InlinedCopyTable* result, const SymbolTable& symbols)
-      : result_(*result), symbols_(symbols) {}
+  Reader(InlinedCopyTable* result, const SymbolTable& symbols,
+         bool with_library)
+      : result_(*result), symbols_(symbols), with_library_(with_library) {}
 
-  void Read(Dwarf* dwarf) {
-    Dwarf_CU* unit = nullptr;
-    Dwarf_Die die;
-    while (dwarf_get_units(dwarf, unit, &unit, nullptr, nullptr, &die,
-                           nullptr) == 0) {
-      Visit(&die, nullptr);
+  // False if there are too many copies.
+  bool Read(DwarfFile& file) {
+    Dwarf_Off read_from = 0;
+    Dwarf_Off next = 0;
+    size_t header_size = 0;
+    for (Dwarf_Off unit = 0;
+         dwarf_next_unit(file.dwarf(), unit, &next, &header_size, nullptr,
+                         nullptr, nullptr, nullptr, nullptr, nullptr) == 0;
+         unit = next) {
+      if (next - read_from > kReadAtOnce && unit > read_from) {
+        if (!file.Reopen()) return false;
+        read_from = unit;
+      }
+      main_ = file.dwarf();
+      Dwarf_Die die;
+      if (dwarf_offdie(main_, unit + header_size, &die) == nullptr) continue;
+      ReadUnit(&die, {unit, next});
+      if (count_ > kMostCopies) return false;
     }
-    // What is file-local has no linkage name in debug information; it is
-    // recognised by the abstract instance that it shares with its copies. The
-    // same goes for constructors, whose abstract instance is called C4.
-    for (auto& [origin, copies] : by_origin_) {
-      const auto entry = entry_of_origin_.find(origin);
-      if (entry == entry_of_origin_.end()) continue;
-      std::vector<Copy>& all = result_.by_entry_[entry->second];
-      all.insert(all.end(), copies.begin(), copies.end());
-    }
+    Resolve([](const Place&) { return true; });
+    std::sort(result_.covered_.begin(), result_.covered_.end(),
+              [](const CodeRange& a, const CodeRange& b) {
+                return a.begin < b.begin;
+              });
+    Merge(result_.covered_);
+    return true;
   }
 
  private:
+  // Whether in the file that is read, and where in it or another one.
+  using Place = std::pair<bool, Dwarf_Off>;
+
+  static void Merge(std::vector<CodeRange>& ranges) {
+    std::vector<CodeRange> merged;
+    for (const CodeRange& range : ranges) {
+      if (!merged.empty() && range.begin <= merged.back().end) {
+        merged.back().end = std::max(merged.back().end, range.end);
+      } else {
+        merged.push_back(range);
+      }
+    }
+    ranges = std::move(merged);
+  }
+
+  void ReadUnit(Dwarf_Die* die, const CodeRange& offsets) {
+    std::uint8_t type = 0;
+    Dwarf_Die split{};
+    if (dwarf_cu_info(die->cu, nullptr, &type, nullptr, &split, nullptr,
+                      nullptr, nullptr) != 0) {
+      return;
+    }
+    const bool is_split = type == DW_UT_skeleton;
+    if (is_split && split.addr == nullptr) {
+      NoteUnreadable(die);
+      return;
+    }
+    if (type == DW_UT_compile || is_split) {
+      for (const CodeRange& range : RangesOf(die)) {
+        // The linker leaves address 0, or 1, where it discarded a function.
+        if (range.begin > 1 && range.begin < range.end) {
+          result_.covered_.push_back(range);
+        }
+      }
+    }
+    Visit(is_split ? &split : die, nullptr);
+    // What other units cannot refer to: what is in this one, or in another
+    // file, whose places mean nothing in the next one.
+    Resolve([&offsets](const Place& place) {
+      return !place.first || offsets.Contains(place.second);
+    });
+  }
+
+  void NoteUnreadable(Dwarf_Die* die) {
+    if (!result_.unreadable_units_.empty()) return;
+    Dwarf_Attribute attribute;
+    const char* file = nullptr;
+    for (unsigned int kind : {DW_AT_dwo_name, DW_AT_GNU_dwo_name}) {
+      if (file == nullptr && dwarf_attr(die, kind, &attribute) != nullptr) {
+        file = dwarf_formstring(&attribute);
+      }
+    }
+    result_.unreadable_units_ = absl::StrCat(
+        "debug information was split off into ",
+        file == nullptr ? "another file" : file, ", which cannot be read");
+  }
+
+  // What is file-local has no linkage name in debug information; it is
+  // recognised by the abstract instance that it shares with its copies. The
+  // same goes for constructors, whose abstract instance is called C4.
+  template <typename IsMeant>
+  void Resolve(IsMeant is_meant) {
+    for (auto at = by_origin_.begin(); at != by_origin_.end();) {
+      const auto copies = at++;
+      if (!is_meant(copies->first)) continue;
+      const auto entry = entry_of_origin_.find(copies->first);
+      if (entry != entry_of_origin_.end()) {
+        std::vector<Copy>& all = result_.by_entry_[entry->second];
+        all.insert(all.end(), copies->second.begin(), copies->second.end());
+      }
+      by_origin_.erase(copies);
+    }
+    for (auto at = entry_of_origin_.begin(); at != entry_of_origin_.end();) {
+      const auto entry = at++;
+      if (is_meant(entry->first)) entry_of_origin_.erase(entry);
+    }
+  }
+
+  Place PlaceOf(Dwarf_Die* die) const {
+    return {dwarf_cu_getdwarf(die->cu) == main_, dwarf_dieoffset(die)};
+  }
+
   // Visits what is nested in `parent`, inside the function `into` if not null.
   void Visit(Dwarf_Die* parent, const FunctionRecord* into) {
     Dwarf_Die die;
@@ -125,7 +254,7 @@ class InlinedCopyTable::Reader {
     if (function != nullptr) {
       result_.described_.insert(function->entry);
       Dwarf_Die origin = AbstractOrigin(*die);
-      entry_of_origin_.emplace(dwarf_dieoffset(&origin), function->entry);
+      entry_of_origin_.emplace(PlaceOf(&origin), function->entry);
     }
     Visit(die, function);
   }
@@ -144,32 +273,96 @@ class InlinedCopyTable::Reader {
     if (ranges.empty()) ranges.push_back(empty);
     Dwarf_Die origin = AbstractOrigin(*die);
     const char* name = LinkageName(&origin);
+    if (name != nullptr && !with_library_ && IsOfStandardLibrary(name)) return;
+    count_ += ranges.size();
+    if (count_ > kMostCopies) return;
     for (const CodeRange& range : ranges) {
-      by_origin_[dwarf_dieoffset(&origin)].push_back({into, range});
+      by_origin_[PlaceOf(&origin)].push_back({into, range});
       if (name != nullptr) result_.by_name_[name].push_back({into, range});
     }
   }
 
   InlinedCopyTable& result_;
   const SymbolTable& symbols_;
-  absl::flat_hash_map<Dwarf_Off, std::vector<Copy>> by_origin_;
-  absl::flat_hash_map<Dwarf_Off, uintptr_t> entry_of_origin_;
+  const bool with_library_;
+  Dwarf* main_ = nullptr;
+  std::size_t count_ = 0;
+  absl::flat_hash_map<Place, std::vector<Copy>> by_origin_;
+  absl::flat_hash_map<Place, uintptr_t> entry_of_origin_;
 };
 
 InlinedCopyTable::InlinedCopyTable(const SymbolTable& table) {
+  try {
+    Read(table);
+    FindUndescribed(table);
+  } catch (const std::bad_alloc&) {
+    Clear(absl::StrCat("there is no memory for the debug information of ",
+                       table.name()));
+  }
+}
+
+void InlinedCopyTable::Clear(std::string why) {
+  missing_because_ = std::move(why);
+  by_entry_ = {};
+  by_name_ = {};
+  described_ = {};
+  covered_ = {};
+}
+
+void InlinedCopyTable::Read(const SymbolTable& table) {
   const absl::StatusOr<int> file = table.OpenDebugInformation();
   if (!file.ok()) {
     missing_because_ = std::string(file.status().message());
     return;
   }
   const absl::Cleanup close_file = [&file] { close(*file); };
-  Dwarf* dwarf = dwarf_begin(*file, DWARF_C_READ);
-  if (dwarf == nullptr) {
+  const TruncationGuard guard;  // it may be overwritten at any time
+  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(*file);
+  if (absl::IsNotFound(dwarf.status())) {
     missing_because_ = absl::StrCat(table.name(), " has no debug information");
     return;
   }
-  const absl::Cleanup end = [dwarf] { dwarf_end(dwarf); };
-  Reader(this, table).Read(dwarf);
+  if (!dwarf.ok()) {
+    missing_because_ =
+        absl::StrCat("the debug information of ", table.name(),
+                     " cannot be read: ", dwarf.status().message());
+    return;
+  }
+  if (!Reader(this, table, /*with_library=*/true).Read(*dwarf)) {
+    Clear("");
+    is_without_library_ = true;
+    if (!dwarf->Reopen() ||
+        !Reader(this, table, /*with_library=*/false).Read(*dwarf)) {
+      Clear(absl::StrCat(table.name(), " ", kTooMany));
+    }
+  }
+  if (guard.has_hit()) {
+    Clear(absl::StrCat("the debug information of ", table.name(),
+                       " was overwritten while it was read"));
+  }
+}
+
+void InlinedCopyTable::FindUndescribed(const SymbolTable& table) {
+  for (const FunctionRecord& function : table.functions()) {
+    if (!function.has_patchable_entry || function.size == 0 ||
+        Covers(function.entry)) {
+      continue;
+    }
+    const auto names = table.names(function);
+    if (!names.empty() && IsOfCompiler(names[0])) continue;
+    undescribed_.push_back(&function);
+  }
+}
+
+bool InlinedCopyTable::Covers(uintptr_t address) const {
+  const auto next = std::upper_bound(
+      covered_.begin(), covered_.end(), address,
+      [](uintptr_t at, const CodeRange& range) { return at < range.begin; });
+  return next != covered_.begin() && std::prev(next)->Contains(address);
+}
+
+bool InlinedCopyTable::Keeps(absl::string_view linkage_name) const {
+  return !is_without_library_ || !IsOfStandardLibrary(linkage_name);
 }
 
 struct InlinedCopyTable::All {
@@ -210,6 +403,28 @@ absl::Span<const InlinedCopyTable::Copy> InlinedCopyTable::OfName(
   const auto copies = by_name_.find(linkage_name);
   if (copies == by_name_.end()) return {};
   return copies->second;
+}
+
+std::string UndescribedCode(const SymbolTable& symbols,
+                            const InlinedCopyTable& table) {
+  constexpr std::size_t kMostNames = 3;
+  const absl::Span<const FunctionRecord* const> functions = table.undescribed();
+  std::vector<std::string> names;
+  for (const FunctionRecord* function : functions.subspan(0, kMostNames)) {
+    const auto all = symbols.names(*function);
+    names.push_back(all.empty()
+                        ? absl::StrCat("at ", absl::Hex(function->entry))
+                        : Demangle(all[0]));
+  }
+  const bool is_one = functions.size() == 1;
+  return absl::StrCat(
+      functions.size(), is_one ? " function of " : " functions of ",
+      symbols.name(), " (", absl::StrJoin(names, ", "),
+      functions.size() > kMostNames ? ", ..." : "", is_one ? ") has" : ") have",
+      " no debug information that can be read",
+      table.unreadable_units().empty()
+          ? ""
+          : absl::StrCat(": ", table.unreadable_units()));
 }
 
 }  // namespace code_internal

@@ -8,10 +8,10 @@
 #include <link.h>
 #include <sys/auxv.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -21,7 +21,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "base/linux/loaded_objects.h"
+#include "base/linux/maps.h"
 #include "code/image_copy.h"
 
 namespace instar {
@@ -89,32 +91,36 @@ Sighting See(const dl_phdr_info& info) {
   return image;
 }
 
-// The file that is mapped at this address, from /proc/self/maps; empty if none.
-std::string MappedFile(uintptr_t address) {
-  std::FILE* maps = std::fopen("/proc/self/maps", "re");
-  if (maps == nullptr) return "";
-  std::string result;
-  char line[PATH_MAX + 128];
-  while (std::fgets(line, sizeof(line), maps) != nullptr) {
-    unsigned long begin = 0;
-    unsigned long end = 0;
-    int path = 0;
-    if (std::sscanf(line, "%lx-%lx %*s %*s %*s %*s %n", &begin, &end, &path) ==
-            2 &&
-        begin <= address && address < end && path > 0) {
-      result = line + path;
-      while (!result.empty() && result.back() == '\n') result.pop_back();
-      break;
-    }
-  }
-  std::fclose(maps);
-  return result;
+// The file of which a part lies in memory. The kernel keeps it for as long as
+// it is mapped, also when another one gets its name.
+struct MappedPart {
+  std::string path;  // without " (deleted)"; empty if there is none
+  dev_t device = 0;
+  ino_t inode = 0;
+};
+
+MappedPart FindMapped(uintptr_t address) {
+  MappedPart part;
+  VisitMappings([&](const Mapping& mapping) {
+    if (!mapping.Contains(address)) return mapping.low <= address;
+    absl::string_view path = mapping.path;
+    absl::ConsumeSuffix(&path, " (deleted)");
+    part = {std::string(path),
+            makedev(mapping.device_major, mapping.device_minor),
+            static_cast<ino_t>(mapping.inode)};
+    return false;
+  });
+  return part;
 }
+
+// These links lead to the file even when another one has its name. That of the
+// thread, since the process's own are gone when its first thread has ended.
+constexpr char kProgramLink[] = "/proc/thread-self/exe";
 
 std::string ProgramPath() {
   char path[PATH_MAX];
-  const ssize_t length = readlink("/proc/thread-self/exe", path, sizeof(path));
-  if (length <= 0) return "/proc/thread-self/exe";
+  const ssize_t length = readlink(kProgramLink, path, sizeof(path));
+  if (length <= 0) return kProgramLink;
   return std::string(path, length);
 }
 
@@ -137,36 +143,49 @@ class SymbolTables {
  private:
   // device, inode, size, time of change in ns, fingerprint
   using Key = std::tuple<dev_t, ino_t, off_t, int64_t, size_t>;
+  // device, inode and fingerprint of what is mapped
+  using Part = std::tuple<dev_t, ino_t, size_t>;
 
   const SymbolTable* Read(const Sighting& image, bool is_program,
                           const std::optional<ImageOriginal>& original) {
+    const MappedPart mapped = FindMapped(image.mapped_from);
     const std::string name = is_program             ? ProgramPath()
                              : original.has_value() ? original->path
-                             : image.name[0] == '/'
-                                 ? image.name
-                                 : MappedFile(image.mapped_from);
-    // These links lead to the file even when another one has its name.
-    const std::string path = is_program             ? "/proc/thread-self/exe"
+                             : image.name[0] == '/' ? image.name
+                                                    : mapped.path;
+    const std::string path = is_program             ? kProgramLink
                              : original.has_value() ? PathToOriginal(image.name)
                                                     : name;
+    const Part part(mapped.device, mapped.inode, image.fingerprint);
     struct stat file;
     if (stat(path.c_str(), &file) != 0) {
-      return Unreadable(image, name, "its file is gone");
+      return Replaced(image, part, name, "its file is gone");
     }
     const Key key(file.st_dev, file.st_ino, file.st_size,
                   file.st_mtim.tv_sec * 1000000000 + file.st_mtim.tv_nsec,
                   image.fingerprint);
     const auto known = tables_.find(key);
-    if (known != tables_.end()) return known->second;
+    if (known != tables_.end()) return by_part_[part] = known->second;
     absl::StatusOr<std::unique_ptr<SymbolTable>> table =
         SymbolTable::OfFile(path, name);
     if (!table.ok()) {
-      return Unreadable(image, name, std::string(table.status().message()));
+      return Replaced(image, part, name, std::string(table.status().message()));
     }
     if ((*table)->fingerprint() != image.fingerprint) {
-      return Unreadable(image, name, "its file was replaced after loading");
+      return Replaced(image, part, name, "its file was replaced after loading");
     }
-    return tables_[key] = table->release();
+    return by_part_[part] = tables_[key] = table->release();
+  }
+
+  // What was read of the file that is mapped is right for as long as it is,
+  // whatever has its name now.
+  const SymbolTable* Replaced(const Sighting& image, const Part& part,
+                              const std::string& name, const std::string& why) {
+    const auto known = by_part_.find(part);
+    if (std::get<1>(part) != 0 && known != by_part_.end()) {
+      return known->second;
+    }
+    return Unreadable(image, name, why);
   }
 
   const SymbolTable* Vdso(const Sighting& image) {
@@ -190,6 +209,7 @@ class SymbolTables {
 
   std::map<Key, const SymbolTable*> tables_;
   std::map<std::string, const SymbolTable*> of_copies_;  // by image name
+  std::map<Part, const SymbolTable*> by_part_;           // the latest
   std::map<std::pair<std::string, size_t>, const SymbolTable*> unreadable_;
   const SymbolTable* vdso_ = nullptr;
 };

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <set>
 #include <utility>
 
@@ -114,9 +115,15 @@ absl::StatusOr<NameIndex::Match> NameIndex::Find(const LoadedImages& images,
                                                  SymbolKind kind,
                                                  absl::string_view name,
                                                  absl::string_view image) {
-  const std::vector<Match> matches = FindAll(images, kind, name, image);
-  if (matches.empty()) {
-    return absl::NotFoundError(NotFoundMessage(images, kind, name, image));
+  std::vector<Match> matches;
+  try {
+    matches = FindAll(images, kind, name, image);
+    if (matches.empty()) {
+      return absl::NotFoundError(NotFoundMessage(images, kind, name, image));
+    }
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "there is no memory for the names among which ", name, " is sought"));
   }
   if (matches.size() == 1) return matches[0];
   const Match* const bound = BoundByLinker(matches);

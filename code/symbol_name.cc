@@ -173,7 +173,6 @@ std::string CanonicalName(absl::string_view name) {
   }
   // `const T` at the start of a parameter or template argument: `T const`. The
   // qualified type ends where a declarator, another argument or the list does.
-  std::string moved;
   for (size_t i = 0; i < text.size();) {
     const bool starts = i == 0 || text[i - 1] == '(' || text[i - 1] == ',' ||
                         text[i - 1] == '<' ||

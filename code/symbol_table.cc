@@ -12,31 +12,41 @@
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <new>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/mapped_file.h"
 #include "code/debug_file.h"
 
 namespace instar {
 namespace code_internal {
 namespace {
 
-// The contents of the file, as far as they can be read.
-std::string ReadAll(int file) {
-  struct stat status {};
-  fstat(file, &status);
-  std::string contents(status.st_size, '\0');
-  size_t size = 0;
-  for (ssize_t length; (length = pread(file, &contents[size],
-                                       contents.size() - size, size)) > 0;) {
-    size += length;
+// The file that a descriptor stands for, mapped, as libelf sees it.
+class ElfFile {
+ public:
+  explicit ElfFile(int file) : mapped_(MappedFile::Of(file)) {
+    if (!mapped_.ok()) return;
+    // Nothing is written to it.
+    elf_ = elf_memory(const_cast<char*>(mapped_->bytes().data()),
+                      mapped_->bytes().size());
   }
-  contents.resize(size);
-  return contents;
-}
+  ElfFile(const ElfFile&) = delete;
+  ElfFile& operator=(const ElfFile&) = delete;
+  ~ElfFile() { elf_end(elf_); }
+
+  Elf* elf() const { return elf_; }
+  const absl::Status& status() const { return mapped_.status(); }
+
+ private:
+  absl::StatusOr<MappedFile> mapped_;
+  Elf* elf_ = nullptr;
+};
 
 }  // namespace
 
@@ -48,25 +58,39 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
         absl::StrCat(name, " cannot be opened: ", std::strerror(errno)));
   }
   const absl::Cleanup close_file = [file] { close(file); };
+  const FileIdentity identity = IdentityOf(file);
   elf_version(EV_CURRENT);
-  // Read as a whole, since it may be overwritten at any time.
-  std::string contents = ReadAll(file);
-  Elf* elf = elf_memory(&contents[0], contents.size());
-  const absl::Cleanup end = [elf] { elf_end(elf); };
-  const std::string debug_path = elf == nullptr ? "" : FindDebugFile(elf, name);
+  const TruncationGuard guard;  // it may be overwritten at any time
+  const ElfFile elf(file);
+  if (!elf.status().ok()) {
+    return absl::Status(
+        elf.status().code(),
+        absl::StrCat(name, " cannot be read: ", elf.status().message()));
+  }
+  const std::string debug_path =
+      elf.elf() == nullptr ? "" : FindDebugFile(elf.elf(), name);
   const int debug_file =
       debug_path.empty() ? -1 : open(debug_path.c_str(), O_RDONLY | O_CLOEXEC);
   const absl::Cleanup close_debug_file = [debug_file] {
     if (debug_file >= 0) close(debug_file);
   };
-  Elf* debug_elf = debug_file < 0
-                       ? nullptr
-                       : elf_begin(debug_file, ELF_C_READ_MMAP, nullptr);
-  const absl::Cleanup end_debug = [debug_elf] { elf_end(debug_elf); };
-  absl::StatusOr<std::unique_ptr<SymbolTable>> table = Of(name, elf, debug_elf);
+  std::optional<ElfFile> debug_elf;
+  if (debug_file >= 0) debug_elf.emplace(debug_file);
+  absl::StatusOr<std::unique_ptr<SymbolTable>> table;
+  try {
+    table =
+        Of(name, elf.elf(), debug_elf.has_value() ? debug_elf->elf() : nullptr);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there is no memory for the symbols of ", name));
+  }
+  if (guard.has_hit() || IdentityOf(file) != identity) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " was overwritten while it was read"));
+  }
   if (table.ok()) {
     (*table)->path_ = path;
-    (*table)->identity_ = IdentityOf(file);
+    (*table)->identity_ = identity;
     if (debug_file >= 0) {
       (*table)->debug_path_ = debug_path;
       (*table)->debug_identity_ = IdentityOf(debug_file);
@@ -154,6 +178,16 @@ const FunctionRecord* SymbolTable::FindEntry(uintptr_t address) const {
     return nullptr;
   }
   return &*function;
+}
+
+bool SymbolTable::RefersTo(absl::string_view name) const {
+  return std::binary_search(references_.begin(), references_.end(), name,
+                            std::less<absl::string_view>());
+}
+
+bool SymbolTable::Defines(absl::string_view name) const {
+  return std::binary_search(definitions_.begin(), definitions_.end(), name,
+                            std::less<absl::string_view>());
 }
 
 absl::Span<const char* const> SymbolTable::names(

@@ -5,7 +5,7 @@
 // kernel's vDSO), read once.
 //
 //   INSTAR_ASSIGN_OR_RETURN(std::unique_ptr<SymbolTable> table,
-//                           SymbolTable::OfFile("/proc/self/exe",
+//                           SymbolTable::OfFile("/proc/thread-self/exe",
 //                                               "the program"));
 //   const FunctionRecord* f = table->FindFunction(pc - load_base);
 //
@@ -74,8 +74,9 @@ struct VariableRecord {
 class SymbolTable {
  public:
   // Reads the file at `path`; what is said of it calls it `name`.
-  // Errors: NotFound or FailedPrecondition if the file cannot be read or is no
-  // 64-bit ELF file.
+  // The file is mapped meanwhile, so that its size costs no memory.
+  // Errors: NotFound or FailedPrecondition if the file cannot be read, is no
+  // 64-bit ELF file, or is overwritten meanwhile; ResourceExhausted.
   static absl::StatusOr<std::unique_ptr<SymbolTable>> OfFile(
       const std::string& path, const std::string& name);
   // Of an image that lies whole in memory, as the vDSO does.
@@ -110,6 +111,12 @@ class SymbolTable {
   const FunctionRecord* FindFunction(uintptr_t address) const;
   // The function that starts at this address, or null.
   const FunctionRecord* FindEntry(uintptr_t address) const;
+
+  // Whether it uses, and does not define, a symbol of this linkage name. Of
+  // what the linker resolved within the file nothing is known.
+  bool RefersTo(absl::string_view name) const;
+  // Whether its dynamic symbols have this function.
+  bool Defines(absl::string_view name) const;
 
   absl::Span<const FunctionRecord> functions() const { return functions_; }
   absl::Span<const VariableRecord> variables() const { return variables_; }
@@ -157,6 +164,8 @@ class SymbolTable {
   std::vector<FunctionRecord> functions_;   // by entry
   std::vector<VariableRecord> variables_;   // in the order of the file
   std::vector<const char*> names_;
+  std::vector<const char*> references_;   // undefined symbols, in order
+  std::vector<const char*> definitions_;  // functions that it exports, in order
   std::vector<const char*> clones_;
   std::vector<CodeRange> ranges_;
   std::vector<Stretch> stretches_;         // by begin

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -178,6 +179,9 @@ class SymbolTable::Builder {
         }
       }
     }
+    for (auto* names : {&table_.references_, &table_.definitions_}) {
+      std::sort(names->begin(), names->end(), std::less<absl::string_view>());
+    }
     table_.has_local_symbols_ = all != nullptr;
     if (all != nullptr) ReadSymbols(holder, all, /*exported=*/false);
   }
@@ -204,7 +208,9 @@ class SymbolTable::Builder {
       if (gelf_getsym(data, i, &symbol) == nullptr) break;
       const int type = GELF_ST_TYPE(symbol.st_info);
       if (type == STT_FILE) ++source;
-      if (symbol.st_shndx == SHN_UNDEF || symbol.st_name >= names.size()) {
+      if (symbol.st_name >= names.size()) continue;
+      if (symbol.st_shndx == SHN_UNDEF) {
+        if (exported) table_.references_.push_back(&names[symbol.st_name]);
         continue;
       }
       if (symbol.st_shndx == SHN_ABS) continue;
@@ -216,7 +222,10 @@ class SymbolTable::Builder {
       switch (type) {
         case STT_FUNC:
         case STT_GNU_IFUNC:
-          if (exported) exported_.emplace(name, symbol.st_value);
+          if (exported) {
+            exported_.emplace(name, symbol.st_value);
+            table_.definitions_.push_back(name);
+          }
           symbols_.push_back({name, symbol.st_value, symbol.st_size,
                               binding == SymbolBinding::kLocal ? source : 0,
                               binding, type == STT_GNU_IFUNC});

@@ -34,10 +34,10 @@
 // are held. set() is for that time.
 //
 // Errors of Make():
-//   FailedPrecondition  where a function was inlined is not known (its source
-//                       file was compiled without debug information) and it is
-//                       no function of external linkage, of which code that is
-//                       built by updatable_cc_library holds no copies;
+//   FailedPrecondition  where a function was inlined is not known
+//                       (Function::InlinedCopies()) and it is no function of
+//                       external linkage, of which code that is built by
+//                       updatable_cc_library holds no copies;
 //                       the code of a version is in no known function
 // The copies of the new versions are watched where they are known.
 

@@ -188,6 +188,13 @@ absl::StatusOr<WatchedFunctions> Watch(ClassSearch& search,
         "; do not strip it (bazel build --strip=never), or keep its debug file "
         "beside it"));
   }
+  if (!found.undescribed.empty() && !options.ignore_unknown_copies) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "not all code that uses ", search.names()[0].readable,
+        " is known: ", found.undescribed[0],
+        ", and may hold copies of its functions; compile them with -g, or set "
+        "ClassFunctionsOptions::ignore_unknown_copies"));
+  }
   std::vector<Function>& functions = found.functions;
   for (const std::string& name : options.leave_out) {
     INSTAR_ASSIGN_OR_RETURN(const Function function, Function::Named(name));

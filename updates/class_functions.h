@@ -49,7 +49,9 @@
 // Errors:
 //   NotFound            no function has a class of that name (given by name);
 //                       a function to leave out or to watch is not there
-//   FailedPrecondition  the program was stripped; those of
+//   FailedPrecondition  the program was stripped; code that was compiled to be
+//                       updatable has no debug information that can be read,
+//                       and may hold copies of functions of the class; those of
 //                       WatchedFunctions::Make()
 
 #ifndef INSTAR_UPDATES_CLASS_FUNCTIONS_H_

@@ -11,6 +11,8 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "code/coroutine.h"
+#include "code/find_functions.h"
+#include "code/function.h"
 #include "updates/background_work.h"
 
 namespace instar {
@@ -30,10 +32,20 @@ absl::Status RedefinitionStep::Prepare(UpdateForecast& forecast) {
         " is a coroutine: those that are suspended are on no stack, so nobody "
         "waits for them, and they go on in the old version"));
   }
-  if (prepared_.has_value()) return absl::OkStatus();
-  auto prepared = PreparedRedefinitions::Make(redefinitions_, options_);
-  INSTAR_RETURN_IF_ERROR(prepared.status());
-  prepared_.emplace(*std::move(prepared));
+  if (!prepared_.has_value()) {
+    auto prepared = PreparedRedefinitions::Make(redefinitions_, options_);
+    INSTAR_RETURN_IF_ERROR(prepared.status());
+    prepared_.emplace(*std::move(prepared));
+  }
+  for (const EntryRedirection& entry : redefinitions_.entries()) {
+    if (entry.from.binding() != SymbolBinding::kWeak) continue;
+    const std::string unknown = CodeOfUnknownCopies();
+    if (!unknown.empty()) {
+      forecast.remarks.push_back(absl::StrCat(
+          entry.from.name(), " may be inlined where nobody knows: ", unknown));
+    }
+    break;
+  }
   return absl::OkStatus();
 }
 

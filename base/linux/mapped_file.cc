@@ -1,0 +1,146 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linux/mapped_file.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <mutex>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace instar {
+namespace {
+
+// Of this thread. In the first block of thread-local storage, so that the
+// handler allocates nothing.
+__attribute__((tls_model("initial-exec"))) thread_local int t_guards = 0;
+__attribute__((tls_model("initial-exec"))) thread_local int t_hits = 0;
+
+// The handler that was there before ours. Written while ours is not installed.
+struct sigaction previous_handler;
+
+constexpr std::uintptr_t kPage = 4096;
+
+void HandOn(int signal, siginfo_t* info, void* context) {
+  if ((previous_handler.sa_flags & SA_SIGINFO) != 0) {
+    previous_handler.sa_sigaction(signal, info, context);
+  } else if (previous_handler.sa_handler == SIG_DFL ||
+             previous_handler.sa_handler == SIG_IGN) {
+    // The access is made again, or the signal sent, and ends the process.
+    struct sigaction standard {};
+    standard.sa_handler = SIG_DFL;
+    sigaction(signal, &standard, nullptr);
+    if (info->si_code <= 0) raise(signal);
+  } else {
+    previous_handler.sa_handler(signal);
+  }
+}
+
+void Handle(int signal, siginfo_t* info, void* context) {
+  if (t_guards == 0 || info->si_code != BUS_ADRERR) {
+    HandOn(signal, info, context);
+    return;
+  }
+  const int saved_errno = errno;
+  const auto page =
+      reinterpret_cast<std::uintptr_t>(info->si_addr) & ~(kPage - 1);
+  void* const zeros = mmap(reinterpret_cast<void*>(page), kPage, PROT_READ,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  errno = saved_errno;
+  if (zeros == MAP_FAILED) {
+    HandOn(signal, info, context);
+    return;
+  }
+  ++t_hits;
+}
+
+struct Installation {
+  std::mutex mutex;
+  int guards = 0;  // of all threads
+
+  static Installation& Get() {
+    static Installation& installation = *new Installation;
+    return installation;
+  }
+};
+
+bool IsInstalled() {
+  struct sigaction current {};
+  return sigaction(SIGBUS, nullptr, &current) == 0 &&
+         (current.sa_flags & SA_SIGINFO) != 0 &&
+         current.sa_sigaction == &Handle;
+}
+
+}  // namespace
+
+TruncationGuard::TruncationGuard() {
+  Installation& installation = Installation::Get();
+  {
+    std::lock_guard<std::mutex> lock(installation.mutex);
+    if (installation.guards++ == 0 && !IsInstalled()) {
+      struct sigaction ours {};
+      ours.sa_sigaction = &Handle;
+      ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
+      sigemptyset(&ours.sa_mask);
+      sigaction(SIGBUS, nullptr, &previous_handler);
+      sigaction(SIGBUS, &ours, nullptr);
+    }
+  }
+  // The kernel ends a process that blocks the signal of a fault.
+  sigset_t fault;
+  sigemptyset(&fault);
+  sigaddset(&fault, SIGBUS);
+  pthread_sigmask(SIG_UNBLOCK, &fault, &mask_before_);
+  hits_before_ = t_hits;
+  ++t_guards;
+}
+
+TruncationGuard::~TruncationGuard() {
+  --t_guards;
+  pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
+  Installation& installation = Installation::Get();
+  std::lock_guard<std::mutex> lock(installation.mutex);
+  // If the program has set another one meanwhile, that stays; it may lead to
+  // ours, which leads to the one before.
+  if (--installation.guards == 0 && IsInstalled()) {
+    sigaction(SIGBUS, &previous_handler, nullptr);
+  }
+}
+
+bool TruncationGuard::has_hit() const { return t_hits != hits_before_; }
+
+absl::StatusOr<MappedFile> MappedFile::Of(int file, bool writable) {
+  struct stat status {};
+  if (fstat(file, &status) != 0 || !S_ISREG(status.st_mode) ||
+      status.st_size == 0) {
+    return absl::FailedPreconditionError("it is no file with contents");
+  }
+  const auto size = static_cast<std::size_t>(status.st_size);
+  void* const data =
+      mmap(nullptr, size, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+           MAP_PRIVATE | MAP_NORESERVE, file, 0);
+  if (data == MAP_FAILED) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "its ", size, " bytes cannot be mapped: ", std::strerror(errno)));
+  }
+  return MappedFile(static_cast<char*>(data), size);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) munmap(data_, size_);
+}
+
+}  // namespace instar

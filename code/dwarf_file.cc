@@ -1,0 +1,91 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/dwarf_file.h"
+
+#include <elfutils/libdw.h>
+#include <gelf.h>
+#include <libelf.h>
+
+#include <cstdint>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+constexpr std::uint64_t kMostUnpacked = std::uint64_t{32} << 20;
+
+// What libdw would unpack, in bytes.
+std::uint64_t PackedSize(Elf* elf) {
+  std::uint64_t size = 0;
+  for (Elf_Scn* section = nullptr;
+       (section = elf_nextscn(elf, section)) != nullptr;) {
+    GElf_Shdr header;
+    GElf_Chdr packed;
+    if (gelf_getshdr(section, &header) != nullptr &&
+        (header.sh_flags & SHF_COMPRESSED) != 0 &&
+        gelf_getchdr(section, &packed) != nullptr) {
+      size += packed.ch_size;
+    }
+  }
+  return size;
+}
+
+Elf* Open(const MappedFile& file) {
+  elf_version(EV_CURRENT);
+  return elf_memory(const_cast<char*>(file.bytes().data()),
+                    file.bytes().size());
+}
+
+}  // namespace
+
+absl::StatusOr<DwarfFile> DwarfFile::Of(int file) {
+  // libelf notes in the section headers where it has unpacked a section, which
+  // must be in pages that can be written then.
+  std::uint64_t packed = 0;
+  {
+    INSTAR_ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Of(file));
+    Elf* const elf = Open(mapped);
+    if (elf != nullptr) packed = PackedSize(elf);
+    elf_end(elf);
+  }
+  if (packed > kMostUnpacked) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "it is compressed and takes ", packed >> 20,
+        " MiB of memory; link with --compress-debug-sections=none"));
+  }
+  INSTAR_ASSIGN_OR_RETURN(MappedFile mapped,
+                          MappedFile::Of(file, /*writable=*/packed > 0));
+  Elf* const elf = Open(mapped);
+  Dwarf* const dwarf =
+      elf == nullptr ? nullptr : dwarf_begin_elf(elf, DWARF_C_READ, nullptr);
+  if (dwarf == nullptr) {
+    elf_end(elf);
+    return absl::NotFoundError("there is none");
+  }
+  return DwarfFile(std::move(mapped), elf, dwarf);
+}
+
+DwarfFile::DwarfFile(DwarfFile&& other) noexcept
+    : mapped_(std::move(other.mapped_)),
+      elf_(std::exchange(other.elf_, nullptr)),
+      dwarf_(std::exchange(other.dwarf_, nullptr)) {}
+
+DwarfFile::~DwarfFile() {
+  dwarf_end(dwarf_);
+  elf_end(elf_);
+}
+
+bool DwarfFile::Reopen() {
+  dwarf_end(dwarf_);
+  dwarf_ = dwarf_begin_elf(elf_, DWARF_C_READ, nullptr);
+  return dwarf_ != nullptr;
+}
+
+}  // namespace code_internal
+}  // namespace instar

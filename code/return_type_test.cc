@@ -1,0 +1,66 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/return_type.h"
+
+#include "absl/status/status.h"
+#include "code/function.h"
+#include "code/return_type_functions_for_test.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+template <typename A, typename B>
+absl::Status Compare(A a, B b) {
+  const auto first = Function::Of(a);
+  if (!first.ok()) return first.status();
+  const auto second = Function::Of(b);
+  if (!second.ok()) return second.status();
+  return CompareReturnTypes(*first, *second);
+}
+
+template <typename A, typename B>
+void ExpectDiffer(A a, B b, const char* first, const char* second) {
+  const absl::Status status = Compare(a, b);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr(first), HasSubstr(second)));
+}
+
+TEST(ReturnTypeTest, SameTypes) {
+  EXPECT_TRUE(Compare(&returns::Nothing, &returns::NothingEither).ok());
+  EXPECT_TRUE(Compare(&returns::Int, &returns::AnotherInt).ok());
+  EXPECT_TRUE(Compare(&returns::String, &returns::AnotherString).ok());
+  EXPECT_TRUE(Compare(&returns::MakePoint, &returns::Shop::Where).ok());
+  EXPECT_TRUE(Compare(&returns::Callback, &returns::Callback).ok());
+}
+
+TEST(ReturnTypeTest, OtherTypes) {
+  ExpectDiffer(&returns::Nothing, &returns::Int, "returns void", "returns int");
+  ExpectDiffer(&returns::Int, &returns::Unsigned, "int", "unsigned int");
+  ExpectDiffer(&returns::Int, &returns::Long, "int", "long");
+  ExpectDiffer(&returns::String, &returns::Owner, "basic_string", "unique_ptr");
+  ExpectDiffer(&returns::Int, &returns::String, "int", "basic_string");
+  ExpectDiffer(&returns::Text, &returns::MutableText, "char const*", "char*");
+  ExpectDiffer(&returns::MakePoint, &returns::FindPoint, "returns::Point",
+               "returns::Point*");
+  ExpectDiffer(&returns::Callback, &returns::FindPoint,
+               "int (returns::Point const&, )*", "returns::Point*");
+}
+
+int WithoutDebugInformation(int i) { return i; }
+
+TEST(ReturnTypeTest, WithoutDebugInformationNothingIsKnown) {
+  const absl::Status status = Compare(&returns::Int, &WithoutDebugInformation);
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("WithoutDebugInformation"), HasSubstr("-g")));
+}
+
+}  // namespace
+}  // namespace instar
