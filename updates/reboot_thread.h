@@ -5,8 +5,7 @@
 // thread: the thread reboot of PyMoult (HotSWUP'13), section 2.2, as in ReCaml.
 //
 //   SetUpdateFunction(thread, RebootThread(&NewMain, port),
-//   RebootUpdateOptions())
-//       .Trigger();
+//                     RebootUpdateOptions()).Trigger();
 //
 //   // With values from the old stack:
 //   SetUpdateFunction(
@@ -14,8 +13,7 @@
 //       RebootThreadWith(&NewMain, [](UpdateContext&) {
 //         return ReadExposed<int>("listener");
 //       }),
-//       RebootUpdateOptions()).Trigger();                   // NewMain(int
-//       listener)
+//       RebootUpdateOptions()).Trigger();  // NewMain(int listener)
 //
 // The update function answers "not yet" while the stack cannot be unwound from
 // the update point (a noexcept frame, a destructor, a paused continulet that

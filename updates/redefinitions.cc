@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "code/return_type.h"
 
 namespace instar {
 namespace {
@@ -39,8 +40,9 @@ Redefinitions& Redefinitions::AddFunction(const absl::StatusOr<Function>& from,
   return *this;
 }
 
-Redefinitions& Redefinitions::AddByName(absl::string_view from,
-                                        const absl::StatusOr<Function>& to) {
+Redefinitions& Redefinitions::AddByName(
+    absl::string_view from, const absl::StatusOr<Function>& to,
+    const NamedRedefinitionOptions& options) {
   if (!to.ok()) return AddFunction(to.status(), 0);
   const absl::StatusOr<Function> function = Function::Named(from);
   if (!function.ok()) return AddFunction(function.status(), 0);
@@ -59,6 +61,21 @@ Redefinitions& Redefinitions::AddByName(absl::string_view from,
                            old_name, " cannot be redefined by ", new_name,
                            ": the parameter types differ")),
                        0);
+  }
+  const absl::Status types = CompareReturnTypes(*function, *to);
+  if (!types.ok() && !(options.accept_unknown_return_type &&
+                       absl::IsFailedPrecondition(types))) {
+    return AddFunction(
+        absl::Status(
+            types.code(),
+            absl::StrCat(old_name, " cannot be redefined by ", new_name, ": ",
+                         types.message(),
+                         absl::IsFailedPrecondition(types)
+                             ? "; compile both with -g, redefine it by its "
+                               "address, or set NamedRedefinitionOptions::"
+                               "accept_unknown_return_type"
+                             : "")),
+        0);
   }
   return AddFunction(function, to->entry());
 }

@@ -42,6 +42,12 @@ namespace instar {
 
 // Functions and slots, and what each is to be redefined by. Errors are kept for
 // Prepare().
+struct NamedRedefinitionOptions {
+  // Functions of which it is not known what they return. Another type than the
+  // callers expect is undefined behavior from the first call on.
+  bool accept_unknown_return_type = false;
+};
+
 class Redefinitions {
  public:
   // Of overloads, give the type: Add<int(double)>(&Round, &NewRound).
@@ -69,13 +75,18 @@ class Redefinitions {
                        reinterpret_cast<std::uintptr_t>(to));
   }
 
-  // By name, as Function::Named() takes it.
+  // By name, as Function::Named() takes it. The parameter types must be the
+  // same in both names, and the type that they return in debug information
+  // (code/return_type.h): of functions that were compiled without -g it is not
+  // known, and that is an error unless `options` accept it.
   template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
-  Redefinitions& AddNamed(absl::string_view from, F* to) {
-    return AddByName(from, Function::Of(to));
+  Redefinitions& AddNamed(absl::string_view from, F* to,
+                          NamedRedefinitionOptions options = {}) {
+    return AddByName(from, Function::Of(to), options);
   }
-  Redefinitions& AddNamed(absl::string_view from, absl::string_view to) {
-    return AddByName(from, Function::Named(to));
+  Redefinitions& AddNamed(absl::string_view from, absl::string_view to,
+                          NamedRedefinitionOptions options = {}) {
+    return AddByName(from, Function::Named(to), options);
   }
 
   // What the slot leads to. It outlives all redefinitions.
@@ -100,7 +111,8 @@ class Redefinitions {
   Redefinitions& AddFunction(const absl::StatusOr<Function>& from,
                              std::uintptr_t to);
   Redefinitions& AddByName(absl::string_view from,
-                           const absl::StatusOr<Function>& to);
+                           const absl::StatusOr<Function>& to,
+                           const NamedRedefinitionOptions& options);
 
   std::vector<EntryRedirection> entries_;
   std::vector<std::shared_ptr<const RedefinableRedirection>> slots_;

@@ -9,6 +9,7 @@ namespace updates_test {
 int Price(int a) { return 100 + a; }
 int Price2(int a) { return 200 + a; }
 int Price3(int a) { return 300 + a; }
+long LongPrice(int a) { return 400 + a; }
 int OfDouble(double a) { return static_cast<int>(a); }
 extern "C" int instar_test_plain_c(int a) { return a; }
 

@@ -18,6 +18,7 @@ int Price(int a);
 int Price2(int a);
 int Price3(int a);
 int OfDouble(double a);
+long LongPrice(int a);  // returns another type
 extern "C" int instar_test_plain_c(int a);
 
 // Calls at() at depth n of a recursion; returns n, version 2 returns -n.

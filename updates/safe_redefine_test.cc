@@ -290,6 +290,23 @@ TEST(SafeRedefineByNameTest, BothByName) {
   ASSERT_TRUE(update.Undo().is_done());
 }
 
+TEST(SafeRedefineByNameTest, WhatReturnsAnotherTypeIsRefused) {
+  SafeRedefinition update = SafeRedefinition(Redefinitions().AddNamed(
+      "instar::updates_test::Price(int)", &updates_test::LongPrice));
+  const absl::Status status = update.Prepare();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument) << status;
+  EXPECT_THAT(status.message(), HasSubstr("returns int"));
+  EXPECT_THAT(status.message(), HasSubstr("returns long"));
+  // Also for whoever accepts what is not known: this is known.
+  NamedRedefinitionOptions options;
+  options.accept_unknown_return_type = true;
+  EXPECT_FALSE(SafeRedefinition(
+                   Redefinitions().AddNamed("instar::updates_test::Price(int)",
+                                            &updates_test::LongPrice, options))
+                   .Prepare()
+                   .ok());
+}
+
 TEST(SafeRedefineByNameTest, WhatIsNotThereIsRefused) {
   SafeRedefinition update =
       SafeRedefine("instar::updates_test::Prize(int)", &Price2);

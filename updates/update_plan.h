@@ -189,11 +189,13 @@ class UpdatePlan {
   }
   // As Redefinitions::AddNamed().
   template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
-  void RedefineNamed(absl::string_view from, F* to) {
-    redefinitions().AddNamed(from, to);
+  void RedefineNamed(absl::string_view from, F* to,
+                     NamedRedefinitionOptions options = {}) {
+    redefinitions().AddNamed(from, to, options);
   }
-  void RedefineNamed(absl::string_view from, absl::string_view to) {
-    redefinitions().AddNamed(from, to);
+  void RedefineNamed(absl::string_view from, absl::string_view to,
+                     NamedRedefinitionOptions options = {}) {
+    redefinitions().AddNamed(from, to, options);
   }
   // Copies of redefined functions that were inlined elsewhere go on as they
   // are.
