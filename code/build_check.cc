@@ -235,7 +235,7 @@ std::vector<std::string> CheckBuildOf(const std::string& path,
 }  // namespace code_internal
 
 std::vector<std::string> CheckBuild() {
-  return code_internal::CheckBuildOf("/proc/self/exe", "the program");
+  return code_internal::CheckBuildOf("/proc/thread-self/exe", "the program");
 }
 
 }  // namespace instar

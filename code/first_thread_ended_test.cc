@@ -16,6 +16,8 @@
 
 #include "absl/status/status.h"
 #include "code/function.h"
+#include "code/function_entry.h"
+#include "code/updatable_functions_for_test.h"
 #include "code/variable.h"
 #include "gtest/gtest.h"
 
@@ -57,12 +59,27 @@ absl::Status FindWhatIsLoaded() {
   return absl::OkStatus();
 }
 
-TEST(FirstThreadEndedTest, FunctionsAndVariablesAreFound) {
+absl::Status RedirectAFunction() {
+  auto redirection = Redirect(&code_test::Answer, &code_test::Answer2);
+  if (!redirection.ok()) return redirection.status();
+  return code_test::Answer(1) == 201 ? absl::OkStatus()
+                                     : absl::InternalError("not redirected");
+}
+
+void ExpectSuccess(absl::Status (*body)()) {
   const pid_t child = fork();
-  if (child == 0) RunAlone(&FindWhatIsLoaded);
+  if (child == 0) RunAlone(body);
   int status = 0;
   ASSERT_EQ(waitpid(child, &status, 0), child);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
+TEST(FirstThreadEndedTest, FunctionsAndVariablesAreFound) {
+  ExpectSuccess(&FindWhatIsLoaded);
+}
+
+TEST(FirstThreadEndedTest, FunctionsAreRedirected) {
+  ExpectSuccess(&RedirectAFunction);
 }
 
 }  // namespace

@@ -71,9 +71,10 @@ int NoteDefinition(Dwarf_Die* die, void* argument) {
 std::string FileOf(const Function& function) {
   const std::string image(function.image());
   char program[PATH_MAX];
-  const ssize_t size = readlink("/proc/self/exe", program, sizeof(program));
+  const ssize_t size =
+      readlink("/proc/thread-self/exe", program, sizeof(program));
   if (size > 0 && image == absl::string_view(program, size)) {
-    return "/proc/self/exe";
+    return "/proc/thread-self/exe";
   }
   return image;
 }

@@ -95,7 +95,7 @@ absl::Status WriteOwnMemory(uintptr_t address, const void* bytes, size_t size,
     }
     // Each time: other threads close files, too.
     const int file = Memory().NumberOrOpen(
-        [] { return open("/proc/self/mem", O_RDWR | O_CLOEXEC); });
+        [] { return open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC); });
     if (file < 0) return CannotOpen();
     const ssize_t written = write_at(file, from, left, to);
     if (written < 0 && errno == EINTR) continue;

@@ -443,7 +443,7 @@ StackBounds CopyStack(const StackSnapshot& snapshot, char* room,
 void VisitReadableMappings(bool (*visit)(const StackBounds& bounds,
                                          void* argument),
                            void* argument) {
-  const int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+  const int file = open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
   if (file < 0) return;
   char buffer[8192];  // a line is shorter: a path has 4096 bytes
   std::size_t filled = 0;
