@@ -114,17 +114,26 @@ absl::StatusOr<int> SymbolTable::OpenDebugInformation() const {
 
 absl::StatusOr<int> SymbolTable::Open(const std::string& path,
                                       const FileIdentity& identity) const {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(name_, " cannot be opened: ", std::strerror(errno)));
-  }
-  if (IdentityOf(file) != identity) {
+  int error = 0;
+  // By its name where the path does not lead to it any more: that of a module
+  // is a descriptor, which is closed when the module is undone, though its code
+  // stays.
+  for (const std::string& at : {path, name_}) {
+    const int file = open(at.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+      if (error == 0) error = errno;
+      continue;
+    }
+    if (IdentityOf(file) == identity) return file;
     close(file);
-    return absl::FailedPreconditionError(
-        absl::StrCat(name_, " has been replaced by another file"));
+    error = ESTALE;
   }
-  return file;
+  if (error != ESTALE) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name_, " cannot be opened: ", std::strerror(error)));
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(name_, " has been replaced by another file"));
 }
 
 SymbolTable::FileIdentity SymbolTable::IdentityOf(int file) {
