@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -18,6 +17,8 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/deadline.h"
+#include "base/linux/maps.h"
 #include "base/status_macros.h"
 #include "stack/interruption.h"
 
@@ -79,7 +80,7 @@ End TryInterrupt(pid_t tid, std::chrono::nanoseconds limit, char* room,
   if (tid == static_cast<pid_t>(syscall(SYS_gettid))) return End::kIsCaller;
   const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
   if (!signal.ok()) return End::kNoSignal;
-  const timespec deadline = stack_internal::DeadlineAfter(limit);
+  const auto deadline = DeadlineAfter(limit);
   if (!stack_internal::TakeTurn(deadline)) return End::kNoTurn;
   Answers answers;
   std::uint32_t scan = 0;
@@ -126,18 +127,13 @@ absl::StatusOr<RequestUse> Interrupt(pid_t tid, std::chrono::nanoseconds limit,
 
 // The memory around `address` that is mapped readable.
 StackBounds MappingAround(std::uintptr_t address) {
-  struct Search {
-    std::uintptr_t address;
-    StackBounds found;
-  } search{address, StackBounds()};
-  stack_internal::VisitReadableMappings(
-      [](const StackBounds& bounds, void* argument) {
-        auto& searched = *static_cast<Search*>(argument);
-        if (bounds.Contains(searched.address)) searched.found = bounds;
-        return bounds.high <= searched.address;
-      },
-      &search);
-  return search.found;
+  StackBounds found;
+  VisitMappings([&](const Mapping& mapping) {
+    if (!mapping.Contains(address)) return true;
+    if (mapping.readable) found = StackBounds{mapping.low, mapping.high};
+    return false;
+  });
+  return found;
 }
 
 // Where a captured thread was interrupted.

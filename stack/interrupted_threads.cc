@@ -11,6 +11,9 @@
 #include <new>
 #include <utility>
 
+#include "base/linux/deadline.h"
+#include "base/linux/maps.h"
+
 namespace instar {
 namespace {
 
@@ -99,7 +102,7 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit) {
                                    begin());
   const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
   if (!signal.ok()) return false;
-  const timespec deadline = stack_internal::DeadlineAfter(limit);
+  const auto deadline = DeadlineAfter(limit);
   if (!has_turn_) {
     if (!stack_internal::TakeTurn(deadline)) return false;
     has_turn_ = true;
@@ -136,7 +139,7 @@ void InterruptedThreads::ReturnTurn() {
 }
 
 void InterruptedThreads::PostAll(Answers* answers, int signal,
-                                 const timespec& deadline) {
+                                 stack_internal::TimePoint deadline) {
   std::uint32_t scan = 0;
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded) continue;
@@ -180,23 +183,15 @@ void InterruptedThreads::FindStacks() {
   std::sort(next, end(), [](const Thread& a, const Thread& b) {
     return a.snapshot.rsp < b.snapshot.rsp;
   });
-  struct Search {
-    Thread* next;
-    Thread* end;
-  } search{next, end()};
-  stack_internal::VisitReadableMappings(
-      [](const StackBounds& bounds, void* argument) {
-        auto& searched = *static_cast<Search*>(argument);
-        Thread*& thread = searched.next;
-        while (thread != searched.end && thread->snapshot.rsp < bounds.high) {
-          if (thread->snapshot.rsp >= bounds.low) {
-            thread->snapshot.bounds = bounds;
-          }
-          ++thread;
-        }
-        return thread != searched.end;
-      },
-      &search);
+  VisitMappings([&](const Mapping& mapping) {
+    while (next != end() && next->snapshot.rsp < mapping.high) {
+      if (mapping.readable && mapping.Contains(next->snapshot.rsp)) {
+        next->snapshot.bounds = StackBounds{mapping.low, mapping.high};
+      }
+      ++next;
+    }
+    return next != end();
+  });
   std::sort(begin(), end(), &ByNumber);
 }
 

@@ -90,7 +90,7 @@ class InterruptedThreads {
   bool Grow();
   void ReturnTurn();
   void PostAll(stack_internal::Answers* answers, int signal,
-               const timespec& deadline);
+               stack_internal::TimePoint deadline);
   void CancelEnded(stack_internal::Answers* answers);
   void FindStacks();
 

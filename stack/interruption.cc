@@ -4,17 +4,13 @@
 #include "stack/interruption.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
-#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -27,10 +23,14 @@
 
 #include "absl/status/status.h"
 #include "base/library_code.h"
+#include "base/linux/futex.h"
+#include "base/linux/tasks.h"
 
 namespace instar {
 namespace stack_internal {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 enum State : std::uint32_t {
   kFree,
@@ -97,16 +97,6 @@ bool MapChunk(int chunk) {
   return true;
 }
 
-void FutexWait(std::atomic<std::uint32_t>* word, std::uint32_t expected,
-               const timespec* deadline) {
-  syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, expected, deadline,
-          nullptr, FUTEX_BITSET_MATCH_ANY);
-}
-
-void FutexWake(std::atomic<std::uint32_t>* word) {
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0);
-}
-
 __attribute__((no_sanitize("address", "thread"))) void CopyWords(
     char* to, std::uintptr_t from, std::size_t size) {
   for (std::size_t i = 0; i + 8 <= size; i += 8) {
@@ -135,7 +125,7 @@ StackBounds CopiedPart(const StackSnapshot& snapshot, std::size_t size) {
 void Answer(Answers* answers) {
   std::atomic<std::uint32_t>* const missing = &answers->missing;
   if (missing->fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    FutexWake(missing);
+    FutexWakeAll(missing);
   }
 }
 
@@ -172,7 +162,7 @@ void Handle(int, siginfo_t* info, void* context) {
   Answer(answers);
   while (request->word.load(std::memory_order_acquire) ==
          (number | kCaptured)) {
-    FutexWait(&request->word, number | kCaptured, nullptr);
+    FutexWait(&request->word, number | kCaptured);
   }
   request->word.store(number | kFree, std::memory_order_release);
   errno = saved_errno;
@@ -259,41 +249,7 @@ bool SendSignal(pid_t tid, int signal, const RequestUse& use) {
   return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signal, &info) == 0;
 }
 
-bool IsBefore(const timespec& a, const timespec& b) {
-  return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
-}
-
-// Parses a hexadecimal number, and moves past it.
-std::uintptr_t ParseAddress(const char** text) {
-  std::uintptr_t value = 0;
-  for (;; ++*text) {
-    const char digit = **text;
-    if (digit >= '0' && digit <= '9') {
-      value = value * 16 + static_cast<std::uintptr_t>(digit - '0');
-    } else if (digit >= 'a' && digit <= 'f') {
-      value = value * 16 + static_cast<std::uintptr_t>(digit - 'a' + 10);
-    } else {
-      return value;
-    }
-  }
-}
-
 }  // namespace
-
-timespec DeadlineAfter(std::chrono::nanoseconds limit) {
-  timespec deadline;
-  clock_gettime(CLOCK_MONOTONIC, &deadline);
-  const std::int64_t total = deadline.tv_nsec + limit.count() % 1000000000;
-  deadline.tv_sec += limit.count() / 1000000000 + total / 1000000000;
-  deadline.tv_nsec = total % 1000000000;
-  return deadline;
-}
-
-bool HasPassed(const timespec& deadline) {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return !IsBefore(now, deadline);
-}
 
 const absl::StatusOr<int>& ChosenSignal() {
   static const absl::StatusOr<int>* const signal =
@@ -301,7 +257,7 @@ const absl::StatusOr<int>& ChosenSignal() {
   return *signal;
 }
 
-bool TakeTurn(const timespec& deadline) {
+bool TakeTurn(TimePoint deadline) {
   const auto self = static_cast<std::uint32_t>(syscall(SYS_gettid));
   while (true) {
     std::uint32_t owner = 0;
@@ -313,7 +269,7 @@ bool TakeTurn(const timespec& deadline) {
       turn_count.fetch_add(1, std::memory_order_relaxed);
       return true;
     }
-    if (HasPassed(deadline)) return false;
+    if (Clock::now() >= deadline) return false;
     FutexWait(&turn_owner, owner, &deadline);
   }
 }
@@ -321,7 +277,7 @@ bool TakeTurn(const timespec& deadline) {
 void ReturnTurn() {
   if (turn_count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   turn_owner.store(0, std::memory_order_release);
-  FutexWake(&turn_owner);
+  FutexWakeAll(&turn_owner);
 }
 
 bool ReserveRequests(std::size_t count) {
@@ -335,7 +291,7 @@ bool ReserveRequests(std::size_t count) {
 }
 
 Outcome Post(pid_t tid, int signal, char* room, std::size_t room_size,
-             Answers* answers, const timespec& deadline, std::uint32_t* scan,
+             Answers* answers, TimePoint deadline, std::uint32_t* scan,
              RequestUse* use) {
   Request* const request = Claim(scan, use);
   if (request == nullptr) return Outcome::kNoMemory;
@@ -348,7 +304,7 @@ Outcome Post(pid_t tid, int signal, char* room, std::size_t room_size,
   // EAGAIN: as many signals are queued as may be (RLIMIT_SIGPENDING). They
   // become fewer as threads answer.
   while (!(is_sent = SendSignal(tid, signal, *use)) && errno == EAGAIN &&
-         !HasPassed(deadline)) {
+         Clock::now() < deadline) {
     sched_yield();
   }
   if (is_sent) return Outcome::kPosted;
@@ -363,38 +319,32 @@ Outcome Post(pid_t tid, int signal, char* room, std::size_t room_size,
 
 void AllPosted(Answers* answers) { Answer(answers); }
 
-bool AwaitAnswers(Answers* answers, const timespec& deadline,
+bool AwaitAnswers(Answers* answers, TimePoint deadline,
                   absl::FunctionRef<void()> look) {
   std::chrono::nanoseconds pause = kFirstLook;
-  timespec next = DeadlineAfter(pause);
+  TimePoint next = Clock::now() + pause;
   while (true) {
     const std::uint32_t missing =
         answers->missing.load(std::memory_order_acquire);
     if (missing == 0) return true;
-    if (HasPassed(deadline)) return false;
-    if (HasPassed(next)) {
+    const TimePoint now = Clock::now();
+    if (now >= deadline) return false;
+    if (now >= next) {
       look();
       pause *= 2;
-      next = DeadlineAfter(pause);
+      next = now + pause;
       continue;
     }
     // Only the last answer wakes; the others change the word, so that this
     // returns at once if one comes now.
-    FutexWait(&answers->missing, missing,
-              IsBefore(next, deadline) ? &next : &deadline);
+    const TimePoint until = std::min(next, deadline);
+    FutexWait(&answers->missing, missing, &until);
   }
 }
 
 bool HasEnded(pid_t tid) {
-  char path[48];
-  snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return true;
   char text[512];
-  const ssize_t size = read(file, text, sizeof(text) - 1);
-  close(file);
-  if (size <= 0) return true;
-  text[size] = '\0';
+  if (!ReadTaskFile(tid, "stat", text, sizeof(text))) return true;
   const char* const name_end = strrchr(text, ')');
   return name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'Z' ||
          name_end[2] == 'X';
@@ -419,7 +369,7 @@ bool Cancel(const RequestUse& use, Answers* answers) {
 void AwaitRest(Answers* answers) {
   while (const std::uint32_t missing =
              answers->missing.load(std::memory_order_acquire)) {
-    FutexWait(&answers->missing, missing, nullptr);
+    FutexWait(&answers->missing, missing);
   }
 }
 
@@ -430,7 +380,7 @@ const Capture& CaptureOf(const RequestUse& use) {
 void LetGo(const RequestUse& use) {
   std::atomic<std::uint32_t>& word = RequestAt(use.index)->word;
   word.store(use.number | kReleased, std::memory_order_release);
-  FutexWake(&word);
+  FutexWakeAll(&word);
 }
 
 StackBounds CopyStack(const StackSnapshot& snapshot, char* room,
@@ -438,37 +388,6 @@ StackBounds CopyStack(const StackSnapshot& snapshot, char* room,
   const StackBounds copied = CopiedPart(snapshot, room_size);
   CopyWords(room, copied.low, copied.high - copied.low);
   return copied;
-}
-
-void VisitReadableMappings(bool (*visit)(const StackBounds& bounds,
-                                         void* argument),
-                           void* argument) {
-  const int file = open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
-  if (file < 0) return;
-  char buffer[8192];  // a line is shorter: a path has 4096 bytes
-  std::size_t filled = 0;
-  bool more = true;
-  while (more) {
-    const ssize_t got = read(file, buffer + filled, sizeof(buffer) - filled);
-    if (got <= 0) break;
-    filled += static_cast<std::size_t>(got);
-    const char* line = buffer;
-    const char* const end = buffer + filled;
-    while (const void* found =
-               memchr(line, '\n', static_cast<std::size_t>(end - line))) {
-      const char* at = line;
-      const std::uintptr_t low = ParseAddress(&at);
-      ++at;  // the hyphen
-      const std::uintptr_t high = ParseAddress(&at);
-      if (more && at[1] == 'r') {
-        more = visit(StackBounds{low, high}, argument);
-      }
-      line = static_cast<const char*>(found) + 1;
-    }
-    filled = static_cast<std::size_t>(end - line);
-    memmove(buffer, line, filled);
-  }
-  close(file);
 }
 
 }  // namespace stack_internal

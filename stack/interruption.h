@@ -41,7 +41,6 @@
 #define INSTAR_STACK_INTERRUPTION_H_
 
 #include <sys/types.h>
-#include <time.h>
 
 #include <atomic>
 #include <chrono>
@@ -55,16 +54,14 @@
 namespace instar {
 namespace stack_internal {
 
-// The moment `limit` from now on the clock of the kernel's waits.
-timespec DeadlineAfter(std::chrono::nanoseconds limit);
-bool HasPassed(const timespec& deadline);
+using TimePoint = std::chrono::steady_clock::time_point;
 
 // The signal; it is chosen at the first call.
 const absl::StatusOr<int>& ChosenSignal();
 
 // Waits for the turn; false if it did not come in time. Who has it may take it
 // again, and returns it as often.
-bool TakeTurn(const timespec& deadline);
+bool TakeTurn(TimePoint deadline);
 void ReturnTurn();
 
 // Of all requests that are waited for together. It lives until AwaitAnswers()
@@ -96,14 +93,14 @@ bool ReserveRequests(std::size_t count);
 // is 0 for the first of several. The stack is copied to `room` unless that is
 // null. With the turn.
 Outcome Post(pid_t tid, int signal, char* room, std::size_t room_size,
-             Answers* answers, const timespec& deadline, std::uint32_t* scan,
+             Answers* answers, TimePoint deadline, std::uint32_t* scan,
              RequestUse* use);
 
 // Says that all have been posted.
 void AllPosted(Answers* answers);
 // True if all have answered, false at the deadline. Calls `look` now and then:
 // who has ended is to be taken back there.
-bool AwaitAnswers(Answers* answers, const timespec& deadline,
+bool AwaitAnswers(Answers* answers, TimePoint deadline,
                   absl::FunctionRef<void()> look);
 // True if the thread runs no more, though it may still be listed. It takes
 // signals, and never handles them.
@@ -131,12 +128,6 @@ void LetGo(const RequestUse& use);
 // Copies what is asked for, of a captured thread that did not know its stack.
 StackBounds CopyStack(const StackSnapshot& snapshot, char* room,
                       std::size_t room_size);
-
-// Calls visit(bounds) for each mapping of the process that is readable, in the
-// order of their addresses, until it returns false. Allocates nothing.
-void VisitReadableMappings(bool (*visit)(const StackBounds& bounds,
-                                         void* argument),
-                           void* argument);
 
 }  // namespace stack_internal
 }  // namespace instar
