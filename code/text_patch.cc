@@ -273,7 +273,7 @@ absl::Status CheckOtherThreads(bool& others_run) {
   if (!others_run) return absl::OkStatus();
   if (survey.blocks_trap != 0) {
     return absl::FailedPreconditionError(absl::StrCat(
-        "thread ", survey.blocks_trap,
+        "thread '", survey.blocks_trap_name, "' (", survey.blocks_trap, ")",
         " blocks SIGTRAP, so that the kernel would kill the process if it ran "
         "into a function that is being changed; unblock the signal there "
         "(pthread_sigmask) and try again"));

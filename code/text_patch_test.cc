@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -29,6 +30,7 @@ namespace {
 using code_test::Answer;
 using code_test::Answer2;
 using code_test::Answer3;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 // A thread that is in the process and does what `run` says, until the end.
@@ -220,10 +222,12 @@ TEST_F(TextPatchTest, ThreadThatBlocksSigtrapIsNamed) {
     sigemptyset(&trap);
     sigaddset(&trap, SIGTRAP);
     pthread_sigmask(SIG_BLOCK, &trap, nullptr);
+    pthread_setname_np(pthread_self(), "deaf");
   });
   const absl::Status status = Redirect(&Answer, &Answer2).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("blocks SIGTRAP"));
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("blocks SIGTRAP"), HasSubstr("'deaf'")));
   EXPECT_EQ(Answer(1), 101);
   // With all threads held there is no trap to run into.
   Redirection held = Prepared();
@@ -274,6 +278,22 @@ TEST_F(TextPatchTest, ThreadThatBlocksSigtrapInMidBatchIsNotWaitedForForEver) {
   Redirection redirection = Prepared();
   EXPECT_TRUE(redirection.Apply().ok());
   EXPECT_TRUE(redirection.Undo().ok());
+}
+
+// The thread behind such a timer blocks every signal.
+TEST_F(TextPatchTest, ATimerThatStartsThreadsIsNotInTheWay) {
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD;
+  event.sigev_notify_function = [](sigval) {};
+  timer_t timer;
+  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+  {
+    auto redirection = Redirect(&Answer, &Answer2);
+    ASSERT_TRUE(redirection.ok()) << redirection.status();
+    EXPECT_EQ(Answer(1), 201);
+    EXPECT_TRUE(redirection->Undo().ok());
+  }
+  timer_delete(timer);
 }
 
 TEST_F(TextPatchTest, BreakpointOfSomebodyElseIsRefused) {

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -14,6 +15,7 @@
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "base/linux/system_threads.h"
 
 namespace instar {
 namespace code_internal {
@@ -83,6 +85,18 @@ bool IsOfSanitizer([[maybe_unused]] uint64_t mask) {
 #endif
 }
 
+// The name in parentheses, of a stat file.
+void CopyName(const char* stat, char (&name)[16]) {
+  const char* const begin = strchr(stat, '(');
+  const char* const end = strrchr(stat, ')');
+  const size_t size =
+      begin == nullptr || end == nullptr
+          ? 0
+          : std::min(static_cast<size_t>(end - begin - 1), sizeof(name) - 1);
+  if (size > 0) memcpy(name, begin + 1, size);
+  name[size] = '\0';
+}
+
 // Of the stat file, which is half as expensive as the status file and has of
 // the signals that are blocked the first 31.
 bool SurveyThread(pid_t thread, void* argument) {
@@ -93,8 +107,10 @@ bool SurveyThread(pid_t thread, void* argument) {
   ++survey.threads;
   if (const char* const blocked = StatField(stat, 32)) {
     const uint64_t mask = strtoull(blocked, nullptr, 10);
-    if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask)) {
+    if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask) &&
+        RunsProgramCode(thread)) {
       survey.blocks_trap = thread;
+      CopyName(stat, survey.blocks_trap_name);
     }
   }
   return true;

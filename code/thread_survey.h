@@ -20,7 +20,10 @@ struct ThreadSurvey {
   int threads = 0;  // that have not ended
   // The process that traces the calling thread, or 0: a debugger traces all.
   pid_t tracer = 0;
-  pid_t blocks_trap = 0;  // a thread that blocks SIGTRAP, or 0
+  // A thread that blocks SIGTRAP and may run code of the program, or 0; and its
+  // name.
+  pid_t blocks_trap = 0;
+  char blocks_trap_name[16] = "";
 };
 
 // Threads that start or change during the survey may be missed. Fails if /proc

@@ -8,11 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <new>
 #include <utility>
 
 #include "base/linux/deadline.h"
 #include "base/linux/maps.h"
+#include "base/linux/system_threads.h"
 
 namespace instar {
 namespace {
@@ -36,6 +38,29 @@ void Unmap(Thread* threads, std::size_t count) {
 }
 
 bool ByNumber(const Thread& a, const Thread& b) { return a.tid < b.tid; }
+
+// Threads of the system that have been met. They are not signalled again: what
+// they do not take stays in the queue for ever. Each is looked at anew, since
+// its number may have become another's.
+constexpr int kOfSystem = 16;
+std::atomic<pid_t> of_system[kOfSystem];
+
+bool IsKnownOfSystem(pid_t tid) {
+  for (const auto& known : of_system) {
+    if (known.load(std::memory_order_relaxed) == tid) {
+      return !RunsProgramCode(tid);
+    }
+  }
+  return false;
+}
+
+bool NoteIfOfSystem(pid_t tid) {
+  if (RunsProgramCode(tid)) return false;
+  static std::atomic<unsigned> next{0};
+  of_system[next.fetch_add(1, std::memory_order_relaxed) % kOfSystem].store(
+      tid, std::memory_order_relaxed);
+  return true;
+}
 
 // Which of two entries of one thread is kept.
 int Rank(const Thread& thread) {
@@ -143,6 +168,10 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
   std::uint32_t scan = 0;
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded) continue;
+    if (IsKnownOfSystem(thread.tid)) {
+      thread.state = State::kEnded;
+      continue;
+    }
     switch (stack_internal::Post(thread.tid, signal, nullptr, 0, answers,
                                  deadline, &scan, &thread.use)) {
       case Outcome::kPosted:
@@ -158,12 +187,13 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
   }
 }
 
-// Those that have ended take no signal, however long they are waited for.
+// Those that have ended take no signal, however long they are waited for, and
+// those of the system need not.
 void InterruptedThreads::CancelEnded(Answers* answers) {
   for (Thread& thread : *this) {
     if (thread.state == State::kAdded &&
         !stack_internal::IsAnswered(thread.use) &&
-        stack_internal::HasEnded(thread.tid) &&
+        (stack_internal::HasEnded(thread.tid) || NoteIfOfSystem(thread.tid)) &&
         stack_internal::Cancel(thread.use, answers)) {
       thread.state = State::kEnded;
     }
@@ -195,11 +225,10 @@ void InterruptedThreads::FindStacks() {
   std::sort(begin(), end(), &ByNumber);
 }
 
-const InterruptedThreads::Thread* InterruptedThreads::Find(pid_t tid) const {
+InterruptedThreads::Thread* InterruptedThreads::Find(pid_t tid) {
   Thread wanted;
   wanted.tid = tid;
-  const Thread* const found =
-      std::lower_bound(begin(), end(), wanted, &ByNumber);
+  Thread* const found = std::lower_bound(begin(), end(), wanted, &ByNumber);
   return found != end() && found->tid == tid ? found : nullptr;
 }
 

@@ -39,7 +39,8 @@ class InterruptedThreads {
   enum class State {
     kAdded,
     kHeld,
-    kEnded,     // it is not, or no longer, in this process, or runs no more
+    kEnded,     // or runs nothing of the program (base/linux/system_threads.h)
+                // it is not, or no longer, in this process, or runs no more
     kNotTaken,  // it did not take the signal in time: it blocks it, or the
                 // system did not run it
     kNotSent,   // no signal can be sent (RLIMIT_SIGPENDING), or no memory
@@ -79,7 +80,7 @@ class InterruptedThreads {
   // Those that are held.
   std::size_t held() const { return held_; }
   // Null if it was not added. After Hold(), until Add().
-  const Thread* Find(pid_t tid) const;
+  Thread* Find(pid_t tid);
 
   // Lets one go on; does nothing if it is not held.
   void Release(Thread& thread);

@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/linux/tasks.h"
 #include "gtest/gtest.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
@@ -197,6 +198,24 @@ TEST(InterruptedThreadsTest, WhatCannotBeHeldIsSaidOfEach) {
   stop = true;
   deaf.Join();
   others.Join();
+}
+
+// A thread that blocks every signal, and never runs code of the program.
+TEST(InterruptedThreadsTest, TheThreadOfTimersIsNotWaitedFor) {
+  ASSERT_TRUE(InterruptionSignal().ok());
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD;
+  event.sigev_notify_function = [](sigval) {};
+  timer_t timer;
+  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+  for (int round = 0; round < 3; ++round) {
+    InterruptedThreads held;
+    VisitTasks([&](pid_t tid) { return held.Add(tid); });
+    ASSERT_TRUE(held.Hold(kLong));
+    EXPECT_EQ(held.size(), 1u);
+    for (const auto& thread : held) EXPECT_EQ(thread.state, State::kEnded);
+  }
+  timer_delete(timer);
 }
 
 // Many who stop many at once: nobody waits for somebody whom it has stopped

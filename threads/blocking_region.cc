@@ -89,7 +89,8 @@ Wakeup WakeupByNotifying(std::condition_variable* condition) {
 }
 
 INSTAR_WITH_FRAME_POINTER
-BlockingRegion::BlockingRegion(Wakeup wakeup) {
+BlockingRegion::BlockingRegion(Wakeup wakeup, absl::string_view point)
+    : point_(point) {
   PerThread& mine = this_thread;
   if (!CanBlock(mine)) return;
   const Busy busy;
@@ -97,11 +98,10 @@ BlockingRegion::BlockingRegion(Wakeup wakeup) {
   switchers_ = LinkAllSwitchers(&stack_);
   ThreadRecord& record = *mine.record;
   std::lock_guard<std::mutex> lock(record.lock);
-  record.where = &stack_;
   record.wakeup = wakeup;
   record.was_woken = false;
   Move(record, ThreadState::kBlocked);
-  CountAsStopped(record);
+  CountAsStoppedAt(record, &stack_, point_);
   entered_ = true;
 }
 
@@ -119,7 +119,7 @@ bool BlockingRegion::LeaveQuietly() {
     std::unique_lock<std::mutex> lock(record.lock);
     record.wakeup = Wakeup();
     woken = record.was_woken;
-    WaitWhileHeld(record, lock, &stack_);
+    WaitWhileHeld(record, lock, &stack_, point_);
     Move(record, ResumeState(record));
   }
   // The signal was sent with the lock held, so it is pending by now. Any system
@@ -135,8 +135,8 @@ INSTAR_WITH_FRAME_POINTER bool BlockingRegion::Leave() {
   const bool woken = LeaveQuietly();
   if ((this_thread.attention.load(std::memory_order_relaxed) &
        (kAttentionUpdate | kAttentionReboot)) != 0) {
-    ArriveAt(
-        Point{Point::Kind::kAfterBlocking, "", INSTAR_SNAPSHOT_AT_MY_CALL()});
+    ArriveAt(Point{Point::Kind::kAfterBlocking, point_,
+                   INSTAR_SNAPSHOT_AT_MY_CALL()});
   }
   errno = saved_errno;
   return woken;

@@ -22,6 +22,12 @@
 // call functions that can be updated nor touch objects that can be converted.
 // Update points in it do nothing.
 //
+// An update that asks for a named point (UpdatePoint("between requests")) holds
+// nobody in another region, which may lie in the middle of a request. A region
+// that lies at that point says so:
+//
+//   Blocking("between requests", [&] { return poll(inputs, count, -1); });
+//
 // A region is no update point, with one exception: update functions that were
 // set with `interrupt_blocking_calls`, as a reboot needs it. They get the
 // thread out of the call and run when it has returned; a reboot is thrown out
@@ -72,6 +78,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "stack/stack_snapshot.h"
 #include "threads/thread_record.h"
 
@@ -85,7 +92,7 @@ Wakeup WakeupByNotifying(std::condition_variable* condition);
 // The calling thread is blocked from the construction until Leave().
 class BlockingRegion {
  public:
-  explicit BlockingRegion(Wakeup wakeup);
+  explicit BlockingRegion(Wakeup wakeup, absl::string_view point = "");
   // Leaves if Leave() was not called, because of an exception.
   ~BlockingRegion();
   BlockingRegion(const BlockingRegion&) = delete;
@@ -98,6 +105,7 @@ class BlockingRegion {
  private:
   bool LeaveQuietly();
 
+  const absl::string_view point_;
   bool entered_ = false;
   StackSnapshot stack_;
   std::vector<StackSnapshot> switchers_;  // of stack_
@@ -108,12 +116,15 @@ void SleepOnce(std::chrono::steady_clock::time_point until);
 
 }  // namespace threads_internal
 
-// Calls `callable` in a blocking region and returns what it returns.
+// Calls `callable` in a blocking region that lies at the point of this name,
+// and returns what it returns. The name is looked at until this returns.
 template <typename Callable>
-std::invoke_result_t<Callable&> Blocking(Callable&& callable) {
+std::invoke_result_t<Callable&> Blocking(absl::string_view point,
+                                         Callable&& callable) {
   using Result = std::invoke_result_t<Callable&>;
   while (true) {
-    threads_internal::BlockingRegion region(threads_internal::WakeupBySignal());
+    threads_internal::BlockingRegion region(threads_internal::WakeupBySignal(),
+                                            point);
     if constexpr (std::is_void_v<Result>) {
       callable();
       region.Leave();
@@ -134,6 +145,12 @@ std::invoke_result_t<Callable&> Blocking(Callable&& callable) {
       return std::forward<Result>(result);
     }
   }
+}
+
+// The same in a region without a name.
+template <typename Callable>
+std::invoke_result_t<Callable&> Blocking(Callable&& callable) {
+  return Blocking(absl::string_view(), std::forward<Callable>(callable));
 }
 
 // Waits in a blocking region until a read from `descriptor` (an accept, for a

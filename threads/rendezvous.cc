@@ -17,6 +17,7 @@
 #include "base/linux/futex.h"
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
+#include "stack/interrupted_threads.h"
 #include "stack/stack_walker.h"
 #include "threads/attendant.h"
 #include "threads/frame_names.h"
@@ -40,6 +41,8 @@ using Clock = std::chrono::steady_clock;
 // How long the system has to deliver a signal, and the pause before a straggler
 // that could not stay interrupted is interrupted again.
 constexpr auto kSignalLimit = std::chrono::milliseconds(5);
+// In addition, for each thread.
+constexpr auto kSignalLimitEach = std::chrono::microseconds(50);
 constexpr auto kInterruptAgain = std::chrono::microseconds(500);
 // The same for a thread that is to be named, when nobody is held any more.
 constexpr auto kNameLimit = std::chrono::milliseconds(200);
@@ -92,17 +95,26 @@ struct Rendezvous::State {
   void Release();
   void ReleaseThreads();
 
+  struct Asked {
+    std::shared_ptr<ThreadRecord> record;
+    bool is_interrupted = false;  // and stays so
+  };
+
   void Ask(const std::shared_ptr<ThreadRecord>& record);
   // True when nobody is missing; false at `until`.
   bool AwaitMissing(Clock::time_point until);
-  void InterruptStragglers(const FunctionMap& map);
+  void InterruptStragglers();
   void FillStacks();
   absl::Status NameMissing();
 
   RendezvousOptions options;
   bool all = false;
-  std::vector<std::shared_ptr<ThreadRecord>> asked;
-  std::vector<std::pair<ThreadRecord*, InterruptedThread>> interrupted;
+  std::vector<Asked> asked;
+  InterruptedThreads interrupted;
+  // Set before the first is held, who may own the dynamic linker's lock; not
+  // if none is to be interrupted.
+  std::optional<FunctionMap> map;
+  const threads_internal::UnsafeCode* unsafe = nullptr;
   std::vector<HeldThread> threads;
   std::vector<std::shared_ptr<HoldStamp>> stamps;  // of each of `threads`
   Clock::time_point begin;
@@ -123,7 +135,7 @@ void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
     // Before the lock is free, hence before the thread can be counted.
     missing_threads.fetch_add(1, std::memory_order_relaxed);
   }
-  asked.push_back(record);
+  asked.push_back(Asked{record});
 }
 
 void Rendezvous::State::Release() {
@@ -135,12 +147,12 @@ void Rendezvous::State::ReleaseThreads() {
   if (!has_turn) return;
   if (all) {
     for (auto& record : Registry::Get().StopHoldingNew()) {
-      asked.push_back(std::move(record));
+      asked.push_back(Asked{std::move(record)});
     }
   }
-  for (const auto& record : asked) {
-    std::lock_guard<std::mutex> lock(record->lock);
-    threads_internal::LetGo(*record);
+  for (const Asked& each : asked) {
+    std::lock_guard<std::mutex> lock(each.record->lock);
+    threads_internal::LetGo(*each.record);
   }
   threads_internal::EndHold();
   for (std::size_t i = 0; i < stamps.size(); ++i) {
@@ -148,7 +160,7 @@ void Rendezvous::State::ReleaseThreads() {
       stamps[i]->end.store(NowForStamp(), std::memory_order_relaxed);
     }
   }
-  interrupted.clear();
+  interrupted.Release();
   // Only now: code cannot be changed while threads block SIGTRAP in a handler.
   if (std::exchange(holds_entries, false)) Attendant::Get().ReleaseEntries();
   has_turn = false;
@@ -168,7 +180,7 @@ bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
   }
 }
 
-void Rendezvous::State::InterruptStragglers(const FunctionMap& map) {
+void Rendezvous::State::InterruptStragglers() {
   const auto can_be_held = [](const ThreadRecord& record) {
     const ThreadState state = record.state.load(std::memory_order_relaxed);
     return record.missing && record.per_thread != nullptr &&
@@ -177,44 +189,75 @@ void Rendezvous::State::InterruptStragglers(const FunctionMap& map) {
            record.per_thread->no_update_depth.load(std::memory_order_relaxed) ==
                0;
   };
-  for (const auto& record : asked) {
-    {
-      std::lock_guard<std::mutex> lock(record->lock);
-      if (!can_be_held(*record)) continue;
+  const auto tid_of = [](const ThreadRecord& record) {
+    return record.tid.load(std::memory_order_relaxed);
+  };
+  int added = 0;
+  for (const Asked& each : asked) {
+    std::lock_guard<std::mutex> lock(each.record->lock);
+    if (can_be_held(*each.record) &&
+        threads_internal::MayBeInterrupted(*each.record) &&
+        interrupted.Add(tid_of(*each.record))) {
+      ++added;
     }
-    auto held = InterruptedThread::Hold(
-        record->tid.load(std::memory_order_relaxed), kSignalLimit);
-    if (!held.ok()) continue;
-    // It may have been interrupted in this library: on its way here, with this
-    // very lock, or in a call that owns another one.
-    std::unique_lock<std::mutex> lock(record->lock, std::try_to_lock);
-    if (!lock.owns_lock()) continue;
-    // Or have come by itself meanwhile.
-    if (!can_be_held(*record) ||
-        record->per_thread->busy.load(std::memory_order_relaxed) ||
-        !threads_internal::MayStayInterrupted(held->snapshot(), map)) {
+  }
+  if (added == 0 ||
+      !interrupted.Hold(kSignalLimit + added * kSignalLimitEach)) {
+    return;
+  }
+  for (Asked& each : asked) {
+    if (each.is_interrupted) continue;
+    InterruptedThreads::Thread* const thread =
+        interrupted.Find(tid_of(*each.record));
+    if (thread == nullptr) continue;
+    if (thread->state == InterruptedThreads::State::kNotTaken) {
+      std::unique_lock<std::mutex> lock(each.record->lock, std::try_to_lock);
+      if (lock.owns_lock()) threads_internal::NoteNotTaken(*each.record);
       continue;
     }
-    CountAsStopped(*record);
-    record->stamp->begin.store(NowForStamp(), std::memory_order_relaxed);
-    interrupted.emplace_back(record.get(), *std::move(held));
+    if (thread->state != InterruptedThreads::State::kHeld) {
+      continue;
+    }
+    // It may have been interrupted in this library: on its way here, with this
+    // very lock, or in a call that owns another one.
+    std::unique_lock<std::mutex> lock(each.record->lock, std::try_to_lock);
+    if (!lock.owns_lock() ||
+        each.record->per_thread->busy.load(std::memory_order_relaxed)) {
+      interrupted.Release(*thread);
+      continue;
+    }
+    // Or have come by itself meanwhile.
+    if (!can_be_held(*each.record)) {
+      interrupted.Release(*thread);
+      continue;
+    }
+    if (thread->in_library_code || !threads_internal::MayStayInterrupted(
+                                       thread->snapshot, *map, *unsafe)) {
+      threads_internal::NoteRefusal(*each.record, thread->snapshot);
+      interrupted.Release(*thread);
+      continue;
+    }
+    CountAsStopped(*each.record);
+    each.record->stamp->begin.store(NowForStamp(), std::memory_order_relaxed);
+    each.is_interrupted = true;
   }
 }
 
 void Rendezvous::State::FillStacks() {
-  for (const auto& record : asked) {
-    HeldThread thread{ThreadRef(record), false, {}};
-    const auto found = std::find_if(
-        interrupted.begin(), interrupted.end(),
-        [&](const auto& entry) { return entry.first == record.get(); });
-    if (found != interrupted.end()) {
+  for (const Asked& each : asked) {
+    HeldThread thread{ThreadRef(each.record), false, {}};
+    if (each.is_interrupted) {
       thread.is_interrupted = true;
-      thread.stacks.push_back(found->second.snapshot());
+      thread.stacks.push_back(
+          interrupted.Find(each.record->tid.load(std::memory_order_relaxed))
+              ->snapshot);
     } else {
-      std::lock_guard<std::mutex> lock(record->lock);
-      if (record->where != nullptr) thread.stacks.push_back(*record->where);
+      std::lock_guard<std::mutex> lock(each.record->lock);
+      if (each.record->where != nullptr) {
+        thread.stacks.push_back(*each.record->where);
+      }
     }
-    stamps.push_back(record->stamp);  // set by us: it is held since
+    stamps.push_back(each.record->stamp);  // set by us: it is held since
     threads.push_back(std::move(thread));
   }
   const auto held = [this](int tid) {
@@ -257,15 +300,23 @@ absl::Status Rendezvous::State::NameMissing() {
       return true;
     });
   };
-  for (const auto& record : asked) {
+  for (const Asked& each : asked) {
     ThreadState state;
+    std::vector<std::uintptr_t> pcs;
     {
-      std::lock_guard<std::mutex> lock(record->lock);
-      if (!record->missing) continue;
-      state = record->state.load(std::memory_order_relaxed);
+      std::lock_guard<std::mutex> lock(each.record->lock);
+      if (!each.record->missing) continue;
+      state = each.record->state.load(std::memory_order_relaxed);
+      // It is stopped, though not where it is wanted: no signal is needed.
+      if (IsStopped(state) && each.record->where != nullptr) {
+        WalkStack(*each.record->where, [&pcs](const Frame& frame) {
+          pcs.push_back(frame.lookup_pc);
+          return true;
+        });
+      }
     }
-    missing.push_back(Missing{record, state, {}});
-    look_at(missing.back(), kSignalLimit);
+    missing.push_back(Missing{each.record, state, std::move(pcs)});
+    if (missing.back().pcs.empty()) look_at(missing.back(), kSignalLimit);
   }
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
       Clock::now() - begin);
@@ -304,6 +355,11 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
         "another rendezvous did not end in time");
   }
   state->has_turn = true;
+  if (state->options.point.empty() &&
+      state->options.grace < state->options.limit) {
+    state->map = FunctionMap::Preload();
+    state->unsafe = &threads_internal::UnsafeCode::Get();
+  }
   state->no_signals.emplace(InterruptionSignal().value_or(0));
   // One more, so that it is not zero before all have been asked.
   missing_threads.store(1, std::memory_order_relaxed);
@@ -334,27 +390,24 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
   }
   if (missing_threads.fetch_sub(1, std::memory_order_acq_rel) > 1 &&
       state->options.point.empty() &&
-      std::any_of(
-          state->asked.begin(), state->asked.end(), [](const auto& record) {
-            std::lock_guard<std::mutex> lock(record->lock);
-            return record->missing && record->kind == ThreadKind::kActive;
-          })) {
+      std::any_of(state->asked.begin(), state->asked.end(),
+                  [](const auto& each) {
+                    std::lock_guard<std::mutex> lock(each.record->lock);
+                    return each.record->missing &&
+                           each.record->kind == ThreadKind::kActive;
+                  })) {
     const absl::Status status = Attendant::Get().HoldEntries();
     if (!status.ok()) return status;
     state->holds_entries = true;
   }
   if (!state->AwaitMissing(
-          std::min(until, Clock::now() + state->options.grace))) {
-    std::optional<FunctionMap> map;
-    while (true) {
+          std::min(until, DeadlineAfter(state->options.grace)))) {
+    do {
       if (Clock::now() >= until) return state->NameMissing();
-      if (!map.has_value()) map = FunctionMap::Preload();
-      state->InterruptStragglers(*map);
-      if (state->AwaitMissing(
-              std::min(until, Clock::now() + kInterruptAgain))) {
-        break;
-      }
-    }
+      if (state->map.has_value()) state->InterruptStragglers();
+    } while (!state->AwaitMissing(
+        state->map.has_value() ? std::min(until, Clock::now() + kInterruptAgain)
+                               : until));
   }
   state->FillStacks();
   return Rendezvous(std::move(state));

@@ -15,17 +15,23 @@
 // A thread has arrived when it
 //   - waits at an update point (threads/update_point.h; for an active thread,
 //     entries of updatable functions are intercepted while it is missing),
-//   - is in a blocking region, also if it came there before,
+//   - is in a blocking region, also if it came there before; if a point is
+//     named, only in a region of that name,
 //   - has not begun, or has ended,
-//   - was interrupted: after `grace`, a thread that waits in a system call with
+//   - was interrupted, unless a point is named: after `grace`, a thread that
+//   waits in a system call with
 //     a reliable stack is held in a signal handler, unless the call was made by
 //     the allocator, the dynamic linker, pthread_create() or fork(), or in a
 //     NoUpdateScope or update function. It runs nothing, and may own locks of
 //     the program: whoever changes something must take none of them, those of
 //     stdio included; memory can be allocated. Some system calls then return
 //     EINTR, as after any signal (signal(7)).
-// The last is what threads need that meet inside a contended lock: the owner
-// arrives at an update point, the others wait for the lock.
+// A thread that may own the dynamic linker's lock, in an initializer of an
+// object that is loaded or a callback of dl_iterate_phdr(), is not held, and
+// has not arrived.
+//
+// Interrupting is what threads need that meet inside a contended lock: the
+// owner arrives at an update point, the others wait for the lock.
 //
 // With HoldAll(), threads that start meanwhile are held before they begin. The
 // calling thread is never held, nor listed. Threads that a rendezvous holds may
@@ -73,7 +79,8 @@ struct RendezvousOptions {
   std::chrono::nanoseconds limit = std::chrono::seconds(1);
   // After which threads are interrupted; longer than `limit`: never.
   std::chrono::nanoseconds grace = std::chrono::microseconds(300);
-  // Held at update points of this name only, or in blocking regions.
+  // Held only at update points of this name, and in blocking regions of it
+  // (Blocking("between requests", ...)).
   std::string point;
   // Asked alone: the others are asked, and begin to stand still, when it has
   // arrived. For a thread that was missing before and would let them wait

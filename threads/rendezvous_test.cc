@@ -3,12 +3,14 @@
 
 #include "threads/rendezvous.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -302,6 +304,110 @@ TEST(RendezvousTest, SixteenThreadsInOneContendedLock) {
   stop = true;
 }
 #endif
+
+// A request that sleeps and blocks in its middle is in one version.
+TEST(RendezvousTest, AtANamedPointNoRequestIsInTwoVersions) {
+  constexpr int kThreads = 4;
+  constexpr int kRequests = 2500;
+  int version = 0;  // guarded by the rendezvous
+  std::atomic<int> mixed{0};
+  std::atomic<int> done{0};
+  std::list<ControlledThread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.push_back(StartPassiveThread("server", [&] {
+      for (int request = 0; request < kRequests; ++request) {
+        const int before = version;
+        usleep(20);
+        Blocking([] { usleep(20); });
+        if (version != before) ++mixed;
+        UpdatePoint("between requests");
+      }
+      ++done;
+    }));
+  }
+  int changes = 0;
+  while (done < kThreads) {
+    RendezvousOptions options = WithLimit(std::chrono::seconds(60));
+    options.point = "between requests";
+    const auto rendezvous = Rendezvous::HoldAll(options);
+    ASSERT_TRUE(rendezvous.ok()) << rendezvous.status();
+    ++version;
+    ++changes;
+  }
+  EXPECT_EQ(mixed, 0) << "with " << changes << " changes";
+}
+
+TEST(RendezvousTest, ANamedPointWaitsForOtherBlockingRegions) {
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  RendezvousOptions options = WithLimit(std::chrono::milliseconds(20));
+  options.point = "between requests";
+  for (const bool named : {false, true}) {
+    ControlledThread thread = StartPassiveThread("server", [&] {
+      char byte;
+      const auto wait = [&] { return read(ends[0], &byte, 1); };
+      named ? Blocking("between requests", wait) : Blocking(wait);
+    });
+    while (thread.ref().state() != ThreadState::kBlocked) {
+      std::this_thread::yield();
+    }
+    std::vector<MissingThread> missing;
+    options.missing = &missing;
+    {
+      const auto rendezvous = Rendezvous::HoldAll(options);
+      EXPECT_EQ(rendezvous.ok(), named) << rendezvous.status();
+    }
+    if (!named) {
+      ASSERT_EQ(missing.size(), 1u);
+      EXPECT_EQ(missing[0].thread.name(), "server");
+      EXPECT_EQ(missing[0].state, ThreadState::kBlocked);
+      EXPECT_FALSE(missing[0].functions.empty());
+    }
+    // One without a name takes either.
+    EXPECT_TRUE(Rendezvous::HoldAll(WithLimit(std::chrono::seconds(60))).ok());
+    ASSERT_EQ(write(ends[1], "x", 1), 1);
+  }
+  close(ends[0]);
+  close(ends[1]);
+}
+
+// Whoever holds a rendezvous may need the lock that such a thread owns.
+TEST(RendezvousTest, NobodyIsHeldWithTheLockOfTheDynamicLinker) {
+  for (const bool blocks : {false, true}) {
+    std::atomic<bool> stop{false};
+    std::atomic<int> rounds{0};
+    ControlledThread thread = StartPassiveThread("in callbacks", [&] {
+      std::function<void()> body = [&] {
+        for (int i = 0; i < 20; ++i) {
+          if (blocks) {
+            Blocking([] { usleep(50); });
+          } else {
+            UpdatePoint();
+            usleep(50);
+            UpdatePoint();
+          }
+        }
+      };
+      while (!stop) {
+        dl_iterate_phdr(
+            [](dl_phdr_info*, size_t, void* argument) {
+              (*static_cast<std::function<void()>*>(argument))();
+              return 1;
+            },
+            &body);
+        UpdatePoint();
+        ++rounds;
+      }
+    });
+    while (rounds == 0) std::this_thread::yield();
+    for (int i = 0; i < 100; ++i) {
+      const Rendezvous rendezvous = HoldAll();
+      // Takes that lock.
+      dl_iterate_phdr([](dl_phdr_info*, size_t, void*) { return 0; }, nullptr);
+    }
+    stop = true;
+  }
+}
 
 }  // namespace
 }  // namespace instar

@@ -34,15 +34,14 @@ void WaitAsStopped(StackSnapshot here, absl::FunctionRef<void()> wait) {
   const auto switchers = LinkAllSwitchers(&here);
   {
     std::lock_guard<std::mutex> lock(record->lock);
-    record->where = &here;
     record->waits_in_library = true;
     Move(*record, ThreadState::kBlocked);
-    CountAsStopped(*record);
+    CountAsStoppedAt(*record, &here, "");
   }
   wait();
   std::unique_lock<std::mutex> lock(record->lock);
   // Not before: while it is held here, too, it cannot be rebooted.
-  WaitWhileHeld(*record, lock, &here);
+  WaitWhileHeld(*record, lock, &here, "");
   Move(*record, ResumeState(*record));
   record->waits_in_library = false;
 }

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/linux/futex.h"
+#include "threads/linker_lock.h"
 
 namespace instar {
 namespace threads_internal {
@@ -53,11 +54,20 @@ void SetAttention(ThreadRecord& record, Attention bit, bool on,
   SetBit(record.per_thread->entry_attention, bit, at_entries);
 }
 
+bool IsHeldAt(const ThreadRecord& record, const StackSnapshot* where,
+              absl::string_view point) {
+  if (!record.hold) return false;
+  if (where == nullptr) return true;
+  return (record.hold_point == nullptr || point == record.hold_point) &&
+         !MayOwnLinkerLock(*where);
+}
+
 bool Hold(ThreadRecord& record, const char* point) {
   record.hold = true;
   record.hold_point = point;
   SetAttention(record, kAttentionHold, true, point == nullptr);
-  record.missing = !IsStopped(record.state.load(std::memory_order_relaxed));
+  record.missing = !IsStopped(record.state.load(std::memory_order_relaxed)) ||
+                   !IsHeldAt(record, record.where, record.stopped_at);
   return !record.missing;
 }
 
@@ -91,13 +101,21 @@ void CountAsStopped(ThreadRecord& record) {
   }
 }
 
+void CountAsStoppedAt(ThreadRecord& record, const StackSnapshot* where,
+                      absl::string_view point) {
+  record.where = where;
+  record.stopped_at = point;
+  if (IsHeldAt(record, where, point)) CountAsStopped(record);
+}
+
 void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
-                   const StackSnapshot* where) {
-  while (record.hold) {
+                   const StackSnapshot* where, absl::string_view point) {
+  while (IsHeldAt(record, where, point)) {
     if (record.state.load(std::memory_order_relaxed) != ThreadState::kHeld) {
       Move(record, ThreadState::kHeld);
     }
     record.where = where;
+    record.stopped_at = point;
     CountAsStopped(record);
     // Read while `hold` is set: EndHold() of this very rendezvous comes later.
     const std::uint32_t epoch = hold_epoch.load(std::memory_order_relaxed);
@@ -115,6 +133,7 @@ void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
     lock.lock();
   }
   record.where = nullptr;
+  record.stopped_at = absl::string_view();
 }
 
 Registry& Registry::Get() {

@@ -40,6 +40,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
 #include "stack/exposed_values.h"
 #include "stack/stack_snapshot.h"
 #include "threads/thread_state.h"
@@ -94,6 +95,15 @@ struct HoldStamp {
 };
 std::int64_t NowForStamp();
 
+// Where the thread was interrupted last and could not stay so
+// (threads/straggler.h).
+struct Refusal {
+  std::uintptr_t pc = 0;  // 0: nowhere
+  std::uintptr_t rsp = 0;
+  std::chrono::nanoseconds pause{0};
+  std::chrono::steady_clock::time_point until;  // not again there
+};
+
 struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   ThreadRecord(std::string thread_name, ThreadKind thread_kind)
       : name(std::move(thread_name)), kind(thread_kind) {}
@@ -110,14 +120,16 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   // Under `lock`:
   PerThread* per_thread = nullptr;  // null before it begins and after its end
   const StackSnapshot* where = nullptr;  // while it is stopped, if it has begun
+  absl::string_view stopped_at;          // the name of that point or region
   bool hold = false;                     // a rendezvous is in progress
   std::shared_ptr<HoldStamp> stamp;      // its, or the latest one's
   bool missing = false;                  // and waits for this thread
-  const char* hold_point = nullptr;      // held only at points of this name
+  const char* hold_point = nullptr;      // held only where it has this name
   Wakeup wakeup;                         // while it is blocked
   bool was_woken = false;                // by `wakeup`, in this blocking call
   bool waits_in_library = false;         // blocked (threads/stopped_wait.h)
   bool lost_in_fork = false;             // this child of a fork() has it not
+  Refusal refusal;
   std::vector<std::shared_ptr<PendingRequest>> requests;
   // What its functions expose; as `per_thread`. Of the thread itself while it
   // is not held.
@@ -158,6 +170,14 @@ inline void SetAttention(ThreadRecord& record, Attention bit, bool on) {
 extern std::atomic<std::uint32_t> missing_threads;
 extern std::atomic<std::uint32_t> hold_epoch;
 
+// With record.lock held. Whether the rendezvous in progress, if there is one,
+// holds the thread where its stack is this, at the point or in the region of
+// this name: not if it asks for another name, nor where the thread may own the
+// dynamic linker's lock (threads/linker_lock.h). A thread that has not begun
+// (null) is held anyway.
+bool IsHeldAt(const ThreadRecord& record, const StackSnapshot* where,
+              absl::string_view point);
+
 // With record.lock held. False if the thread is to be waited for. `point`
 // outlives the hold; null: any point.
 bool Hold(ThreadRecord& record, const char* point);
@@ -167,11 +187,14 @@ void LetGo(ThreadRecord& record);
 void EndHold();
 // The thread is stopped now, and was asked to be. With record.lock held.
 void CountAsStopped(ThreadRecord& record);
-// The calling thread waits while it is held. If it was, it is in kHeld
-// afterwards, and moves on: to ResumeState(), which may be another one than
-// before. With `lock` on record.lock, which is released meanwhile.
+// The same if it is held there, IsHeldAt(); it stays there.
+void CountAsStoppedAt(ThreadRecord& record, const StackSnapshot* where,
+                      absl::string_view point);
+// The calling thread waits while it is held there, IsHeldAt(). If it was, it is
+// in kHeld afterwards, and moves on: to ResumeState(), which may be another one
+// than before. With `lock` on record.lock, which is released meanwhile.
 void WaitWhileHeld(ThreadRecord& record, std::unique_lock<std::mutex>& lock,
-                   const StackSnapshot* where);
+                   const StackSnapshot* where, absl::string_view point);
 
 // --- The registry: all threads from their start to their end.
 

@@ -82,7 +82,8 @@ class UpdateRunner {
         return request.AcceptsEntries();
       case Point::Kind::kAfterBlocking:
         return request.options.interrupt_blocking_calls &&
-               request.options.point.empty();
+               (request.options.point.empty() ||
+                request.options.point == point.name);
     }
     return false;
   }
@@ -279,13 +280,6 @@ void RefuseUnknownStack(ThreadRecord& record) {
   }
 }
 
-bool IsHeldAt(const ThreadRecord& record, const Point& point) {
-  if (!record.hold) return false;
-  return record.hold_point == nullptr ||
-         (point.kind == Point::Kind::kExplicit &&
-          point.name == record.hold_point);
-}
-
 }  // namespace
 
 void ArriveAt(Point point) {
@@ -313,8 +307,8 @@ void ArriveAt(Point point) {
   {
     std::unique_lock<std::mutex> lock(record->lock);
     Move(*record, ThreadState::kAtUpdatePoint);
-    if (IsHeldAt(*record, point)) {
-      WaitWhileHeld(*record, lock, &point.stack);
+    if (IsHeldAt(*record, &point.stack, point.name)) {
+      WaitWhileHeld(*record, lock, &point.stack, point.name);
       Move(*record, ThreadState::kAtUpdatePoint);
     }
     lock.unlock();
@@ -323,8 +317,8 @@ void ArriveAt(Point point) {
       UpdateRunner::RunDue(record, point);
     }
     lock.lock();
-    if (IsHeldAt(*record, point)) {
-      WaitWhileHeld(*record, lock, &point.stack);
+    if (IsHeldAt(*record, &point.stack, point.name)) {
+      WaitWhileHeld(*record, lock, &point.stack, point.name);
       Move(*record, ThreadState::kAtUpdatePoint);
     }
     Move(*record, ResumeState(*record));

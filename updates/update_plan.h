@@ -255,8 +255,9 @@ class UpdatePlan {
   // waits. Failed: the update is dropped, with FailedPrecondition.
   void When(std::function<Attempt()> requirement);
 
-  // The threads are held at update points of this name only, or in blocking
-  // regions: "between requests", where whole requests must see one version.
+  // The threads are held only at update points of this name, or in blocking
+  // regions that are declared to lie there (threads/blocking_region.h):
+  // "between requests", where whole requests must see one version.
   void AtUpdatePoint(std::string point);
 
   // A step of one's own.

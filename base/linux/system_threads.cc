@@ -1,0 +1,63 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linux/system_threads.h"
+
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/linux/tasks.h"
+
+namespace instar {
+namespace {
+
+// Of include/linux/sched.h: what a thread of the kernel has in the field
+// "flags" of its stat file.
+constexpr unsigned long kIoWorker = 0x10;
+constexpr unsigned long kUserWorker = 0x4000;
+constexpr unsigned long kKernelThread = 0x200000;
+
+// The signal that glibc keeps for its timers (SIGTIMER).
+constexpr std::uint64_t kTimerSignal = std::uint64_t{1} << (32 - 1);
+
+bool IsWorkerOfKernel(pid_t tid) {
+  char text[512];
+  if (!ReadTaskFile(tid, "stat", text, sizeof(text))) return false;
+  // The name, in parentheses, may have spaces in it. State, parent, group,
+  // session, terminal, its group, flags.
+  const char* at = std::strrchr(text, ')');
+  for (int i = 0; at != nullptr && i < 7; ++i) at = std::strchr(at + 1, ' ');
+  if (at == nullptr) return false;
+  return (std::strtoul(at + 1, nullptr, 10) &
+          (kIoWorker | kUserWorker | kKernelThread)) != 0;
+}
+
+// "NUMBER FIRST_ARGUMENT ... SP PC" of a thread that waits in a system call.
+bool WaitsForTimer(pid_t tid) {
+  char text[256];
+  if (!ReadTaskFile(tid, "syscall", text, sizeof(text))) return false;
+  char* end = nullptr;
+  const long number = std::strtol(text, &end, 10);
+  if (end == text || number != SYS_rt_sigtimedwait) return false;
+  const std::uint64_t set = std::strtoull(end, nullptr, 16);
+  // The memory may be gone by now.
+  std::uint64_t signals = 0;
+  const iovec local = {&signals, sizeof(signals)};
+  const iovec remote = {reinterpret_cast<void*>(set), sizeof(signals)};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) ==
+             static_cast<ssize_t>(sizeof(signals)) &&
+         signals == kTimerSignal;
+}
+
+}  // namespace
+
+bool RunsProgramCode(pid_t tid) {
+  return !IsWorkerOfKernel(tid) && !WaitsForTimer(tid);
+}
+
+}  // namespace instar

@@ -1,0 +1,67 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linux/system_threads.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "base/linux/tasks.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+TEST(SystemThreadsTest, ThreadsOfTheProgramRunItsCode) {
+  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
+  EXPECT_TRUE(RunsProgramCode(self));
+  // Also one that waits for signals.
+  std::atomic<pid_t> tid{0};
+  std::thread waiting([&] {
+    sigset_t set;
+    sigfillset(&set);
+    pthread_sigmask(SIG_BLOCK, &set, nullptr);
+    tid = static_cast<pid_t>(syscall(SYS_gettid));
+    int number;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigwait(&set, &number);
+  });
+  while (tid == 0) std::this_thread::yield();
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(RunsProgramCode(tid));
+  syscall(SYS_tgkill, getpid(), tid.load(), SIGUSR1);
+  waiting.join();
+}
+
+TEST(SystemThreadsTest, TheThreadOfTimersRunsNone) {
+  std::vector<pid_t> before;
+  VisitTasks([&](pid_t tid) {
+    before.push_back(tid);
+    return true;
+  });
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD;
+  event.sigev_notify_function = [](sigval) {};
+  timer_t timer;
+  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+  pid_t helper = 0;
+  VisitTasks([&](pid_t tid) {
+    for (const pid_t known : before) {
+      if (known == tid) return true;
+    }
+    helper = tid;
+    return true;
+  });
+  ASSERT_NE(helper, 0);
+  while (RunsProgramCode(helper)) std::this_thread::yield();
+  timer_delete(timer);
+}
+
+}  // namespace
+}  // namespace instar
