@@ -200,14 +200,17 @@ FoundFunctions FunctionSearch::Find(bool read_debug_information) {
                image.load_base + copy.range.end}}});
       }
     }
-    if (is_read) {
+    std::string why = WhyUnknown(image, !known.functions->empty(), !is_read);
+    if (is_read && why.empty()) {
       const InlinedCopyTable& copies = InlinedCopyTable::Of(*image.symbols);
       if (!copies.undescribed().empty()) {
-        found.undescribed.push_back(
-            code_internal::UndescribedCode(*image.symbols, copies));
+        why = code_internal::UndescribedCode(*image.symbols, copies);
+        // Any other object can be watched as a whole.
+        if (image.is_program) {
+          found.undescribed.push_back(std::exchange(why, ""));
+        }
       }
     }
-    std::string why = WhyUnknown(image, !known.functions->empty(), !is_read);
     if (!why.empty()) {
       found.unknown.push_back({image.symbols->name(), image.code,
                                image.is_program, std::move(why)});

@@ -52,11 +52,12 @@ struct FoundFunctions {
   std::vector<Function> functions;       // by address
   std::vector<InlinedFunction> inlined;  // a function may have several copies
   // The program and update modules, if they were stripped or cannot be read;
-  // other objects, if they were stripped and export a function that was found.
+  // other objects, if they were stripped and export a function that was found,
+  // or have units that were compiled to be updatable, but without debug
+  // information that can be read.
   std::vector<UnknownImage> unknown;
-  // What may hold copies that nobody knows: units that were compiled to be
-  // updatable, but without debug information that can be read; a sentence for
-  // each object. (code_internal::UndescribedCode())
+  // What of the program may hold copies that nobody knows: such units of it; a
+  // sentence. (code_internal::UndescribedCode())
   std::vector<std::string> undescribed;
 };
 

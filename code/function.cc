@@ -186,8 +186,15 @@ struct ImagesWithCopies {
 // empty if it cannot. Units that were not compiled to be updatable, and that
 // the linker made one file of with others, leave no trace of what they use.
 std::string WhyCopiesAreUnknown(const Function& function,
-                                const ImagesWithCopies& images) {
+                                const ImagesWithCopies& images,
+                                absl::Span<const CodeRange> watched) {
   for (const auto& [image, table] : images.unknown) {
+    const uintptr_t begin = image->code.begin;
+    if (std::any_of(
+            watched.begin(), watched.end(),
+            [begin](const CodeRange& code) { return code.begin == begin; })) {
+      continue;
+    }
     if (!table->undescribed().empty()) {
       return code_internal::UndescribedCode(*image->symbols, *table);
     }
@@ -209,7 +216,7 @@ std::string WhyCopiesAreUnknown(const Function& function,
 }  // namespace
 
 absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
-    bool read) const {
+    bool read, absl::Span<const CodeRange> watched) const {
   if (!read && !InlinedCopyTable::IsRead(*table_)) {
     return std::vector<InlinedCopy>();
   }
@@ -244,7 +251,7 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
     // A function that other files can replace is inlined nowhere, given the
     // flags of updatable_cc_library; `inline` functions and templates are.
     const std::string why = binding() == SymbolBinding::kWeak
-                                ? WhyCopiesAreUnknown(*this, *images)
+                                ? WhyCopiesAreUnknown(*this, *images, watched)
                                 : "";
     if (!why.empty()) {
       return absl::FailedPreconditionError(

@@ -130,9 +130,10 @@ class Function {
   // (it has patchable entries), or another object that uses the function, has
   // none that can be read.
   // `read` false: only those in objects whose debug information was read
-  // before; of others nothing is said.
+  // before; of others nothing is said. Objects whose code is `watched` as a
+  // whole by the caller may hold copies that are not known.
   absl::StatusOr<std::vector<InlinedCopy>> InlinedCopies(
-      bool read = true) const;
+      bool read = true, absl::Span<const CodeRange> watched = {}) const;
 
   friend bool operator==(const Function& a, const Function& b) {
     return a.entry() == b.entry();

@@ -54,6 +54,10 @@ bool IsIn(const Function& function, const std::vector<UnknownImage>& images) {
 absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
     absl::Span<const Function> functions, Options options) {
   std::vector<Part> parts;
+  std::vector<CodeRange> watched;
+  for (const UnknownImage& image : options.images) {
+    watched.push_back(image.code);
+  }
   std::vector<std::vector<uintptr_t>> targets =
       AllRedirectionTargets(functions);
   for (std::size_t i = 0; i < functions.size(); ++i) {
@@ -71,7 +75,8 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
         parts.push_back({range, number, version, version});
       }
       if (IsIn(version, options.images)) continue;
-      const auto copies = version.InlinedCopies(options.read_debug_information);
+      const auto copies =
+          version.InlinedCopies(options.read_debug_information, watched);
       if (copies.ok()) {
         for (const InlinedCopy& copy : *copies) {
           parts.push_back({copy.range, number, version, copy.into});

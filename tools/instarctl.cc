@@ -177,9 +177,8 @@ int Ps() {
   const absl::StatusOr<std::vector<RunningProgram>> programs =
       FindPrograms(&hints);
   if (!programs.ok()) return Fail(kUnreachable, programs.status().message());
-  if (programs->empty() && hints.empty()) {
+  if (programs->empty()) {
     std::printf("no program that can be updated is running as this user\n");
-    return kDone;
   }
   std::vector<ListedProgram> listed;
   for (const RunningProgram& program : *programs) {
