@@ -81,8 +81,7 @@ absl::Status ProbePatching() {
   INSTAR_ASSIGN_OR_RETURN(layer.reach, ReachFrom(lock, *image, layer.target));
   EntryRecord* const record = code_internal::FindOrMakeEntryRecord(entry);
   if (IsChangedBySomebodyElse(lock, *record)) {
-    return NotNow(
-        ChangedBySomebodyElse(*record, "a function of this library"));
+    return NotNow(ChangedBySomebodyElse(*record, "a function of this library"));
   }
   const int before = Call();
   INSTAR_RETURN_IF_ERROR(Write(lock, record, &layer));

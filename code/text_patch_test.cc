@@ -39,9 +39,13 @@ class OtherThread {
   template <typename F>
   explicit OtherThread(F run)
       : thread_([this, run] {
+          // A sanitizer's runtime takes down the signal stack that it set up.
+          stack_t signal_stack;
+          sigaltstack(nullptr, &signal_stack);
           run();
           started_ = true;
           while (!stop_) wrong_ += Answer(1) % 100 != 1;
+          sigaltstack(&signal_stack, nullptr);
         }) {
     while (!started_) std::this_thread::yield();
   }

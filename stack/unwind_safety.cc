@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -101,8 +103,10 @@ void PrepareToFindCFrames() {
   std::lock_guard<std::mutex> lock(preparing);
   const FunctionMap* const known = g_functions.load(std::memory_order_relaxed);
   if (known != nullptr && known->IsCurrent()) return;
-  g_functions.store(new FunctionMap(FunctionMap::Preload()),
-                    std::memory_order_release);
+  // As many as there were sets of loaded objects.
+  static auto& all = *new std::vector<std::unique_ptr<const FunctionMap>>;
+  all.push_back(std::make_unique<FunctionMap>(FunctionMap::Preload()));
+  g_functions.store(all.back().get(), std::memory_order_release);
 }
 
 std::optional<Frame> FindCFrame(const StackSnapshot& snapshot,

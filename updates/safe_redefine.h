@@ -53,9 +53,9 @@
 //   applied  | -         | done, nothing happens  | prepared or not yet
 // After an error the state is as before.
 //
-// Attempts that were "not yet" keep other threads stopped for at most a tenth of
-// any second: when that is used up, Apply() and Undo() stop nobody for a while,
-// and answer as the attempt before.
+// Attempts that were "not yet" keep other threads stopped for at most a tenth
+// of any second: when that is used up, Apply() and Undo() stop nobody for a
+// while, and answer as the attempt before.
 //
 // Forced quiescence: functions that are active on some stack whenever one looks
 // are made quiescent. With `forced_quiescence`, an attempt that finds one

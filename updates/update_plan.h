@@ -244,10 +244,10 @@ class UpdatePlan {
   // in the order given, After() hooks too. `undo` takes it back; without it,
   // the update cannot be undone, and if a later step fails, what the hook did
   // stays, and the error says so. No lock of the program may be taken
-  // (updates/plan_step.h), unless the plan holds the threads where they own none
-  // (AtUpdatePoint()). A hook that has not returned when the time is up, and has
-  // run for a second, is given up: the threads are released, nothing more is
-  // done or undone, and the answer, when it returns, is DataLoss.
+  // (updates/plan_step.h), unless the plan holds the threads where they own
+  // none (AtUpdatePoint()). A hook that has not returned when the time is up,
+  // and has run for a second, is given up: the threads are released, nothing
+  // more is done or undone, and the answer, when it returns, is DataLoss.
   void Before(Hook hook, Hook undo = nullptr);
   void After(Hook hook, Hook undo = nullptr);
 
