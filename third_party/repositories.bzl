@@ -13,6 +13,7 @@ declares a repository of that name before; the BUILD files use the labels of eac
 load(":absl.bzl", "ABSL_TARGETS")
 load(
     ":system.bzl",
+    "linker_repository",
     "pkg_config_repository",
     "system_library",
     "system_rules",
@@ -124,4 +125,9 @@ def instar_repositories():
         build_file = Label("//third_party:nlohmann_json.BUILD"),
         package = "nlohmann-json3-dev",
         requires = ["/usr/include/nlohmann/json.hpp"],
+    )
+
+    _declare(
+        linker_repository,
+        name = "instar_linker",
     )

@@ -125,3 +125,16 @@ system_rules_cc = repository_rule(
     },
     local = True,
 )
+
+def _linker_repository_impl(ctx):
+    ctx.file("WORKSPACE", 'workspace(name = "%s")\n' % ctx.name)
+    ctx.file("BUILD", "")
+    folds = ctx.which("ld.gold") != None
+    ctx.file("defs.bzl", "FOLD_FUNCTIONS_LINKOPTS = %s\n" % (["-Wl,--icf=all"] if folds else []))
+
+linker_repository = repository_rule(
+    implementation = _linker_repository_impl,
+    doc = "What the linker can do that Bazel's C++ toolchain takes: gold where it is installed (it is a package of its " +
+          "own on Debian 13), or bfd, which folds no functions.",
+    local = True,
+)
