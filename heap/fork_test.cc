@@ -64,7 +64,7 @@ TEST(ForkTest, ChildMakesAndDestroysObjects) {
     const pid_t child = fork();
     ASSERT_GE(child, 0);
     if (child == 0) {
-      alarm(5);  // ends a child that waits for ever
+      alarm(60);  // ends a child that waits for ever
       for (int n = 0; n < 200; ++n) MakeAndDestroy(&passed);
       WeakObjectPool<Product>().Counts();
       _exit(0);

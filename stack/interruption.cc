@@ -344,10 +344,14 @@ bool AwaitAnswers(Answers* answers, TimePoint deadline,
 
 bool HasEnded(pid_t tid) {
   char text[512];
-  if (!ReadTaskFile(tid, "stat", text, sizeof(text))) return true;
+  if (!ReadTaskFile(tid, "stat", text, sizeof(text))) {
+    // Perhaps for want of a descriptor: a thread that cannot be looked at is
+    // there, unless the kernel knows none.
+    return syscall(SYS_tgkill, getpid(), tid, 0) != 0 && errno == ESRCH;
+  }
   const char* const name_end = strrchr(text, ')');
-  return name_end == nullptr || name_end[1] == '\0' || name_end[2] == 'Z' ||
-         name_end[2] == 'X';
+  return name_end != nullptr && name_end[1] != '\0' &&
+         (name_end[2] == 'Z' || name_end[2] == 'X');
 }
 
 bool IsAnswered(const RequestUse& use) {

@@ -215,7 +215,7 @@ void SleepUntil(std::chrono::steady_clock::time_point until) {
 }
 
 void SleepFor(std::chrono::nanoseconds duration) {
-  SleepUntil(std::chrono::steady_clock::now() + duration);
+  SleepUntil(DeadlineAfter(duration));
 }
 
 }  // namespace instar

@@ -79,6 +79,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "base/linux/deadline.h"
 #include "stack/stack_snapshot.h"
 #include "threads/thread_record.h"
 
@@ -197,8 +198,7 @@ template <typename Predicate>
 bool WaitFor(std::condition_variable& condition,
              std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds limit,
              Predicate predicate) {
-  return WaitUntil(condition, lock, std::chrono::steady_clock::now() + limit,
-                   std::move(predicate));
+  return WaitUntil(condition, lock, DeadlineAfter(limit), std::move(predicate));
 }
 
 // As std::this_thread::sleep_until() and sleep_for().

@@ -9,6 +9,7 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/linux/deadline.h"
 #include "threads/attendant.h"
 #include "threads/pending_request.h"
 
@@ -127,7 +128,7 @@ absl::Status Unshared(const absl::Status& status) {
 }  // namespace
 
 absl::Status UpdateRequest::Await(std::chrono::nanoseconds limit) const {
-  const auto until = PendingRequest::Clock::now() + limit;
+  const auto until = DeadlineAfter(limit);
   std::unique_lock<std::mutex> guard(request_->lock);
   while (request_->phase != Phase::kFinished) {
     if (request_->finished.wait_until(guard, until) ==

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "threads/blocking_region.h"
 #include "updates/background_work.h"
@@ -132,7 +133,7 @@ absl::Status ApplyWithin(ClassUpdate update, std::chrono::nanoseconds limit) {
   constexpr std::chrono::nanoseconds kFirstPause =
       std::chrono::microseconds(200);
   constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(4);
-  const Clock::time_point until = Clock::now() + limit;
+  const Clock::time_point until = DeadlineAfter(limit);
   std::chrono::nanoseconds pause = kFirstPause;
   while (true) {
     const Attempt attempt = update.Apply();

@@ -15,6 +15,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "code/function.h"
 #include "code/other_threads.h"
@@ -139,8 +140,7 @@ struct SafeRedefinition::State {
         WhenQuiescent(watched, Stacks::kThisThread,
                       [](OtherThreads) { return absl::OkStatus(); });
     if (!own.is_done()) return own;  // it cannot drain while we wait
-    const auto until =
-        ForcedQuiescence::Clock::now() + options.forced_quiescence;
+    const auto until = DeadlineAfter(options.forced_quiescence);
     const auto forced = ForcedQuiescence::Begin(functions, watched, until);
     if (!forced.ok()) return Attempt::Failed(forced.status());
     std::chrono::nanoseconds pause = kFirstPause;

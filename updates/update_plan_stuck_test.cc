@@ -94,7 +94,7 @@ TEST(UpdatePlanStuckTest, AHookThatWaitsForALockOfAHeldThread) {
     return absl::OkStatus();
   });
   const auto update = MakeUpdate(std::move(plan));
-  ExpectGivenUp(*update, update->Apply(Within(std::chrono::milliseconds(1))));
+  ExpectGivenUp(*update, update->Apply(Within(std::chrono::seconds(2))));
   EXPECT_FALSE(goes_on);
   owner.AwaitRounds();
 }
@@ -129,10 +129,15 @@ TEST(UpdatePlanStuckTest, WhatStillRunsIsShown) {
   });
   const auto update = MakeUpdate(std::move(plan));
   absl::Status status;
-  std::thread applier(
-      [&] { status = update->Apply(Within(std::chrono::milliseconds(1))); });
+  std::atomic<bool> has_ended{false};
+  std::thread applier([&] {
+    status = update->Apply(Within(std::chrono::seconds(2)));
+    has_ended = true;
+  });
   UpdateProgress progress;
-  while (progress.phase != UpdatePhase::kBroken) progress = update->Progress();
+  while (progress.phase != UpdatePhase::kBroken && !has_ended) {
+    progress = update->Progress();
+  }
   EXPECT_EQ(progress.blockers.size(), 1u);
   EXPECT_THAT(progress.blockers[0].reason,
               AllOf(HasSubstr("hook before the update still runs, in thread "),
@@ -172,8 +177,10 @@ TEST(UpdatePlanStuckTest, AStepThatDoesNotSayWhetherItIsReady) {
   UpdatePlan plan("stuck");
   plan.Add(std::move(made));
   const auto update = MakeUpdate(std::move(plan));
-  EXPECT_TRUE(absl::IsDeadlineExceeded(
-      update->Apply(Within(std::chrono::milliseconds(1)))));
+  const absl::Status status = update->Apply(Within(std::chrono::seconds(2)));
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status));
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("had not said whether it is ready"));
   EXPECT_TRUE(absl::IsDeadlineExceeded(update->Rehearse({}).status()));
   step.waits = false;
   EXPECT_EQ(update->Apply(Within(std::chrono::hours(1))), absl::OkStatus());
