@@ -20,6 +20,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "code/dwarf_file.h"
 
 namespace instar {
 namespace {
@@ -148,6 +149,7 @@ void CheckUnits(Elf* elf, std::vector<std::string>* remarks) {
   Dwarf* const dwarf = dwarf_begin_elf(elf, DWARF_C_READ, nullptr);
   if (dwarf == nullptr) return;
   const auto end = absl::MakeCleanup([dwarf] { dwarf_end(dwarf); });
+  code_internal::ThrowWhenOutOfMemory(dwarf);
   Findings findings;
   Dwarf_CU* unit = nullptr;
   Dwarf_Die die;

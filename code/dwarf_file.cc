@@ -8,6 +8,7 @@
 #include <libelf.h>
 
 #include <cstdint>
+#include <new>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -68,6 +69,7 @@ absl::StatusOr<DwarfFile> DwarfFile::Of(int file) {
     elf_end(elf);
     return absl::NotFoundError("there is none");
   }
+  ThrowWhenOutOfMemory(dwarf);
   return DwarfFile(std::move(mapped), elf, dwarf);
 }
 
@@ -81,10 +83,16 @@ DwarfFile::~DwarfFile() {
   elf_end(elf_);
 }
 
+void ThrowWhenOutOfMemory(Dwarf* dwarf) {
+  dwarf_new_oom_handler(dwarf, [] { throw std::bad_alloc(); });
+}
+
 bool DwarfFile::Reopen() {
   dwarf_end(dwarf_);
   dwarf_ = dwarf_begin_elf(elf_, DWARF_C_READ, nullptr);
-  return dwarf_ != nullptr;
+  if (dwarf_ == nullptr) return false;
+  ThrowWhenOutOfMemory(dwarf_);
+  return true;
 }
 
 }  // namespace code_internal

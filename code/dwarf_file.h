@@ -21,6 +21,9 @@ typedef struct Dwarf Dwarf;
 namespace instar {
 namespace code_internal {
 
+// Lets libdw throw std::bad_alloc, where it would otherwise end the program.
+void ThrowWhenOutOfMemory(Dwarf* dwarf);
+
 class DwarfFile {
  public:
   // The file may be closed afterwards.

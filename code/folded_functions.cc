@@ -18,6 +18,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/string_view.h"
 #include "code/debug_file.h"
+#include "code/dwarf_file.h"
 
 namespace instar {
 namespace {
@@ -96,6 +97,7 @@ std::set<std::string> Defined(const std::string& path,
     return debug_file.empty() ? names : Defined(debug_file, names);
   }
   const auto end = absl::MakeCleanup([dwarf] { dwarf_end(dwarf); });
+  code_internal::ThrowWhenOutOfMemory(dwarf);
   Definitions definitions{names, {}};
   bool has_units = false;
   Dwarf_CU* unit = nullptr;

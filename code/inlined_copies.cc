@@ -82,10 +82,10 @@ bool IsOfStandardLibrary(absl::string_view linkage_name) {
 // runs when an object is loaded, and entries that adjust `this`.
 bool IsOfCompiler(absl::string_view linkage_name) {
   for (absl::string_view prefix :
-       {"_GLOBAL__", "_sub_", "_ZTh", "_ZTv", "_ZTc"}) {
+       {"_GLOBAL__", "_sub_", "_ZTh", "_ZTv", "_ZTc", "_ZTW", "_ZTH"}) {
     if (absl::StartsWith(linkage_name, prefix)) return true;
   }
-  return false;
+  return absl::EndsWith(linkage_name, ".resolver");
 }
 
 constexpr char kTooMany[] =

@@ -18,7 +18,9 @@ absl::Status ProgramRemarks::Patching() {
   std::lock_guard<std::mutex> lock(lock_);
   if (!has_probed_) {
     patching_ = ProbePatching();
-    has_probed_ = !absl::IsUnavailable(patching_);
+    // What the program may yet change, such as being dumpable, is asked again.
+    has_probed_ =
+        !absl::IsUnavailable(patching_) && !absl::IsPermissionDenied(patching_);
   }
   return patching_;
 }

@@ -4,6 +4,7 @@
 #include "manager/update_driver.h"
 
 #include <algorithm>
+#include <new>
 #include <optional>
 #include <utility>
 
@@ -344,12 +345,16 @@ void UpdateDriver::Watch() {
 // --- The worker.
 
 void UpdateDriver::Work() {
-  remarks_.CheckBuild();
-  // What updates need to know of the program, before the first one comes.
-  FunctionMap::Preload();
-  PreloadNames();
-  PreloadInlinedCopies();
-  PreloadClassFunctions();
+  // What updates need to know of the program, before the first one comes. For
+  // want of memory it is read when it is needed, where that is an error.
+  try {
+    remarks_.CheckBuild();
+    FunctionMap::Preload();
+    PreloadNames();
+    PreloadInlinedCopies();
+    PreloadClassFunctions();
+  } catch (const std::bad_alloc&) {
+  }
   std::unique_lock<std::mutex> lock(lock_);
   while (!is_ending_) {
     bool has_finished = false;

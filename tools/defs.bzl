@@ -122,10 +122,11 @@ def _finished_program_impl(ctx):
         progress_message = "Finishing %s" % ctx.label,
         use_default_shell_env = True,
     )
-    runfiles = ctx.runfiles(files = [program])
-    default_runfiles = ctx.attr.linked[DefaultInfo].default_runfiles
-    if default_runfiles:
-        runfiles = runfiles.merge(default_runfiles)
+    runfiles = ctx.runfiles(files = [program] + ctx.files.data)
+    for target in [ctx.attr.linked] + ctx.attr.data:
+        default_runfiles = target[DefaultInfo].default_runfiles
+        if default_runfiles:
+            runfiles = runfiles.merge(default_runfiles)
     return [DefaultInfo(files = depset([program]), executable = program, runfiles = runfiles)]
 
 _finished_program = rule(
@@ -133,6 +134,7 @@ _finished_program = rule(
     doc = "A copy of a linked program whose function entries are whole (function_entries.py says what and why).",
     attrs = {
         "linked": attr.label(allow_single_file = True, mandatory = True),
+        "data": attr.label_list(allow_files = True),
         "_finish": attr.label(
             default = "//tools:finish_program.py",
             allow_single_file = True,
@@ -148,7 +150,7 @@ _finished_program = rule(
 )
 
 # Attributes of cc_binary that say something of the target, not of what is linked.
-_OF_TARGET = ["args", "compatible_with", "deprecation", "restricted_to", "tags", "target_compatible_with", "testonly"]
+_OF_TARGET = ["args", "compatible_with", "data", "deprecation", "restricted_to", "tags", "target_compatible_with", "testonly"]
 
 def updatable_cc_binary(name, copts = [], linkopts = [], visibility = None, **kwargs):
     """A cc_binary that can be updated while it runs.
@@ -167,6 +169,8 @@ def updatable_cc_binary(name, copts = [], linkopts = [], visibility = None, **kw
         if attribute in kwargs:
             fail("updatable_cc_binary does not take " + attribute + ": a program holds its own libraries, so that " +
                  "modules find them in it")
+    if "env" in kwargs:
+        fail("updatable_cc_binary does not take env, which Bazel 4.2 hands on to no other rule: set it where NAME is run")
     of_target = {key: kwargs[key] for key in _OF_TARGET if key in kwargs}
     linked = name + "_linked"
     kwargs.pop("args", None)
