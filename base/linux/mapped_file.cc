@@ -25,23 +25,42 @@ namespace {
 __attribute__((tls_model("initial-exec"))) thread_local int t_guards = 0;
 __attribute__((tls_model("initial-exec"))) thread_local int t_hits = 0;
 
-// The handler that was there before ours. Written while ours is not installed.
+// The handler that ours leads to.
 struct sigaction previous_handler;
+// The one that was there when nobody else could lead to ours. A handler that
+// the program installs while a guard exists keeps ours as the one before it,
+// for ever. When a later guard finds it, that is the previous one: it and ours
+// would call each other without end.
+struct sigaction first_handler;
+bool others_lead_to_ours = false;
 
 constexpr std::uintptr_t kPage = 4096;
 
+// Marks a signal that ours has seen already, in the last bytes of its
+// siginfo_t, which the kernel clears for each. (A counter of the calls would be
+// wrong for ever after a handler that leaves by siglongjmp().)
+bool MarkAsSeen(siginfo_t* info) {
+  constexpr std::uint64_t kSeen = 0x5ee2b05'1257a7;
+  char* const end = reinterpret_cast<char*>(info) + sizeof(*info);
+  std::uint64_t mark;
+  std::memcpy(&mark, end - sizeof(mark), sizeof(mark));
+  std::memcpy(end - sizeof(kSeen), &kSeen, sizeof(kSeen));
+  return mark == kSeen;
+}
+
 void HandOn(int signal, siginfo_t* info, void* context) {
-  if ((previous_handler.sa_flags & SA_SIGINFO) != 0) {
-    previous_handler.sa_sigaction(signal, info, context);
-  } else if (previous_handler.sa_handler == SIG_DFL ||
-             previous_handler.sa_handler == SIG_IGN) {
+  const struct sigaction& next =
+      MarkAsSeen(info) ? first_handler : previous_handler;
+  if ((next.sa_flags & SA_SIGINFO) != 0) {
+    next.sa_sigaction(signal, info, context);
+  } else if (next.sa_handler == SIG_DFL || next.sa_handler == SIG_IGN) {
     // The access is made again, or the signal sent, and ends the process.
     struct sigaction standard {};
     standard.sa_handler = SIG_DFL;
     sigaction(signal, &standard, nullptr);
     if (info->si_code <= 0) raise(signal);
   } else {
-    previous_handler.sa_handler(signal);
+    next.sa_handler(signal);
   }
 }
 
@@ -92,6 +111,7 @@ TruncationGuard::TruncationGuard() {
       ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
       sigemptyset(&ours.sa_mask);
       sigaction(SIGBUS, nullptr, &previous_handler);
+      if (!others_lead_to_ours) first_handler = previous_handler;
       sigaction(SIGBUS, &ours, nullptr);
     }
   }
@@ -111,8 +131,13 @@ TruncationGuard::~TruncationGuard() {
   std::lock_guard<std::mutex> lock(installation.mutex);
   // If the program has set another one meanwhile, that stays; it may lead to
   // ours, which leads to the one before.
-  if (--installation.guards == 0 && IsInstalled()) {
+  if (--installation.guards != 0) return;
+  if (IsInstalled()) {
     sigaction(SIGBUS, &previous_handler, nullptr);
+    // From now on it is the previous one that leads to ours, if any.
+    previous_handler = first_handler;
+  } else {
+    others_lead_to_ours = true;
   }
 }
 

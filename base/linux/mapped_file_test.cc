@@ -84,6 +84,48 @@ TEST(MappedFileTest, TheProgramsOwnHandlerIsAsBefore) {
   signal(SIGBUS, SIG_DFL);
 }
 
+struct sigaction before_chained;
+
+// Passes on what it gets, as libraries do that install a handler.
+void Chained(int signal, siginfo_t* info, void* context) {
+  handled = handled + 1;
+  ASSERT_LT(handled, 10);
+  if ((before_chained.sa_flags & SA_SIGINFO) != 0) {
+    before_chained.sa_sigaction(signal, info, context);
+  } else {
+    before_chained.sa_handler(signal);
+  }
+}
+
+// Each handler gets the signal once, however many guards come and go.
+TEST(MappedFileTest, AHandlerThatLeadsToOursIsNotCalledForEver) {
+  handled = 0;
+  struct sigaction own {};
+  own.sa_handler = [](int) { handled = handled + 100; };
+  ASSERT_EQ(sigaction(SIGBUS, &own, nullptr), 0);
+  struct sigaction chained {};
+  chained.sa_sigaction = &Chained;
+  chained.sa_flags = SA_SIGINFO | SA_NODEFER;
+  {
+    const TruncationGuard guard;
+    ASSERT_EQ(sigaction(SIGBUS, &chained, &before_chained), 0);
+    raise(SIGBUS);
+    EXPECT_EQ(handled, 101);
+  }
+  for (int round = 0; round < 2; ++round) {
+    {
+      handled = 0;
+      const TruncationGuard guard;
+      raise(SIGBUS);
+      EXPECT_EQ(handled, 101);
+    }
+    handled = 0;
+    raise(SIGBUS);
+    EXPECT_EQ(handled, 101);
+  }
+  signal(SIGBUS, SIG_DFL);
+}
+
 TEST(MappedFileTest, WithoutAGuardItIsASignal) {
   const int file = MakeFile(kSize);
   const auto mapped = MappedFile::Of(file);
