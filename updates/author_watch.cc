@@ -100,13 +100,18 @@ void AuthorWatch::Watch() {
 }
 
 std::string AuthorWatch::running() const {
+  std::string what;
+  pid_t caller;
   {
     std::lock_guard<std::mutex> lock(lock_);
     if (!is_released_ || has_returned_) return "";
+    // Call() may return, and its text end, as soon as the lock is free.
+    what = *what_;
+    caller = caller_;
   }
-  const std::vector<std::string> functions = WhereIs(caller_);
+  const std::vector<std::string> functions = WhereIs(caller);
   return absl::StrCat(
-      *what_, " still runs, in thread ", caller_,
+      what, " still runs, in thread ", caller,
       functions.empty()
           ? ""
           : absl::StrCat(", in ", absl::StrJoin(functions, " <- ")));
