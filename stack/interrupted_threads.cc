@@ -90,7 +90,8 @@ InterruptedThreads::InterruptedThreads(InterruptedThreads&& other) noexcept
       size_(std::exchange(other.size_, 0)),
       capacity_(std::exchange(other.capacity_, 0)),
       held_(std::exchange(other.held_, 0)),
-      has_turn_(std::exchange(other.has_turn_, false)) {}
+      has_turn_(std::exchange(other.has_turn_, false)),
+      others_may_start_(std::exchange(other.others_may_start_, false)) {}
 
 bool InterruptedThreads::Grow() {
   const std::size_t capacity = capacity_ == 0 ? 64 : 2 * capacity_;
@@ -169,6 +170,7 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded) continue;
     if (IsKnownOfSystem(thread.tid)) {
+      others_may_start_ |= StartsThreads(thread.tid);
       thread.state = State::kEnded;
       continue;
     }
@@ -191,11 +193,15 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
 // those of the system need not.
 void InterruptedThreads::CancelEnded(Answers* answers) {
   for (Thread& thread : *this) {
-    if (thread.state == State::kAdded &&
-        !stack_internal::IsAnswered(thread.use) &&
-        (stack_internal::HasEnded(thread.tid) || NoteIfOfSystem(thread.tid)) &&
+    if (thread.state != State::kAdded ||
+        stack_internal::IsAnswered(thread.use)) {
+      continue;
+    }
+    const bool ended = stack_internal::HasEnded(thread.tid);
+    if ((ended || NoteIfOfSystem(thread.tid)) &&
         stack_internal::Cancel(thread.use, answers)) {
       thread.state = State::kEnded;
+      others_may_start_ |= !ended && StartsThreads(thread.tid);
     }
   }
 }
@@ -242,6 +248,7 @@ void InterruptedThreads::Release(Thread& thread) {
 void InterruptedThreads::Release() {
   for (Thread& thread : *this) Release(thread);
   size_ = 0;
+  others_may_start_ = false;
 }
 
 }  // namespace instar

@@ -79,6 +79,9 @@ class InterruptedThreads {
   std::size_t size() const { return size_; }
   // Those that are held.
   std::size_t held() const { return held_; }
+  // Whether Hold() has met a thread that it leaves alone, and that may start
+  // others all the while (base/linux/system_threads.h).
+  bool others_may_start() const { return others_may_start_; }
   // Null if it was not added. After Hold(), until Add().
   Thread* Find(pid_t tid);
 
@@ -100,6 +103,7 @@ class InterruptedThreads {
   std::size_t capacity_ = 0;
   std::size_t held_ = 0;
   bool has_turn_ = false;  // while one is held
+  bool others_may_start_ = false;
 };
 
 }  // namespace instar

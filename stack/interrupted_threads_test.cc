@@ -194,6 +194,7 @@ TEST(InterruptedThreadsTest, WhatCannotBeHeldIsSaidOfEach) {
   for (const pid_t tid : others.tids()) {
     EXPECT_EQ(held.Find(tid)->state, State::kHeld);
   }
+  EXPECT_FALSE(held.others_may_start());
   held.Release();
   stop = true;
   deaf.Join();
@@ -214,6 +215,7 @@ TEST(InterruptedThreadsTest, TheThreadOfTimersIsNotWaitedFor) {
     ASSERT_TRUE(held.Hold(kLong));
     EXPECT_EQ(held.size(), 1u);
     for (const auto& thread : held) EXPECT_EQ(thread.state, State::kEnded);
+    EXPECT_TRUE(held.others_may_start());
   }
   timer_delete(timer);
 }

@@ -5,6 +5,9 @@
 // is on no stack of the function; it must not begin the old version after the
 // change.
 
+#include <signal.h>
+#include <time.h>
+
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -131,6 +134,39 @@ TEST(LateEntryTest, Slots) {
     return absl::OkStatus();
   };
   EXPECT_EQ(Untimely(*watched, apply, undo), 0);
+}
+
+// The thread of these timers cannot be stopped, and starts others at any time:
+// entries are changed under traps. The last test: that thread stays.
+TEST(LateEntryTest, ThreadsThatTimersStart) {
+  auto redirection = Redirect(&Beat, &Beat2);
+  ASSERT_TRUE(redirection.ok()) << redirection.status();
+  const auto watched = WatchedFunctions::Make({*Function::Of(&Beat)});
+  ASSERT_TRUE(watched.ok()) << watched.status();
+  ASSERT_TRUE(redirection->Undo().ok());
+  sigevent event = {};
+  event.sigev_notify = SIGEV_THREAD;
+  event.sigev_notify_function = [](sigval) { Beat(); };
+  timer_t timer;
+  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+  itimerspec often = {};
+  often.it_value.tv_nsec = often.it_interval.tv_nsec = 500'000;
+  ASSERT_EQ(timer_settime(timer, 0, &often, nullptr), 0);
+  for (int round = 0; round < 100; ++round) {
+    while (true) {
+      const Attempt attempt = WhenQuiescent(
+          *watched, Stacks::kAllThreads, [&](OtherThreads others) {
+            EXPECT_EQ(others, OtherThreads::kRunning);
+            return round % 2 == 0 ? redirection->Apply(others)
+                                  : redirection->Undo(others);
+          });
+      if (attempt.is_done()) break;
+      ASSERT_TRUE(attempt.is_not_yet()) << attempt.reason();
+    }
+    const long count = beats.count;
+    while (beats.count == count) std::this_thread::yield();
+  }
+  timer_delete(timer);
 }
 
 }  // namespace

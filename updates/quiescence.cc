@@ -25,6 +25,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "code/thread_survey.h"
+#include "code/trap_handler.h"
 #include "continuation/paused_computations.h"
 #include "continuation/paused_context.h"
 #include "stack/activity.h"
@@ -56,6 +58,8 @@ struct Obstacle {
     kNotSent,       // the signal
     kNoTurn,        // another thread holds threads
     kNoList,        // of threads
+    kNoTraps,       // the thread blocks SIGTRAP, and others may start
+    kTraced,        // by this process, and others may start
   };
   Kind kind = Kind::kNone;
   pid_t thread = 0;
@@ -97,11 +101,34 @@ class Look {
         stacks_(stacks),
         self_(static_cast<pid_t>(syscall(SYS_gettid))) {}
 
+  // Stops them, looks at their stacks, and looks for threads that have been
+  // started since. True if it is the moment for the change.
+  bool Prepare() {
+    if (!StopThreads()) return false;
+    std::size_t looked_at;
+    do {
+      looked_at = held_.held();
+      if (!IsQuiescent()) return false;
+      if (!held_.others_may_start()) return true;
+      if (!StopThreads()) return false;
+    } while (held_.held() != looked_at);
+    return CanBeTrapped();
+  }
+
+  OtherThreads others() const {
+    return stacks_ == Stacks::kAllThreads && !held_.others_may_start()
+               ? OtherThreads::kHeld
+               : OtherThreads::kRunning;
+  }
+  void Release() { held_.Release(); }
+  const Obstacle& obstacle() const { return obstacle_; }
+
+ private:
   // Stops all that are to be looked at. False if that was not possible.
   bool StopThreads() {
     if (stacks_ == Stacks::kThisThread) return true;
     // Those that are stopped start none: when all that are listed are stopped,
-    // these are all.
+    // these are all, but for what timers start.
     std::size_t before;
     do {
       before = held_.held();
@@ -140,14 +167,22 @@ class Look {
     return obstacle_.kind == Obstacle::Kind::kNone;
   }
 
-  OtherThreads others() const {
-    return stacks_ == Stacks::kAllThreads ? OtherThreads::kHeld
-                                          : OtherThreads::kRunning;
+  // Whether entries can be changed under traps. The change would find out, but
+  // its message allocates.
+  bool CanBeTrapped() {
+    code_internal::ThreadSurvey survey;
+    if (!code_internal::SurveyThreads(survey).ok()) {
+      return Fail(Obstacle::Kind::kNoList, 0);
+    }
+    if (survey.blocks_trap != 0) {
+      return Fail(Obstacle::Kind::kNoTraps, survey.blocks_trap);
+    }
+    if (survey.tracer != 0 && instar_patch_while_traced == 0) {
+      return Fail(Obstacle::Kind::kTraced, survey.tracer);
+    }
+    return true;
   }
-  void Release() { held_.Release(); }
-  const Obstacle& obstacle() const { return obstacle_; }
 
- private:
   bool Fail(Obstacle::Kind kind, pid_t thread) {
     obstacle_.kind = kind;
     obstacle_.thread = thread;
@@ -264,6 +299,19 @@ Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
     case Obstacle::Kind::kNoTurn:
       return Attempt::NotYet(
           "another thread holds threads, and did not let them go in time");
+    case Obstacle::Kind::kNoTraps:
+      return Attempt::NotYet(absl::StrCat(
+          NameOf(obstacle.thread),
+          " blocks SIGTRAP, and a timer (SIGEV_THREAD) may start a thread at "
+          "any moment, so that code can be changed under traps only; unblock "
+          "the signal there (pthread_sigmask)"));
+    case Obstacle::Kind::kTraced:
+      return Attempt::NotYet(absl::StrCat(
+          "process ", obstacle.thread,
+          " traces this one, and a timer (SIGEV_THREAD) may start a thread at "
+          "any moment, so that code can be changed under traps only; detach "
+          "it, or tell gdb: handle SIGTRAP nostop noprint pass, and then: set "
+          "variable instar_patch_while_traced=1"));
     case Obstacle::Kind::kNoList:
       return Attempt::Failed(absl::UnavailableError(
           "the threads of the process cannot be listed: /proc/self/task is "
@@ -286,7 +334,7 @@ Attempt ChangeUnderSignals(
   std::lock_guard<std::mutex> lock(looking);
   Look look(watched.set(), stacks);
   absl::Status status;
-  if (look.StopThreads() && look.IsQuiescent()) status = change(look.others());
+  if (look.Prepare()) status = change(look.others());
   look.Release();
   if (look.obstacle().kind != Obstacle::Kind::kNone) {
     return Explain(look.obstacle(), watched);

@@ -52,6 +52,16 @@
 // It is "failed" if the change failed, or if the rendezvous failed for another
 // reason than its limit.
 //
+// Timers of the kind SIGEV_THREAD: glibc has a thread that starts another for
+// each expiry, and that cannot be stopped. Where there is one, the threads are
+// listed once more right before the change, and entries are changed under traps
+// as if threads ran (OtherThreads::kRunning), so that a thread that begins
+// meanwhile runs whole entries. What is not excluded: a thread that a timer
+// starts between that listing and the end of the change may begin a call of the
+// old version, and be inside of it when the new one is reached by others. It is
+// "not yet", too, if then a thread blocks SIGTRAP or the process is traced
+// (code/text_patch.h says why).
+//
 // The change must allocate nothing, take no lock and not throw: a stopped
 // thread may own any lock of the program. Redirection::Apply() and Undo() obey
 // that: who holds their lock cannot be stopped. (They allocate the message of
@@ -86,7 +96,7 @@ enum class Stacks { kThisThread, kControlledThreads, kAllThreads };
 inline constexpr std::chrono::milliseconds kRendezvousLimit(50);
 
 // Calls `change` if the functions are quiescent. OtherThreads::kHeld is passed
-// if all threads of the process are stopped.
+// if all threads of the process are stopped, and no timer can start another.
 Attempt WhenQuiescent(
     const WatchedFunctions& watched, Stacks stacks,
     absl::FunctionRef<absl::Status(OtherThreads others)> change,

@@ -60,4 +60,6 @@ bool RunsProgramCode(pid_t tid) {
   return !IsWorkerOfKernel(tid) && !WaitsForTimer(tid);
 }
 
+bool StartsThreads(pid_t tid) { return !IsWorkerOfKernel(tid); }
+
 }  // namespace instar

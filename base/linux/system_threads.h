@@ -24,6 +24,10 @@ namespace instar {
 // False only where it is sure.
 bool RunsProgramCode(pid_t tid);
 
+// Of one that runs no code of the program: whether it may start threads that
+// do, as that of the timers does at any moment.
+bool StartsThreads(pid_t tid);
+
 }  // namespace instar
 
 #endif  // INSTAR_BASE_LINUX_SYSTEM_THREADS_H_

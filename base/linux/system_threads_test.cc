@@ -60,6 +60,7 @@ TEST(SystemThreadsTest, TheThreadOfTimersRunsNone) {
   });
   ASSERT_NE(helper, 0);
   while (RunsProgramCode(helper)) std::this_thread::yield();
+  EXPECT_TRUE(StartsThreads(helper));
   timer_delete(timer);
 }
 
