@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
@@ -122,6 +123,7 @@ TEST(ThreadUpdatesRedefineTest, RedefinitionAndReboot) {
 }
 
 TEST(ThreadUpdatesRedefineTest, StartUpdateNeedsNoThread) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   ThreadUpdates threads("at once");
   threads.StartUpdate(SafeRedefine(&Price, &Price2, Stacks::kAllThreads));
   const auto update = MakeUpdate(std::move(threads));
