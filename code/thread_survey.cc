@@ -16,19 +16,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/linux/system_threads.h"
+#include "base/linux/tasks.h"
 
 namespace instar {
 namespace code_internal {
 namespace {
-
-// The layout that getdents64(2) documents.
-struct DirectoryEntry {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  unsigned char type;
-  char name[1];
-};
 
 // Reads a file of a thread into `text`, which it terminates. False if it cannot
 // be read: usually because the thread has ended.
@@ -120,26 +112,11 @@ bool SurveyThread(pid_t thread, void* argument) {
 
 absl::Status ForEachThread(bool (*visit)(pid_t thread, void* argument),
                            void* argument) {
-  const int folder =
-      open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) {
+  if (!VisitTasks([&](pid_t thread) { return visit(thread, argument); })) {
     return absl::UnavailableError(absl::StrCat(
         "cannot list the threads in /proc/self/task: ", strerror(errno),
         "; changing code of a running program needs /proc"));
   }
-  alignas(DirectoryEntry) char buffer[4096];
-  bool more = true;
-  while (more) {
-    const long size = syscall(SYS_getdents64, folder, buffer, sizeof(buffer));
-    if (size <= 0) break;
-    for (long at = 0; more && at < size;) {
-      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
-      at += entry->length;
-      const auto thread = static_cast<pid_t>(strtol(entry->name, nullptr, 10));
-      if (thread != 0) more = visit(thread, argument);
-    }
-  }
-  close(folder);
   return absl::OkStatus();
 }
 
