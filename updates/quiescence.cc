@@ -3,8 +3,6 @@
 
 #include "updates/quiescence.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
@@ -13,7 +11,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -25,6 +22,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/linux/tasks.h"
 #include "code/thread_survey.h"
 #include "code/trap_handler.h"
 #include "continuation/paused_computations.h"
@@ -189,28 +187,13 @@ class Look {
     return false;
   }
 
-  // Reads the folder by the system call: opendir() allocates.
   bool StopListed() {
-    const int folder =
-        open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder < 0) return Fail(Obstacle::Kind::kNoList, 0);
-    alignas(dirent64) char buffer[4096];
     bool stopped = true;
-    while (stopped) {
-      const long size = syscall(SYS_getdents64, folder, buffer, sizeof(buffer));
-      if (size < 0) stopped = Fail(Obstacle::Kind::kNoList, 0);
-      if (size <= 0) break;
-      for (long at = 0; stopped && at < size;) {
-        const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
-        at += entry->d_reclen;
-        const auto tid =
-            static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
-        if (tid != 0 && !held_.Add(tid)) {
-          stopped = Fail(Obstacle::Kind::kNotSent, tid);
-        }
-      }
-    }
-    close(folder);
+    const bool listed = VisitTasks([&](pid_t tid) {
+      stopped = held_.Add(tid) || Fail(Obstacle::Kind::kNotSent, tid);
+      return stopped;
+    });
+    if (!listed) return Fail(Obstacle::Kind::kNoList, 0);
     if (!stopped) return false;
     if (!held_.Hold(kStopLimit + held_.size() * kStopLimitEach)) {
       return Fail(Obstacle::Kind::kNoTurn, 0);
