@@ -44,7 +44,12 @@ void WakeIfBlocked(ThreadRecord& record, std::string* reason) {
   {
     std::lock_guard<std::mutex> lock(record.lock);
     if (record.state.load(std::memory_order_relaxed) != ThreadState::kBlocked ||
-        record.wakeup.wake == nullptr || record.where == nullptr) {
+        record.waits_in_library || record.where == nullptr) {
+      return;
+    }
+    if (record.wakeup.wake == nullptr) {
+      *reason =
+          "it is idle inside of a library, and its IdleScope has no `wake`";
       return;
     }
     // Whether C may be passed is for the update function to say.

@@ -90,15 +90,24 @@ Wakeup WakeupByNotifying(std::condition_variable* condition) {
 
 INSTAR_WITH_FRAME_POINTER
 BlockingRegion::BlockingRegion(Wakeup wakeup, absl::string_view point)
-    : point_(point) {
-  PerThread& mine = this_thread;
-  if (!CanBlock(mine)) return;
+    : wakeup_(wakeup), point_(point) {
+  if (!CanBlock(this_thread)) return;
   const Busy busy;
   stack_ = INSTAR_SNAPSHOT_AT_MY_CALL();
   switchers_ = LinkAllSwitchers(&stack_);
-  ThreadRecord& record = *mine.record;
+  Enter();
+}
+
+void BlockingRegion::EnterAgain() {
+  if (entered_ || !CanBlock(this_thread)) return;
+  const Busy busy;
+  Enter();
+}
+
+void BlockingRegion::Enter() {
+  ThreadRecord& record = *this_thread.record;
   std::lock_guard<std::mutex> lock(record.lock);
-  record.wakeup = wakeup;
+  record.wakeup = wakeup_;
   record.was_woken = false;
   Move(record, ThreadState::kBlocked);
   CountAsStoppedAt(record, &stack_, point_);

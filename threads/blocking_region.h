@@ -103,9 +103,19 @@ class BlockingRegion {
   // the call was interrupted for an update. Keeps errno.
   bool Leave();
 
- private:
+  // Whether the thread is blocked in this region: not if it could not enter it
+  // (see above), nor when it has left it.
+  bool entered() const { return entered_; }
+  // As Leave(), without update functions and reboots: those wait for the
+  // thread's next update point. Throws nothing.
   bool LeaveQuietly();
+  // Blocked again, after LeaveQuietly(), within the function that has entered.
+  void EnterAgain();
 
+ private:
+  void Enter();
+
+  const Wakeup wakeup_;
   const absl::string_view point_;
   bool entered_ = false;
   StackSnapshot stack_;

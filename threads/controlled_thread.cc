@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <mutex>
 #include <new>
-#include <optional>
 
 #include "base/check.h"
 #include "code/entry_interception.h"
@@ -98,23 +97,32 @@ void AtEntry(const InterceptedEntry& entry) {
 
 namespace threads_internal {
 
+std::shared_ptr<ThreadRecord> RecordOfThisThread(std::string name,
+                                                 ThreadKind kind) {
+  INSTAR_CHECK(this_thread.record == nullptr)
+      << "'" << name << "' is to be the name of the controlled thread '"
+      << this_thread.record->name << "'";
+  return std::make_shared<ThreadRecord>(std::move(name), kind);
+}
+
+ThreadSession::ThreadSession(ThreadRecord& record) : record_(record) {
+  Begin(record);
+  if (record.kind == ThreadKind::kActive) {
+    interceptor_.emplace(&AtEntry, &this_thread.entry_attention);
+  }
+}
+
+ThreadSession::~ThreadSession() {
+  interceptor_.reset();
+  End(record_);
+}
+
 // The base of a controlled thread: nothing else catches a reboot.
 __attribute__((noinline)) void RunThread(ThreadRecord& record,
                                          absl::AnyInvocable<void()> main) {
   record.base_frame =
       reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0));
-  struct Ender {
-    ~Ender() { End(record); }
-    ThreadRecord& record;
-  };
-  Begin(record);
-  const Ender ender{record};
-  std::optional<ScopedEntryInterceptor> interceptor;
-  if (record.kind == ThreadKind::kActive) {
-    // Called only while something is wanted of the thread.
-    interceptor.emplace(&AtEntry,
-                        &threads_internal::this_thread.entry_attention);
-  }
+  const ThreadSession session(record);
   // A thread can be rebooted before it has begun.
   if (record.new_main) main = TakeNewMain(record);
   while (main) {
@@ -182,12 +190,28 @@ ControlledThread StartThread(std::string name, ThreadKind kind,
 
 void RunControlled(std::string name, ThreadKind kind,
                    absl::AnyInvocable<void()> function) {
-  INSTAR_CHECK(threads_internal::this_thread.record == nullptr)
-      << "'" << name << "' is to run on the controlled thread '"
-      << threads_internal::this_thread.record->name << "'";
-  const auto record = std::make_shared<ThreadRecord>(std::move(name), kind);
+  const auto record =
+      threads_internal::RecordOfThisThread(std::move(name), kind);
   Registry::Get().Add(record);
   threads_internal::RunThread(*record, std::move(function));
 }
+
+namespace {
+
+std::shared_ptr<ThreadRecord> AddWithoutBase(std::string name,
+                                             ThreadKind kind) {
+  auto record = threads_internal::RecordOfThisThread(std::move(name), kind);
+  record->has_base = false;
+  Registry::Get().Add(record);
+  return record;
+}
+
+}  // namespace
+
+ControlledThisThread::ControlledThisThread(std::string name, ThreadKind kind)
+    : record_(AddWithoutBase(std::move(name), kind)),
+      session_(std::make_unique<threads_internal::ThreadSession>(*record_)) {}
+
+ControlledThisThread::~ControlledThisThread() = default;
 
 }  // namespace instar

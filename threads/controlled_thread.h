@@ -14,6 +14,8 @@
 //   pool.Submit([] {
 //     RunControlled("worker", ThreadKind::kPassive, [] { Work(); });
 //   });
+//   // The same without a function around it, and without reboots:
+//   ControlledThisThread worker("worker");
 //
 // A passive thread is updated where it calls UpdatePoint(). An active thread is
 // updated there, too, and besides at the next entry into any updatable function
@@ -55,6 +57,10 @@
 
 namespace instar {
 
+namespace threads_internal {
+class ThreadSession;  // threads/thread_body.h
+}  // namespace threads_internal
+
 class ControlledThread {
  public:
   ControlledThread() = default;  // of no thread
@@ -89,6 +95,26 @@ ControlledThread StartThread(std::string name, ThreadKind kind,
 // returns. Not within another RunControlled().
 void RunControlled(std::string name, ThreadKind kind,
                    absl::AnyInvocable<void()> function);
+
+// The calling thread is a controlled thread for as long as this lives. Unlike
+// RunControlled() it has no function that a reboot could end: a request to
+// reboot the thread fails, and a plan that would reboot it is not applied; both
+// say so. Not in a thread that is controlled already.
+class ControlledThisThread {
+ public:
+  explicit ControlledThisThread(std::string name,
+                                ThreadKind kind = ThreadKind::kPassive);
+  // On the same thread.
+  ~ControlledThisThread();
+  ControlledThisThread(const ControlledThisThread&) = delete;
+  ControlledThisThread& operator=(const ControlledThisThread&) = delete;
+
+  ThreadRef ref() const { return ThreadRef(record_); }
+
+ private:
+  const std::shared_ptr<threads_internal::ThreadRecord> record_;
+  const std::unique_ptr<threads_internal::ThreadSession> session_;
+};
 
 namespace threads_internal {
 

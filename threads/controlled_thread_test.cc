@@ -21,6 +21,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/functions_for_test.h"
+#include "threads/held_reboot.h"
 #include "threads/rendezvous.h"
 #include "threads/thread_record.h"
 #include "threads/update_point.h"
@@ -29,6 +30,7 @@
 namespace instar {
 namespace {
 
+using testing::HasSubstr;
 using namespace threads_test;  // NOLINT: the functions under test
 
 constexpr std::chrono::seconds kLimit(60);
@@ -113,6 +115,71 @@ TEST(RunControlledTest, ExceptionsGoOnToItsCaller) {
                std::runtime_error);
   EXPECT_FALSE(ThisControlledThread().has_value());
   EXPECT_TRUE(ControlledThreads("worker").empty());
+}
+
+TEST(ControlledThisThreadTest, ControlledForAsLongAsItLives) {
+  for (const ThreadKind kind : {ThreadKind::kPassive, ThreadKind::kActive}) {
+    std::atomic<bool> stop{false};
+    std::thread pool([&] {
+      {
+        const ControlledThisThread worker("worker", kind);
+        EXPECT_EQ(worker.ref(), *ThisControlledThread());
+        EXPECT_EQ(worker.ref().kind(), kind);
+        while (!stop) {
+          if (kind == ThreadKind::kActive) {
+            Step(1);
+          } else {
+            UpdatePoint();
+          }
+        }
+      }
+      EXPECT_FALSE(ThisControlledThread().has_value());
+    });
+    while (ControlledThreads("worker").empty()) std::this_thread::yield();
+    UpdateRequest request =
+        SetUpdateFunction(ControlledThreads("worker")[0], [&](UpdateContext&) {
+          stop = true;
+          return Attempt::Done();
+        });
+    request.Trigger();
+    EXPECT_TRUE(request.Await(kLimit).ok());
+    pool.join();
+    EXPECT_TRUE(ControlledThreads("worker").empty());
+  }
+}
+
+TEST(ControlledThisThreadTest, IsHeldAndNotRebooted) {
+  std::atomic<bool> stop{false};
+  std::thread pool([&] {
+    const ControlledThisThread worker("worker");
+    while (!stop) UpdatePoint();
+  });
+  while (ControlledThreads("worker").empty()) std::this_thread::yield();
+  {
+    RendezvousOptions options;
+    options.limit = kLimit;
+    auto rendezvous = Rendezvous::HoldAll(options);
+    ASSERT_TRUE(rendezvous.ok()) << rendezvous.status();
+    ASSERT_EQ(rendezvous->threads().size(), 1u);
+    EXPECT_EQ(FindRebootObstacle(rendezvous->threads()[0]).kind,
+              RebootObstacle::Kind::kNoBase);
+  }
+  UpdateRequest request = SetUpdateFunction(
+      ControlledThreads("worker")[0],
+      [](UpdateContext& context) { return context.Reboot([] {}); });
+  request.Trigger();
+  const absl::Status refused = request.Await(kLimit);
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+  EXPECT_THAT(refused.message(), HasSubstr("RunControlled()"));
+  stop = true;
+  pool.join();
+}
+
+TEST(ControlledThisThreadDeathTest, NotInAControlledThread) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(RunControlled("outer", ThreadKind::kPassive,
+                             [] { ControlledThisThread inner("inner"); }),
+               "inner.*outer");
 }
 
 TEST(ControlledThreadTest, ArgumentsAreMovedAndDestroyed) {

@@ -23,6 +23,9 @@ std::string RebootObstacle::ToString() const {
       return "nothing is in the way";
     case Kind::kEnded:
       return "it has ended";
+    case Kind::kNoBase:
+      return "it is a ControlledThisThread, which has no function that a "
+             "reboot could end";
     case Kind::kInterrupted:
       return "it waits in a system call outside of any blocking region";
     case Kind::kUpdateFunction:
@@ -48,6 +51,8 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread,
   const ThreadState state = record.state.load(std::memory_order_relaxed);
   if (state == ThreadState::kEnded) {
     obstacle.kind = RebootObstacle::Kind::kEnded;
+  } else if (!record.has_base) {
+    obstacle.kind = RebootObstacle::Kind::kNoBase;
   } else if (thread.is_interrupted) {
     obstacle.kind = RebootObstacle::Kind::kInterrupted;
   } else if (record.in_update_function) {

@@ -40,6 +40,7 @@ struct RebootObstacle {
   enum class Kind {
     kNone,
     kEnded,
+    kNoBase,          // a ControlledThisThread: for ever
     kInterrupted,     // held by a signal: it would go on until an update point
     kUpdateFunction,  // it waits in an update function
     kWaiting,         // it waits in the library: threads/stopped_wait.h

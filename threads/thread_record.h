@@ -110,6 +110,9 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
 
   const std::string name;
   const ThreadKind kind;
+  // Whether there is a function that catches a reboot, when it has begun. Not
+  // written once it is in the registry.
+  bool has_base = true;
 
   // Written by the thread itself, under `lock`; read by anyone. Atomic because
   // of readers that only want to show it, and of its own signal handlers.

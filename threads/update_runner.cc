@@ -184,6 +184,12 @@ UpdateContext::UpdateContext(ThreadRef thread, absl::string_view point,
 Attempt UpdateContext::Reboot(absl::AnyInvocable<void()> new_main,
                               RebootOptions options) {
   INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
+  if (!thread_.record()->has_base) {
+    return Attempt::Failed(absl::FailedPreconditionError(absl::StrCat(
+        "thread '", thread_.name(),
+        "' is a ControlledThisThread, which has no function that a reboot "
+        "could end; run what it does by RunControlled()")));
+  }
   if (!options.through_c) PrepareToFindCFrames();
   UnwindSafety safety = threads_internal::CheckUnwindToBase(
       stack_, thread_.record()->base_frame, options.through_c);

@@ -38,6 +38,9 @@ Blocker Describe(const ThreadRef& thread, const RebootObstacle& obstacle) {
           "put the call that waits into Blocking(), or release "
           "what it waits for";
       break;
+    case RebootObstacle::Kind::kNoBase:
+      blocker.remedy = "run what it does by RunControlled()";
+      break;
     default:
       break;
   }
