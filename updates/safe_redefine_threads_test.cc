@@ -377,6 +377,7 @@ TEST(SafeRedefineThreadsTest, ThreadThatBlocksSignalsIsNamed) {
 }
 
 TEST(SafeRedefineThreadsTest, AnyNumberOfThreads) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   std::mutex lock;
@@ -403,6 +404,7 @@ TEST(SafeRedefineThreadsTest, AnyNumberOfThreads) {
 // More busy threads than the machine can run: they are stopped all the same,
 // though each has to be run for it.
 TEST(SafeRedefineThreadsTest, SixtyBusyThreadsOnOneCore) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   cpu_set_t before, one;
   ASSERT_EQ(sched_getaffinity(0, sizeof(before), &before), 0);
   CPU_ZERO(&one);
