@@ -6,24 +6,36 @@
 #include <dwarf.h>
 #include <elf.h>
 #include <elfutils/libdw.h>
-#include <fcntl.h>
 #include <gelf.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/linux/mapped_file.h"
+#include "base/status_macros.h"
 #include "code/dwarf_file.h"
+#include "code/loaded_images.h"
+#include "code/symbol_table.h"
 
 namespace instar {
 namespace {
+
+using code_internal::DwarfFile;
+using code_internal::LoadedImages;
+using code_internal::SymbolTable;
 
 // By this a unit is known that was compiled for updates.
 constexpr absl::string_view kEntries = "-fpatchable-function-entry=";
@@ -41,6 +53,7 @@ constexpr const char* kNeeded[] = {
     "-fno-ipa-cp",
     "-fno-ipa-sra",
     "-fno-partial-inlining",
+    "-fno-ipa-stack-alignment",
 };
 constexpr const char* kForbidden[] = {
     "-fno-semantic-interposition",
@@ -48,9 +61,6 @@ constexpr const char* kForbidden[] = {
     "-fcf-protection=return",
     "-fcf-protection=branch",
 };
-
-// Compressed, it is decompressed as a whole, at once.
-constexpr size_t kMostCompressed = size_t{64} << 20;
 
 bool HasFlag(absl::string_view producer, absl::string_view flag) {
   for (size_t at = producer.find(flag); at != absl::string_view::npos;
@@ -127,37 +137,25 @@ void CheckUnit(Dwarf_Die* unit, Findings& findings) {
   }
 }
 
-bool IsTooLarge(Elf* elf) {
-  size_t names = 0;
-  if (elf_getshdrstrndx(elf, &names) != 0) return true;
-  for (Elf_Scn* section = nullptr;
-       (section = elf_nextscn(elf, section)) != nullptr;) {
-    GElf_Shdr header;
-    if (gelf_getshdr(section, &header) == nullptr) continue;
-    const char* const name = elf_strptr(elf, names, header.sh_name);
-    if (name == nullptr || !absl::StartsWith(name, ".debug_")) continue;
-    if ((header.sh_flags & SHF_COMPRESSED) != 0 &&
-        header.sh_size > kMostCompressed) {
-      return true;
-    }
-  }
-  return false;
-}
-
-void CheckUnits(Elf* elf, std::vector<std::string>* remarks) {
-  if (IsTooLarge(elf)) return;
-  Dwarf* const dwarf = dwarf_begin_elf(elf, DWARF_C_READ, nullptr);
-  if (dwarf == nullptr) return;
-  const auto end = absl::MakeCleanup([dwarf] { dwarf_end(dwarf); });
-  code_internal::ThrowWhenOutOfMemory(dwarf);
+absl::Status CheckUnits(int file, std::vector<std::string>* remarks) {
+  const TruncationGuard guard;  // it may be overwritten at any time
+  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file);
+  if (absl::IsNotFound(dwarf.status())) return absl::OkStatus();
+  INSTAR_RETURN_IF_ERROR(dwarf.status());
   Findings findings;
-  Dwarf_CU* unit = nullptr;
-  Dwarf_Die die;
-  while (dwarf_get_units(dwarf, unit, &unit, nullptr, nullptr, &die, nullptr) ==
-         0) {
-    CheckUnit(&die, findings);
+  // What the compiler notes of itself is in both parts of one that was split,
+  // or in the other one alone.
+  INSTAR_RETURN_IF_ERROR(
+      dwarf->ForEachUnit([&](Dwarf_Die* unit, Dwarf_Die* contents) {
+        CheckUnit(contents == nullptr ? unit : contents, findings);
+        return true;
+      }));
+  if (guard.has_hit()) {
+    return absl::FailedPreconditionError(
+        "its file was overwritten while it was read");
   }
   findings.AppendTo(remarks);
+  return absl::OkStatus();
 }
 
 // Of the note of type NT_GNU_PROPERTY_TYPE_0 (Linux Extensions to gABI): the
@@ -215,29 +213,74 @@ void CheckProperties(Elf* elf, const std::string& name,
   }
 }
 
+absl::Status CheckPropertiesOf(int file, const std::string& name,
+                               std::vector<std::string>* remarks) {
+  const TruncationGuard guard;
+  INSTAR_ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Of(file));
+  elf_version(EV_CURRENT);
+  // Nothing is written to it.
+  Elf* const elf = elf_memory(const_cast<char*>(mapped.bytes().data()),
+                              mapped.bytes().size());
+  if (elf == nullptr) {
+    return absl::FailedPreconditionError("its file is not an ELF file");
+  }
+  const absl::Cleanup end = [elf] { elf_end(elf); };
+  std::vector<std::string> found;
+  CheckProperties(elf, name, &found);
+  if (guard.has_hit()) {
+    return absl::FailedPreconditionError(
+        "its file was overwritten while it was read");
+  }
+  remarks->insert(remarks->end(), found.begin(), found.end());
+  return absl::OkStatus();
+}
+
+absl::Status Check(const SymbolTable& symbols, const std::string& name,
+                   std::vector<std::string>* remarks) {
+  {
+    INSTAR_ASSIGN_OR_RETURN(const int file, symbols.OpenFile());
+    const absl::Cleanup close_file = [file] { close(file); };
+    INSTAR_RETURN_IF_ERROR(CheckPropertiesOf(file, name, remarks));
+  }
+  INSTAR_ASSIGN_OR_RETURN(const int file, symbols.OpenDebugInformation());
+  const absl::Cleanup close_file = [file] { close(file); };
+  return CheckUnits(file, remarks);
+}
+
+std::vector<std::string> CheckOrSayWhyNot(
+    const absl::StatusOr<const SymbolTable*>& symbols,
+    const std::string& name) {
+  std::vector<std::string> remarks;
+  absl::Status status = symbols.status();
+  try {
+    if (status.ok()) status = Check(**symbols, name, &remarks);
+  } catch (const std::bad_alloc&) {
+    status = absl::ResourceExhaustedError("there is no memory");
+  }
+  if (!status.ok()) {
+    remarks.push_back(absl::StrCat(
+        "what ", name, " was built with is not known: ", status.message()));
+  }
+  return remarks;
+}
+
 }  // namespace
 
 namespace code_internal {
 
 std::vector<std::string> CheckBuildOf(const std::string& path,
                                       const std::string& name) {
-  std::vector<std::string> remarks;
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return remarks;
-  const auto close_file = absl::MakeCleanup([file] { close(file); });
-  elf_version(EV_CURRENT);
-  Elf* const elf = elf_begin(file, ELF_C_READ_MMAP, nullptr);
-  if (elf == nullptr) return remarks;
-  const auto end = absl::MakeCleanup([elf] { elf_end(elf); });
-  CheckProperties(elf, name, &remarks);
-  CheckUnits(elf, &remarks);
-  return remarks;
+  const absl::StatusOr<std::unique_ptr<SymbolTable>> symbols =
+      SymbolTable::OfFile(path, path);
+  if (!symbols.ok()) return CheckOrSayWhyNot(symbols.status(), name);
+  return CheckOrSayWhyNot(symbols->get(), name);
 }
 
 }  // namespace code_internal
 
 std::vector<std::string> CheckBuild() {
-  return code_internal::CheckBuildOf("/proc/thread-self/exe", "the program");
+  const auto images = LoadedImages::Current();
+  return CheckOrSayWhyNot(images->images().front().symbols, "the program");
 }
 
 }  // namespace instar

@@ -14,7 +14,7 @@
 //
 // Threads: any. Reads the program's file, of its debug information the head of
 // each unit: some 10 us a unit. Where there is no debug information, nothing is
-// said of flags.
+// said of flags; where it cannot be read, that is said.
 
 #ifndef INSTAR_CODE_BUILD_CHECK_H_
 #define INSTAR_CODE_BUILD_CHECK_H_

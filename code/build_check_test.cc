@@ -17,6 +17,7 @@ using code_internal::CheckBuildOf;
 using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -43,6 +44,12 @@ TEST(BuildCheckTest, MissingFlagIsNamedWithTheFile) {
   EXPECT_THAT(remarks, Each(Not(HasSubstr("-fno-ipa-cp"))));
 }
 
+TEST(BuildCheckTest, EveryFlagCounts) {
+  SKIP_WITH_CLANG();
+  EXPECT_THAT(CheckBuildOf("code/build_check_stack_alignment.so", "x"),
+              ElementsAre(HasSubstr("without -fno-ipa-stack-alignment")));
+}
+
 TEST(BuildCheckTest, LinkTimeOptimizationIsNamed) {
   SKIP_WITH_CLANG();
   EXPECT_THAT(CheckBuildOf("code/build_check_lto.so", "x"),
@@ -54,9 +61,12 @@ TEST(BuildCheckTest, ShadowStacksAreNamed) {
               Contains(AllOf(HasSubstr("the module"), HasSubstr("-z shstk"))));
 }
 
-TEST(BuildCheckTest, NothingIsSaidOfWhatCannotBeRead) {
-  EXPECT_THAT(CheckBuildOf("/nonexistent", "x"), IsEmpty());
-  EXPECT_THAT(CheckBuildOf("/proc/self/status", "x"), IsEmpty());
+TEST(BuildCheckTest, WhatCannotBeReadIsSaid) {
+  EXPECT_THAT(CheckBuildOf("/nonexistent", "x"),
+              ElementsAre(AllOf(HasSubstr("what x was built with"),
+                                HasSubstr("cannot be opened"))));
+  EXPECT_THAT(CheckBuildOf("/proc/self/status", "x"),
+              ElementsAre(HasSubstr("what x was built with")));
 }
 
 }  // namespace

@@ -3,16 +3,21 @@
 
 #include "code/debug_file.h"
 
+#include <elf.h>
 #include <elfutils/libdwelf.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/mapped_file.h"
 
 namespace instar {
 namespace code_internal {
@@ -46,7 +51,64 @@ uint32_t Checksum(int file) {
   return ~crc;
 }
 
+absl::string_view BuildIdOf(Elf* elf) {
+  const void* bytes = nullptr;
+  const ssize_t size = elf == nullptr ? 0 : dwelf_elf_gnu_build_id(elf, &bytes);
+  if (size <= 0) return {};
+  return {static_cast<const char*>(bytes), static_cast<std::size_t>(size)};
+}
+
+bool HasBuildId(int file, absl::string_view wanted) {
+  const TruncationGuard guard;  // it may be overwritten at any time
+  const absl::StatusOr<MappedFile> mapped = MappedFile::Of(file);
+  if (!mapped.ok()) return false;
+  // Nothing is written to it.
+  Elf* const elf = elf_memory(const_cast<char*>(mapped->bytes().data()),
+                              mapped->bytes().size());
+  const bool is_right = BuildIdOf(elf) == wanted;
+  elf_end(elf);
+  return is_right && !guard.has_hit();
+}
+
 }  // namespace
+
+absl::string_view BuildIdIn(absl::string_view notes) {
+  constexpr std::size_t kAlignment = 4;
+  while (notes.size() >= sizeof(Elf64_Nhdr)) {
+    Elf64_Nhdr note;
+    std::memcpy(&note, notes.data(), sizeof(note));
+    notes.remove_prefix(sizeof(note));
+    const auto padded = [](std::size_t size) {
+      return (size + kAlignment - 1) / kAlignment * kAlignment;
+    };
+    const std::size_t descriptor_at = padded(note.n_namesz);
+    if (descriptor_at > notes.size() ||
+        note.n_descsz > notes.size() - descriptor_at) {
+      return {};
+    }
+    if (note.n_type == NT_GNU_BUILD_ID &&
+        notes.substr(0, note.n_namesz) == absl::string_view("GNU\0", 4)) {
+      return notes.substr(descriptor_at, note.n_descsz);
+    }
+    const std::size_t size = descriptor_at + padded(note.n_descsz);
+    if (size > notes.size()) return {};
+    notes.remove_prefix(size);
+  }
+  return {};
+}
+
+std::string FindDebugFileOf(absl::string_view build_id,
+                            absl::string_view folder) {
+  if (build_id.size() < 2) return "";
+  std::string path = absl::StrCat(
+      folder, "/.build-id/", absl::BytesToHexString(build_id.substr(0, 1)), "/",
+      absl::BytesToHexString(build_id.substr(1)), ".debug");
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return "";
+  const bool is_right = HasBuildId(file, build_id);
+  close(file);
+  return is_right ? path : "";
+}
 
 std::string FindDebugFile(Elf* elf, absl::string_view path) {
   GElf_Word checksum = 0;

@@ -27,6 +27,16 @@ namespace code_internal {
 // there.
 std::string FindDebugFile(Elf* elf, absl::string_view path);
 
+// The path of the debug file with this build id, below `folder`, as Linux
+// distributions install them: .build-id/12/3456.debug for the bytes 12 34 56.
+// Empty if there is none.
+std::string FindDebugFileOf(absl::string_view build_id,
+                            absl::string_view folder = "/usr/lib/debug");
+
+// The build id in notes as they lie in memory or in a file (the contents of a
+// segment of type PT_NOTE); empty if there is none.
+absl::string_view BuildIdIn(absl::string_view notes);
+
 }  // namespace code_internal
 }  // namespace instar
 

@@ -3,10 +3,12 @@
 
 #include "code/dwarf_file.h"
 
+#include <dwarf.h>
 #include <elfutils/libdw.h>
 #include <gelf.h>
 #include <libelf.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <new>
 #include <utility>
@@ -20,6 +22,10 @@ namespace code_internal {
 namespace {
 
 constexpr std::uint64_t kMostUnpacked = std::uint64_t{32} << 20;
+
+// How much is read before libdw, which keeps what it has parsed, is made to
+// begin anew.
+constexpr Dwarf_Off kReadAtOnce = Dwarf_Off{16} << 20;
 
 // What libdw would unpack, in bytes.
 std::uint64_t PackedSize(Elf* elf) {
@@ -93,6 +99,39 @@ bool DwarfFile::Reopen() {
   if (dwarf_ == nullptr) return false;
   ThrowWhenOutOfMemory(dwarf_);
   return true;
+}
+
+absl::Status DwarfFile::ForEachUnit(
+    absl::FunctionRef<bool(Dwarf_Die* unit, Dwarf_Die* contents)> visit) {
+  Dwarf_Off read_from = 0;
+  Dwarf_Off next = 0;
+  std::size_t header_size = 0;
+  for (Dwarf_Off unit = 0;
+       dwarf_next_unit(dwarf_, unit, &next, &header_size, nullptr, nullptr,
+                       nullptr, nullptr, nullptr, nullptr) == 0;
+       unit = next) {
+    if (next - read_from > kReadAtOnce && unit > read_from) {
+      if (!Reopen()) {
+        return absl::ResourceExhaustedError(
+            "there is no memory for its debug information");
+      }
+      read_from = unit;
+    }
+    Dwarf_Die die;
+    std::uint8_t type = 0;
+    Dwarf_Die split{};
+    if (dwarf_offdie(dwarf_, unit + header_size, &die) == nullptr ||
+        dwarf_cu_info(die.cu, nullptr, &type, nullptr, &split, nullptr, nullptr,
+                      nullptr) != 0) {
+      continue;
+    }
+    Dwarf_Die* contents = &die;
+    if (type == DW_UT_skeleton) {
+      contents = split.addr == nullptr ? nullptr : &split;
+    }
+    if (!visit(&die, contents)) break;
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace code_internal

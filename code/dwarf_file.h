@@ -10,13 +10,13 @@
 #ifndef INSTAR_CODE_DWARF_FILE_H_
 #define INSTAR_CODE_DWARF_FILE_H_
 
+#include <elfutils/libdw.h>
+
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/linux/mapped_file.h"
-
-typedef struct Elf Elf;
-typedef struct Dwarf Dwarf;
 
 namespace instar {
 namespace code_internal {
@@ -41,6 +41,14 @@ class DwarfFile {
   // Frees what was parsed so far. No Dwarf_Die may be used any more. False if
   // it cannot be read again.
   bool Reopen();
+
+  // Calls visit(unit, contents) for each unit until it answers false: with the
+  // unit's first DIE, and with that of the file to which what is in it was
+  // split off, which is null if that cannot be read; else both are the same.
+  // No DIE may be kept: what was parsed is freed now and then, so that memory
+  // is bounded. Error: ResourceExhausted.
+  absl::Status ForEachUnit(
+      absl::FunctionRef<bool(Dwarf_Die* unit, Dwarf_Die* contents)> visit);
 
  private:
   DwarfFile(MappedFile mapped, Elf* elf, Dwarf* dwarf)

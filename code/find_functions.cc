@@ -38,6 +38,13 @@ namespace {
 // Files with fewer names are looked through: an index of them would take longer
 // to make than a look at them all.
 constexpr size_t kFewNames = 1024;
+// Files with more names are looked through too: an index takes some 100 bytes a
+// name.
+constexpr size_t kManyNames = size_t{1} << 18;
+
+bool IsIndexed(size_t names) {
+  return names >= kFewNames && names <= kManyNames;
+}
 
 std::unique_ptr<IdentifierIndex> IndexOf(const SymbolTable& symbols) {
   auto index = std::make_unique<IdentifierIndex>();
@@ -140,7 +147,7 @@ std::vector<const FunctionRecord*> FunctionSearch::LookForFunctions(
     }
     found.push_back(&record);
   };
-  if (parts_.empty() || functions.size() < kFewNames) {
+  if (parts_.empty() || !IsIndexed(functions.size())) {
     for (const FunctionRecord& record : functions) look_at(record);
   } else {
     for (const uint32_t i : FunctionsOf(symbols).Candidates(parts_)) {
@@ -160,7 +167,7 @@ std::vector<FunctionSearch::Copy> FunctionSearch::LookForCopies(
     const std::string readable = Demangle(name);
     for (const auto& copy : copies) found.push_back({readable, copy});
   };
-  if (parts_.empty() || table.name_count() < kFewNames) {
+  if (parts_.empty() || !IsIndexed(table.name_count())) {
     table.ForEachName(look_at);
   } else {
     const InlinedNames& names = InlinedNamesOf(symbols);
@@ -258,8 +265,8 @@ void PreloadFindFunctions() try {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
   for (const LoadedImage& image : images->images()) {
     const SymbolTable& symbols = *image.symbols;
-    if (symbols.functions().size() >= kFewNames) FunctionsOf(symbols);
-    if (InlinedCopyTable::Of(symbols).name_count() >= kFewNames) {
+    if (IsIndexed(symbols.functions().size())) FunctionsOf(symbols);
+    if (IsIndexed(InlinedCopyTable::Of(symbols).name_count())) {
       InlinedNamesOf(symbols);
     }
   }

@@ -5,23 +5,30 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cctype>
+#include <new>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/string_view.h"
-#include "code/debug_file.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "base/linux/mapped_file.h"
+#include "base/status_macros.h"
 #include "code/dwarf_file.h"
+#include "code/loaded_images.h"
 
 namespace instar {
 namespace {
+
+using code_internal::DwarfFile;
+using code_internal::LoadedImage;
+using code_internal::LoadedImages;
+using code_internal::SymbolTable;
 
 // The name with the kind of a constructor or destructor (Itanium C++ ABI,
 // 5.1.4.3) taken out of it.
@@ -68,66 +75,70 @@ int NoteDefinition(Dwarf_Die* die, void* argument) {
   return DWARF_CB_OK;
 }
 
-// Where the image can be read: the program also after its file was replaced.
-std::string FileOf(const Function& function) {
-  const std::string image(function.image());
-  char program[PATH_MAX];
-  const ssize_t size =
-      readlink("/proc/thread-self/exe", program, sizeof(program));
-  if (size > 0 && image == absl::string_view(program, size)) {
-    return "/proc/thread-self/exe";
-  }
-  return image;
-}
-
-// Those of `names` that are functions of their own; all of them if the debug
-// information is not there.
-std::set<std::string> Defined(const std::string& path,
-                              const std::set<std::string>& names) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return names;
-  const auto close_file = absl::MakeCleanup([file] { close(file); });
-  Dwarf* const dwarf = dwarf_begin(file, DWARF_C_READ);
-  if (dwarf == nullptr) {
-    // It may have a debug file.
-    Elf* const elf = elf_begin(file, ELF_C_READ_MMAP, nullptr);
-    const std::string debug_file =
-        elf == nullptr ? "" : code_internal::FindDebugFile(elf, path);
-    if (elf != nullptr) elf_end(elf);
-    return debug_file.empty() ? names : Defined(debug_file, names);
-  }
-  const auto end = absl::MakeCleanup([dwarf] { dwarf_end(dwarf); });
-  code_internal::ThrowWhenOutOfMemory(dwarf);
+// Those of `names` that are functions of their own; all of them if debug
+// information does not tell.
+absl::StatusOr<std::set<std::string>> Defined(
+    const SymbolTable& symbols, const std::set<std::string>& names) {
+  INSTAR_ASSIGN_OR_RETURN(const int file, symbols.OpenDebugInformation());
+  const absl::Cleanup close_file = [file] { close(file); };
+  const TruncationGuard guard;  // it may be overwritten at any time
+  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file);
+  if (absl::IsNotFound(dwarf.status())) return names;
+  INSTAR_RETURN_IF_ERROR(dwarf.status());
   Definitions definitions{names, {}};
   bool has_units = false;
-  Dwarf_CU* unit = nullptr;
-  Dwarf_Die die;
-  while (dwarf_get_units(dwarf, unit, &unit, nullptr, nullptr, &die, nullptr) ==
-         0) {
-    has_units = true;
-    dwarf_getfuncs(&die, &NoteDefinition, &definitions, 0);
+  bool has_all = true;
+  INSTAR_RETURN_IF_ERROR(
+      dwarf->ForEachUnit([&](Dwarf_Die*, Dwarf_Die* contents) {
+        has_units = true;
+        if (contents == nullptr) {
+          has_all = false;
+        } else {
+          dwarf_getfuncs(contents, &NoteDefinition, &definitions, 0);
+        }
+        return true;
+      }));
+  if (guard.has_hit()) {
+    return absl::FailedPreconditionError(
+        "its file was overwritten while it was read");
   }
-  return has_units ? definitions.found : names;
+  return has_units && has_all ? definitions.found : names;
 }
 
 }  // namespace
 
-std::vector<std::string> FunctionsFoldedInto(const Function& function) {
+absl::StatusOr<std::vector<std::string>> FunctionsFoldedInto(
+    const Function& function) try {
   const std::string own = WithoutKind(std::string(function.linkage_name()));
   std::set<std::string> others;
   for (const char* const name : function.linkage_names()) {
     std::string known = WithoutKind(name);
     if (known != own) others.insert(std::move(known));
   }
-  if (others.empty()) return {};
+  if (others.empty()) return std::vector<std::string>();
   std::set<std::string> all = others;
   all.insert(own);
-  const std::set<std::string> defined = Defined(FileOf(function), all);
+  const auto images = LoadedImages::Current();
+  const LoadedImage* const image = images->Find(function.entry());
+  if (image == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(function.name(), " is not loaded"));
+  }
+  absl::StatusOr<std::set<std::string>> defined = Defined(*image->symbols, all);
+  if (!defined.ok()) {
+    return absl::Status(
+        defined.status().code(),
+        absl::StrCat("whether ", function.name(),
+                     " is one function with others of its names is not known: ",
+                     defined.status().message()));
+  }
   // One of them is the function itself, whichever name comes first.
-  if (defined.size() < 2) return {};
-  others = defined;
-  others.erase(own);
-  return std::vector<std::string>(others.begin(), others.end());
+  if (defined->size() < 2) return std::vector<std::string>();
+  defined->erase(own);
+  return std::vector<std::string>(defined->begin(), defined->end());
+} catch (const std::bad_alloc&) {
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "there is no memory for the debug information of ", function.image()));
 }
 
 }  // namespace instar

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "code/function.h"
 
 namespace instar {
@@ -21,7 +22,12 @@ namespace instar {
 //
 // Threads: any. Takes no time for a function with one name; reads the debug
 // information of its object otherwise.
-std::vector<std::string> FunctionsFoldedInto(const Function& function);
+//
+// Errors: FailedPrecondition if the object was unloaded, or if there are
+// several names and its file was replaced or overwritten, or cannot be read;
+// ResourceExhausted.
+absl::StatusOr<std::vector<std::string>> FunctionsFoldedInto(
+    const Function& function);
 
 }  // namespace instar
 

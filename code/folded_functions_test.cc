@@ -47,14 +47,14 @@ TEST(FoldedFunctionsTest, ThoseThatAreFoldedAreNamed) {
   if (!AreFolded()) GTEST_SKIP() << "this linker folds nothing";
   const auto function = Function::Of(&Price);
   ASSERT_TRUE(function.ok());
-  EXPECT_EQ(FunctionsFoldedInto(*function).size(), 1u);
+  EXPECT_EQ(FunctionsFoldedInto(*function)->size(), 1u);
 }
 
 TEST(FoldedFunctionsTest, DeclaredAliasIsNone) {
   const auto function = Function::Of(&code_test::instar_test_declared);
   ASSERT_TRUE(function.ok());
   ASSERT_EQ(function->linkage_names().size(), 2u);
-  EXPECT_THAT(FunctionsFoldedInto(*function), IsEmpty());
+  EXPECT_THAT(*FunctionsFoldedInto(*function), IsEmpty());
   auto redirection = Redirect(&code_test::instar_test_declared, &Other);
   ASSERT_TRUE(redirection.ok()) << redirection.status();
   EXPECT_EQ(code_test::instar_test_alias(1), -999);
@@ -66,7 +66,7 @@ TEST(FoldedFunctionsTest, KindsOfAConstructorAreNone) {
       Function::Named("instar::code_test::Counter::Counter(int)");
   ASSERT_TRUE(function.ok()) << function.status();
   ASSERT_EQ(function->linkage_names().size(), 2u);
-  EXPECT_THAT(FunctionsFoldedInto(*function), IsEmpty());
+  EXPECT_THAT(*FunctionsFoldedInto(*function), IsEmpty());
   EXPECT_EQ(code_test::Counter(1).count(), 18);
 }
 

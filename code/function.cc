@@ -199,8 +199,7 @@ std::string WhyCopiesAreUnknown(const Function& function,
       return code_internal::UndescribedCode(*image->symbols, *table);
     }
     // Without any debug information it is told by what it uses, or has too.
-    if (image->symbols->unreadable_because().empty() &&
-        image->symbols->name() != function.image()) {
+    if (image->symbols->name() != function.image()) {
       for (const char* name : function.linkage_names()) {
         if (image->symbols->RefersTo(name) || image->symbols->Defines(name)) {
           return absl::StrCat(image->symbols->name(),

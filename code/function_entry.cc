@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/linux/image_pin.h"
+#include "base/status_macros.h"
 #include "code/entry_state.h"
 #include "code/folded_functions.h"
 #include "code/patchable_entries.h"
@@ -181,7 +182,8 @@ absl::Status CheckInlinedCopies(const Function& function,
 }
 
 absl::Status CheckFolded(const Function& function) {
-  const std::vector<std::string> others = FunctionsFoldedInto(function);
+  INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> others,
+                          FunctionsFoldedInto(function));
   if (others.empty()) return absl::OkStatus();
   std::vector<std::string> names;
   for (const std::string& other : others) {

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -17,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "code/find_functions.h"
+#include "code/folded_functions.h"
 #include "code/function.h"
 #include "code/inlined_functions_for_test.h"
 #include "code/variable.h"
@@ -96,15 +98,54 @@ TEST(LoadedFunction, OfTwoObjectsIsAmbiguousUnlessTheObjectIsNamed) {
   EXPECT_EQ(one->entry(), rebuilt.Address("LoadedFunction"));
 }
 
-TEST(LoadedFunction, OfAReplacedFileIsNotGuessed) {
+// Nobody has read it before. What the kernel has mapped may be read by root;
+// what was exported lies in memory.
+TEST(LoadedFunction, OfAReplacedFileIsKnownAndNotGuessed) {
   const std::string path = absl::StrCat(std::getenv("TEST_TMPDIR"), "/o.so");
   Replace(path, kObject);
   const LoadedObject object(path);
   Replace(path, kRebuilt);
-  EXPECT_THAT(Error(Function::Named("loaded::Function", "o.so")),
-              HasSubstr("its file was replaced after loading"));
-  EXPECT_THAT(Error(Function::AtEntry(object.Address("LoadedFunction"))),
-              HasSubstr("its file was replaced after loading"));
+  const uintptr_t entry = object.Address("LoadedFunction");
+  const absl::StatusOr<Function> by_name =
+      Function::Named("LoadedFunction", "o.so");
+  ASSERT_TRUE(by_name.ok()) << by_name.status();
+  EXPECT_EQ(by_name->entry(), entry);
+  const absl::StatusOr<Function> at = Function::AtEntry(entry);
+  ASSERT_TRUE(at.ok()) << at.status();
+  EXPECT_EQ(at->name(), "LoadedFunction");
+  EXPECT_FALSE(Function::Named("LoadedExtra", "o.so").ok());
+  const absl::StatusOr<Function> file_local =
+      Function::Named("loaded::FileLocal", "o.so");
+  if (!file_local.ok()) {
+    EXPECT_THAT(Error(file_local),
+                HasSubstr("its file was replaced after loading"));
+  }
+}
+
+TEST(LoadedFunction, WhetherItIsFoldedIsNotReadFromAnotherFile) {
+  const std::string path = absl::StrCat(std::getenv("TEST_TMPDIR"), "/f.so");
+  Replace(path, kObject);
+  const LoadedObject object(path);
+  const absl::StatusOr<Function> f =
+      Function::AtEntry(object.Address("LoadedByTwoNames"));
+  ASSERT_TRUE(f.ok()) << f.status();
+  ASSERT_EQ(f->linkage_names().size(), 2u);
+  ASSERT_TRUE(FunctionsFoldedInto(*f).ok());
+  Replace(path, kRebuilt);
+  const auto folded = FunctionsFoldedInto(*f);
+  EXPECT_EQ(folded.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(folded.status().message()), HasSubstr("replaced"));
+  // It is cut off.
+  const std::string other = absl::StrCat(std::getenv("TEST_TMPDIR"), "/g.so");
+  Replace(other, kObject);
+  const LoadedObject second(other);
+  const absl::StatusOr<Function> g =
+      Function::AtEntry(second.Address("LoadedByTwoNames"));
+  ASSERT_TRUE(g.ok()) << g.status();
+  const auto whole = std::filesystem::file_size(other);
+  std::filesystem::resize_file(other, whole - 1);
+  EXPECT_EQ(FunctionsFoldedInto(*g).status().code(),
+            absl::StatusCode::kFailedPrecondition);
 }
 
 // As when a library is upgraded under a program that runs.

@@ -3,7 +3,9 @@
 //
 // The debug information of a large program is read, and costs little memory. An
 // object is loaded whose file was blown up: the debug information of a small
-// one, many times, as that of other units.
+// one, many times, as that of other units; or it got many names.
+//
+// MEBIBYTES (BUILD) is how large the debug information is.
 
 #include <dlfcn.h>
 #include <elf.h>
@@ -13,24 +15,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "code/function.h"
 #include "code/inlined_copies.h"
 #include "code/loaded_images.h"
+#include "code/name_index.h"
 #include "code/symbol_table.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace instar {
 namespace code_internal {
 namespace {
 
+using ::testing::HasSubstr;
+
 constexpr char kObject[] = "code/libpatchable_entries_test_object.so";
-constexpr size_t kSize = size_t{300} << 20;
+constexpr size_t kSize = size_t{MEBIBYTES} << 20;
 constexpr rlim_t kBudget = rlim_t{64} << 20;
 
 std::string Contents(const std::string& path) {
@@ -39,41 +50,112 @@ std::string Contents(const std::string& path) {
                      std::istreambuf_iterator<char>());
 }
 
+// An ELF file of 64 bits whose sections can be replaced.
+class Object {
+ public:
+  explicit Object(const std::string& path) : file_(Contents(path)) {
+    if (file_.size() < sizeof(header_)) return;
+    std::memcpy(&header_, file_.data(), sizeof(header_));
+  }
+
+  // The first section of that name, or the number of sections.
+  size_t Find(absl::string_view name) const {
+    const Elf64_Shdr names = Section(header_.e_shstrndx);
+    size_t i = 0;
+    while (i < header_.e_shnum &&
+           &file_[names.sh_offset + Section(i).sh_name] != name) {
+      ++i;
+    }
+    return i;
+  }
+
+  Elf64_Shdr Section(size_t i) const {
+    Elf64_Shdr section;
+    std::memcpy(&section, &file_[header_.e_shoff + i * sizeof(section)],
+                sizeof(section));
+    return section;
+  }
+  void SetSection(size_t i, const Elf64_Shdr& section) {
+    std::memcpy(&file_[header_.e_shoff + i * sizeof(section)], &section,
+                sizeof(section));
+  }
+
+  std::string ContentsOf(size_t i) const {
+    return file_.substr(Section(i).sh_offset, Section(i).sh_size);
+  }
+
+  // Where something of this alignment is appended.
+  size_t End() {
+    file_.resize((file_.size() + 15) / 16 * 16);
+    return file_.size();
+  }
+  void Append(absl::string_view bytes) {
+    file_.append(bytes.data(), bytes.size());
+  }
+
+  size_t section_count() const { return header_.e_shnum; }
+  const std::string& bytes() const { return file_; }
+
+ private:
+  std::string file_;
+  Elf64_Ehdr header_{};
+};
+
 // A copy of the object whose .debug_info has its units again and again, behind
 // all else in the file.
 void MakeLarge(const std::string& path) {
-  std::string file = Contents(kObject);
-  ASSERT_FALSE(file.empty());
-  Elf64_Ehdr header;
-  std::memcpy(&header, file.data(), sizeof(header));
-  const auto section_at = [&](size_t i) {
-    Elf64_Shdr section;
-    std::memcpy(&section, &file[header.e_shoff + i * sizeof(section)],
-                sizeof(section));
-    return section;
-  };
-  const Elf64_Shdr names = section_at(header.e_shstrndx);
-  for (size_t i = 0; i < header.e_shnum; ++i) {
-    Elf64_Shdr section = section_at(i);
-    if (std::strcmp(&file[names.sh_offset + section.sh_name], ".debug_info") !=
-        0) {
-      continue;
-    }
-    const std::string units = file.substr(section.sh_offset, section.sh_size);
-    ASSERT_FALSE(units.empty());
-    section.sh_offset = (file.size() + 15) / 16 * 16;
-    const size_t times = kSize / units.size();
-    section.sh_size = times * units.size();
-    std::memcpy(&file[header.e_shoff + i * sizeof(section)], &section,
-                sizeof(section));
-    file.resize(section.sh_offset);
-    std::ofstream out(path, std::ios::binary);
-    out << file;
-    for (size_t n = 0; n < times; ++n) out << units;
-    ASSERT_TRUE(out.good());
-    return;
+  Object object(kObject);
+  const size_t i = object.Find(".debug_info");
+  ASSERT_LT(i, object.section_count()) << kObject << " has no such section";
+  const std::string units = object.ContentsOf(i);
+  ASSERT_FALSE(units.empty());
+  Elf64_Shdr section = object.Section(i);
+  section.sh_offset = object.End();
+  const size_t times = kSize / units.size();
+  section.sh_size = times * units.size();
+  object.SetSection(i, section);
+  std::ofstream out(path, std::ios::binary);
+  out << object.bytes();
+  for (size_t n = 0; n < times; ++n) out << units;
+  ASSERT_TRUE(out.good());
+}
+
+// A copy of the object that has this many symbols in place of its own:
+// shop::Handler0(), shop::Handler1(), and so on.
+void MakeManyNames(const std::string& path, size_t count) {
+  Object object(kObject);
+  const size_t i = object.Find(".symtab");
+  ASSERT_LT(i, object.section_count()) << kObject << " has no such section";
+  std::vector<Elf64_Sym> symbols(1);
+  std::string names(1, '\0');
+  for (size_t n = 0; n < count; ++n) {
+    Elf64_Sym symbol{};
+    symbol.st_name = static_cast<Elf64_Word>(names.size());
+    symbol.st_info = ELF64_ST_INFO(STB_GLOBAL, STT_FUNC);
+    symbol.st_shndx = 1;
+    symbol.st_value = (size_t{1} << 32) + 16 * n;
+    symbol.st_size = 16;
+    symbols.push_back(symbol);
+    const std::string last = absl::StrCat("Handler", n);
+    absl::StrAppend(&names, "_ZN4shop", last.size(), last, "Ev");
+    names.push_back('\0');
   }
-  FAIL() << kObject << " has no debug information";
+  Elf64_Shdr section = object.Section(i);
+  const size_t of_names = section.sh_link;
+  section.sh_offset = object.End();
+  section.sh_size = symbols.size() * sizeof(Elf64_Sym);
+  section.sh_info = 1;
+  object.SetSection(i, section);
+  object.Append({reinterpret_cast<const char*>(symbols.data()),
+                 symbols.size() * sizeof(Elf64_Sym)});
+  section = object.Section(of_names);
+  section.sh_offset = object.End();
+  section.sh_size = names.size();
+  object.SetSection(of_names, section);
+  object.Append(names);
+  std::ofstream out(path, std::ios::binary);
+  out << object.bytes();
+  ASSERT_TRUE(out.good());
 }
 
 // The private memory of the process that can be written, in bytes.
@@ -99,6 +181,28 @@ class Budget {
   rlimit before_{};
 };
 
+// Takes what the heap still has, in pieces that are too small to hold a parsed
+// unit.
+class FullHeap {
+ public:
+  FullHeap() {
+    for (size_t size = size_t{1} << 20; size >= kPiece; size /= 2) {
+      while (void* const piece = std::malloc(size)) {
+        *static_cast<void**>(piece) = std::exchange(pieces_, piece);
+      }
+    }
+  }
+  ~FullHeap() {
+    while (pieces_ != nullptr) {
+      std::free(std::exchange(pieces_, *static_cast<void**>(pieces_)));
+    }
+  }
+
+ private:
+  static constexpr size_t kPiece = size_t{16} << 10;
+  void* pieces_ = nullptr;
+};
+
 const SymbolTable& TableOf(absl::string_view name) {
   const auto images = LoadedImages::Current();
   for (const LoadedImage& image : images->images()) {
@@ -111,7 +215,10 @@ const SymbolTable& TableOf(absl::string_view name) {
 class LargeDebugInformationTest : public testing::Test {
  protected:
   void SetUp() override {
-    path_ = testing::TempDir() + "/large.so";
+    // Each its own: what has been read of a file is kept.
+    path_ = absl::StrCat(
+        testing::TempDir(), "/",
+        testing::UnitTest::GetInstance()->current_test_info()->name(), ".so");
     ASSERT_NO_FATAL_FAILURE(MakeLarge(path_));
     malloc_trim(0);
   }
@@ -142,16 +249,64 @@ TEST_F(LargeDebugInformationTest, IsReadWithinABudget) {
   EXPECT_TRUE(copies.undescribed().empty());
 }
 
-// Whoever cannot have what it takes is told so.
+// Whoever cannot have what it takes is told so, and the program goes on.
 TEST_F(LargeDebugInformationTest, NoMemoryIsAnError) {
   LoadedImages::Current();
   ASSERT_NO_FATAL_FAILURE(Load());
   const SymbolTable& symbols = TableOf(path_);
-  const Budget budget(0);
-  // Neither ends the program.
-  const InlinedCopyTable& copies = InlinedCopyTable::Of(symbols);
-  (void)copies;
-  PreloadInlinedCopies();
+  const auto function = Function::AtEntry(reinterpret_cast<uintptr_t>(
+      dlsym(object_, "instar_test_loaded_function")));
+  ASSERT_TRUE(function.ok()) << function.status();
+  absl::Status copies;
+  std::string missing_because;
+  {
+    const Budget budget(0);
+    const FullHeap full;
+    missing_because = InlinedCopyTable::Of(symbols).missing_because();
+    PreloadInlinedCopies();
+    copies = function->InlinedCopies().status();
+  }
+  EXPECT_THAT(missing_because, HasSubstr("there is no memory"));
+  EXPECT_EQ(copies.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(copies.message()), HasSubstr("there is no memory"));
+}
+
+class ManyNamesTest : public testing::Test {
+ protected:
+  ~ManyNamesTest() override { unlink(path_.c_str()); }
+
+  const SymbolTable& Load(size_t names) {
+    MakeManyNames(path_, names);
+    if (dlopen(path_.c_str(), RTLD_NOW) == nullptr) ADD_FAILURE() << dlerror();
+    return TableOf(path_);
+  }
+
+  static std::string Find(size_t i) {
+    const auto found = Function::Named(absl::StrCat("shop::Handler", i));
+    return found.ok() ? found->name() : std::string(found.status().message());
+  }
+
+  const std::string path_ = absl::StrCat(
+      testing::TempDir(), "/",
+      testing::UnitTest::GetInstance()->current_test_info()->name(), ".so");
+};
+
+TEST_F(ManyNamesTest, AreIndexedWithinABudget) {
+  constexpr size_t kNames = 100'000;
+  LoadedImages::Current();
+  const Budget budget(kBudget);
+  const SymbolTable& symbols = Load(kNames);
+  EXPECT_EQ(Find(kNames - 1), absl::StrCat("shop::Handler", kNames - 1, "()"));
+  EXPECT_LE(NameIndex::Of(symbols).bytes(), 16 * (kNames + 200));
+}
+
+TEST_F(ManyNamesTest, AboveABoundAreFoundWithoutAnIndex) {
+  constexpr size_t kNames = NameIndex::kMostNames + 1;
+  const SymbolTable& symbols = Load(kNames);
+  EXPECT_EQ(Find(1234567 % kNames),
+            absl::StrCat("shop::Handler", 1234567 % kNames, "()"));
+  EXPECT_EQ(NameIndex::Of(symbols).bytes(), 0u);
+  EXPECT_THAT(Find(kNames), HasSubstr("no function"));
 }
 
 }  // namespace

@@ -35,3 +35,7 @@ int WithCodeElsewhere(int x) { return x * 7; }
 }  // namespace inlined
 
 extern "C" int LoadedFunction(int x) { return loaded::Function(x); }
+
+extern "C" int LoadedByTwoNames(int x) { return x + 5; }
+extern "C" int LoadedByAnotherName(int)
+    __attribute__((alias("LoadedByTwoNames")));

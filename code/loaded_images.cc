@@ -24,6 +24,7 @@
 #include "absl/strings/strip.h"
 #include "base/linux/loaded_objects.h"
 #include "base/linux/maps.h"
+#include "code/debug_file.h"
 #include "code/image_copy.h"
 
 namespace instar {
@@ -38,6 +39,7 @@ struct Sighting {
   size_t mapped_size;
   CodeRange code;
   size_t fingerprint;
+  std::string build_id;
   size_t thread_local_module;
 };
 
@@ -67,12 +69,17 @@ Sighting See(const dl_phdr_info& info) {
   uintptr_t first = ~uintptr_t{0};
   uintptr_t last = 0;
   absl::string_view eh_frame_hdr;
+  absl::string_view build_id;
   for (int i = 0; i < info.dlpi_phnum; ++i) {
     const ElfW(Phdr)& segment = info.dlpi_phdr[i];
     const uintptr_t begin = info.dlpi_addr + segment.p_vaddr;
     const uintptr_t end = begin + segment.p_memsz;
     if (segment.p_type == PT_GNU_EH_FRAME) {
       eh_frame_hdr = {reinterpret_cast<const char*>(begin), segment.p_memsz};
+    }
+    if (segment.p_type == PT_NOTE && build_id.empty()) {
+      build_id =
+          BuildIdIn({reinterpret_cast<const char*>(begin), segment.p_filesz});
     }
     if (segment.p_type != PT_LOAD) continue;
     first = std::min(first, begin);
@@ -87,7 +94,8 @@ Sighting See(const dl_phdr_info& info) {
   image.fingerprint =
       SymbolTable::Fingerprint({reinterpret_cast<const char*>(info.dlpi_phdr),
                                 info.dlpi_phnum * sizeof(ElfW(Phdr))},
-                               eh_frame_hdr);
+                               eh_frame_hdr, build_id);
+  image.build_id = std::string(build_id);
   return image;
 }
 
@@ -97,6 +105,8 @@ struct MappedPart {
   std::string path;  // without " (deleted)"; empty if there is none
   dev_t device = 0;
   ino_t inode = 0;
+  uintptr_t low = 0;
+  uintptr_t high = 0;
 };
 
 MappedPart FindMapped(uintptr_t address) {
@@ -107,7 +117,7 @@ MappedPart FindMapped(uintptr_t address) {
     absl::ConsumeSuffix(&path, " (deleted)");
     part = {std::string(path),
             makedev(mapping.device_major, mapping.device_minor),
-            static_cast<ino_t>(mapping.inode)};
+            static_cast<ino_t>(mapping.inode), mapping.low, mapping.high};
     return false;
   });
   return part;
@@ -122,6 +132,32 @@ std::string ProgramPath() {
   const ssize_t length = readlink(kProgramLink, path, sizeof(path));
   if (length <= 0) return kProgramLink;
   return std::string(path, length);
+}
+
+// Reads what lies in memory of an image, as long as it cannot be unloaded.
+absl::StatusOr<std::unique_ptr<SymbolTable>> ReadMemory(
+    const Sighting& image, const std::string& name, const std::string& why) {
+  struct Reading {
+    const Sighting& image;
+    const std::string& name;
+    const std::string& why;
+    const std::string debug_path;
+    absl::StatusOr<std::unique_ptr<SymbolTable>> table;
+  };
+  Reading reading{image, name, why, FindDebugFileOf(image.build_id),
+                  absl::NotFoundError("it was unloaded")};
+  ForEachLoadedObject(
+      [](dl_phdr_info* info, size_t, void* argument) {
+        auto& wanted = *static_cast<Reading*>(argument);
+        if (info->dlpi_addr != wanted.image.load_base) return 0;
+        if (See(*info).fingerprint != wanted.image.fingerprint) return 0;
+        wanted.table = SymbolTable::OfLoaded(
+            wanted.name, {{info->dlpi_phdr, info->dlpi_phnum}, info->dlpi_addr},
+            wanted.debug_path, wanted.why);
+        return 1;
+      },
+      &reading);
+  return std::move(reading.table);
 }
 
 // Tables that have been read, by the identity of their file. Used under the
@@ -159,7 +195,7 @@ class SymbolTables {
     const Part part(mapped.device, mapped.inode, image.fingerprint);
     struct stat file;
     if (stat(path.c_str(), &file) != 0) {
-      return Replaced(image, part, name, "its file is gone");
+      return Replaced(image, mapped, name, "its file is gone");
     }
     const Key key(file.st_dev, file.st_ino, file.st_size,
                   file.st_mtim.tv_sec * 1000000000 + file.st_mtim.tv_nsec,
@@ -169,23 +205,36 @@ class SymbolTables {
     absl::StatusOr<std::unique_ptr<SymbolTable>> table =
         SymbolTable::OfFile(path, name);
     if (!table.ok()) {
-      return Replaced(image, part, name, std::string(table.status().message()));
+      return Replaced(image, mapped, name,
+                      std::string(table.status().message()));
     }
     if ((*table)->fingerprint() != image.fingerprint) {
-      return Replaced(image, part, name, "its file was replaced after loading");
+      return Replaced(image, mapped, name,
+                      "its file was replaced after loading");
     }
     return by_part_[part] = tables_[key] = table->release();
   }
 
   // What was read of the file that is mapped is right for as long as it is,
   // whatever has its name now.
-  const SymbolTable* Replaced(const Sighting& image, const Part& part,
+  const SymbolTable* Replaced(const Sighting& image, const MappedPart& mapped,
                               const std::string& name, const std::string& why) {
+    const Part part(mapped.device, mapped.inode, image.fingerprint);
     const auto known = by_part_.find(part);
-    if (std::get<1>(part) != 0 && known != by_part_.end()) {
-      return known->second;
+    if (mapped.inode != 0 && known != by_part_.end()) return known->second;
+    // Root may read what is mapped, unless the first thread has ended.
+    absl::StatusOr<std::unique_ptr<SymbolTable>> table = SymbolTable::OfFile(
+        absl::StrCat("/proc/self/map_files/", absl::Hex(mapped.low), "-",
+                     absl::Hex(mapped.high)),
+        name);
+    if (table.ok() && (*table)->fingerprint() == image.fingerprint) {
+      return by_part_[part] = table->release();
     }
-    return Unreadable(image, name, why);
+    const SymbolTable*& in_memory = unreadable_[{name, image.fingerprint}];
+    if (in_memory != nullptr) return in_memory;
+    table = ReadMemory(image, name, why);
+    if (!table.ok()) table = SymbolTable::Empty(name, why);
+    return in_memory = table->release();
   }
 
   const SymbolTable* Vdso(const Sighting& image) {
@@ -198,13 +247,6 @@ class SymbolTables {
                              image.name, std::string(table.status().message()))
                              .release();
     return vdso_;
-  }
-
-  const SymbolTable* Unreadable(const Sighting& image, const std::string& name,
-                                const std::string& why) {
-    const SymbolTable*& table = unreadable_[{name, image.fingerprint}];
-    if (table == nullptr) table = SymbolTable::Empty(name, why).release();
-    return table;
   }
 
   std::map<Key, const SymbolTable*> tables_;

@@ -6,12 +6,14 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -59,6 +61,48 @@ size_t EditDistance(absl::string_view a, absl::string_view b, size_t limit) {
   return std::min(row[b.size()], limit);
 }
 
+// Whether the last part of a name can be this one, or one from which it differs
+// by less than `limit` letters: a linkage name spells its identifiers out.
+// Demangling it would take ten times as long.
+class LetterCheck {
+ public:
+  LetterCheck(absl::string_view last, size_t limit)
+      : is_identifier_(!absl::StartsWith(last, "operator") &&
+                       std::all_of(last.begin(), last.end(),
+                                   [](char c) {
+                                     return absl::ascii_isalnum(c) ||
+                                            c == '_' || c == '~';
+                                   })),
+        limit_(limit) {
+    for (const char c : last) {
+      if (absl::ascii_isalnum(c)) ++wanted_[static_cast<unsigned char>(c)];
+    }
+  }
+
+  bool MayResemble(const char* symbol) const {
+    if (!is_identifier_) return true;
+    std::array<uint16_t, 256> found{};
+    for (; *symbol != '\0'; ++symbol) {
+      // Some names of the standard library are abbreviated (Itanium C++ ABI,
+      // 5.1.8).
+      if (symbol[0] == 'S' && std::strchr("absiod", symbol[1]) != nullptr) {
+        return true;
+      }
+      ++found[static_cast<unsigned char>(*symbol)];
+    }
+    size_t missing = 0;
+    for (unsigned char c = '0'; c <= 'z'; ++c) {
+      if (wanted_[c] > found[c]) missing += wanted_[c] - found[c];
+    }
+    return missing < limit_;
+  }
+
+ private:
+  const bool is_identifier_;
+  const size_t limit_;
+  std::array<uint16_t, 256> wanted_{};
+};
+
 // A file-local variable of a C function is called `counter.1`.
 std::string VariableKey(absl::string_view symbol) {
   if (!absl::StartsWith(symbol, "_Z")) {
@@ -77,6 +121,15 @@ std::string KeyOf(SymbolKind kind, absl::string_view symbol) {
                                        : NameKey(Demangle(symbol));
 }
 
+// FNV-1a.
+uint32_t HashOf(absl::string_view key) {
+  uint32_t hash = 2166136261u;
+  for (const char c : key) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
+  }
+  return hash;
+}
+
 // MatchName(), and `counter` for `counter.1` as the last resort.
 int MatchSymbol(SymbolKind kind, absl::string_view wanted,
                 absl::string_view symbol) {
@@ -87,18 +140,71 @@ int MatchSymbol(SymbolKind kind, absl::string_view wanted,
 
 }  // namespace
 
-NameIndex::NameIndex(const SymbolTable& table) {
+void NameIndex::ForEachName(
+    const SymbolTable& table, SymbolKind kind,
+    absl::FunctionRef<bool(uint32_t index, const char* symbol)> visit) {
+  if (kind == SymbolKind::kVariable) {
+    const auto variables = table.variables();
+    for (uint32_t i = 0; i < variables.size(); ++i) {
+      if (!visit(i, variables[i].name)) return;
+    }
+    return;
+  }
   const auto functions = table.functions();
   for (uint32_t i = 0; i < functions.size(); ++i) {
-    for (const char* symbol : table.names(functions[i])) {
-      functions_[KeyOf(SymbolKind::kFunction, symbol)].push_back({i, symbol});
+    for (const char* const symbol : table.names(functions[i])) {
+      if (!visit(i, symbol)) return;
     }
   }
-  const auto variables = table.variables();
-  for (uint32_t i = 0; i < variables.size(); ++i) {
-    const char* symbol = variables[i].name;
-    variables_[KeyOf(SymbolKind::kVariable, symbol)].push_back({i, symbol});
+}
+
+std::vector<NameIndex::Entry> NameIndex::Make(const SymbolTable& table,
+                                              SymbolKind kind) {
+  size_t count = 0;
+  ForEachName(table, kind,
+              [&](uint32_t, const char*) { return ++count <= kMostNames; });
+  std::vector<Entry> entries;
+  if (count > kMostNames) return entries;
+  entries.reserve(count);
+  ForEachName(table, kind, [&](uint32_t index, const char* symbol) {
+    entries.push_back({HashOf(KeyOf(kind, symbol)), index, symbol});
+    return true;
+  });
+  // Those with one key stay in the order of the file.
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::tie(a.hash, a.index, a.symbol) <
+           std::tie(b.hash, b.index, b.symbol);
+  });
+  return entries;
+}
+
+NameIndex::NameIndex(const SymbolTable& table)
+    : table_(table),
+      functions_(Make(table, SymbolKind::kFunction)),
+      variables_(Make(table, SymbolKind::kVariable)) {}
+
+std::vector<NameIndex::Entry> NameIndex::Candidates(
+    SymbolKind kind, absl::string_view key) const {
+  const uint32_t hash = HashOf(key);
+  const std::vector<Entry>& indexed = entries(kind);
+  std::vector<Entry> found;
+  if (indexed.empty()) {
+    // What has more than kMostNames.
+    const LetterCheck letters(LastComponent(key), /*limit=*/1);
+    ForEachName(table_, kind, [&](uint32_t index, const char* symbol) {
+      if (!letters.MayResemble(symbol)) return true;
+      if (KeyOf(kind, symbol) == key) found.push_back({hash, index, symbol});
+      return true;
+    });
+    return found;
   }
+  auto entry = std::lower_bound(
+      indexed.begin(), indexed.end(), hash,
+      [](const Entry& e, uint32_t wanted) { return e.hash < wanted; });
+  for (; entry != indexed.end() && entry->hash == hash; ++entry) {
+    found.push_back(*entry);
+  }
+  return found;
 }
 
 const NameIndex& NameIndex::Of(const SymbolTable& table) {
@@ -142,10 +248,7 @@ std::vector<NameIndex::Match> NameIndex::FindAll(const LoadedImages& images,
   for (const LoadedImage& candidate : images.images()) {
     if (!IsSearched(candidate, image)) continue;
     const SymbolTable& table = *candidate.symbols;
-    const ByKey& by_key = Of(table).by_key(kind);
-    const auto entries = by_key.find(key);
-    if (entries == by_key.end()) continue;
-    for (const Entry& entry : entries->second) {
+    for (const Entry& entry : Of(table).Candidates(kind, key)) {
       const int level = MatchSymbol(kind, name, entry.symbol);
       if (level < 0 || (best_level >= 0 && level > best_level)) continue;
       if (level != best_level) {
@@ -176,19 +279,23 @@ std::vector<std::string> NameIndex::Similar(const LoadedImages& images,
   const std::string key = KeyOf(kind, name);
   const absl::string_view last = LastComponent(key);
   const size_t limit = 1 + std::min<size_t>(3, key.size() / 3);
+  const LetterCheck letters(last, limit);
   std::set<std::pair<size_t, std::string>> nearest;
   for (const LoadedImage& candidate : images.images()) {
     if (!IsSearched(candidate, image)) continue;
-    for (const auto& [other, entries] : Of(*candidate.symbols).by_key(kind)) {
+    // Of very many, too many resemble any.
+    if (Of(*candidate.symbols).entries(kind).empty()) continue;
+    ForEachName(*candidate.symbols, kind, [&](uint32_t, const char* symbol) {
+      if (!letters.MayResemble(symbol)) return true;
+      const std::string other = KeyOf(kind, symbol);
       // The same name, other parameters; the same name elsewhere; a slip.
       const bool elsewhere = LastComponent(other) == last;
       const size_t distance = EditDistance(key, other, elsewhere ? 100 : limit);
-      if (!elsewhere && distance >= limit) continue;
-      for (const Entry& entry : entries) {
-        nearest.emplace(distance, Demangle(entry.symbol));
-        if (nearest.size() > kMaxSimilar) nearest.erase(--nearest.end());
-      }
-    }
+      if (!elsewhere && distance >= limit) return true;
+      nearest.emplace(distance, Demangle(symbol));
+      if (nearest.size() > kMaxSimilar) nearest.erase(--nearest.end());
+      return true;
+    });
   }
   std::vector<std::string> names;
   for (const auto& [distance, similar] : nearest) names.push_back(similar);

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #include "absl/cleanup/cleanup.h"
@@ -229,26 +230,28 @@ absl::Status NotKnown(const Function& function, absl::string_view why) {
                    " returns is not known: ", why));
 }
 
-absl::StatusOr<Type> ReadReturnType(const Function& function, Dwarf* dwarf) {
+absl::StatusOr<Type> ReadReturnType(const Function& function, DwarfFile& file) {
   const Dwarf_Addr entry = function.entry() - function.load_base();
-  Dwarf_CU* unit = nullptr;
-  std::uint8_t kind = 0;
-  Dwarf_Die die;
-  Dwarf_Die split;
-  while (dwarf_get_units(dwarf, unit, &unit, nullptr, &kind, &die, &split) ==
-         0) {
-    if (dwarf_haspc(&die, entry) <= 0) continue;
-    Dwarf_Die* const whole = kind == DW_UT_skeleton ? &split : &die;
-    Dwarf_Die found;
-    if (whole->addr == nullptr || !FindFunction(whole, entry, &found)) continue;
-    Dwarf_Die type;
-    if (FollowType(&found, &type)) return Describe(&type, 0);
-    if (!HasTypes(whole)) break;
-    Type none;
-    none.name = none.key = "void";
-    return none;
-  }
-  return NotKnown(function, "its source file was compiled without -g");
+  absl::StatusOr<Type> result =
+      NotKnown(function, "its source file was compiled without -g");
+  INSTAR_RETURN_IF_ERROR(
+      file.ForEachUnit([&](Dwarf_Die* unit, Dwarf_Die* contents) {
+        if (dwarf_haspc(unit, entry) <= 0) return true;
+        Dwarf_Die found;
+        if (contents == nullptr || !FindFunction(contents, entry, &found)) {
+          return true;
+        }
+        Dwarf_Die type;
+        if (FollowType(&found, &type)) {
+          result = Describe(&type, 0);
+        } else if (HasTypes(contents)) {
+          Type none;
+          none.name = none.key = "void";
+          result = none;
+        }
+        return false;
+      }));
+  return result;
 }
 
 absl::StatusOr<Type> ReturnTypeOf(const Function& function) {
@@ -260,12 +263,12 @@ absl::StatusOr<Type> ReturnTypeOf(const Function& function) {
                           image->symbols->OpenDebugInformation());
   const absl::Cleanup close_file = [file] { close(file); };
   const TruncationGuard guard;  // it may be overwritten at any time
-  const absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file);
+  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file);
   if (!dwarf.ok()) {
     return NotKnown(function, absl::StrCat("its debug information: ",
                                            dwarf.status().message()));
   }
-  absl::StatusOr<Type> type = ReadReturnType(function, dwarf->dwarf());
+  absl::StatusOr<Type> type = ReadReturnType(function, *dwarf);
   if (guard.has_hit()) {
     return NotKnown(function, "its file was overwritten while it was read");
   }
@@ -275,7 +278,7 @@ absl::StatusOr<Type> ReturnTypeOf(const Function& function) {
 
 }  // namespace
 
-absl::Status CompareReturnTypes(const Function& a, const Function& b) {
+absl::Status CompareReturnTypes(const Function& a, const Function& b) try {
   INSTAR_ASSIGN_OR_RETURN(const Type first, ReturnTypeOf(a));
   INSTAR_ASSIGN_OR_RETURN(const Type second, ReturnTypeOf(b));
   if (first.key != second.key) {
@@ -290,6 +293,10 @@ absl::Status CompareReturnTypes(const Function& a, const Function& b) {
                      second.size, " in the other"));
   }
   return absl::OkStatus();
+} catch (const std::bad_alloc&) {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("there is no memory for the debug information of ",
+                   a.image(), " and ", b.image()));
 }
 
 }  // namespace instar

@@ -78,8 +78,8 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   if (debug_file >= 0) debug_elf.emplace(debug_file);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
   try {
-    table =
-        Of(name, elf.elf(), debug_elf.has_value() ? debug_elf->elf() : nullptr);
+    table = Of(name, elf.elf(), /*memory=*/nullptr,
+               debug_elf.has_value() ? debug_elf->elf() : nullptr);
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
         absl::StrCat("there is no memory for the symbols of ", name));
@@ -99,7 +99,44 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   return table;
 }
 
+absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfLoaded(
+    const std::string& name, const ImageInMemory& image,
+    const std::string& debug_path, const std::string& why) {
+  elf_version(EV_CURRENT);
+  const TruncationGuard guard;  // both files may be overwritten at any time
+  const int debug_file =
+      debug_path.empty() ? -1 : open(debug_path.c_str(), O_RDONLY | O_CLOEXEC);
+  const absl::Cleanup close_debug_file = [debug_file] {
+    if (debug_file >= 0) close(debug_file);
+  };
+  std::optional<ElfFile> debug_elf;
+  if (debug_file >= 0) debug_elf.emplace(debug_file);
+  absl::StatusOr<std::unique_ptr<SymbolTable>> table;
+  try {
+    table = Of(name, /*elf=*/nullptr, &image,
+               debug_elf.has_value() ? debug_elf->elf() : nullptr);
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there is no memory for the symbols of ", name));
+  }
+  if (guard.has_hit()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, " was overwritten while it was read"));
+  }
+  if (table.ok() && (*table)->has_local_symbols_ && debug_file >= 0) {
+    (*table)->debug_path_ = debug_path;
+    (*table)->debug_identity_ = IdentityOf(debug_file);
+  } else if (table.ok()) {
+    (*table)->unreadable_because_ = why;
+  }
+  return table;
+}
+
 absl::StatusOr<int> SymbolTable::OpenFile() const {
+  if (!unreadable_because_.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name_, " cannot be read: ", unreadable_because_));
+  }
   if (path_.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(name_, " is not loaded from a file"));
@@ -148,7 +185,7 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfMemory(
   elf_version(EV_CURRENT);
   Elf* elf = elf_memory(const_cast<char*>(data), size);
   const absl::Cleanup end = [elf] { elf_end(elf); };
-  return Of(name, elf, /*debug_elf=*/nullptr);
+  return Of(name, elf, /*memory=*/nullptr, /*debug_elf=*/nullptr);
 }
 
 std::unique_ptr<SymbolTable> SymbolTable::Empty(const std::string& name,
@@ -160,10 +197,15 @@ std::unique_ptr<SymbolTable> SymbolTable::Empty(const std::string& name,
 }
 
 size_t SymbolTable::Fingerprint(absl::string_view program_headers,
-                                absl::string_view eh_frame_hdr) {
+                                absl::string_view eh_frame_hdr,
+                                absl::string_view build_id) {
   const std::hash<std::string_view> hash;
-  return hash({program_headers.data(), program_headers.size()}) * 31 +
-         hash({eh_frame_hdr.data(), eh_frame_hdr.size()});
+  size_t result = 0;
+  for (const absl::string_view part :
+       {program_headers, eh_frame_hdr, build_id}) {
+    result = result * 31 + hash({part.data(), part.size()});
+  }
+  return result;
 }
 
 const FunctionRecord* SymbolTable::FindFunction(uintptr_t address) const {

@@ -11,8 +11,9 @@
 //
 // Sources: .symtab (file-local symbols and all; of a stripped file, that of its
 // separate debug file), .dynsym, and .eh_frame_hdr, which lists the functions
-// of stripped files too. Addresses are the file's own: add the load base of the
-// image for those of the process.
+// of stripped files too. The last two lie in memory as well, for an image whose
+// file was replaced before it was read. Addresses are the file's own: add the
+// load base of the image for those of the process.
 //
 // Symbols that stand at one address (aliases, complete and base constructors)
 // are one function with several names. What the compiler split off a function,
@@ -24,6 +25,8 @@
 
 #ifndef INSTAR_CODE_SYMBOL_TABLE_H_
 #define INSTAR_CODE_SYMBOL_TABLE_H_
+
+#include <elf.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -71,6 +74,12 @@ struct VariableRecord {
   bool is_thread_local = false;
 };
 
+// An image as it lies in memory, which can be read meanwhile.
+struct ImageInMemory {
+  absl::Span<const Elf64_Phdr> program_headers;
+  uintptr_t load_base = 0;
+};
+
 class SymbolTable {
  public:
   // Reads the file at `path`; what is said of it calls it `name`.
@@ -82,6 +91,12 @@ class SymbolTable {
   // Of an image that lies whole in memory, as the vDSO does.
   static absl::StatusOr<std::unique_ptr<SymbolTable>> OfMemory(
       const std::string& name, const char* data, size_t size);
+  // Of a loaded image whose file cannot be read, which `why` says: exported
+  // symbols and functions without a name. If its debug file is there (the path
+  // of one is known to be right, or empty), it has all symbols.
+  static absl::StatusOr<std::unique_ptr<SymbolTable>> OfLoaded(
+      const std::string& name, const ImageInMemory& image,
+      const std::string& debug_path, const std::string& why);
   // Of an image of which nothing can be read; `why` goes into error messages.
   static std::unique_ptr<SymbolTable> Empty(const std::string& name,
                                             const std::string& why);
@@ -94,10 +109,11 @@ class SymbolTable {
   // False if the file was stripped and has no separate debug file: then its
   // exported symbols alone are known.
   bool has_local_symbols() const { return has_local_symbols_; }
-  // Empty, or the reason why there are no symbols at all.
+  // Empty, or the reason why no symbols are known but those in memory, or none
+  // at all.
   const std::string& unreadable_because() const { return unreadable_because_; }
-  // A hash of the program headers and of .eh_frame_hdr, by which an image in
-  // memory is recognised as loaded from this very file.
+  // A hash of the program headers, of .eh_frame_hdr and of the build id, by
+  // which an image in memory is recognised as loaded from this very file.
   size_t fingerprint() const { return fingerprint_; }
 
   // Opens the file again, to be closed by the caller. Error: FailedPrecondition
@@ -127,7 +143,8 @@ class SymbolTable {
 
   // Hashes what `fingerprint` hashes.
   static size_t Fingerprint(absl::string_view program_headers,
-                            absl::string_view eh_frame_hdr);
+                            absl::string_view eh_frame_hdr,
+                            absl::string_view build_id);
 
  private:
   class Builder;
@@ -150,7 +167,8 @@ class SymbolTable {
                            const FileIdentity& identity) const;
 
   static absl::StatusOr<std::unique_ptr<SymbolTable>> Of(
-      const std::string& name, Elf* elf, Elf* debug_elf);
+      const std::string& name, Elf* elf, const ImageInMemory* memory,
+      Elf* debug_elf);
 
   std::string name_;
   std::string path_;  // of the file; empty if it was in memory

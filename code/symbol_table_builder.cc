@@ -19,7 +19,9 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "code/code_range.h"
+#include "code/debug_file.h"
 #include "code/eh_frame_header.h"
 #include "code/symbol_table.h"
 
@@ -78,18 +80,27 @@ bool IsPatchable(absl::string_view code) {
 
 class SymbolTable::Builder {
  public:
-  Builder(SymbolTable* table, Elf* elf, Elf* debug_elf)
-      : table_(*table), elf_(elf), debug_elf_(debug_elf) {}
+  // Of a file, or of what lies in memory.
+  Builder(SymbolTable* table, Elf* elf, const ImageInMemory* memory,
+          Elf* debug_elf)
+      : table_(*table), elf_(elf), memory_(memory), debug_elf_(debug_elf) {}
 
   absl::Status Build() {
-    raw_ = elf_rawfile(elf_, &raw_size_);
-    if (elf_kind(elf_) != ELF_K_ELF || gelf_getclass(elf_) != ELFCLASS64 ||
-        raw_ == nullptr) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(table_.name_, " is not a 64-bit ELF file"));
+    if (memory_ == nullptr) {
+      raw_ = elf_rawfile(elf_, &raw_size_);
+      if (elf_kind(elf_) != ELF_K_ELF || gelf_getclass(elf_) != ELFCLASS64 ||
+          raw_ == nullptr) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(table_.name_, " is not a 64-bit ELF file"));
+      }
     }
     ReadProgramHeaders();
-    ReadSections();
+    if (memory_ == nullptr) {
+      ReadSections();
+    } else {
+      ReadDynamicSegment();
+    }
+    ReadAllSymbols();
     AddFunctions();
     AddUnwindEntries();
     Finish();
@@ -111,12 +122,17 @@ class SymbolTable::Builder {
 
   // The bytes of the file that are loaded at `address`.
   absl::string_view Loaded(uintptr_t address) const {
-    for (const GElf_Phdr& header : loads_) {
+    for (const Elf64_Phdr& header : loads_) {
       if (address < header.p_vaddr ||
           address - header.p_vaddr >= header.p_filesz) {
         continue;
       }
       const size_t skip = address - header.p_vaddr;
+      if (memory_ != nullptr) {
+        if ((header.p_flags & PF_R) == 0) return {};
+        return {reinterpret_cast<const char*>(memory_->load_base + address),
+                header.p_filesz - skip};
+      }
       const size_t offset = header.p_offset + skip;
       if (offset >= raw_size_) return {};
       return {raw_ + offset,
@@ -125,26 +141,34 @@ class SymbolTable::Builder {
     return {};
   }
 
-  void ReadProgramHeaders() {
+  absl::Span<const Elf64_Phdr> ProgramHeaders() const {
+    if (memory_ != nullptr) return memory_->program_headers;
     size_t count = 0;
     elf_getphdrnum(elf_, &count);
-    GElf_Ehdr header;
-    gelf_getehdr(elf_, &header);
-    absl::string_view all;
-    if (header.e_phoff <= raw_size_ &&
-        count * sizeof(Elf64_Phdr) <= raw_size_ - header.e_phoff) {
-      all = {raw_ + header.e_phoff, count * sizeof(Elf64_Phdr)};
+    return {elf64_getphdr(elf_), count};
+  }
+
+  void ReadProgramHeaders() {
+    Elf64_Phdr unwind{};
+    absl::string_view build_id;
+    const absl::Span<const Elf64_Phdr> headers = ProgramHeaders();
+    if (headers.data() == nullptr) return;
+    for (const Elf64_Phdr& header : headers) {
+      if (header.p_type == PT_LOAD) loads_.push_back(header);
     }
-    GElf_Phdr unwind{};
-    for (size_t i = 0; i < count; ++i) {
-      GElf_Phdr program_header;
-      if (gelf_getphdr(elf_, i, &program_header) == nullptr) continue;
-      if (program_header.p_type == PT_LOAD) loads_.push_back(program_header);
-      if (program_header.p_type == PT_GNU_EH_FRAME) unwind = program_header;
+    for (const Elf64_Phdr& header : headers) {
+      if (header.p_type == PT_GNU_EH_FRAME) unwind = header;
+      if (header.p_type == PT_DYNAMIC) dynamic_ = header;
+      if (header.p_type == PT_NOTE && build_id.empty()) {
+        build_id = BuildIdIn(Loaded(header.p_vaddr).substr(0, header.p_filesz));
+      }
     }
     const absl::string_view unwind_bytes =
         Loaded(unwind.p_vaddr).substr(0, unwind.p_memsz);
-    table_.fingerprint_ = Fingerprint(all, unwind_bytes);
+    table_.fingerprint_ =
+        Fingerprint({reinterpret_cast<const char*>(headers.data()),
+                     headers.size() * sizeof(Elf64_Phdr)},
+                    unwind_bytes, build_id);
     unwind_entries_ = ReadEhFrameHeader(
         unwind.p_vaddr, unwind_bytes,
         [this](uintptr_t address) { return Loaded(address); });
@@ -153,27 +177,84 @@ class SymbolTable::Builder {
   void ReadSections() {
     size_t names = 0;
     elf_getshdrstrndx(elf_, &names);
-    Elf_Scn* dynamic = nullptr;
-    Elf_Scn* all = nullptr;
     for (Elf_Scn* section = nullptr;
          (section = elf_nextscn(elf_, section)) != nullptr;) {
       GElf_Shdr header;
       if (gelf_getshdr(section, &header) == nullptr) continue;
-      if (header.sh_type == SHT_DYNSYM) dynamic = section;
-      if (header.sh_type == SHT_SYMTAB) all = section;
+      if (header.sh_type == SHT_DYNSYM) ReadSection(elf_, section, true);
+      if (header.sh_type == SHT_SYMTAB) all_ = section;
       const char* name = elf_strptr(elf_, names, header.sh_name);
       if (name != nullptr && absl::StartsWith(name, ".plt")) {
         linkage_stubs_.push_back(
             {header.sh_addr, header.sh_addr + header.sh_size});
       }
     }
-    if (dynamic != nullptr) ReadSymbols(elf_, dynamic, /*exported=*/true);
+  }
+
+  // What the dynamic linker reads: the symbols, of which there are as many as
+  // the hash table knows.
+  void ReadDynamicSegment() {
+    const absl::string_view dynamic =
+        Loaded(dynamic_.p_vaddr).substr(0, dynamic_.p_filesz);
+    // glibc has added the load base to addresses where it could.
+    const auto bytes_at = [this](uintptr_t address) {
+      if (address >= memory_->load_base) address -= memory_->load_base;
+      return Loaded(address);
+    };
+    absl::string_view symbols;
+    absl::string_view strings;
+    absl::string_view hash;
+    size_t string_size = 0;
+    for (size_t i = 0; i + sizeof(Elf64_Dyn) <= dynamic.size();
+         i += sizeof(Elf64_Dyn)) {
+      Elf64_Dyn entry;
+      std::memcpy(&entry, dynamic.data() + i, sizeof(entry));
+      if (entry.d_tag == DT_NULL) break;
+      if (entry.d_tag == DT_SYMTAB) symbols = bytes_at(entry.d_un.d_ptr);
+      if (entry.d_tag == DT_STRTAB) strings = bytes_at(entry.d_un.d_ptr);
+      if (entry.d_tag == DT_STRSZ) string_size = entry.d_un.d_val;
+      if (entry.d_tag == DT_GNU_HASH) hash = bytes_at(entry.d_un.d_ptr);
+    }
+    const size_t count =
+        std::min(CountSymbols(hash), symbols.size() / sizeof(Elf64_Sym));
+    ReadSymbols({reinterpret_cast<const Elf64_Sym*>(symbols.data()), count},
+                strings.substr(0, string_size), /*exported=*/true);
+  }
+
+  // The number of dynamic symbols, from the last chain of a DT_GNU_HASH table:
+  // number of buckets, number of the first symbol in it, number of words of 8
+  // bytes that follow, something; those words; the first symbol of each bucket;
+  // a word for each symbol, which is odd at the end of a chain.
+  static size_t CountSymbols(absl::string_view hash) {
+    const auto word = [hash](size_t i) {
+      uint32_t value = 0;
+      if (4 * i + 4 <= hash.size()) {
+        std::memcpy(&value, hash.data() + 4 * i, 4);
+      }
+      return value;
+    };
+    const size_t buckets = word(0);
+    const size_t first = word(1);
+    const size_t at = 4 + 2 * size_t{word(2)};
+    size_t last = 0;
+    for (size_t i = 0; i < buckets && 4 * (at + i) < hash.size(); ++i) {
+      last = std::max<size_t>(last, word(at + i));
+    }
+    if (last < first) return first;
+    for (size_t chain = at + buckets - first; 4 * (chain + last) < hash.size();
+         ++last) {
+      if ((word(chain + last) & 1) != 0) return last + 1;
+    }
+    return 0;
+  }
+
+  void ReadAllSymbols() {
     Elf* holder = elf_;
-    if (all == nullptr && debug_elf_ != nullptr) {
+    if (all_ == nullptr && debug_elf_ != nullptr) {
       holder = debug_elf_;
-      while ((all = elf_nextscn(holder, all)) != nullptr) {
+      while ((all_ = elf_nextscn(holder, all_)) != nullptr) {
         GElf_Shdr header;
-        if (gelf_getshdr(all, &header) != nullptr &&
+        if (gelf_getshdr(all_, &header) != nullptr &&
             header.sh_type == SHT_SYMTAB) {
           break;
         }
@@ -182,30 +263,35 @@ class SymbolTable::Builder {
     for (auto* names : {&table_.references_, &table_.definitions_}) {
       std::sort(names->begin(), names->end(), std::less<absl::string_view>());
     }
-    table_.has_local_symbols_ = all != nullptr;
-    if (all != nullptr) ReadSymbols(holder, all, /*exported=*/false);
+    table_.has_local_symbols_ = all_ != nullptr;
+    if (all_ != nullptr) ReadSection(holder, all_, /*exported=*/false);
   }
 
-  void ReadSymbols(Elf* elf, Elf_Scn* section, bool exported) {
+  void ReadSection(Elf* elf, Elf_Scn* section, bool exported) {
     GElf_Shdr header;
     Elf_Data* data = elf_getdata(section, nullptr);
-    if (data == nullptr || gelf_getshdr(section, &header) == nullptr ||
-        header.sh_entsize == 0) {
+    if (data == nullptr || data->d_buf == nullptr ||
+        gelf_getshdr(section, &header) == nullptr ||
+        header.sh_entsize != sizeof(Elf64_Sym)) {
       return;
     }
     Elf_Data* strings = elf_getdata(elf_getscn(elf, header.sh_link), nullptr);
     if (strings == nullptr || strings->d_buf == nullptr) return;
+    ReadSymbols({static_cast<const Elf64_Sym*>(data->d_buf),
+                 data->d_size / sizeof(Elf64_Sym)},
+                {static_cast<const char*>(strings->d_buf), strings->d_size},
+                exported);
+  }
+
+  void ReadSymbols(absl::Span<const Elf64_Sym> symbols,
+                   absl::string_view strings, bool exported) {
     // The names outlive the file, which may be overwritten at any time.
-    table_.string_tables_.emplace_back(static_cast<char*>(strings->d_buf),
-                                       strings->d_size);
+    table_.string_tables_.emplace_back(strings);
     std::string& names = table_.string_tables_.back();
 
     uint32_t source = 0;
-    const int count = static_cast<int>(header.sh_size / header.sh_entsize);
-    if (exported) exported_.reserve(count);
-    for (int i = 0; i < count; ++i) {
-      GElf_Sym symbol;
-      if (gelf_getsym(data, i, &symbol) == nullptr) break;
+    if (exported) exported_.reserve(symbols.size());
+    for (const Elf64_Sym& symbol : symbols) {
       const int type = GELF_ST_TYPE(symbol.st_info);
       if (type == STT_FILE) ++source;
       if (symbol.st_name >= names.size()) continue;
@@ -408,11 +494,14 @@ class SymbolTable::Builder {
   }
 
   SymbolTable& table_;
-  Elf* const elf_;
-  Elf* const debug_elf_;  // of the separate debug file; may be null
+  Elf* const elf_;  // null if it is in memory
+  const ImageInMemory* const memory_;
+  Elf* const debug_elf_;    // of the separate debug file; may be null
+  Elf_Scn* all_ = nullptr;  // .symtab
+  Elf64_Phdr dynamic_{};
   const char* raw_ = nullptr;
   size_t raw_size_ = 0;
-  std::vector<GElf_Phdr> loads_;
+  std::vector<Elf64_Phdr> loads_;
   std::vector<CodeRange> unwind_entries_;
   std::vector<CodeRange> linkage_stubs_;
   std::vector<Symbol> symbols_;
@@ -423,8 +512,9 @@ class SymbolTable::Builder {
 };
 
 absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::Of(
-    const std::string& name, Elf* elf, Elf* debug_elf) {
-  if (elf == nullptr) {
+    const std::string& name, Elf* elf, const ImageInMemory* memory,
+    Elf* debug_elf) {
+  if (elf == nullptr && memory == nullptr) {
     return absl::FailedPreconditionError(
         absl::StrCat(name, " cannot be read: ", elf_errmsg(-1)));
   }
@@ -433,7 +523,8 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::Of(
   std::unique_ptr<SymbolTable> table(new SymbolTable);
   table->name_ = name;
   table->string_tables_.reserve(2);
-  const absl::Status status = Builder(table.get(), elf, debug_elf).Build();
+  const absl::Status status =
+      Builder(table.get(), elf, memory, debug_elf).Build();
   if (!status.ok()) return status;
   return table;
 }

@@ -15,6 +15,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/linux/loaded_objects.h"
 #include "code/code_range.h"
 #include "code/loaded_images.h"
 #include "gmock/gmock.h"
@@ -231,6 +232,40 @@ TEST_F(SymbolTableFile, IsOpenedAgainOnlyIfItIsTheSame) {
             absl::StatusCode::kFailedPrecondition);
   EXPECT_FALSE(SymbolTable::Empty("none", "why")->OpenFile().ok());
   EXPECT_EQ(SymbolTable::Empty("none", "why")->unreadable_because(), "why");
+}
+
+// As of a file that is gone: libstdc++, which exports thousands, and the
+// program, which may export none.
+TEST(SymbolTable, OfWhatLiesInMemory) {
+  int seen = 0;
+  ForEachLoadedObject(
+      [](dl_phdr_info* info, size_t, void* count) {
+        const auto file = SymbolTable::OfFile(
+            info->dlpi_name[0] == '\0' ? "/proc/self/exe" : info->dlpi_name,
+            "file");
+        if (!file.ok()) return 0;  // the kernel's vDSO
+        ++*static_cast<int*>(count);
+        const auto memory = SymbolTable::OfLoaded(
+            "memory", {{info->dlpi_phdr, info->dlpi_phnum}, info->dlpi_addr},
+            "", "it is gone");
+        EXPECT_TRUE(memory.ok()) << memory.status();
+        if (!memory.ok()) return 1;
+        EXPECT_EQ((*memory)->fingerprint(), (*file)->fingerprint());
+        EXPECT_EQ((*memory)->unreadable_because(), "it is gone");
+        EXPECT_FALSE((*memory)->has_local_symbols());
+        for (const FunctionRecord& function : (*file)->functions()) {
+          if (!function.is_exported) continue;
+          const FunctionRecord* const same =
+              (*memory)->FindEntry(function.entry);
+          EXPECT_NE(same, nullptr) << info->dlpi_name;
+          if (same == nullptr) return 1;
+          EXPECT_TRUE(same->is_exported);
+          EXPECT_GE(same->name_count, 1u);
+        }
+        return 0;
+      },
+      &seen);
+  EXPECT_GE(seen, 3);
 }
 
 }  // namespace
