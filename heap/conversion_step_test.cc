@@ -4,9 +4,11 @@
 // What steps do with versions: chains, late births, several threads, progress,
 // and strategies that a user writes. conversion_test is about the objects.
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -38,6 +40,36 @@ struct Step3 : Step2 {
   explicit Step3(Step2&& old) noexcept : Step2(std::move(old)) {}
   void Convert() { path += "3"; }
 };
+
+// Counted at any time, each object counts once.
+struct Coin : Updatable<Coin> {
+  int value = 1;
+};
+struct Coin2 : Coin {
+  explicit Coin2(Coin&& old) noexcept : Coin(std::move(old)) {}
+};
+
+TEST(ConversionStepTest, NoObjectIsLeftOutWhileVersionsComeAndGo) {
+  constexpr std::size_t kCoins = 2000;
+  std::vector<std::unique_ptr<Coin>> coins;
+  for (std::size_t i = 0; i < kCoins; ++i) {
+    coins.push_back(std::make_unique<Coin>());
+  }
+  std::atomic<bool> stop{false};
+  int wrong = 0;
+  std::thread counter([&] {
+    while (!stop) wrong += WeakObjectPool<Coin>().Counts().Total() != kCoins;
+  });
+  for (int i = 0; i < 2000; ++i) {
+    auto step = ConvertEagerly<Coin, Coin2>();
+    ASSERT_TRUE(step->Prepare().ok());
+    ASSERT_TRUE(step->Apply().ok());
+    ASSERT_TRUE(step->Undo().ok());
+  }
+  stop = true;
+  counter.join();
+  EXPECT_EQ(wrong, 0);
+}
 
 TEST(ConversionStepTest, AnObjectThatMissedAnUpdateTakesBothSteps) {
   auto a = std::make_unique<Step1>();

@@ -26,11 +26,17 @@ using heap_internal::UpdatableClass;
 using heap_internal::VersionRecord;
 using heap_internal::VirtualTableOf;
 
+constexpr Mark kVersions = 256;
+
 // Sorts objects into the figures of ObjectCounts.
 class Counter {
  public:
   explicit Counter(UpdatableClass* root) : root_(root) {
     counts_.class_name = root->name();
+    for (Mark number = kBorn; number < kVersions; ++number) {
+      at_first_[number] =
+          root->versions[number].load(std::memory_order_acquire);
+    }
   }
 
   void Add(const void* object, Mark mark) {
@@ -67,15 +73,22 @@ class Counter {
         subclasses[heap_internal::NameOf(*type)] += count;
       }
     }
-    const Mark highest = root_->highest_version.load(std::memory_order_acquire);
-    if (root_->versions[kBorn].load(std::memory_order_acquire) == nullptr) {
+    const VersionRecord* const first =
+        root_->versions[kBorn].load(std::memory_order_acquire);
+    if (first == nullptr) {
       counts_.by_version.emplace_back(root_->name(), born);
     }
-    for (Mark number = kBorn; number <= highest; ++number) {
+    for (Mark number = kBorn; number < kVersions; ++number) {
+      // One that has been taken back since had objects, and they had that.
       const VersionRecord* record =
           root_->versions[number].load(std::memory_order_acquire);
+      if (record == nullptr && by_number_[number] > 0) {
+        record = at_first_[number];
+      }
       if (record != nullptr) {
         counts_.by_version.emplace_back(record->name, by_number_[number]);
+      } else {  // it has come and gone
+        counts_.being_converted += by_number_[number];
       }
     }
     counts_.subclasses.assign(subclasses.begin(), subclasses.end());
@@ -89,7 +102,9 @@ class Counter {
  private:
   UpdatableClass* const root_;
   ObjectCounts counts_;
-  std::size_t by_number_[256] = {};
+  // Records live as long as the process.
+  const VersionRecord* at_first_[kVersions] = {};
+  std::size_t by_number_[kVersions] = {};
   std::map<const void*, std::size_t> by_table_;
   const void* last_table_ = nullptr;
   std::size_t* last_ = nullptr;
