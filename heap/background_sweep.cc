@@ -68,6 +68,16 @@ void BackgroundSweep::Pause() {
   WaitForPortion(lock);
 }
 
+bool BackgroundSweep::TryPause(std::chrono::steady_clock::time_point until) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  paused_ = true;
+  if (changed_.wait_until(lock, until, [this] { return !in_portion_; })) {
+    return true;
+  }
+  paused_ = false;
+  return false;
+}
+
 void BackgroundSweep::Resume() {
   {
     std::lock_guard<std::mutex> lock(mutex_);

@@ -12,13 +12,13 @@
 // left to that thread. One whose Convert() fails is left as it is, and counted.
 //
 // Threads: Prepare(), Start() and Stop() by one thread at a time, Pause() and
-// Resume() by one at a time;
-// Done() and WaitUntilDone() by any. After Pause() and Stop() have returned, no
-// object is being converted by the sweep.
+// Resume() by one at a time; Done() and WaitUntilDone() by any. After Pause()
+// and Stop() have returned, no object is being converted by the sweep.
 
 #ifndef INSTAR_HEAP_BACKGROUND_SWEEP_H_
 #define INSTAR_HEAP_BACKGROUND_SWEEP_H_
 
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +45,8 @@ class BackgroundSweep {
   void Start();
   void Stop();
   void Pause();
+  // False, and nothing is paused, if an object is still being converted then.
+  bool TryPause(std::chrono::steady_clock::time_point until);
   void Resume();
 
   // Nothing was started, or the last sweep is through or stopped.

@@ -25,6 +25,7 @@ class StepOfChange : public ConversionStep {
   }
   absl::Status Prepare() override { return change_->Prepare(); }
   absl::Status Undo() override { return change_->TakeBack(); }
+  void WatchBy(ConversionWatch* watch) override { change_->WatchBy(watch); }
   ObjectCounts Counts() const override {
     return heap_internal::CountObjects(change_->root());
   }
@@ -45,9 +46,9 @@ class EagerStep : public StepOfChange {
   absl::Status Apply() override {
     INSTAR_RETURN_IF_ERROR(change().Install());
     absl::Status status = change().ConvertAll();
-    if (!status.ok()) {
+    if (!status.ok() && !change().was_stopped()) {
       const absl::Status undone = change().TakeBack();
-      INSTAR_CHECK(undone.ok()) << undone;
+      INSTAR_CHECK(undone.ok() || change().was_stopped()) << undone;
     }
     return status;
   }
@@ -83,6 +84,10 @@ class ProgressiveStep : public StepOfChange {
     return StepOfChange::Undo();
   }
   void PauseBackground() override { sweep_.Pause(); }
+  bool TryPauseBackground(
+      std::chrono::steady_clock::time_point until) override {
+    return sweep_.TryPause(until);
+  }
   void ResumeBackground() override { sweep_.Resume(); }
   bool Done() const override { return sweep_.Done(); }
   void WaitUntilDone() override { sweep_.WaitUntilDone(); }

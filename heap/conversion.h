@@ -31,6 +31,7 @@
 #ifndef INSTAR_HEAP_CONVERSION_H_
 #define INSTAR_HEAP_CONVERSION_H_
 
+#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -39,6 +40,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "heap/class_version.h"
+#include "heap/conversion_watch.h"
 #include "heap/updatable_class.h"
 #include "heap/version_change.h"
 #include "heap/version_record.h"
@@ -70,10 +72,23 @@ class ConversionStep {
   // is in use.
   virtual absl::Status Undo() = 0;
 
+  // Apply() and Undo() tell `watch` of each object from here on, and begin with
+  // no other one when it says so: they answer Aborted then, and some objects
+  // are of the one version, some of the other. Null: nobody watches. A step
+  // that knows nothing of it is not stopped.
+  virtual void WatchBy(ConversionWatch* watch) { static_cast<void>(watch); }
+
   // While the program runs, around any moment in which its threads are stopped:
   // work in the background pauses, so that it cannot need what a stopped thread
   // holds.
   virtual void PauseBackground() {}
+  // The same, unless an object's Convert() has not returned by then: it answers
+  // false, and nothing is paused.
+  virtual bool TryPauseBackground(std::chrono::steady_clock::time_point until) {
+    static_cast<void>(until);
+    PauseBackground();
+    return true;
+  }
   virtual void ResumeBackground() {}
 
   // While the program runs, by any thread. Done: nothing is left to be
@@ -82,8 +97,8 @@ class ConversionStep {
   virtual bool Done() const { return true; }
   virtual void WaitUntilDone() {}
 
-  // Of the class, by version. At any time, by any thread. While versions come
-  // and go, objects of one that has just been taken back may be left out.
+  // Of the class, by version. At any time, by any thread. Each object counts
+  // once, while versions come and go for the one that it had just before.
   virtual ObjectCounts Counts() const = 0;
 };
 

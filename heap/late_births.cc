@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "heap/conversion_watch.h"
 #include "heap/slab.h"
 #include "heap/version_change.h"
 
@@ -28,13 +29,17 @@ using heap_internal::VersionRecord;
 
 }  // namespace
 
-absl::Status ConvertLateBirths(UpdatableClass* root) {
+absl::Status ConvertLateBirths(UpdatableClass* root, ConversionWatch* watch) {
   if (!root->late_births()) return absl::OkStatus();
   const Mark since = root->late_since();
   root->ClearLateBirths();
   absl::Status first_error;
   const auto convert = [&](void* object, const TrackedObject& tracked) {
     if (tracked.mark == nullptr) return;
+    if (watch != nullptr && watch->is_stopped()) {
+      first_error = ConversionWatch::Stopped();
+      return;
+    }
     const Mark mark = tracked.mark->load(std::memory_order_acquire);
     // What is older waits for a proxy or for a sweep. (Another update may have
     // begun a later epoch since the birth.)
@@ -44,6 +49,7 @@ absl::Status ConvertLateBirths(UpdatableClass* root) {
     const VersionRecord* next = record->next.load(std::memory_order_acquire);
     if (next == nullptr || next->at_first_access) return;
     absl::Status status = BringUpToDate(root, object, tracked, true);
+    if (watch != nullptr) watch->GoesOn();
     if (!status.ok() && first_error.ok()) first_error = std::move(status);
   };
   ForEachSlab(root, [&](Slab* slab) {

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "heap/added_part.h"
+#include "heap/conversion_watch.h"
 #include "heap/slab.h"
 #include "heap/updatable_class.h"
 #include "heap/version_record.h"
@@ -67,6 +68,7 @@ void ConvertRun(SlotRun& run, Function convert) {
   const Mark from = run.from->number;
   const Mark to = run.to->number;
   const void* from_table = run.from_table;
+  ConversionWatch* const watch = run.watch;
   std::size_t converted = 0;
   char* object = slab->first_slot;
   for (std::size_t i = 0; i < slots; ++i, object += stride) {
@@ -95,6 +97,11 @@ void ConvertRun(SlotRun& run, Function convert) {
     }
     on_unwinding.Forget();
     ++converted;
+    if (__builtin_expect(!watch->GoesOn(), 0)) {
+      run.status = ConversionWatch::Stopped();
+      run.failed_object = object;
+      break;
+    }
   }
   run.converted = converted;
 }
@@ -263,6 +270,16 @@ class AddedStepCode {
   }
 };
 
+// NextVersion::end_parts.
+template <typename Code, typename New>
+constexpr auto EndParts() -> void (*)(void*) noexcept {
+  if constexpr (IsAdded<New>::value) {
+    return &Code::End;
+  } else {
+    return nullptr;
+  }
+}
+
 template <typename Old, typename New>
 const NextVersion& NextVersionOf() {
   RequireCanBecome<Old, New>();
@@ -270,24 +287,23 @@ const NextVersion& NextVersionOf() {
   using Root = typename Object::UpdatableRoot;
   using Code = std::conditional_t<IsAdded<New>::value, AddedStepCode<Old, New>,
                                   StepCode<Old, New>>;
-  static const NextVersion next = [] {
-    NextVersion made = {};
-    made.root = &Object::Class;
-    made.old_type = &typeid(Old);
-    made.new_type = &typeid(New);
-    made.old_size = EndOfVersion<Old>();
-    made.new_size = EndOfVersion<New>();
-    made.new_alignment = AlignmentOfVersion<New>();
-    made.root_layout = {&typeid(Root), sizeof(Root), alignof(Root),
-                        Root::kRoomToGrow};
-    made.old_is_copied_or_moved = std::is_move_constructible_v<Object> ||
-                                  std::is_move_assignable_v<Object>;
-    made.forward = &Code::Forward;
-    made.back = &Code::Back;
-    made.forward_run = &Code::ForwardRun;
-    if constexpr (IsAdded<New>::value) made.end_parts = &Code::End;
-    return made;
-  }();
+  // Made by the compiler: a variable that is written when it is first used
+  // would be something that an update module remembers.
+  static constexpr NextVersion next = {
+      &Object::Class,
+      &typeid(Old),
+      &typeid(New),
+      EndOfVersion<Old>(),
+      EndOfVersion<New>(),
+      AlignmentOfVersion<New>(),
+      {&typeid(Root), sizeof(Root), alignof(Root), Root::kRoomToGrow},
+      /*old_is_copied_or_moved=*/std::is_move_constructible_v<Object> ||
+          std::is_move_assignable_v<Object>,
+      &Code::Forward,
+      &Code::Back,
+      &Code::ForwardRun,
+      EndParts<Code, New>(),
+  };
   return next;
 }
 

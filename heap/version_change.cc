@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "heap/conversion_watch.h"
 #include "heap/slab.h"
 #include "heap/worker_threads.h"
 
@@ -194,11 +195,13 @@ absl::Status VersionChange::TakeBack() {
   // ConvertBack() of one object may use another through a proxy, which must
   // find no next version.
   old_->next.store(nullptr, std::memory_order_release);
+  bool goes_on = true;
   ForEachSlab(root_, [&](Slab* slab) {
-    if (slab->IsEmpty()) return;
-    for (std::uint32_t i = 0; i < slab->slot_count; ++i) {
+    if (slab->IsEmpty() || !goes_on) return;
+    for (std::uint32_t i = 0; i < slab->slot_count && goes_on; ++i) {
       if (slab->marks()[i].load(std::memory_order_relaxed) != kNoObject) {
         BringBack(slab->slot(i), slab->marks()[i]);
+        goes_on = watch_->GoesOn();
       }
     }
   });
@@ -207,9 +210,15 @@ absl::Status VersionChange::TakeBack() {
     if (!entry.automatic) outside_.push_back(object);
   });
   for (void* object : outside_) {
+    if (!goes_on) break;
     if (std::atomic<Mark>* mark = root_->Find(object).mark) {
       BringBack(object, *mark);
+      goes_on = watch_->GoesOn();
     }
+  }
+  if (!goes_on) {
+    old_->next.store(record_.get(), std::memory_order_release);
+    return ConversionWatch::Stopped();
   }
   root_->versions[record_->number].store(nullptr, std::memory_order_release);
   root_->end_parts[record_->number].store(nullptr, std::memory_order_release);

@@ -30,6 +30,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "heap/conversion_watch.h"
 #include "heap/step_code.h"
 #include "heap/updatable_class.h"
 #include "heap/version_record.h"
@@ -100,13 +101,21 @@ class VersionChange {
   absl::Status Install(Births births = Births::kAtRendezvous);
 
   // Converts every object. On an error, those converted so far stay converted:
-  // TakeBack() undoes it.
+  // TakeBack() undoes it. Aborted if it was stopped (WatchBy()).
   absl::Status ConvertAll();
 
   // Makes all objects of New objects of Old again, and New no version any more.
   // FailedPrecondition if New has a next version itself: take that back first.
-  // Objects of classes that derive from New, and those on stacks, stay.
+  // Objects of classes that derive from New, and those on stacks, stay. Aborted
+  // if it was stopped: some objects are of Old then, and New stays a version.
   absl::Status TakeBack();
+
+  // From here on `watch` is told of each object, and may stop the conversion
+  // before the next one; null: nobody watches. While nothing is converted.
+  void WatchBy(ConversionWatch* watch) {
+    watch_ = watch != nullptr ? watch : &nobody_;
+  }
+  bool was_stopped() const { return watch_->is_stopped(); }
 
   bool in_use() const { return in_use_; }
   // Objects that ConvertAll() has converted, and TakeBack() put back.
@@ -135,6 +144,8 @@ class VersionChange {
   heap_internal::VersionRecord* old_ = nullptr;
   std::vector<void*> outside_;
   std::unique_ptr<heap_internal::WorkerThreads> workers_;
+  ConversionWatch nobody_;
+  ConversionWatch* watch_ = &nobody_;
   bool in_use_ = false;
   std::size_t converted_ = 0;
   std::size_t taken_back_ = 0;
@@ -148,8 +159,9 @@ std::vector<const std::type_info*> TypesOfVersions(
 // Converts the objects of the class that old code has made since its last
 // version was installed (not with Births::kAtFirstAccess). While no other
 // thread uses the class. Returns the first error; the objects concerned stay
-// what they are. Costs one load if there is none.
-absl::Status ConvertLateBirths(heap_internal::UpdatableClass* root);
+// what they are. Costs one load if there is none. `watch` as in WatchBy().
+absl::Status ConvertLateBirths(heap_internal::UpdatableClass* root,
+                               ConversionWatch* watch = nullptr);
 // The same for every class.
 absl::Status ConvertAllLateBirths();
 // Whether there may be any, and of which classes; costs one load a class. At

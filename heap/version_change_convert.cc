@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "heap/conversion_watch.h"
 #include "heap/slab.h"
 #include "heap/version_change.h"
 #include "heap/worker_threads.h"
@@ -52,6 +53,7 @@ absl::Status VersionChange::ConvertRun(const VersionRecord& to) {
     SlotRun run;
     run.root = root_;
     run.slab = slab;
+    run.watch = watch_;
     run.from = to.previous;
     run.to = &to;
     to.step->forward_run(run);
@@ -73,6 +75,7 @@ absl::Status VersionChange::ConvertOutside() {
     if (!status.ok()) return Explain(object, status);
     const Mark after = tracked.mark->load(std::memory_order_relaxed);
     if ((before ^ after) & kVersionMask) Report(1);
+    if (!watch_->GoesOn()) return Explain(object, ConversionWatch::Stopped());
   }
   return absl::OkStatus();
 }
@@ -121,8 +124,11 @@ absl::Status VersionChange::ConvertInParallel() {
         const Mark before = mark.load(std::memory_order_relaxed);
         if (before == kNoObject) continue;
         if (failed.load(std::memory_order_relaxed)) break;
-        const absl::Status status = BringUpToDate(
+        absl::Status status = BringUpToDate(
             root_, slab->slot(i), {&mark, slab->slot_bytes, false}, true);
+        if (status.ok() && !watch_->GoesOn()) {
+          status = ConversionWatch::Stopped();
+        }
         if (!status.ok()) {
           std::lock_guard<std::mutex> lock(mutex);
           if (first_error.ok()) first_error = Explain(slab->slot(i), status);

@@ -30,6 +30,7 @@
 #include <typeinfo>
 
 #include "absl/status/status.h"
+#include "heap/conversion_watch.h"
 #include "heap/slab.h"
 #include "heap/updatable_class.h"
 
@@ -104,6 +105,7 @@ struct SlotRun {
 
   UpdatableClass* root;
   Slab* slab;
+  ConversionWatch* watch;
   const VersionRecord* from;
   const VersionRecord* to;
   const void* from_table = nullptr;

@@ -28,8 +28,11 @@ constexpr std::chrono::milliseconds kLook(100);
 }  // namespace
 
 AuthorWatch::AuthorWatch(Clock::time_point until,
-                         std::function<bool()> is_cancelled)
-    : until_(until), is_cancelled_(std::move(is_cancelled)) {}
+                         std::function<bool()> is_cancelled,
+                         Clock::duration at_least)
+    : until_(until),
+      is_cancelled_(std::move(is_cancelled)),
+      at_least_(at_least) {}
 
 AuthorWatch::~AuthorWatch() {
   {
@@ -70,26 +73,32 @@ absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
     has_returned_ = true;
   }
   return absl::DataLossError(absl::StrCat(
-      *what_,
-      " had not returned when the time was up; the threads were released "
-      "while it ran, and went on with what had been done by then: the "
+      *what_, " had not returned when the time was up", Describe(owner_),
+      "; the threads were released while it ran, and went on with what had "
+      "been done by then: the "
       "state of the program is unknown"));
 }
 
 void AuthorWatch::Watch() {
   Clock::time_point until = until_;
+  Clock::time_point came_on = Clock::time_point::min();
   std::unique_lock<std::mutex> lock(lock_);
   while (!ends_) {
     const Clock::time_point now = Clock::now();
     if (is_cancelled_()) until = std::min(until, now);
+    if (conversion_.TakeProgress()) came_on = now;
     Clock::rep since = calls_since_.load(std::memory_order_acquire);
     if (now >= until && since != kIdle &&
-        now - Clock::time_point(Clock::duration(since)) >= kAtLeast &&
+        now - std::max(came_on, Clock::time_point(Clock::duration(since))) >=
+            at_least_ &&
         calls_since_.compare_exchange_strong(since, kReleased,
                                              std::memory_order_acq_rel)) {
       lock.unlock();
+      conversion_.Stop();
+      const LockOwner owner = FindLockOwner(caller_);
       rendezvous_->ReleaseByAnother();
       lock.lock();
+      owner_ = owner;
       is_released_ = true;
       changed_.notify_all();
       changed_.wait(lock, [this] { return ends_; });
@@ -109,12 +118,14 @@ std::string AuthorWatch::running() const {
     what = *what_;
     caller = caller_;
   }
+  const LockOwner owner = FindLockOwner(caller);
   const std::vector<std::string> functions = WhereIs(caller);
   return absl::StrCat(
       what, " still runs, in thread ", caller,
       functions.empty()
           ? ""
-          : absl::StrCat(", in ", absl::StrJoin(functions, " <- ")));
+          : absl::StrCat(", in ", absl::StrJoin(functions, " <- ")),
+      Describe(owner));
 }
 
 }  // namespace updates_internal

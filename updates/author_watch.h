@@ -34,7 +34,9 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "heap/conversion_watch.h"
 #include "threads/rendezvous.h"
+#include "updates/lock_owner.h"
 
 namespace instar {
 namespace updates_internal {
@@ -44,10 +46,12 @@ class AuthorWatch {
   using Clock = std::chrono::steady_clock;
 
   // What each call may take at least, also when the time is up or the update
-  // has been cancelled.
+  // has been cancelled; of a conversion, each object.
   static constexpr std::chrono::seconds kAtLeast{1};
 
-  AuthorWatch(Clock::time_point until, std::function<bool()> is_cancelled);
+  // `at_least`: instead of kAtLeast.
+  AuthorWatch(Clock::time_point until, std::function<bool()> is_cancelled,
+              Clock::duration at_least = kAtLeast);
   ~AuthorWatch();
   AuthorWatch(const AuthorWatch&) = delete;
   AuthorWatch& operator=(const AuthorWatch&) = delete;
@@ -60,12 +64,16 @@ class AuthorWatch {
   // afterwards, the answer is DATA_LOSS, and `function` has returned since.
   absl::Status Call(Rendezvous& rendezvous, const std::string& what,
                     absl::FunctionRef<absl::Status()> function);
+  // For what converts objects in a call (ConversionStep::WatchBy()): it is not
+  // given up while it comes on, and begins with no other object afterwards.
+  ConversionWatch& conversion() { return conversion_; }
   bool has_released() const {
     return calls_since_.load(std::memory_order_acquire) == kReleased;
   }
 
   // What runs although the threads have been released: "hook before the update
-  // still runs, in usleep <- shop::Migrate"; empty if there is no such thing.
+  // still runs, in thread 12, in usleep <- shop::Migrate", and who owns the
+  // lock that it waits for; empty if there is no such thing.
   // By any thread.
   std::string running() const;
 
@@ -76,6 +84,8 @@ class AuthorWatch {
 
   const Clock::time_point until_;
   const std::function<bool()> is_cancelled_;
+  const Clock::duration at_least_;
+  ConversionWatch conversion_;
   // Since when something is called (of the clock), or one of the above. Call()
   // sets it and puts it back to idle, unless Watch() has found, meanwhile, that
   // the time is up. Release and acquire, by both: whoever takes it from the
@@ -91,6 +101,9 @@ class AuthorWatch {
   bool ends_ = false;
   bool is_released_ = false;  // all of it is done
   bool has_returned_ = false;
+  // Who owned, when the threads were released, the lock that the call waited
+  // for.
+  LockOwner owner_;
   std::thread thread_;
 };
 

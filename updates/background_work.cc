@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 namespace instar {
 namespace updates_internal {
 namespace {
@@ -47,22 +49,40 @@ void RemoveBackgroundWork(const ConversionStep* step) {
   steps.erase(found);
 }
 
-BackgroundPause::BackgroundPause()
-    : BackgroundPause(std::unique_lock<std::mutex>(PauseLock())) {}
-
-std::optional<BackgroundPause> BackgroundPause::Try() {
-  std::unique_lock<std::mutex> lock(PauseLock(), std::try_to_lock);
-  if (!lock.owns_lock()) return std::nullopt;
-  return BackgroundPause(std::move(lock));
+std::optional<BackgroundPause> BackgroundPause::Until(Clock::time_point until,
+                                                      std::string* why_not) {
+  return Make(std::unique_lock<std::mutex>(PauseLock()), until, why_not);
 }
 
-BackgroundPause::BackgroundPause(std::unique_lock<std::mutex> lock)
-    : lock_(std::move(lock)) {
+std::optional<BackgroundPause> BackgroundPause::Try(Clock::time_point until,
+                                                    std::string* why_not) {
+  std::unique_lock<std::mutex> lock(PauseLock(), std::try_to_lock);
+  if (!lock.owns_lock()) {
+    *why_not = "another thread holds threads for an update";
+    return std::nullopt;
+  }
+  return Make(std::move(lock), until, why_not);
+}
+
+std::optional<BackgroundPause> BackgroundPause::Make(
+    std::unique_lock<std::mutex> lock, Clock::time_point until,
+    std::string* why_not) {
+  BackgroundPause pause(std::move(lock));
+  std::vector<std::shared_ptr<ConversionStep>> steps;
   {
     std::lock_guard<std::mutex> list_lock(AllSteps().lock);
-    paused_ = AllSteps().steps;
+    steps = AllSteps().steps;
   }
-  for (const auto& step : paused_) step->PauseBackground();
+  for (auto& step : steps) {
+    if (!step->TryPauseBackground(until)) {
+      *why_not = absl::StrCat("the conversion ", step->name(),
+                              ", which goes on in the background, is in a "
+                              "Convert() that does not return");
+      return std::nullopt;
+    }
+    pause.paused_.push_back(std::move(step));
+  }
+  return pause;
 }
 
 BackgroundPause::BackgroundPause(BackgroundPause&& other) noexcept

@@ -10,9 +10,12 @@
 #ifndef INSTAR_UPDATES_BACKGROUND_WORK_H_
 #define INSTAR_UPDATES_BACKGROUND_WORK_H_
 
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "heap/conversion.h"
@@ -28,17 +31,27 @@ void RemoveBackgroundWork(const ConversionStep* step);
 // time.
 class BackgroundPause {
  public:
-  // Waits for its turn: not in a thread that may be held by another.
-  BackgroundPause();
-  // Nothing if another one is alive.
-  static std::optional<BackgroundPause> Try();
+  using Clock = std::chrono::steady_clock;
+
+  // Waits for its turn: not in a thread that may be held by another. Then, and
+  // only then, until the time given: nothing if a conversion is still in an
+  // object's Convert() then, of which `why_not` tells.
+  static std::optional<BackgroundPause> Until(Clock::time_point until,
+                                              std::string* why_not);
+  // The same, and nothing if another one is alive.
+  static std::optional<BackgroundPause> Try(Clock::time_point until,
+                                            std::string* why_not);
   ~BackgroundPause();
   BackgroundPause(BackgroundPause&& other) noexcept;
   BackgroundPause(const BackgroundPause&) = delete;
   BackgroundPause& operator=(const BackgroundPause&) = delete;
 
  private:
-  explicit BackgroundPause(std::unique_lock<std::mutex> lock);
+  explicit BackgroundPause(std::unique_lock<std::mutex> lock)
+      : lock_(std::move(lock)) {}
+  static std::optional<BackgroundPause> Make(std::unique_lock<std::mutex> lock,
+                                             Clock::time_point until,
+                                             std::string* why_not);
 
   std::unique_lock<std::mutex> lock_;
   std::vector<std::shared_ptr<ConversionStep>> paused_;

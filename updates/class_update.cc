@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -14,12 +16,14 @@
 #include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "threads/blocking_region.h"
+#include "updates/author_watch.h"
 #include "updates/background_work.h"
 #include "updates/held_quiescence.h"
 
 namespace instar {
 
 using updates_internal::AddBackgroundWork;
+using updates_internal::AuthorWatch;
 using updates_internal::ClassWatch;
 using updates_internal::HoldOptions;
 using updates_internal::PatientLimit;
@@ -27,6 +31,14 @@ using updates_internal::RememberWatch;
 using updates_internal::RemoveBackgroundWork;
 using updates_internal::WatchedSet;
 using updates_internal::WhenHeldAndQuiescent;
+
+namespace {
+
+// An update function has no time limit of its own: threads are released under a
+// Convert() that takes longer than this for one object.
+constexpr std::chrono::seconds kLongestConversion(5);
+
+}  // namespace
 
 struct ClassUpdate::State {
   State(std::shared_ptr<ConversionStep> s, std::shared_ptr<ClassWatch> w,
@@ -48,6 +60,22 @@ struct ClassUpdate::State {
     return absl::OkStatus();
   }
 
+  // Over what its author wrote, from the first attempt on until one is through.
+  absl::Status StartWatch() {
+    if (author_watch != nullptr) return absl::OkStatus();
+    auto started = std::make_unique<AuthorWatch>(
+        AuthorWatch::Clock::time_point::min(), [] { return false; },
+        kLongestConversion);
+    INSTAR_RETURN_IF_ERROR(started->Start());
+    author_watch = std::move(started);
+    step->WatchBy(&author_watch->conversion());
+    return absl::OkStatus();
+  }
+  void EndWatch() {
+    step->WatchBy(nullptr);
+    author_watch = nullptr;
+  }
+
   const std::shared_ptr<ConversionStep> step;
   const std::shared_ptr<ClassWatch> watch;
 
@@ -55,6 +83,7 @@ struct ClassUpdate::State {
   // could be a thread that the attempt waits for.
   std::mutex lock;
   PatientLimit limit;
+  std::unique_ptr<AuthorWatch> author_watch;
   bool is_prepared = false;
   bool is_first = true;  // the next attempt, since the latest change
   // Changed with the lock held; read at any time.
@@ -94,9 +123,14 @@ Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
   HoldOptions options;
   options.limit = &state.limit;
   options.context = context;
+  absl::Status watching = state.StartWatch();
+  if (!watching.ok()) return Attempt::Failed(std::move(watching));
+  options.watch = state.author_watch.get();
+  options.what = absl::StrCat("Convert() of ", state.step->name());
   Attempt attempt = WhenHeldAndQuiescent({*watched}, options, [&] {
     return apply ? state.step->Apply() : state.step->Undo();
   });
+  if (!attempt.is_not_yet()) state.EndWatch();
   if (attempt.is_done()) {
     if (apply) RememberWatch(state.watch);
     state.is_first = true;

@@ -33,7 +33,10 @@
 //   new      | prepared  | as prepared            | done, nothing happens
 //   prepared | prepared  | applied or not yet     | done, nothing happens
 //   applied  | -         | done, nothing happens  | prepared or not yet
-// After an error the state, and every object, is as before.
+// After an error the state, and every object, is as before, but for one: a
+// Convert() or a constructor that does not return within five seconds, while
+// threads are held, is given up; they are released under it. When it returns,
+// the answer is DATA_LOSS, and nothing more has been converted.
 //
 // Lifetime: a ClassUpdate is a handle; copies are the same update. Dropping it
 // leaves it in effect.

@@ -275,6 +275,60 @@ TEST(ClassUpdateTest, AFailureLeavesEverythingAsItWas) {
   EXPECT_TRUE(absl::IsFailedPrecondition(second.Prepare()));
 }
 
+// Waits, where it is converted, for what a held thread would have to do.
+std::atomic<long> g_rounds{0};
+std::atomic<bool> g_waits{false};
+std::atomic<int> g_conversions{0};
+template <int kNumber>
+struct Waiting : Updatable<Waiting<kNumber>> {
+  virtual int Version() const { return 1; }
+};
+template <int kNumber>
+struct WaitingV2 : Waiting<kNumber> {
+  explicit WaitingV2(Waiting<kNumber>&& old) noexcept
+      : Waiting<kNumber>(std::move(old)) {}
+  int Version() const override { return 2; }
+  void Convert() {
+    ++g_conversions;
+    const long before = g_rounds;
+    while (g_waits && g_rounds < before + 2) std::this_thread::yield();
+  }
+};
+
+TEST(ClassUpdateTest, AConvertThatDoesNotReturnIsGivenUp) {
+  std::vector<std::unique_ptr<Waiting<0>>> objects(10);
+  for (auto& object : objects) object = std::make_unique<Waiting<0>>();
+  Looping worker("worker", [] { ++g_rounds; });
+  g_waits = true;
+  g_conversions = 0;
+  ClassUpdate update = EagerUpdateClass<Waiting<0>, WaitingV2<0>>();
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  EXPECT_TRUE(absl::IsDataLoss(attempt.status())) << attempt.reason();
+  EXPECT_THAT(attempt.reason(), HasSubstr("Convert() of "));
+  EXPECT_THAT(attempt.reason(), HasSubstr("state of the program is unknown"));
+  EXPECT_EQ(g_conversions, 1);
+  g_waits = false;
+}
+
+TEST(LateBirthsTest, AConvertThatDoesNotReturnIsGivenUp) {
+  Looping worker("worker", [] { ++g_rounds; });
+  ClassUpdate update = EagerUpdateClass<Waiting<1>, WaitingV2<1>>();
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  const auto late = std::make_unique<Waiting<1>>();
+  const auto later = std::make_unique<Waiting<1>>();
+  g_waits = true;
+  g_conversions = 0;
+  LateBirths late_births;
+  while ((attempt = late_births.TryConvert()).is_not_yet()) {
+  }
+  EXPECT_TRUE(absl::IsDataLoss(attempt.status())) << attempt.reason();
+  EXPECT_EQ(g_conversions, 1);
+  g_waits = false;
+}
+
 TEST(LazyUpdateClassTest, ConvertsAtTheNextAccess) {
   using Old = Item<3>;
   std::vector<LazyUnique<Old>> items;

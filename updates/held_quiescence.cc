@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/linux/deadline.h"
 #include "continuation/paused_computations.h"
 #include "stack/activity.h"
 #include "stack/stack_snapshot.h"
@@ -103,10 +104,10 @@ Attempt Explain(const std::vector<MissingThread>& missing,
 
 Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
                              absl::FunctionRef<absl::Status()> change) {
-  const std::optional<BackgroundPause> pause = BackgroundPause::Try();
-  if (!pause.has_value()) {
-    return Attempt::NotYet("another thread holds threads for an update");
-  }
+  std::string why_not;
+  const std::optional<BackgroundPause> pause =
+      BackgroundPause::Try(DeadlineAfter(options.limit->now()), &why_not);
+  if (!pause.has_value()) return Attempt::NotYet(std::move(why_not));
   std::vector<MissingThread> missing;
   RendezvousOptions hold;
   hold.limit = options.limit->now();
@@ -124,7 +125,11 @@ Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
   const std::optional<Found> found =
       LookAtAll(*rendezvous, options.context, watched);
   absl::Status status;
-  if (!found.has_value()) status = CallAuthor(change);
+  if (!found.has_value()) {
+    status = options.watch == nullptr
+                 ? CallAuthor(change)
+                 : options.watch->Call(*rendezvous, options.what, change);
+  }
   rendezvous->Release();
   if (found.has_value()) {
     return Attempt::NotYet(

@@ -20,6 +20,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -29,6 +30,7 @@
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
 #include "threads/update_request.h"
+#include "updates/author_watch.h"
 
 namespace instar {
 namespace updates_internal {
@@ -55,6 +57,10 @@ struct HoldOptions {
   std::function<std::vector<ThreadRef>()> threads;
   // Of the update function that calls; null: called from anywhere else.
   const UpdateContext* context = nullptr;
+  // Calls `change`, which runs code of the author that `what` names; null:
+  // there is none.
+  AuthorWatch* watch = nullptr;
+  std::string what;
 };
 
 // Calls `change` at such a moment; "not yet" names the thread, and the function

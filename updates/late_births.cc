@@ -3,22 +3,33 @@
 
 #include "updates/late_births.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "heap/version_change.h"
+#include "updates/author_watch.h"
 #include "updates/class_watch.h"
 
 namespace instar {
 
+using updates_internal::AuthorWatch;
 using updates_internal::HoldOptions;
 using updates_internal::RememberedWatch;
 using updates_internal::WatchedSet;
 using updates_internal::WhenHeldAndQuiescent;
+
+namespace {
+
+// Threads are released under a Convert() that takes longer than this.
+constexpr std::chrono::seconds kLongestConversion(5);
+
+}  // namespace
 
 Attempt LateBirths::TryConvert() {
   std::vector<std::string> reasons;
@@ -39,11 +50,19 @@ Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
   const absl::StatusOr<WatchedSet> watched =
       RememberedWatch(root)->Get(is_thorough_);
   if (!watched.ok()) return Attempt::Failed(watched.status());
+  AuthorWatch watch(
+      AuthorWatch::Clock::time_point::min(), [] { return false; },
+      kLongestConversion);
+  absl::Status watching = watch.Start();
+  if (!watching.ok()) return Attempt::Failed(std::move(watching));
   HoldOptions options;
   options.limit = &limit_;
   options.threads = options_.threads;
-  return WhenHeldAndQuiescent({*watched}, options,
-                              [&] { return ConvertLateBirths(root); });
+  options.watch = &watch;
+  options.what = absl::StrCat("Convert() of an object of ", root->name());
+  return WhenHeldAndQuiescent({*watched}, options, [&] {
+    return ConvertLateBirths(root, &watch.conversion());
+  });
 }
 
 }  // namespace instar

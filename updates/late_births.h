@@ -22,7 +22,8 @@
 //
 // Threads: one at a time, also one that is controlled. Errors: as "failed", the
 // first that a Convert() answered; that object stays what it is and is not
-// tried again, the others are converted.
+// tried again, the others are converted. DATA_LOSS if a Convert() did not
+// return within five seconds: the threads were released under it.
 
 #ifndef INSTAR_UPDATES_LATE_BIRTHS_H_
 #define INSTAR_UPDATES_LATE_BIRTHS_H_

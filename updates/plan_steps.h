@@ -66,6 +66,10 @@ class ConversionPlanStep final : public PlanStep {
 
   void Released() override;
 
+  // "Product -> ProductV2, eagerly"
+  std::string change() const { return step_->name(); }
+  void WatchBy(ConversionWatch* watch) const { step_->WatchBy(watch); }
+
   // For UpdateProgress. At any time, by any thread.
   std::size_t converted() const;
   std::size_t total() const { return total_.load(std::memory_order_relaxed); }

@@ -49,6 +49,8 @@ constexpr nanoseconds kFairLimit = milliseconds(10);
 constexpr nanoseconds kAloneLimit = milliseconds(50);
 constexpr int kTimesAlone = 10;
 constexpr nanoseconds kAlonePause = milliseconds(10);
+// How long an attempt waits until nothing is converted in the background.
+constexpr nanoseconds kPortionLimit = milliseconds(500);
 // How often requirements are asked again.
 constexpr nanoseconds kAskAgain = milliseconds(4);
 // A rehearsal asks one thread after the other: for how long each is waited for,
@@ -62,10 +64,24 @@ constexpr std::size_t kCopiedStack = 256 << 10;
 // What the author's code may take of that, before threads are released.
 constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
 
-// Whether code of the plan's author runs as the step.
+const ConversionPlanStep* AsConversion(const PlanStep& step) {
+  return dynamic_cast<const ConversionPlanStep*>(&step);
+}
+// Whether code of the plan's author runs when the step is applied or undone. Of
+// a conversion that is Convert(), and constructors.
+bool RunsAuthors(const PlanStep& step) {
+  return dynamic_cast<const RedefinitionStep*>(&step) == nullptr;
+}
+// Whether it runs also when the step is asked.
 bool IsAuthors(const PlanStep& step) {
-  return dynamic_cast<const RedefinitionStep*>(&step) == nullptr &&
-         dynamic_cast<const ConversionPlanStep*>(&step) == nullptr;
+  return RunsAuthors(step) && AsConversion(step) == nullptr;
+}
+// What is said to run then.
+std::string CodeOf(const PlanStep& step) {
+  const ConversionPlanStep* const conversion = AsConversion(step);
+  return conversion == nullptr
+             ? step.name()
+             : absl::StrCat("Convert() of ", conversion->change());
 }
 const std::string& NameOf(const ThreadRef& thread) { return thread.name(); }
 const std::string& NameOf(const HeldThread& held) { return held.thread.name(); }
@@ -79,10 +95,6 @@ bool IsForNoneOf(const PlanStep& step, const Threads& threads) {
     if (NameOf(thread) == reboot->thread_name()) return false;
   }
   return true;
-}
-
-bool IsOfAuthor(const std::unique_ptr<PlanStep>& step) {
-  return IsAuthors(*step);
 }
 
 absl::Status InStep(const PlanStep& step, const absl::Status& status) {
@@ -222,7 +234,7 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
   Look look;
   look.others = std::move(unmet);
   if (!look.others.empty() || options.without_stacks) return Explain(look);
-  INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode)));
+  INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode), &IsAuthors));
   const absl::Cleanup end_watch = [this] { EndWatch(); };
   bool is_active = false;
   std::vector<Blocker> blockers;
@@ -255,8 +267,15 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
       ThreadsOf(Direction::kRehearse, options, /*all=*/ControlledThreads()));
   const Clock::time_point until = DeadlineAfter(kRehearsalOfAll);
   for (const ThreadRef& thread : threads) {
-    const BackgroundPause pause;
     Look look;
+    std::string why_not;
+    const std::optional<BackgroundPause> pause =
+        BackgroundPause::Until(DeadlineAfter(kPortionLimit), &why_not);
+    if (!pause.has_value()) {
+      look.others.push_back(std::move(why_not));
+      add(look);
+      break;
+    }
     RendezvousOptions hold_options;
     hold_options.limit = std::clamp<nanoseconds>(
         until - Clock::now(), milliseconds(1),
@@ -397,7 +416,7 @@ absl::Status PlannedUpdate::Run(Direction direction,
     if (!status.ok()) return InStep(*step, status);
   }
   const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
-  INSTAR_RETURN_IF_ERROR(StartWatch(until));
+  INSTAR_RETURN_IF_ERROR(StartWatch(until, &RunsAuthors));
   const absl::Cleanup end_watch = [this] { EndWatch(); };
   Pacing pacing(PacingOfPlans());
   std::vector<MissingThread> late;  // when all were last asked
@@ -460,21 +479,29 @@ std::optional<ThreadRef> PlannedUpdate::NextToAsk(
   return std::nullopt;
 }
 
-absl::Status PlannedUpdate::StartWatch(Clock::time_point until) {
-  if (std::none_of(parts_.steps.begin(), parts_.steps.end(), &IsOfAuthor)) {
+absl::Status PlannedUpdate::StartWatch(Clock::time_point until,
+                                       bool (*is_watched)(const PlanStep&)) {
+  if (std::none_of(parts_.steps.begin(), parts_.steps.end(),
+                   [&](const auto& step) { return is_watched(*step); })) {
     return absl::OkStatus();
   }
   names_.clear();
-  for (const auto& step : parts_.steps) names_.push_back(step->name());
+  for (const auto& step : parts_.steps) names_.push_back(CodeOf(*step));
   auto watch = std::make_shared<AuthorWatch>(
       until, [this] { return run_.is_cancelled(); });
   INSTAR_RETURN_IF_ERROR(watch->Start());
+  for (const ConversionPlanStep* conversion : parts_.conversions) {
+    conversion->WatchBy(&watch->conversion());
+  }
   std::lock_guard<std::mutex> lock(lock_);
   watch_ = std::move(watch);
   return absl::OkStatus();
 }
 
 void PlannedUpdate::EndWatch() {
+  for (const ConversionPlanStep* conversion : parts_.conversions) {
+    conversion->WatchBy(nullptr);
+  }
   std::shared_ptr<AuthorWatch> watch;  // ends when the lock is free
   std::lock_guard<std::mutex> lock(lock_);
   watch = std::move(watch_);
@@ -520,7 +547,13 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   absl::Status status = FindCode(thorough);
   if (!status.ok()) return Attempt::Failed(std::move(status));
 
-  const BackgroundPause pause;
+  std::string why_not;
+  const std::optional<BackgroundPause> pause =
+      BackgroundPause::Until(DeadlineAfter(kPortionLimit), &why_not);
+  if (!pause.has_value()) {
+    look.others.push_back(why_not);
+    return Attempt::NotYet(std::move(why_not));
+  }
   RendezvousOptions hold_options;
   hold_options.limit = limit;
   hold_options.point = parts_.point;
@@ -570,7 +603,7 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
 
 absl::Status PlannedUpdate::Call(const PlanStep& step,
                                  absl::FunctionRef<absl::Status()> function) {
-  if (watch_ == nullptr || !IsAuthors(step)) return CallAuthor(function);
+  if (watch_ == nullptr || !RunsAuthors(step)) return CallAuthor(function);
   std::size_t i = 0;
   while (&*parts_.steps[i] != &step) ++i;
   return watch_->Call(*rendezvous_, names_[i], function);
@@ -820,7 +853,7 @@ UpdateProgress PlannedUpdate::Progress() const {
         "; the threads have been released, and the state of the program is "
         "unknown");
     blocker.remedy =
-        "a hook that takes no lock of the program, or a plan that holds the "
+        "code that takes no lock of the program, or a plan that holds the "
         "threads where they own none (AtUpdatePoint())";
   }
   return progress;

@@ -86,7 +86,9 @@ class PlannedUpdate final : public Update {
   absl::Status Run(Direction direction, const ApplyOptions& options);
   static std::optional<ThreadRef> NextToAsk(
       const std::vector<MissingThread>& late, std::size_t attempt);
-  absl::Status StartWatch(Clock::time_point until);
+  // Over those that `is_watched` says, if there are any.
+  absl::Status StartWatch(Clock::time_point until,
+                          bool (*is_watched)(const PlanStep&));
   void EndWatch();
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
                   std::chrono::nanoseconds limit, bool thorough, Look& look);

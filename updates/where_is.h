@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where a thread of the process is, for people. Internal to this package.
+// Where a thread of the process is, for people. Internal to the library.
 
 #ifndef INSTAR_UPDATES_WHERE_IS_H_
 #define INSTAR_UPDATES_WHERE_IS_H_
