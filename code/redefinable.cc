@@ -25,8 +25,9 @@ class SlotLock {
   SlotLock() : lock_(Mutex()) {}
 
  private:
+  // Initialized by the compiler, and never destroyed.
   static std::mutex& Mutex() {
-    static auto& mutex = *new std::mutex();
+    static std::mutex mutex;
     return mutex;
   }
 
@@ -46,7 +47,8 @@ extern "C" std::atomic<AnyFunction> instar_slot_targets[]
     __attribute__((visibility("hidden")));
 
 // Places for slots. Those of the program's own table come first: they need no
-// memory that is written and then executed.
+// memory that is written and then executed. Taking one allocates nothing, since
+// the first call of a Redefinable does it, wherever that is.
 class JumpTable {
  public:
   struct Place {
@@ -55,15 +57,16 @@ class JumpTable {
   };
 
   static JumpTable& Get() {
-    static auto& table = *new JumpTable();
+    static JumpTable table;  // initialized by the compiler
     return table;
   }
 
   // Under the lock of all slots.
   Place Take() {
-    if (free_ != nullptr) {
-      const Place place{free_->jump, free_->target};
-      delete std::exchange(free_, free_->next);
+    if (free_.target != nullptr) {
+      const Place place = free_;
+      free_.jump = place.target[0].load(std::memory_order_relaxed);
+      free_.target = free_.jump == nullptr ? nullptr : TargetOf(free_.jump);
       return place;
     }
     if (used_ == size_) Grow();
@@ -72,16 +75,23 @@ class JumpTable {
                      reinterpret_cast<std::uintptr_t>(jumps_ + i * kJumpSize)),
                  targets_ + i};
   }
+  // Nobody jumps there any more: it holds the jump of the next free place.
   void Return(const Place& place) {
-    free_ = new Free{place.jump, place.target, free_};
+    place.target->store(free_.jump, std::memory_order_relaxed);
+    free_ = place;
   }
 
  private:
-  struct Free {
-    AnyFunction jump;
-    std::atomic<AnyFunction>* target;
-    Free* next;
-  };
+  // As the instruction says.
+  static std::atomic<AnyFunction>* TargetOf(AnyFunction jump) {
+    const auto* const code = reinterpret_cast<const char*>(jump);
+    int displacement;
+    std::memcpy(&displacement, code + sizeof(kJumpThroughMemory),
+                sizeof(displacement));
+    return reinterpret_cast<std::atomic<AnyFunction>*>(
+        reinterpret_cast<std::uintptr_t>(code) + kJumpInstruction +
+        static_cast<std::intptr_t>(displacement));
+  }
 
   // A page of jumps and a page of where they lead.
   void Grow() {
@@ -110,7 +120,7 @@ class JumpTable {
   std::atomic<AnyFunction>* targets_ = instar_slot_targets;
   std::size_t used_ = 0;
   std::size_t size_ = kFirstJumps;
-  Free* free_ = nullptr;
+  Place free_{nullptr, nullptr};
 };
 static_assert(sizeof(std::atomic<AnyFunction>) == kJumpSize &&
                   std::atomic<AnyFunction>::is_always_lock_free,
@@ -118,15 +128,20 @@ static_assert(sizeof(std::atomic<AnyFunction>) == kJumpSize &&
 
 }  // namespace
 
-RedefinableSlot::RedefinableSlot(AnyFunction original) : original_(original) {
+AnyFunction RedefinableSlot::TakePlace(AnyFunction original) const {
   const SlotLock lock;
+  AnyFunction jump = jump_.load(std::memory_order_relaxed);
+  if (jump != nullptr) return jump;
   const JumpTable::Place place = JumpTable::Get().Take();
-  jump_ = place.jump;
+  original_ = original;
   current_ = place.target;
   Publish();
+  // Pairs with the loads in jump() and current().
+  jump_.store(place.jump, std::memory_order_release);
+  return place.jump;
 }
 
-void RedefinableSlot::Publish() {
+void RedefinableSlot::Publish() const {
   // Pairs with the load in current(), and with that of the jump, which on this
   // processor has acquire order.
   current_->store(layers_ == nullptr ? original_ : layers_->target,
@@ -134,9 +149,9 @@ void RedefinableSlot::Publish() {
 }
 
 RedefinableSlot::~RedefinableSlot() {
-  {
+  if (const AnyFunction jump = jump_.load(std::memory_order_acquire)) {
     const SlotLock lock;
-    JumpTable::Get().Return({jump_, current_});
+    JumpTable::Get().Return({jump, current_});
   }
   while (past_targets_ != nullptr) {
     delete std::exchange(past_targets_, past_targets_->next);

@@ -19,7 +19,8 @@
 // the others, Original() always callable.
 //
 // Lifetime: a Redefinable outlives its redirections. Functions of a loaded
-// object must stay loaded.
+// object must stay loaded. One at namespace scope is initialized by the
+// compiler: what is initialized before it may call it.
 //
 // Threads: calls from any thread and signal handler, also during a
 // redefinition. Redirections from any thread, under one lock for all, whose
@@ -69,24 +70,33 @@ struct PastSlotTarget {
 // The part that does not depend on the signature.
 class RedefinableSlot {
  public:
-  explicit RedefinableSlot(AnyFunction original);
+  constexpr RedefinableSlot() = default;
   ~RedefinableSlot();
   RedefinableSlot(const RedefinableSlot&) = delete;
   RedefinableSlot& operator=(const RedefinableSlot&) = delete;
 
-  AnyFunction current() const {
+  // Whoever calls one of these first says what the original is; all say the
+  // same. (It stands where it has its type, in a constant.)
+  AnyFunction current(AnyFunction original) const {
     // Pairs with the store in Publish(), redefinable.cc: what was done before a
     // redefinition is seen by the version that it brought.
-    return current_->load(std::memory_order_acquire);
+    return jump_.load(std::memory_order_acquire) == nullptr
+               ? original
+               : current_->load(std::memory_order_acquire);
   }
   // Jumps to it.
-  AnyFunction jump() const {
+  AnyFunction jump(AnyFunction original) const {
+    // Pairs with the store in TakePlace().
+    AnyFunction jump = jump_.load(std::memory_order_acquire);
+    if (__builtin_expect(jump == nullptr, 0)) jump = TakePlace(original);
 #ifdef __SANITIZE_THREAD__
     // Which does not see the load of the jump.
-    static_cast<void>(current());
+    static_cast<void>(current(original));
 #endif
-    return jump_;
+    return jump;
   }
+  // Comes before all else; does nothing the second time. Async-signal-safe.
+  AnyFunction TakePlace(AnyFunction original) const;
   AnyFunction original() const { return original_; }
 
   // Takes `past`, the layer's target, unless it has that already: then it is
@@ -98,11 +108,12 @@ class RedefinableSlot {
   std::vector<AnyFunction> AllTargets() const;
 
  private:
-  void Publish();
+  void Publish() const;  // under the lock
 
-  AnyFunction jump_;
-  std::atomic<AnyFunction>* current_;  // where the jump leads
-  const AnyFunction original_;
+  // Null before TakePlace(), which writes the others first.
+  mutable std::atomic<AnyFunction> jump_{nullptr};
+  mutable std::atomic<AnyFunction>* current_ = nullptr;  // where it leads
+  mutable AnyFunction original_ = nullptr;
   // Under the lock of all slots: those in effect, latest first, and those that
   // there ever were.
   SlotLayer* layers_ = nullptr;
@@ -119,29 +130,31 @@ class Redefinable<R(A...)> {
  public:
   using Function = R (*)(A...);
 
-  explicit Redefinable(Function original)
-      : slot_(reinterpret_cast<code_internal::AnyFunction>(original)) {
+  explicit constexpr Redefinable(Function original) : original_(original) {
     INSTAR_CHECK(original != nullptr) << "a function is needed";
   }
 
   R operator()(A... arguments) const {
-    return reinterpret_cast<Function>(slot_.jump())(
+    return reinterpret_cast<Function>(slot_.jump(AnyOriginal()))(
         std::forward<A>(arguments)...);
   }
 
   // What calls reach now. Whoever calls that has looked it up already: see
   // above.
   Function Current() const {
-    return reinterpret_cast<Function>(slot_.current());
+    return reinterpret_cast<Function>(slot_.current(AnyOriginal()));
   }
   // What it was made with.
-  Function Original() const {
-    return reinterpret_cast<Function>(slot_.original());
-  }
+  Function Original() const { return original_; }
 
  private:
   friend class RedefinableRedirection;
 
+  code_internal::AnyFunction AnyOriginal() const {
+    return reinterpret_cast<code_internal::AnyFunction>(original_);
+  }
+
+  const Function original_;
   code_internal::RedefinableSlot slot_;
 };
 
@@ -158,6 +171,7 @@ class RedefinableRedirection {
             redefinable.slot_,
             reinterpret_cast<code_internal::AnyFunction>(target)) {
     INSTAR_CHECK(target != nullptr) << "a function is needed";
+    slot_.TakePlace(redefinable.AnyOriginal());
   }
   // Another one of the same slot by the same function.
   RedefinableRedirection Again() const {

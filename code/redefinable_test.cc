@@ -19,6 +19,39 @@ int One(int a) { return 100 + a; }
 int Two(int a) { return 200 + a; }
 int Three(int a) { return 300 + a; }
 
+// What is initialized before it calls it.
+extern Redefinable<int(int)> early;
+int AtStart() { return early(1); }
+const int at_start = AtStart();
+Redefinable<int(int)> early(&One);
+
+TEST(RedefinableTest, OneAtNamespaceScopeIsThereFromTheStart) {
+  EXPECT_EQ(at_start, 101);
+  RedefinableRedirection redirection(early, &Two);
+  redirection.Apply();
+  EXPECT_EQ(early(1), 201);
+}
+
+TEST(RedefinableTest, PlacesAreUsedAgain) {
+  for (int i = 0; i < 3; ++i) {
+    std::vector<std::unique_ptr<Redefinable<int(int)>>> many;
+    for (int j = 0; j < 5000; ++j) {
+      many.push_back(
+          std::make_unique<Redefinable<int(int)>>(j % 2 == 0 ? &One : &Two));
+      EXPECT_EQ((*many.back())(1), j % 2 == 0 ? 101 : 201);
+    }
+    for (int j = 0; j < 5000; j += 3) many[j] = nullptr;
+    for (int j = 0; j < 5000; ++j) {
+      if (many[j] == nullptr) {
+        many[j] = std::make_unique<Redefinable<int(int)>>(&Three);
+      }
+    }
+    for (int j = 0; j < 5000; ++j) {
+      ASSERT_EQ((*many[j])(1), j % 3 == 0 ? 301 : j % 2 == 0 ? 101 : 201) << j;
+    }
+  }
+}
+
 TEST(RedefinableTest, ApplyReadBackUndo) {
   Redefinable<int(int)> function(&One);
   EXPECT_EQ(function(1), 101);
