@@ -127,6 +127,24 @@ TEST_F(EntryCheckTest, ProbeThatCameAndWentBetweenChecksIsPutRight) {
   EXPECT_TRUE(redirection->Undo().ok());
 }
 
+// Nobody needs to look before.
+TEST_F(EntryCheckTest, ProbeThatCameAndWentIsInNobodysWay) {
+  for (const OtherThreads others :
+       {OtherThreads::kRunning, OtherThreads::kHeld}) {
+    auto redirection = Redirect(&Answer, &Answer2);
+    ASSERT_TRUE(redirection.ok()) << redirection.status();
+    WriteFirst(&Answer, kFirstOfFile);  // and the rest of a jump
+    auto next = Redirect(&Answer, &Answer3);
+    ASSERT_TRUE(next.ok()) << next.status();
+    EXPECT_EQ(Answer(1), Answer3(1));
+    EXPECT_EQ(next->Undo(others), absl::OkStatus());
+    WriteFirst(&Answer, kFirstOfFile);
+    EXPECT_EQ(redirection->Undo(others), absl::OkStatus());
+    EXPECT_EQ(BytesOf(&Answer), kNoOp);
+    EXPECT_EQ(Answer(1), 101);
+  }
+}
+
 TEST_F(EntryCheckTest, OtherFunctionsAreInterceptedBesidesAProbe) {
   WriteFirst(&Answer, kProbe);
   EXPECT_EQ(

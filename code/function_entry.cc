@@ -85,6 +85,11 @@ absl::Status Redirection::State::CheckForCircles(const CodeLock&) const {
 absl::Status Redirection::State::CheckForOthers(const CodeLock& lock) const {
   for (const Item& item : items) {
     if (!code_internal::IsChangedBySomebodyElse(lock, *item.record)) continue;
+    // A probe that came and went: nobody needs what it left.
+    if (item.record->armed == 0 &&
+        code_internal::HasLostItsChange(*item.record)) {
+      continue;
+    }
     return code_internal::ChangedBySomebodyElse(*item.record, item.name);
   }
   return absl::OkStatus();
