@@ -42,7 +42,7 @@ enum class Outcome { kDone, kStuck, kFailed };
 Outcome InChild(const std::function<bool()>& function) {
   const pid_t child = fork();
   if (child == 0) {
-    alarm(5);
+    alarm(60);
     _exit(function() ? 0 : 1);
   }
   int status = 0;
