@@ -57,6 +57,11 @@ struct CastsDown<Old, New,
     : std::true_type {};
 
 // Whether New's part of class Old begins where New begins.
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wundefined-var-template"
+#pragma clang diagnostic ignored "-Wundefined-internal"
+#endif
 template <typename Old, typename New>
 struct AtStart {
   union Storage {
@@ -65,11 +70,16 @@ struct AtStart {
     constexpr Storage() : none() {}
     ~Storage() {}
   };
-  static inline Storage storage;
+  // Never defined, and so not initialized: the compiler is asked for its
+  // address, and nobody else.
+  static Storage storage;
   static constexpr bool value =
       static_cast<const volatile void*>(static_cast<Old*>(&storage.object)) ==
       static_cast<const volatile void*>(&storage.object);
 };
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
 
 // What `&New::Convert` is. A function that New merely inherits has the type of
 // a member of another class.

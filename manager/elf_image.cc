@@ -160,6 +160,31 @@ absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size) {
   return ReadAt(file, 0, end, &bytes_[0]);
 }
 
+std::vector<ElfImage::Range> ElfImage::VariableRanges() const {
+  std::vector<Range> ranges;
+  for (const Elf64_Phdr& segment : segments_) {
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) == 0) continue;
+    Range range = {segment.p_vaddr, segment.p_memsz};
+    for (const Elf64_Phdr& fixed : segments_) {
+      // The linker has put it at the beginning.
+      if (fixed.p_type != PT_GNU_RELRO || fixed.p_vaddr != segment.p_vaddr ||
+          fixed.p_memsz > segment.p_memsz) {
+        continue;
+      }
+      range = {segment.p_vaddr + fixed.p_memsz,
+               segment.p_memsz - fixed.p_memsz};
+    }
+    if (range.size > 0) ranges.push_back(range);
+  }
+  return ranges;
+}
+
+bool ElfImage::has_thread_locals() const {
+  return std::any_of(
+      segments_.begin(), segments_.end(),
+      [](const Elf64_Phdr& segment) { return segment.p_type == PT_TLS; });
+}
+
 template <typename T>
 std::optional<T> ElfImage::At(std::size_t offset) const {
   if (offset > bytes_.size() || sizeof(T) > bytes_.size() - offset) {

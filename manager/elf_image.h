@@ -78,6 +78,14 @@ class ElfImage {
   // Says so, or says nothing: then the dynamic linker takes it for old.
   bool wants_executable_stack() const { return wants_executable_stack_; }
 
+  // What can be written once it is loaded and relocated, by address.
+  struct Range {
+    std::uint64_t address;
+    std::uint64_t size;
+  };
+  std::vector<Range> VariableRanges() const;
+  bool has_thread_locals() const;
+
   // Where the value of a dynamic entry stands in bytes(); nothing if there is
   // no such entry. The entry's value itself is an Elf64_Xword.
   std::optional<std::size_t> OffsetOfDynamicValue(Elf64_Sxword tag) const;

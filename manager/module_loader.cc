@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <functional>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -22,6 +24,7 @@
 #include "base/status_macros.h"
 #include "code/symbol_name.h"
 #include "manager/elf_image.h"
+#include "manager/module_state.h"
 #include "manager/own_program.h"
 #include "manager/private_copy.h"
 #include "stack/stack_walker.h"
@@ -30,6 +33,7 @@ namespace instar {
 namespace {
 
 using manager_internal::ElfImage;
+using manager_internal::ModuleState;
 using manager_internal::Patch;
 using manager_internal::PrivateCopy;
 
@@ -37,13 +41,27 @@ constexpr std::size_t kSerialDigits = 8;
 constexpr char kSonameEnd[] = ".so";
 constexpr std::size_t kMaxNamed = 10;
 
-// A module that was kept, as those that require it look for it.
+// A module that was kept, as those that require it look for it, and as it is
+// used again.
 struct Kept {
   std::string update_name;
   std::string soname;       // by which builds are told apart
   std::string load_soname;  // by which loaded objects are
   void* handle;
+
+  // Of the bytes of its file, which the soname tells apart unless somebody has
+  // changed them since.
+  std::size_t size;
+  std::size_t hash;
+  std::vector<std::string> required;  // their load_sonames
+  const UpdateModuleEntry* entry;
+  std::shared_ptr<const ModuleState> state;
+  bool is_in_use;  // a LoadedModule has it
 };
+
+std::size_t HashOf(const ModuleFile& file) {
+  return std::hash<std::string>()(file.image().bytes());
+}
 
 struct Registry {
   std::mutex mutex;
@@ -216,9 +234,27 @@ struct LoadedModule::Record {
   Record(ModuleFile f, PrivateCopy c)
       : file(std::move(f)), copy(std::move(c)) {}
 
+  // Of one that is there already.
+  Record(ModuleFile f, const Kept& kept)
+      : file(std::move(f)),
+        load_soname(kept.load_soname),
+        entry(kept.entry),
+        is_kept(true) {}
+  ~Record() {
+    if (!is_kept) return;
+    Registry& registry = TheRegistry();
+    std::lock_guard<std::mutex> lock(registry.mutex);
+    for (Kept& kept : registry.kept) {
+      if (kept.load_soname == load_soname) kept.is_in_use = false;
+    }
+  }
+
   ModuleFile file;  // closed
-  PrivateCopy copy;
+  std::optional<PrivateCopy> copy;
   std::string load_soname;
+  std::vector<std::string> required;
+  std::shared_ptr<const ModuleState> state;
+  std::string why_loaded_again;
   const UpdateModuleEntry* entry = nullptr;
   bool is_kept = false;
 };
@@ -229,6 +265,9 @@ LoadedModule::LoadedModule(LoadedModule&&) noexcept = default;
 LoadedModule& LoadedModule::operator=(LoadedModule&&) noexcept = default;
 LoadedModule::~LoadedModule() = default;
 
+const std::string& LoadedModule::why_loaded_again() const {
+  return record_->why_loaded_again;
+}
 const ModuleFile& LoadedModule::file() const { return record_->file; }
 const UpdateModuleEntry& LoadedModule::entry() const { return *record_->entry; }
 bool LoadedModule::is_kept() const { return record_->is_kept; }
@@ -236,7 +275,7 @@ void LoadedModule::CloseFile() { record_->file.file_ = nullptr; }
 
 void LoadedModule::KeepLoaded() {
   if (std::exchange(record_->is_kept, true)) return;
-  record_->copy.KeepLoaded();
+  record_->copy->KeepLoaded();
   const UpdateModuleEntry& e = entry();
   DeclareNeverUnloaded(e.plan != nullptr
                            ? reinterpret_cast<const void*>(e.plan)
@@ -244,12 +283,48 @@ void LoadedModule::KeepLoaded() {
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
   registry.kept.push_back({record_->file.update_name(), record_->file.soname(),
-                           record_->load_soname, record_->copy.handle()});
+                           record_->load_soname, record_->copy->handle(),
+                           record_->file.image().bytes().size(),
+                           HashOf(record_->file), std::move(record_->required),
+                           record_->entry, std::move(record_->state),
+                           /*is_in_use=*/true});
+}
+
+std::optional<LoadedModule> LoadedModule::Reuse(
+    const ModuleFile& file, const std::vector<std::string>& required,
+    std::string& why_not) {
+  const std::size_t hash = HashOf(file);
+  Registry& registry = TheRegistry();
+  std::lock_guard<std::mutex> lock(registry.mutex);
+  for (auto kept = registry.kept.rbegin(); kept != registry.kept.rend();
+       ++kept) {
+    if (kept->soname != file.soname() || kept->hash != hash ||
+        kept->size != file.image().bytes().size() ||
+        kept->required != required || kept->is_in_use) {
+      continue;
+    }
+    why_not = kept->state->Changed();
+    if (!why_not.empty()) continue;
+    // It is the one that was loaded last now.
+    std::rotate(registry.kept.rbegin(), kept, std::next(kept));
+    registry.kept.back().is_in_use = true;
+    LoadedModule module(std::make_unique<Record>(file, registry.kept.back()));
+    module.CloseFile();
+    return module;
+  }
+  return std::nullopt;
 }
 
 absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
   INSTAR_RETURN_IF_ERROR(CheckProgram(file));
   INSTAR_ASSIGN_OR_RETURN(const std::vector<Kept> required, FindRequired(file));
+  std::vector<std::string> required_names;
+  for (const Kept& kept : required) required_names.push_back(kept.load_soname);
+  std::string why_loaded_again;
+  if (std::optional<LoadedModule> reused =
+          LoadedModule::Reuse(file, required_names, why_loaded_again)) {
+    return *std::move(reused);
+  }
   std::uint32_t serial;
   {
     Registry& registry = TheRegistry();
@@ -268,12 +343,14 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
   module.CloseFile();  // the copy has one
   LoadedModule::Record& record = *module.record_;
   record.load_soname = load_soname;
+  record.required = std::move(required_names);
+  record.why_loaded_again = std::move(why_loaded_again);
 
   const std::optional<Elf64_Sym> symbol =
       file.image().FindDefined(updates_internal::kEntrySymbol);
   INSTAR_CHECK(symbol.has_value()) << "ReadModuleFile() has looked for it";
   record.entry = reinterpret_cast<const UpdateModuleEntry*>(
-      record.copy.load_base() + symbol->st_value);
+      record.copy->load_base() + symbol->st_value);
   const UpdateModuleEntry& entry = *record.entry;
   const bool is_plan = file.kind() == ModuleKind::kPlan;
   if (entry.format != updates_internal::kModuleFormat ||
@@ -283,7 +360,7 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
                   "its instar_update_module and its note say different "
                   "things; build it again with update_module");
   }
-  const absl::Status initialized = record.copy.Initialize(file.image());
+  const absl::Status initialized = record.copy->Initialize(file.image());
   if (!initialized.ok()) {
     return absl::AbortedError(absl::StrCat(
         file.path(), " cannot be loaded: one of its static initializers threw ",
@@ -291,6 +368,8 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
         "; let what may fail be done by the update's function, which can "
         "return an error"));
   }
+  record.state = std::make_shared<const ModuleState>(file.image(),
+                                                     record.copy->load_base());
   return module;
 }
 

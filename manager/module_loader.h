@@ -11,10 +11,17 @@
 //   module.KeepLoaded();
 //   INSTAR_RETURN_IF_ERROR(update->Apply({}));
 //
-// A module is loaded from a private copy: its file may be rebuilt meanwhile,
-// and loading it again gives another object, with variables of its own. A
+// A module is loaded from a private copy: its file may be rebuilt meanwhile. A
 // module that requires others is bound to those that were kept: of several of
 // one build, to the one that was loaded last.
+//
+// Loading it again starts anew: its variables have their first values. A module
+// that was kept is never unloaded, so that this takes memory, unless the one
+// that is there, and that nobody has any more, will do: it is of the same
+// bytes, bound to the same modules, and as it was when it had been loaded
+// (manager/module_state.h). That is not so if it has static initializers or
+// thread_local variables, or if variables of it were changed and have not their
+// first values again. Then why_loaded_again() says why.
 //
 // Order: notes are checked, then symbols are bound, then the module's static
 // initializers run, then, by MakeUpdate(), the function that its author wrote.
@@ -37,6 +44,9 @@
 #define INSTAR_MANAGER_MODULE_LOADER_H_
 
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "manager/module_file.h"
@@ -54,6 +64,10 @@ class LoadedModule {
 
   const ModuleFile& file() const;
 
+  // Why it takes memory though the same module was loaded before; empty: it
+  // does not, or that one is in use. A phrase that goes on after "it ".
+  const std::string& why_loaded_again() const;
+
   // What the module exports.
   const UpdateModuleEntry& entry() const;
 
@@ -68,6 +82,10 @@ class LoadedModule {
   struct Record;
   explicit LoadedModule(std::unique_ptr<Record> record);
   void CloseFile();
+  // The one that is there, if it will do.
+  static std::optional<LoadedModule> Reuse(
+      const ModuleFile& file, const std::vector<std::string>& required,
+      std::string& why_not);
 
   std::unique_ptr<Record> record_;
 };

@@ -343,6 +343,66 @@ TEST_F(ModuleLoaderTest, AModuleIsBoundToTheLatestThatItRequires) {
   }
 }
 
+// Sanitizers add static initializers to every module.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kModulesAreBare = false;
+#else
+constexpr bool kModulesAreBare = true;
+#endif
+
+// One that is as it was is not loaded once more, and none needs to be.
+TEST_F(ModuleLoaderTest, AModuleThatIsAsItWasIsUsedAgain) {
+  if (!kModulesAreBare) GTEST_SKIP() << "modules have static initializers";
+  const UpdateModuleEntry* entry = nullptr;
+  kept_ = 1;
+  for (int i = 0; i < 100; ++i) {
+    absl::StatusOr<LoadedModule> module = Load(Built("changing"));
+    ASSERT_TRUE(module.ok()) << module.status();
+    EXPECT_EQ(module->why_loaded_again(), "");
+    EXPECT_EQ(module->is_kept(), i > 0);
+    module->KeepLoaded();
+    if (i == 0) entry = &module->entry();
+    EXPECT_EQ(&module->entry(), entry);
+    shop::Log().clear();
+    EXPECT_TRUE(Call(*module).ok());
+    EXPECT_EQ(shop::Log().back(), "calls 0");
+    // Somebody has it: it is another one's, which is unloaded.
+    const absl::StatusOr<LoadedModule> check = Load(Built("changing"));
+    ASSERT_TRUE(check.ok()) << check.status();
+    EXPECT_NE(&check->entry(), entry);
+    EXPECT_EQ(check->why_loaded_again(), "");
+  }
+}
+
+// One that is not begins anew nevertheless, and says why that takes memory.
+TEST_F(ModuleLoaderTest, AModuleThatRemembersIsLoadedAgain) {
+  for (int i = 0; i < 3; ++i) {
+    absl::StatusOr<LoadedModule> module = Load(Built("changing"));
+    ASSERT_TRUE(module.ok()) << module.status();
+    if (kModulesAreBare) {
+      EXPECT_EQ(module->why_loaded_again(),
+                i < 1 ? "" : "has variables that were changed");
+      // The one of the test before.
+      if (!module->is_kept()) ++kept_;
+    } else {
+      ++kept_;
+    }
+    module->KeepLoaded();
+    shop::Log().clear();
+    EXPECT_TRUE(Call(*module).ok());
+    EXPECT_EQ(shop::Log().back(), "calls 0");
+    EXPECT_TRUE(Call(*module).ok());
+    EXPECT_EQ(shop::Log().back(), "calls 1");
+  }
+  for (int i = 0; i < 2; ++i) {
+    absl::StatusOr<LoadedModule> module = Load(Built("ratings_rebuilt"));
+    ASSERT_TRUE(module.ok()) << module.status();
+    EXPECT_EQ(module->why_loaded_again(), "has static initializers");
+    module->KeepLoaded();
+    ++kept_;
+  }
+}
+
 // Kept as modules are whose update was applied, and then undone.
 TEST_F(ModuleLoaderTest, ManyThatAreKeptTakeNoDescriptors) {
   const int before = CountOpenFiles();
