@@ -169,6 +169,10 @@ class ControlServer::Server {
 
   void Listen(ProgramSocket socket) {
     closed_in_child_.reset();
+    // Its name is the new one's now, whose file may have got the same number.
+    if (socket_.has_value() && socket_->path() == socket.path()) {
+      socket_->ForgetName();
+    }
     socket_ = std::move(socket);
     closed_in_child_.emplace(&socket_->own_descriptor());
     const std::lock_guard<std::mutex> lock(path_lock_);

@@ -56,6 +56,29 @@ std::string Executable() {
   return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : "";
 }
 
+class RegisteredThreads {
+ public:
+  void Add(const ThreadRef& thread) {
+    std::lock_guard<std::mutex> lock(lock_);
+    // Those that have ended make room.
+    threads_.erase(std::remove_if(threads_.begin(), threads_.end(),
+                                  [&](const ThreadRef& other) {
+                                    return other == thread ||
+                                           other.state() == ThreadState::kEnded;
+                                  }),
+                   threads_.end());
+    threads_.push_back(thread);
+  }
+  std::vector<ThreadRef> All() const {
+    std::lock_guard<std::mutex> lock(lock_);
+    return threads_;
+  }
+
+ private:
+  mutable std::mutex lock_;
+  std::vector<ThreadRef> threads_;
+};
+
 absl::StatusOr<std::string> JournalPath(const std::string& program) {
   INSTAR_ASSIGN_OR_RETURN(const std::string directory,
                           PrepareSocketDirectory());
@@ -67,13 +90,15 @@ absl::StatusOr<std::string> JournalPath(const std::string& program) {
 class Manager::State final : public ControlService {
  public:
   State(std::string name, bool register_all_threads)
-      : journal_(JournalPath(name).value_or(""),
-                 [name] { return JournalPath(name); }),
+      : journal_(std::make_shared<instar::Journal>(
+            JournalPath(name).value_or(""),
+            [name] { return JournalPath(name); })),
         registers_all_(register_all_threads),
-        driver_(
-            &journal_, register_all_threads
-                           ? std::function<std::vector<ThreadRef>()>()
-                           : [this] { return Registered(); }) {
+        driver_(UpdateDriver::Make(
+            journal_,
+            register_all_threads
+                ? std::function<std::vector<ThreadRef>()>()
+                : [registered = registered_] { return registered->All(); })) {
     program_.name = std::move(name);
     program_.pid = getpid();
     program_.build_id = OwnBuildId();
@@ -83,64 +108,53 @@ class Manager::State final : public ControlService {
 
   ~State() override {
     // Clients hear of what is given up, and nothing more is asked then.
-    driver_.Stop();
+    driver_->Stop();
     server_.reset();
-    if (has_started_) journal_.Add("ended");
+    if (has_started_) journal_->Add("ended");
   }
 
   absl::Status Serve() {
     INSTAR_ASSIGN_OR_RETURN(server_,
                             ControlServer::Start(*this, program_.name));
-    INSTAR_RETURN_IF_ERROR(driver_.Start());
+    INSTAR_RETURN_IF_ERROR(driver_->Start());
     // Not of a program that does not start.
-    journal_.Add("started", "", absl::StrCat("build ", program_.build_id));
+    journal_->Add("started", "", absl::StrCat("build ", program_.build_id));
     has_started_ = true;
     return absl::OkStatus();
   }
 
-  void Register(const ThreadRef& thread) {
-    std::lock_guard<std::mutex> lock(lock_);
-    auto& threads = registered_;
-    // Those that have ended make room.
-    threads.erase(std::remove_if(threads.begin(), threads.end(),
-                                 [&](const ThreadRef& other) {
-                                   return other == thread ||
-                                          other.state() == ThreadState::kEnded;
-                                 }),
-                  threads.end());
-    threads.push_back(thread);
-  }
+  void Register(const ThreadRef& thread) { registered_->Add(thread); }
 
-  UpdateDriver& driver() { return driver_; }
+  UpdateDriver& driver() { return *driver_; }
   std::string socket_path() const { return server_->socket_path(); }
   pid_t pid() const { return program_.pid; }
 
   void Load(std::string path, nanoseconds timeout,
             Done<UpdateReport> done) override {
-    driver_.Load(std::move(path), timeout, std::move(done));
+    driver_->Load(std::move(path), timeout, std::move(done));
   }
   void Undo(std::string update, nanoseconds timeout,
             Done<UpdateReport> done) override {
-    driver_.Undo(std::move(update), timeout, std::move(done));
+    driver_->Undo(std::move(update), timeout, std::move(done));
   }
   void Check(std::string path, bool without_stacks,
              Done<CheckReport> done) override {
-    driver_.Check(std::move(path), without_stacks, std::move(done));
+    driver_->Check(std::move(path), without_stacks, std::move(done));
   }
   absl::StatusOr<std::vector<std::string>> Cancel(
       const std::string& update) override {
-    return driver_.Cancel(update);
+    return driver_->Cancel(update);
   }
 
   StatusReport Status() override {
     StatusReport report;
     report.program = program_;
-    if (const absl::Status written = journal_.status(); !written.ok()) {
+    if (const absl::Status written = journal_->status(); !written.ok()) {
       report.remarks.push_back(
           absl::StrCat("the journal is incomplete: ", written.message()));
     }
-    std::vector<ThreadRef> held = Registered();
-    for (ThreadRef& thread : driver_.StartedThreads()) {
+    std::vector<ThreadRef> held = registered_->All();
+    for (ThreadRef& thread : driver_->StartedThreads()) {
       held.push_back(std::move(thread));
     }
     for (const ThreadRef& thread : ControlledThreads()) {
@@ -153,32 +167,28 @@ class Manager::State final : public ControlService {
           registers_all_ ||
           std::find(held.begin(), held.end(), thread) != held.end();
     }
-    report.applied = driver_.Applied();
-    report.pending = driver_.Pending();
+    report.applied = driver_->Applied();
+    report.pending = driver_->Pending();
     report.classes = CountAllObjects();
-    for (std::string& remark : driver_.Remarks()) {
+    for (std::string& remark : driver_->Remarks()) {
       report.remarks.push_back(std::move(remark));
     }
     return report;
   }
   ProgramReport Program() override { return program_; }
   absl::StatusOr<std::vector<JournalEntry>> Journal() override {
-    return journal_.Read();
+    return journal_->Read();
   }
 
  private:
-  std::vector<ThreadRef> Registered() const {
-    std::lock_guard<std::mutex> lock(lock_);
-    return registered_;
-  }
-
   ProgramReport program_;
-  mutable std::mutex lock_;
-  std::vector<ThreadRef> registered_;
-  instar::Journal journal_;
+  // The driver may outlive the manager, with what it needs of it.
+  const std::shared_ptr<RegisteredThreads> registered_ =
+      std::make_shared<RegisteredThreads>();
+  const std::shared_ptr<instar::Journal> journal_;
   const bool registers_all_;
   bool has_started_ = false;
-  UpdateDriver driver_;
+  const std::shared_ptr<UpdateDriver> driver_;
   std::optional<ControlServer> server_;
 };
 

@@ -43,7 +43,10 @@
 // symbols and debug information; the program does not wait for that.
 //
 // Lifetime: start it first, so that it is destroyed last. Its end gives up what
-// is pending and leaves applied what is applied. The child of a fork() has none
+// is pending and leaves applied what is applied. It waits for an update that is
+// just being worked on, but not for code of its author that does not return
+// though the update was given up (within some seconds): that goes on in its
+// thread, and ends with the process. The child of a fork() has none
 // of its threads: there it must not be used, and its end does nothing.
 //
 // Threads: all functions may be called from any thread. Apply(), Load() and

@@ -12,16 +12,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/control_client.h"
@@ -35,6 +39,9 @@ namespace {
 
 using updates_test::Price;
 
+// How long a test waits for what comes for certain.
+constexpr std::chrono::seconds kPatience(50);
+
 constexpr int kNumbers = 1100;  // of descriptors
 
 int NewPrice(int article) { return 1000 + article; }
@@ -44,6 +51,37 @@ std::unique_ptr<Update> Prices() {
   plan.Redefine(&Price, &NewPrice);
   return MakeUpdate(std::move(plan));
 }
+
+// Where root's programs and those of nobody are found, if there is nothing
+// better: what a test makes of it, and leaves empty but for its journals, goes
+// with it.
+class NewFolders {
+ public:
+  NewFolders() {
+    for (const std::string& folder :
+         {absl::StrCat("/run/instar/", geteuid()),
+          absl::StrCat("/run/instar/", kNobody), std::string("/run/instar"),
+          absl::StrCat("/tmp/instar-", geteuid()),
+          absl::StrCat("/tmp/instar-", kNobody)}) {
+      if (!std::filesystem::exists(folder)) missing_.push_back(folder);
+    }
+  }
+  ~NewFolders() {
+    for (const std::string& folder : missing_) {
+      std::error_code ignored;
+      for (const auto& file :
+           std::filesystem::directory_iterator(folder, ignored)) {
+        if (file.path().filename().string().find("reached_test") == 0) {
+          std::filesystem::remove(file.path(), ignored);
+        }
+      }
+      std::filesystem::remove(folder, ignored);  // if it is empty
+    }
+  }
+
+ private:
+  std::vector<std::string> missing_;
+};
 
 class ManagerReachedTest : public testing::Test {
  protected:
@@ -56,19 +94,22 @@ class ManagerReachedTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
-  // Waits until the manager of process `pid` answers.
-  static void AwaitAnswer(pid_t pid) {
-    while (true) {
+  // Waits until the manager of process `pid` answers: it looks once a second
+  // whether it can be reached, and tells nobody.
+  static bool AwaitAnswer(pid_t pid) {
+    const auto until = std::chrono::steady_clock::now() + kPatience;
+    while (std::chrono::steady_clock::now() < until) {
       const auto programs = FindPrograms();
       if (programs.ok()) {
         for (const RunningProgram& program : *programs) {
           if (program.pid != pid) continue;
           auto client = ControlClient::Connect(program.socket);
-          if (client.ok() && client->Status().ok()) return;
+          if (client.ok() && client->Status().ok()) return true;
         }
       }
-      usleep(1000);
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
+    return false;
   }
 
   std::string directory_;
@@ -77,11 +118,11 @@ class ManagerReachedTest : public testing::Test {
 TEST_F(ManagerReachedTest, ANameThatWasRemovedIsMadeAgain) {
   auto manager = Manager::Start();
   ASSERT_TRUE(manager.ok()) << manager.status();
-  AwaitAnswer(getpid());
+  ASSERT_TRUE(AwaitAnswer(getpid()));
   ASSERT_EQ(unlink(manager->socket_path().c_str()), 0);
-  AwaitAnswer(getpid());
+  ASSERT_TRUE(AwaitAnswer(getpid()));
   std::filesystem::remove_all(directory_);
-  AwaitAnswer(getpid());
+  ASSERT_TRUE(AwaitAnswer(getpid()));
   ASSERT_TRUE(manager->Apply(Prices()).ok());
   ASSERT_TRUE(manager->Undo().ok());
   const auto journal = manager->Journal();
@@ -106,8 +147,8 @@ TEST_F(ManagerReachedTest, TheEndRemovesItsOwnNameOnly) {
 
 // As a daemon does that was started by root. Its administrator sees it.
 TEST_F(ManagerReachedTest, AProcessThatBecomesAnotherUsersIsReached) {
-  if (geteuid() != 0) GTEST_SKIP() << "only root can become somebody else";
-  constexpr uid_t kNobody = 65534;
+  if (!CanBecomeNobody()) GTEST_SKIP() << "it cannot become somebody else";
+  const NewFolders folders;
   unsetenv("INSTAR_SOCKET_DIRECTORY");
   unsetenv("XDG_RUNTIME_DIR");
   int ready[2];
@@ -115,21 +156,23 @@ TEST_F(ManagerReachedTest, AProcessThatBecomesAnotherUsersIsReached) {
   const pid_t child = fork();
   if (child == 0) {
     const auto manager = Manager::Start({"reached_test", false});
-    if (!manager.ok() || setgid(kNobody) != 0 || setuid(kNobody) != 0) {
-      _exit(1);
-    }
+    if (!manager.ok() || !BecomeNobody()) _exit(1);
     // Its own folder has the socket when it is another user's.
+    alarm(static_cast<unsigned>(kPatience.count()));
     while (manager->socket_path().find(absl::StrCat(kNobody)) ==
            std::string::npos) {
-      usleep(1000);
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
+    alarm(0);
     (void)!write(ready[1], "y", 1);
     while (true) pause();
   }
   close(ready[1]);
   char answer = 0;
   EXPECT_EQ(read(ready[0], &answer, 1), 1);
-  if (answer == 'y') AwaitAnswer(child);
+  if (answer == 'y') {
+    EXPECT_TRUE(AwaitAnswer(child));
+  }
   close(ready[0]);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
@@ -161,7 +204,7 @@ TEST_F(ManagerReachedTest, AProgramMayCloseEveryDescriptor) {
     // The client here would close the number that it had.
     static auto& lost = *new std::vector<ControlClient>;
     lost.push_back(*std::move(client));
-    AwaitAnswer(getpid());
+    ASSERT_TRUE(AwaitAnswer(getpid()));
     ASSERT_TRUE(manager->Undo().ok());
     EXPECT_EQ(Price(1), 101);
     ASSERT_TRUE(manager->Apply(Prices()).ok());

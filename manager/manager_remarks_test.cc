@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -20,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/manager.h"
@@ -32,6 +34,9 @@ namespace instar {
 namespace {
 
 using updates_test::Price;
+
+// How long a test waits for what comes for certain.
+constexpr std::chrono::seconds kPatience(50);
 
 int NewPrice(int article) { return 1000 + article; }
 
@@ -61,13 +66,16 @@ void WriteFirstByteOfPrice(char byte) {
   close(file);
 }
 
-void AwaitRemark(const Manager& manager, absl::string_view text) {
-  while (true) {
+// The manager looks once a second, and tells nobody.
+bool AwaitRemark(const Manager& manager, absl::string_view text) {
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  while (std::chrono::steady_clock::now() < until) {
     for (const std::string& remark : manager.Status().remarks) {
-      if (absl::StrContains(remark, text)) return;
+      if (absl::StrContains(remark, text)) return true;
     }
-    std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+  return false;
 }
 
 TEST_F(ManagerRemarksTest, ProbeOnARedirectedFunctionIsShownAndOutlived) {
@@ -77,9 +85,9 @@ TEST_F(ManagerRemarksTest, ProbeOnARedirectedFunctionIsShownAndOutlived) {
   ASSERT_TRUE(applied.ok()) << applied.status();
   EXPECT_EQ(Price(1), 1001);
   WriteFirstByteOfPrice('\xCC');
-  AwaitRemark(*manager, "Price(int) runs old code");
+  ASSERT_TRUE(AwaitRemark(*manager, "Price(int) runs old code"));
   WriteFirstByteOfPrice('\x0F');
-  AwaitRemark(*manager, "Price(int) ran old code for a while");
+  ASSERT_TRUE(AwaitRemark(*manager, "Price(int) ran old code for a while"));
   EXPECT_EQ(Price(1), 1001);
   const auto undone = manager->Undo();
   EXPECT_TRUE(undone.ok()) << undone.status();
@@ -88,7 +96,6 @@ TEST_F(ManagerRemarksTest, ProbeOnARedirectedFunctionIsShownAndOutlived) {
 
 // In a process of its own, which cannot become what it was.
 int UpdateAsNobody() {
-  constexpr uid_t kNobody = 65534;
   auto manager = Manager::Start();
   if (!manager.ok()) return 2;
   std::atomic<bool> stop{false};
@@ -99,8 +106,7 @@ int UpdateAsNobody() {
     });
     while (thread.state() == ThreadState::kNew) std::this_thread::yield();
     manager->Register({&thread});
-    if (setresgid(kNobody, kNobody, kNobody) != 0 ||
-        setresuid(kNobody, kNobody, kNobody) != 0) {
+    if (!BecomeNobody()) {
       code = 3;
     } else if (open("/proc/self/mem", O_RDWR | O_CLOEXEC) >= 0) {
       code = 4;
@@ -116,7 +122,7 @@ int UpdateAsNobody() {
 }
 
 TEST_F(ManagerRemarksTest, ProgramThatDroppedItsPrivilegesIsUpdated) {
-  if (getuid() != 0) GTEST_SKIP() << "only root can become somebody else";
+  if (!CanBecomeNobody()) GTEST_SKIP() << "it cannot become somebody else";
   const pid_t child = fork();
   if (child == 0) _exit(UpdateAsNobody());
   int status = -1;

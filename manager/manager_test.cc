@@ -232,6 +232,32 @@ TEST_F(ManagerTest, StatusCountsObjectsByVersion) {
   ASSERT_TRUE(manager.Undo().ok());
 }
 
+// The program's end does not wait for a hook that never returns.
+TEST_F(ManagerTest, ItsEndWithAHookThatDoesNotReturn) {
+  const auto go = std::make_shared<std::atomic<bool>>(false);
+  auto hook_lives = std::make_shared<int>(0);
+  const std::weak_ptr<int> hook = hook_lives;
+  {
+    Manager manager = Start();
+    UpdatePlan plan("stuck");
+    plan.Before([go, hook_lives] {
+      while (!*go) std::this_thread::yield();
+      return absl::OkStatus();
+    });
+    hook_lives = nullptr;
+    const absl::Status status =
+        manager
+            .Apply(MakeUpdate(std::move(plan)), std::chrono::milliseconds(100))
+            .status();
+    EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("hook before the update still runs, in thread "));
+  }
+  EXPECT_FALSE(hook.expired());
+  *go = true;
+  while (!hook.expired()) std::this_thread::yield();
+}
+
 TEST_F(ManagerTest, TheChildOfAForkHasNone) {
   const Manager manager = Start();
   const pid_t child = fork();

@@ -15,14 +15,18 @@ namespace instar {
 namespace manager_internal {
 
 absl::Status ProgramRemarks::Patching() {
-  std::lock_guard<std::mutex> lock(lock_);
-  if (!has_probed_) {
-    patching_ = ProbePatching();
-    // What the program may yet change, such as being dumpable, is asked again.
-    has_probed_ =
-        !absl::IsUnavailable(patching_) && !absl::IsPermissionDenied(patching_);
+  std::lock_guard<std::mutex> probing(probing_);
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    if (has_probed_) return patching_;
   }
-  return patching_;
+  absl::Status patching = ProbePatching();
+  std::lock_guard<std::mutex> lock(lock_);
+  patching_ = patching;
+  // What the program may yet change, such as being dumpable, is asked again.
+  has_probed_ =
+      !absl::IsUnavailable(patching) && !absl::IsPermissionDenied(patching);
+  return patching;
 }
 
 absl::Status ProgramRemarks::CheckEffect() {
@@ -55,6 +59,14 @@ void ProgramRemarks::CheckEntries() {
   }
 }
 
+void ProgramRemarks::ModuleTakesMemoryAgain(const std::string& update,
+                                            const std::string& why) {
+  std::lock_guard<std::mutex> lock(lock_);
+  Again& again = again_[update];
+  ++again.times;
+  again.why = why;
+}
+
 std::vector<std::string> ProgramRemarks::All() const {
   std::lock_guard<std::mutex> lock(lock_);
   std::vector<std::string> all = changed_;
@@ -62,6 +74,12 @@ std::vector<std::string> ProgramRemarks::All() const {
   if (!patching_.ok()) {
     all.push_back(
         absl::StrCat("no code can be changed: ", patching_.message()));
+  }
+  for (const auto& [update, again] : again_) {
+    all.push_back(absl::StrCat(
+        "the module of update '", update, "' was loaded ", again.times,
+        again.times == 1 ? " time" : " times",
+        " more, and takes memory each time, since it ", again.why));
   }
   all.insert(all.end(), build_.begin(), build_.end());
   return all;

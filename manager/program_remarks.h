@@ -11,6 +11,7 @@
 #ifndef INSTAR_MANAGER_PROGRAM_REMARKS_H_
 #define INSTAR_MANAGER_PROGRAM_REMARKS_H_
 
+#include <map>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -36,16 +37,29 @@ class ProgramRemarks {
   // Looks at the functions that are redirected, and puts right what it can.
   void CheckEntries();
 
+  // The module of this update was kept, though the same one was there already,
+  // because it `why`.
+  void ModuleTakesMemoryAgain(const std::string& update,
+                              const std::string& why);
+
   // One sentence each.
   std::vector<std::string> All() const;
 
  private:
-  mutable std::mutex lock_;
+  // Held while it is asked, which may read the program's file: whoever only
+  // wants to know what is known does not wait for that.
+  std::mutex probing_;
+  mutable std::mutex lock_;  // of the rest
   bool has_probed_ = false;
   absl::Status patching_;
   std::vector<std::string> build_;
   std::vector<std::string> changed_;   // as of the last CheckEntries()
   std::vector<std::string> restored_;  // each once
+  struct Again {
+    int times = 0;
+    std::string why;
+  };
+  std::map<std::string, Again> again_;  // by update
 };
 
 }  // namespace manager_internal

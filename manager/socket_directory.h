@@ -80,6 +80,9 @@ class ProgramSocket {
   OwnDescriptor& own_descriptor() { return socket_; }
   const std::string& path() const { return path_; }
 
+  // The name stays when the socket goes: it is another one's, or nobody's.
+  void ForgetName() { path_.clear(); }
+
   // Whether clients can come: nobody has removed the name (cleaners of /tmp
   // do), closed the descriptor, or made this the process of another user. If
   // not, another one is to listen in its place.
@@ -90,7 +93,7 @@ class ProgramSocket {
   bool IsNamed() const;  // by path_
 
   OwnDescriptor socket_;
-  std::string path_;  // empty: moved from
+  std::string path_;  // empty: moved from, or forgotten
   pid_t owner_ = 0;   // the process that made it, as this user
   uid_t user_ = 0;
   dev_t device_ = 0;  // of the name

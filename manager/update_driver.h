@@ -16,11 +16,19 @@
 // module is loaded, and while its update waits for a moment when it is safe:
 // then those behind it wait.
 //
+// Code of an update's author may never return. Its job is answered all the
+// same, when its time is up or it has been cancelled: if the update says that
+// it is broken (its code ran while threads were held), or after kOverdue, if
+// nothing had been begun to be changed; nothing is then. It stays on the list,
+// and nothing else begins. Stop() leaves such a worker to itself: it keeps the
+// driver, its journal and its list of threads, until that code returns.
+//
 // Threads. The driver has two of its own. One does the work. The other one
 // ends what waits for too long, and reminds an update of having been cancelled:
 // Update::Cancel() does nothing if it comes just before Apply(). While updates
 // are applied it also looks, every second, whether somebody has set a probe on
 // a redirected function.
+//
 // Locks: `lock_` guards the jobs and what is applied; it is held while an
 // Update is asked for its progress, and not while anything else of a module
 // runs. The worker takes it never while it holds threads, which may own it.
@@ -29,6 +37,8 @@
 
 #ifndef INSTAR_MANAGER_UPDATE_DRIVER_H_
 #define INSTAR_MANAGER_UPDATE_DRIVER_H_
+
+#include <sys/types.h>
 
 #include <chrono>
 #include <condition_variable>
@@ -52,16 +62,22 @@
 namespace instar {
 namespace manager_internal {
 
-class UpdateDriver {
+class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
  public:
   template <typename Report>
   using Done = ControlService::Done<Report>;
 
+  // How long code of an update's author may go on, before anything is changed,
+  // when its time is up or it has been cancelled.
+  static constexpr std::chrono::seconds kOverdue{3};
+
   // `threads`: whom updates may hold, beside the threads that they start; null:
-  // all controlled threads. Both outlive the driver. Start() comes next.
-  UpdateDriver(Journal* journal,
-               std::function<std::vector<ThreadRef>()> threads);
-  ~UpdateDriver();  // Stop()
+  // all controlled threads. What it refers to lives as long as itself. Start()
+  // comes next, Stop() last.
+  static std::shared_ptr<UpdateDriver> Make(
+      std::shared_ptr<Journal> journal,
+      std::function<std::vector<ThreadRef>()> threads);
+  ~UpdateDriver();
   UpdateDriver(const UpdateDriver&) = delete;
   UpdateDriver& operator=(const UpdateDriver&) = delete;
 
@@ -70,7 +86,9 @@ class UpdateDriver {
   absl::Status Start();
 
   // Gives up what is pending; what is asked for from now on is Cancelled. What
-  // is applied stays in effect. Does nothing the second time.
+  // is applied stays in effect. Waits for its threads, but not for code of an
+  // update's author that does not return (see above). By one thread; does
+  // nothing the second time.
   void Stop();
 
   // As in ControlService.
@@ -96,15 +114,22 @@ class UpdateDriver {
   using Clock = std::chrono::steady_clock;
   struct Job;
   struct AppliedUpdate;
+  UpdateDriver(std::shared_ptr<Journal> journal,
+               std::function<std::vector<ThreadRef>()> threads);
+
   // Whether a job has come to its end.
   enum class Step { kWaits, kFinished };
 
   void Add(std::shared_ptr<Job> job);
   void Work();
+  void WorkUntilEnd();
   void Watch();
   // Under the lock. An error if code of the update's author still runs although
-  // the threads have been released.
-  static absl::Status FindStuck(const Job& job);
+  // the threads have been released, or although nothing will be changed.
+  absl::Status FindStuck(const Job& job, Clock::time_point now) const;
+  // Answers a job, the worker of which does not.
+  void AnswerStuck(Job& job, const std::string& name, absl::Status status);
+  bool IsStuck() const;  // under the lock: the worker's job has been answered
 
   // On the worker, without the lock.
   absl::StatusOr<Step> WorkOn(Job& job);
@@ -115,6 +140,8 @@ class UpdateDriver {
   absl::Status FindConflict(const std::string& update) const;
   // The update that a module requires and that is not applied; empty: none.
   std::string FindMissing(const ModuleFile& file) const;
+  // From here on the job changes something; an error if it has been given up.
+  absl::Status BeginChange(Job& job);
   // Notes what Applied() and StartedThreads() answer about it.
   void TakeNote(AppliedUpdate& applied);
   // Whom updates may hold.
@@ -126,17 +153,21 @@ class UpdateDriver {
   // Lets go of what the job has loaded, writes the journal, calls `done`.
   void Finish(Job& job, const absl::Status& status);
 
-  Journal* const journal_;
+  const std::shared_ptr<Journal> journal_;
   const std::function<std::vector<ThreadRef>()> threads_;
 
   mutable std::mutex lock_;
   std::condition_variable changed_;       // for the worker
   std::condition_variable watched_;       // for the watcher
+  std::condition_variable stopped_;       // for Stop()
   std::list<std::shared_ptr<Job>> jobs_;  // in order
   std::shared_ptr<Job> working_;          // one of jobs_
   // Changed by the worker alone, which reads it without the lock.
   std::vector<std::unique_ptr<AppliedUpdate>> applied_;
   bool is_ending_ = false;
+  bool has_worker_ended_ = true;
+  bool is_converting_ = false;  // the worker is in ConvertLateBirths()
+  pid_t worker_tid_ = 0;
 
   ProgramRemarks remarks_;
   LateBirths late_births_;  // of the worker

@@ -140,11 +140,14 @@ class UpdateDriverTest : public testing::Test {
  protected:
   UpdateDriverTest()
       : path_(absl::StrCat(testing::TempDir(), "/driver_", getpid())),
-        journal_(path_),
-        driver_(std::make_unique<UpdateDriver>(&journal_, nullptr)) {
+        journal_(std::make_shared<Journal>(path_)),
+        driver_(UpdateDriver::Make(journal_, nullptr)) {
     EXPECT_TRUE(driver_->Start().ok());
   }
-  ~UpdateDriverTest() override { unlink(path_.c_str()); }
+  ~UpdateDriverTest() override {
+    driver_->Stop();
+    unlink(path_.c_str());
+  }
 
   Answer Apply(const std::string& name, std::shared_ptr<Script> script,
                std::chrono::nanoseconds timeout = kLong) {
@@ -171,7 +174,7 @@ class UpdateDriverTest : public testing::Test {
   }
   std::vector<std::string> JournalEvents() {
     std::vector<std::string> events;
-    auto entries = journal_.Read();
+    auto entries = journal_->Read();
     EXPECT_TRUE(entries.ok()) << entries.status();
     for (const JournalEntry& entry : *entries) {
       events.push_back(absl::StrCat(entry.event, " ", entry.update));
@@ -192,8 +195,8 @@ class UpdateDriverTest : public testing::Test {
 
   const std::string path_;
   EventLog log_;
-  Journal journal_;
-  std::unique_ptr<UpdateDriver> driver_;
+  const std::shared_ptr<Journal> journal_;
+  const std::shared_ptr<UpdateDriver> driver_;
 };
 
 // The answer comes, and nothing else begins before it has returned.
@@ -222,6 +225,77 @@ TEST_F(UpdateDriverTest, CodeThatDoesNotReturn) {
     EXPECT_EQ(next.Await(), absl::OkStatus());
     EXPECT_EQ(Undo().Await(), absl::OkStatus());
   }
+}
+
+// The driver's end does not wait for it. What that code still uses is there.
+TEST_F(UpdateDriverTest, ItsEndWithCodeThatDoesNotReturn) {
+  std::weak_ptr<UpdateDriver> left;
+  auto script = std::make_shared<Script>();
+  script->waits = script->is_stuck = true;
+  script->apply = absl::DataLossError("the hook has returned since");
+  {
+    auto driver = UpdateDriver::Make(journal_, nullptr);
+    left = driver;
+    ASSERT_EQ(driver->Start(), absl::OkStatus());
+    Answer answer;
+    driver->Apply(std::make_unique<ScriptedUpdate>("stuck", script, &log_),
+                  kLong, answer.Callback());
+    while (!script->is_waiting) std::this_thread::yield();
+    driver->Stop();
+    EXPECT_TRUE(absl::IsDataLoss(answer.Await())) << answer.Await();
+  }
+  EXPECT_FALSE(left.expired());
+  EXPECT_FALSE(script->is_gone);
+  script->go = true;
+  while (!left.expired()) std::this_thread::yield();
+  EXPECT_TRUE(script->is_gone);
+}
+
+// Of code that does not return before anything is changed, the same; and if it
+// does return, nothing is.
+TEST_F(UpdateDriverTest, RequirementsThatDoNotReturn) {
+  for (const bool ends : {false, true}) {
+    std::weak_ptr<UpdateDriver> left;
+    auto script = std::make_shared<Script>();
+    auto asked = std::make_shared<std::atomic<bool>>(false);
+    auto go = std::make_shared<std::atomic<bool>>(false);
+    script->requirements = [asked, go] {
+      *asked = true;
+      while (!*go) std::this_thread::yield();
+      return Attempt::Done();
+    };
+    auto driver = UpdateDriver::Make(journal_, nullptr);
+    left = driver;
+    ASSERT_EQ(driver->Start(), absl::OkStatus());
+    Answer answer;
+    driver->Apply(std::make_unique<ScriptedUpdate>("stuck", script, &log_),
+                  ends ? kLong : kShort, answer.Callback());
+    while (!*asked) std::this_thread::yield();
+    if (ends) {
+      driver->Stop();
+      EXPECT_TRUE(absl::IsCancelled(answer.Await())) << answer.Await();
+    } else {
+      EXPECT_TRUE(absl::IsDeadlineExceeded(answer.Await())) << answer.Await();
+    }
+    EXPECT_THAT(
+        std::string(answer.Await().message()),
+        testing::AllOf(HasSubstr("what says whether its requirements are met "
+                                 "still runs, in thread "),
+                       HasSubstr("nothing was changed")));
+    *go = true;
+    if (!ends) {
+      Answer next;
+      driver->Apply(std::make_unique<ScriptedUpdate>(
+                        "next", std::make_shared<Script>(), &log_),
+                    kLong, next.Callback());
+      EXPECT_EQ(next.Await(), absl::OkStatus());
+      EXPECT_THAT(log_.Events(), ElementsAre("+next"));
+      driver->Stop();
+    }
+    driver = nullptr;
+    while (!left.expired()) std::this_thread::yield();
+  }
+  EXPECT_THAT(log_.Events(), ElementsAre("+next"));
 }
 
 TEST_F(UpdateDriverTest, UpdatesAreAppliedInOrderAndUndoneBackwards) {
@@ -367,7 +441,7 @@ TEST_F(UpdateDriverTest, ItsEndGivesUpWhatIsPending) {
   Answer b = Apply("b", slow);
   Answer c = Apply("c", std::make_shared<Script>());
   while (!slow->is_waiting) std::this_thread::yield();
-  driver_ = nullptr;
+  driver_->Stop();
   EXPECT_TRUE(absl::IsCancelled(a.Await()));
   EXPECT_TRUE(absl::IsCancelled(b.Await()));
   EXPECT_TRUE(absl::IsCancelled(c.Await()));
