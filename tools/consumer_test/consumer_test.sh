@@ -7,6 +7,8 @@
 #   continulet  a program that depends on //continuation:continulet alone
 #   program     a program that can be updated and its update, by the rules; the
 #               update is applied to the running program and taken back
+#   arguments   a program that is given arguments and data by its rule, as they
+#               are of a cc_binary, and env, which is refused
 # It runs a Bazel of its own, with an output folder of its own.
 set -euo pipefail
 
@@ -68,6 +70,34 @@ int main() {
   sum.Switch(1);
   sum.Switch(2);
   std::printf("%d\n", sum.Switch(3));
+}
+END
+}
+
+write_arguments() { # ENV
+  cat >"$consumer/BUILD" <<END
+load("@instar//tools:defs.bzl", "updatable_cc_binary")
+
+updatable_cc_binary(
+    name = "shop",
+    srcs = ["main.cc"],
+    args = [
+        "--data",
+        "\$(location :prices.txt)",
+    ],
+    data = ["prices.txt"],
+    $1
+)
+END
+  echo 'seven' >"$consumer/prices.txt"
+  cat >"$consumer/main.cc" <<'END'
+#include <cstdio>
+
+int main(int argc, char** argv) {
+  char text[32] = "";
+  std::FILE* const data = argc == 3 ? std::fopen(argv[2], "r") : nullptr;
+  if (data == nullptr || std::fscanf(data, "%31s", text) != 1) return 1;
+  std::printf("%s %s\n", argv[1], text);
 }
 END
 }
@@ -195,6 +225,24 @@ continulet)
   write_continulet
   bazel_build //:numbers
   [[ $(bazel-bin/numbers) == 6 ]] || fail "numbers: $(bazel-bin/numbers)"
+  ;;
+arguments)
+  write_arguments ''
+  # `bazel run` gives it its arguments.
+  said=$(bazel --batch --nohome_rc --output_user_root="$consumer/root" run \
+    --symlink_prefix="$consumer/bazel-" //:shop 2>"$consumer/log") ||
+    fail "bazel run //:shop: $(tail -50 "$consumer/log")"
+  [[ $said == "--data seven" ]] || fail "shop says: $said"
+  bazel_build //:shop.stripped
+  said=$(bazel-bin/shop.stripped --data prices.txt)
+  [[ $said == "--data seven" ]] || fail "shop.stripped says: $said"
+  write_arguments 'env = {"A": "b"},'
+  if bazel --batch --nohome_rc --output_user_root="$consumer/root" build \
+    //:shop >"$consumer/log" 2>&1; then
+    fail "env was accepted"
+  fi
+  grep -q 'updatable_cc_binary does not take env' "$consumer/log" ||
+    fail "env: $(tail -50 "$consumer/log")"
   ;;
 program)
   write_program

@@ -7,6 +7,7 @@
 #include <link.h>
 
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -56,6 +57,13 @@ TEST(UpdatableBinary, FunctionsHavePatchableEntries) {
   EXPECT_TRUE(instar::Function::Of(&Load)->has_patchable_entry());
   EXPECT_FALSE(instar::Function::Of<void()>(&testing::InitGoogleTest)
                    ->has_patchable_entry());
+}
+
+TEST(UpdatableBinary, ItsDataIsThere) {
+  std::ifstream data("tools/defs_test/shop.h");
+  std::string line;
+  EXPECT_TRUE(std::getline(data, line));
+  EXPECT_EQ(line, "// Copyright The Instar Authors");
 }
 
 TEST(UpdatableBinary, KnowsWhereFunctionsHaveBeenInlined) {
