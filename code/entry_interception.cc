@@ -38,6 +38,8 @@ using code_internal::EntryRecord;
 struct EntryInterception::State {
   // Adds `step` (1 or -1) to the interceptions of each entry.
   absl::Status Change(const CodeLock& lock, int step, OtherThreads others);
+  // Changes nothing if it fails. Allocates nothing.
+  absl::Status Start(const CodeLock& lock, OtherThreads others);
   // From now on the thunk calls nobody on its behalf. The entries stay armed.
   void CallNobody(const CodeLock& lock) { CountCallees(lock, -1); }
 
@@ -144,6 +146,13 @@ class EntryInterceptionRegistry {
 };
 
 EntryInterceptionRegistry::State* EntryInterceptionRegistry::first_ = nullptr;
+
+absl::Status EntryInterception::State::Start(const CodeLock& lock,
+                                             OtherThreads others) {
+  INSTAR_RETURN_IF_ERROR(Change(lock, 1, others));
+  EntryInterceptionRegistry::Add(lock, this);
+  return absl::OkStatus();
+}
 
 namespace {
 
@@ -329,12 +338,14 @@ class EntryInterceptionBuilder {
       if (calls != Calls::kInterceptors) continue;  // who may throw
       INSTAR_RETURN_IF_ERROR(CheckMayThrow(function));
     }
-    INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
-    return EntryInterception(std::move(state));
+    INSTAR_ASSIGN_OR_RETURN(auto state, builder.Finish());
+    EntryInterception made(std::move(state));
+    INSTAR_RETURN_IF_ERROR(made.Start(others));
+    return made;
   }
 
-  absl::StatusOr<std::unique_ptr<EntryInterception::State>> Start(
-      OtherThreads others) {
+  // What can be started.
+  absl::StatusOr<std::unique_ptr<EntryInterception::State>> Finish() {
     auto& records = state_->records;
     const auto by_entry = [](const EntryRecord* a, const EntryRecord* b) {
       return a->entry < b->entry;
@@ -368,8 +379,6 @@ class EntryInterceptionBuilder {
     INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
     static const bool prepared = (code_internal::PrepareThunk(), true);
     (void)prepared;
-    INSTAR_RETURN_IF_ERROR(state_->Change(lock, 1, others));
-    EntryInterceptionRegistry::Add(lock, state_.get());
     return std::move(state_);
   }
 
@@ -403,6 +412,12 @@ using Calls = EntryInterceptionBuilder::Calls;
 
 absl::StatusOr<EntryInterception> EntryInterception::OfAll(
     OtherThreads others) {
+  INSTAR_ASSIGN_OR_RETURN(EntryInterception all, PrepareAll());
+  INSTAR_RETURN_IF_ERROR(all.Start(others));
+  return all;
+}
+
+absl::StatusOr<EntryInterception> EntryInterception::PrepareAll() {
   EntryInterceptionBuilder builder(Calls::kInterceptors);
   INSTAR_ASSIGN_OR_RETURN(const auto entries,
                           builder.KeepLoaded([](const auto&) { return true; }));
@@ -410,8 +425,14 @@ absl::StatusOr<EntryInterception> EntryInterception::OfAll(
   for (const PatchableImage& image : entries->images()) {
     INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
   }
-  INSTAR_ASSIGN_OR_RETURN(auto state, builder.Start(others));
+  INSTAR_ASSIGN_OR_RETURN(auto state, builder.Finish());
   return EntryInterception(std::move(state));
+}
+
+absl::Status EntryInterception::Start(OtherThreads others) {
+  CodeLock lock;
+  if (state_ == nullptr || state_->alive) return absl::OkStatus();
+  return state_->Start(lock, others);
 }
 
 absl::StatusOr<EntryInterception> EntryInterception::Of(

@@ -156,6 +156,12 @@ class EntryInterception {
       absl::Span<const Function> functions,
       OtherThreads others = OtherThreads::kRunning);
 
+  // The same as OfAll() in two parts: what is prepared has no effect until
+  // Start(), which allocates nothing (base/error_text.h). Without effect the
+  // second time.
+  static absl::StatusOr<EntryInterception> PrepareAll();
+  absl::Status Start(OtherThreads others = OtherThreads::kRunning);
+
   // Finds out what OfAll() needs to know, so that it only writes.
   static absl::Status Preload();
 

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "base/error_text.h"
 #include "base/status_macros.h"
 #include "code/thread_survey.h"
 
@@ -188,11 +189,12 @@ bool HasLostItsChange(const EntryRecord& record) {
 absl::Status ChangedBySomebodyElse(const EntryRecord& record,
                                    absl::string_view name) {
   const unsigned char* const bytes = BytesAt(record);
-  return absl::FailedPreconditionError(absl::StrFormat(
+  return ErrorWithText(
+      absl::StatusCode::kFailedPrecondition,
       "the entry of %s was changed by somebody else, who set a probe (perf, "
       "bpftrace) or a breakpoint there (int3 or the like: %02x %02x %02x %02x "
       "%02x); it stays as it is. Remove that and try again",
-      name, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]));
+      name, bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]);
 }
 
 absl::Status MakeSafeBehindBreakpoint(const CodeLock& lock,

@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "base/error_text.h"
 #include "base/linux/image_pin.h"
 #include "base/status_macros.h"
 #include "code/entry_state.h"
@@ -102,10 +103,11 @@ absl::Status Redirection::State::FollowPlans() const {
     // it leads through, so that the number of steps only has to be bounded.
     for (size_t steps = 0; steps < items.size() + 1000; ++steps) {
       if (at == item.record->entry) {
-        return absl::InvalidArgumentError(absl::StrFormat(
+        return ErrorWithText(
+            absl::StatusCode::kInvalidArgument,
             "the function at %#x would lead back to itself; use Original() to "
             "reach the function as it was compiled",
-            at));
+            at);
       }
       const EntryRecord* const record = code_internal::FindEntryRecord(at);
       if (record == nullptr) break;
@@ -310,7 +312,10 @@ absl::Status Redirection::Undo(OtherThreads others) {
                                                   : item.record->layers;
   }
   const absl::Status circles = state_->CheckForCircles(lock);
-  if (!circles.ok()) return absl::FailedPreconditionError(circles.message());
+  if (!circles.ok()) {
+    return ErrorWithText(absl::StatusCode::kFailedPrecondition, "%s",
+                         TextOf(circles));
+  }
   INSTAR_RETURN_IF_ERROR(state_->Write(lock, others));
   for (State::Item& item : state_->items) {
     RedirectionLayer** link = &item.record->layers;

@@ -12,8 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "base/error_text.h"
 #include "base/linux/own_descriptor.h"
 
 namespace instar {
@@ -47,9 +46,10 @@ absl::Status CannotOpen() {
         "called prctl(PR_SET_DUMPABLE, 0). Start the manager before it does, "
         "and do not close its files; or call prctl(PR_SET_DUMPABLE, 1)";
   }
-  return absl::PermissionDeniedError(absl::StrCat(
-      "cannot open /proc/self/mem for writing: ", strerror(error),
-      "; code of this process cannot be changed", remedy, kWithoutPatching));
+  return ErrorWithText(absl::StatusCode::kPermissionDenied,
+                       "cannot open /proc/self/mem for writing: %s; code of "
+                       "this process cannot be changed%s%s",
+                       strerrordesc_np(error), remedy, kWithoutPatching);
 }
 
 absl::Status MapProbe() {
@@ -57,8 +57,8 @@ absl::Status MapProbe() {
   void* const page = mmap(nullptr, sizeof(*g_probe), PROT_READ,
                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("cannot map a page: ", strerror(errno)));
+    return ErrorWithText(absl::StatusCode::kResourceExhausted,
+                         "cannot map a page: %s", strerrordesc_np(errno));
   }
   g_probe = static_cast<const volatile uint64_t*>(page);
   return absl::OkStatus();
@@ -101,11 +101,12 @@ absl::Status WriteOwnMemory(uintptr_t address, const void* bytes, size_t size,
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {
       const char* const why =
-          written < 0 ? strerror(errno) : "nothing was written";
-      return absl::PermissionDeniedError(absl::StrFormat(
+          written < 0 ? strerrordesc_np(errno) : "nothing was written";
+      return ErrorWithText(
+          absl::StatusCode::kPermissionDenied,
           "cannot write %u bytes of code at %#x through /proc/self/mem: %s; "
           "the kernel may be configured to forbid it%s",
-          left, to, why, kWithoutPatching));
+          left, to, why, kWithoutPatching);
     }
     from += written;
     to += static_cast<uintptr_t>(written);
@@ -116,10 +117,11 @@ absl::Status WriteOwnMemory(uintptr_t address, const void* bytes, size_t size,
   if (memcmp(reinterpret_cast<const void*>(address), bytes, size) == 0) {
     return absl::OkStatus();
   }
-  return absl::InternalError(absl::StrFormat(
+  return ErrorWithText(
+      absl::StatusCode::kInternal,
       "%u bytes of code were written at %#x through /proc/self/mem, and memory "
       "does not have them: the file is not the memory of this process%s",
-      size, address, kWithoutPatching));
+      size, address, kWithoutPatching);
 }
 
 void CloseOwnMemory() {

@@ -10,8 +10,8 @@
 // changed its user, or its root, works afterwards; /proc/self/mem can then not
 // be opened any more.
 //
-// Threads: under CodeLock (code/text_patch.h). Allocates on first use, and for
-// an error.
+// Threads: under CodeLock (code/text_patch.h). Allocates on first use. The text
+// of an error is put aside where nothing may be allocated (base/error_text.h).
 // Errors: PermissionDenied if the file cannot be opened or written; Internal if
 // memory does not have what was written.
 

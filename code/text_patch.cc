@@ -13,12 +13,12 @@
 #include <cerrno>
 #include <cstring>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "base/at_fork.h"
 #include "base/check.h"
+#include "base/error_text.h"
 #include "base/status_macros.h"
 #include "code/own_memory.h"
 #include "code/thread_survey.h"
@@ -77,19 +77,21 @@ void AfterForkInChild() {
 // instruction after this: no core goes on with bytes that it fetched before.
 absl::Status Serialize() {
   if (g_calls.serialize() == 0) return absl::OkStatus();
-  return absl::UnavailableError(absl::StrCat(
-      "membarrier(PRIVATE_EXPEDITED_SYNC_CORE) failed: ", strerror(errno)));
+  return ErrorWithText(absl::StatusCode::kUnavailable,
+                       "membarrier(PRIVATE_EXPEDITED_SYNC_CORE) failed: %s",
+                       strerrordesc_np(errno));
 }
 
 absl::Status RegisterBarrier() {
   if (g_barrier_registered) return absl::OkStatus();
   if (syscall(SYS_membarrier,
               MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0) != 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) failed: ",
-        strerror(errno),
-        "; code cannot be changed safely while threads run. Linux 4.16 has it, "
-        "unless a sandbox forbids it"));
+    return ErrorWithText(
+        absl::StatusCode::kUnavailable,
+        "membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) failed: %s; code "
+        "cannot be changed safely while threads run. Linux 4.16 has it, unless "
+        "a sandbox forbids it",
+        strerrordesc_np(errno));
   }
   g_barrier_registered = true;
   return absl::OkStatus();
@@ -200,15 +202,17 @@ absl::Status FlushThreads(const EntryChange* changes, size_t count) {
   FlushFailure failure;
   INSTAR_RETURN_IF_ERROR(ForEachThread(&FlushThread, &failure));
   if (failure.error != 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot signal a thread of this process: ", strerror(failure.error)));
+    return ErrorWithText(absl::StatusCode::kUnavailable,
+                         "cannot signal a thread of this process: %s",
+                         strerrordesc_np(failure.error));
   }
   if (failure.unanswered != 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "thread ", failure.unanswered,
-        " may stand in a function entry that is to be changed, and does not "
-        "take the SIGTRAP that would drive it out: it blocks that signal, or "
-        "is stopped; try again"));
+    return ErrorWithText(
+        absl::StatusCode::kUnavailable,
+        "thread %d may stand in a function entry that is to be changed, and "
+        "does not take the SIGTRAP that would drive it out: it blocks that "
+        "signal, or is stopped; try again",
+        failure.unanswered);
   }
   return absl::OkStatus();
 }
@@ -251,10 +255,11 @@ absl::Status ReadOldBytes(EntryChange* changes, size_t count) {
     memcpy(changes[i].old_bytes, reinterpret_cast<const void*>(entry),
            kEntrySize);
     if (changes[i].old_bytes[0] == kInt3) {
-      return absl::FailedPreconditionError(absl::StrFormat(
+      return ErrorWithText(
+          absl::StatusCode::kFailedPrecondition,
           "somebody else's breakpoint (int3) stands at the function entry %#x; "
           "remove it and try again",
-          entry));
+          entry);
     }
   }
   return absl::OkStatus();
@@ -272,18 +277,20 @@ absl::Status CheckOtherThreads(bool& others_run) {
   }
   if (!others_run) return absl::OkStatus();
   if (survey.blocks_trap != 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "thread '", survey.blocks_trap_name, "' (", survey.blocks_trap, ")",
-        " blocks SIGTRAP, so that the kernel would kill the process if it ran "
-        "into a function that is being changed; unblock the signal there "
-        "(pthread_sigmask) and try again"));
+    return ErrorWithText(
+        absl::StatusCode::kFailedPrecondition,
+        "thread '%s' (%d) blocks SIGTRAP, so that the kernel would kill the "
+        "process if it ran into a function that is being changed; unblock the "
+        "signal there (pthread_sigmask) and try again",
+        absl::string_view(survey.blocks_trap_name), survey.blocks_trap);
   }
   if (survey.tracer != 0 && instar_patch_while_traced == 0) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "process ", survey.tracer,
-        " traces this one and would stop it at every function that is being "
-        "changed; detach it, or tell gdb: handle SIGTRAP nostop noprint pass, "
-        "and then: set variable instar_patch_while_traced=1"));
+    return ErrorWithText(
+        absl::StatusCode::kFailedPrecondition,
+        "process %d traces this one and would stop it at every function that "
+        "is being changed; detach it, or tell gdb: handle SIGTRAP nostop "
+        "noprint pass, and then: set variable instar_patch_while_traced=1",
+        survey.tracer);
   }
   return absl::OkStatus();
 }
@@ -299,11 +306,12 @@ absl::Status PutBack(const EntryChange* changes, size_t count, bool under_traps,
   }
   // The traps that stand keep their trap_resume.
   g_traps_are_stuck = true;
-  return absl::DataLossError(absl::StrCat(
+  return ErrorWithText(
+      absl::StatusCode::kDataLoss,
       "changing code failed half way and could not be undone, so that some "
       "calls go through a trap now; no code can be changed any more. Restart "
-      "the program. The cause: ",
-      cause.message()));
+      "the program. The cause: %s",
+      TextOf(cause));
 }
 
 }  // namespace
@@ -334,7 +342,8 @@ absl::Status WriteEntries(const CodeLock& lock, EntryChange* changes,
                           size_t count, OtherThreads others) {
   if (count == 0) return absl::OkStatus();
   if (g_traps_are_stuck) {
-    return absl::DataLossError(
+    return ErrorWithText(
+        absl::StatusCode::kDataLoss,
         "an earlier change of code failed half way and could not be undone; "
         "restart the program");
   }

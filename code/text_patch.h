@@ -95,7 +95,8 @@ absl::Status PrepareToWriteCode(const CodeLock& lock);
 
 // Changes the entries, which are different and in ascending order, all or none.
 // Each `record->target` is where threads that arrive meanwhile continue; the
-// caller sets it to the new one afterwards. Allocates nothing unless it fails.
+// caller sets it to the new one afterwards. Allocates nothing; the text of an
+// error is put aside where it must not (base/error_text.h).
 absl::Status WriteEntries(const CodeLock& lock, EntryChange* changes,
                           size_t count, OtherThreads others);
 

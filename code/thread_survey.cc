@@ -14,7 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "absl/strings/str_cat.h"
+#include "base/error_text.h"
 #include "base/linux/system_threads.h"
 #include "base/linux/tasks.h"
 
@@ -113,9 +113,10 @@ bool SurveyThread(pid_t thread, void* argument) {
 absl::Status ForEachThread(bool (*visit)(pid_t thread, void* argument),
                            void* argument) {
   if (!VisitTasks([&](pid_t thread) { return visit(thread, argument); })) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot list the threads in /proc/self/task: ", strerror(errno),
-        "; changing code of a running program needs /proc"));
+    return ErrorWithText(absl::StatusCode::kUnavailable,
+                         "cannot list the threads in /proc/self/task: %s; "
+                         "changing code of a running program needs /proc",
+                         strerrordesc_np(errno));
   }
   return absl::OkStatus();
 }

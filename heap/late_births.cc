@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/linux/mapped_array.h"
+#include "base/no_allocation.h"
 #include "heap/conversion_watch.h"
 #include "heap/slab.h"
 #include "heap/version_change.h"
@@ -36,6 +38,7 @@ absl::Status ConvertLateBirths(UpdatableClass* root, ConversionWatch* watch) {
   absl::Status first_error;
   const auto convert = [&](void* object, const TrackedObject& tracked) {
     if (tracked.mark == nullptr) return;
+    const AuthorsCode convert;
     if (watch != nullptr && watch->is_stopped()) {
       first_error = ConversionWatch::Stopped();
       return;
@@ -60,9 +63,12 @@ absl::Status ConvertLateBirths(UpdatableClass* root, ConversionWatch* watch) {
       convert(slab->slot(i), {&mark, slab->slot_bytes, false});
     }
   });
-  std::vector<void*> outside;
-  root->ForEachOutside(
-      [&](void* object, OutsideObject&) { outside.push_back(object); });
+  MappedArray<void*> outside;
+  root->ForEachOutside([&](void* object, OutsideObject&) {
+    if (outside.Add(object) || !first_error.ok()) return;
+    // Without a text: threads may be held (base/no_allocation.h).
+    first_error = absl::Status(absl::StatusCode::kResourceExhausted, "");
+  });
   for (void* object : outside) convert(object, root->Find(object));
   return first_error;
 }

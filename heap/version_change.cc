@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/no_allocation.h"
 #include "base/status_macros.h"
 #include "heap/conversion_watch.h"
 #include "heap/slab.h"
@@ -79,8 +80,10 @@ VersionChange::VersionChange(const NextVersion& next, ConversionOptions options)
     : next_(next),
       options_(std::move(options)),
       root_(next.root()),
-      name_(absl::StrCat(NameOf(*next.old_type), " -> ",
-                         NameOf(*next.new_type))) {}
+      name_(
+          absl::StrCat(NameOf(*next.old_type), " -> ", NameOf(*next.new_type))),
+      no_memory_(absl::ResourceExhaustedError(
+          absl::StrCat("there is no memory to convert ", name_))) {}
 
 VersionChange::~VersionChange() {
   if (in_use_) {
@@ -102,7 +105,15 @@ absl::Status VersionChange::Prepare() {
   old_record_->type = next_.old_type;
   old_record_->name = NameOf(*next_.old_type);
   old_record_->size = next_.old_size;
-  outside_.reserve(2 * root_->outside_count() + 64);
+  if (!outside_.Reserve(2 * root_->outside_count() + 64)) return no_memory_;
+  came_first_ = absl::FailedPreconditionError(
+      absl::StrCat("cannot convert ", name_,
+                   ": another update came first; check and prepare again"));
+  too_many_ = absl::ResourceExhaustedError(
+      absl::StrCat("cannot convert ", name_, ": too many versions"));
+  came_after_ = absl::FailedPreconditionError(
+      absl::StrCat("cannot take back ", name_,
+                   ": another version came after it; take that back first"));
   if (options_.threads > 1 && workers_ == nullptr) {
     INSTAR_ASSIGN_OR_RETURN(workers_, WorkerThreads::Start(options_.threads));
   }
@@ -115,9 +126,7 @@ absl::Status VersionChange::Install(Births births) {
   old_ = RecordOfType(root_, *next_.old_type);
   if (old_ != nullptr &&
       old_->next.load(std::memory_order_relaxed) != nullptr) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot convert ", name_,
-                     ": another update came first; check and prepare again"));
+    return came_first_;
   }
   const bool old_is_new_to_us = old_ == nullptr;
   if (old_is_new_to_us) {
@@ -133,17 +142,14 @@ absl::Status VersionChange::Install(Births births) {
         record_->at_first_access != at_first_access ||
         root_->versions[record_->number].load(std::memory_order_relaxed) !=
             nullptr) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("cannot convert ", name_,
-                       ": another update came first; check and prepare again"));
+      return came_first_;
     }
   } else {
     record_->number = FreeVersionNumber(
         root_,
         std::max<Mark>(kFirstVersion, old_is_new_to_us ? old_->number + 1 : 0));
     if (record_->number == kNoObject || old_->number == kNoObject) {
-      return absl::ResourceExhaustedError(
-          absl::StrCat("cannot convert ", name_, ": too many versions"));
+      return too_many_;
     }
     // A record of Old stays for ever: marks may keep its number.
     if (old_is_new_to_us) Enter(root_, old_record_.release());
@@ -173,7 +179,10 @@ void VersionChange::BringBack(void* object, std::atomic<Mark>& mark) {
   if (number == record_->number ||
       (number == kBorn &&
        RecordOf(root_, VirtualTableOf(object)) == record_.get())) {
-    next_.back(object);
+    {
+      const AuthorsCode convert_back;
+      next_.back(object);
+    }
     ++taken_back_;
     number = old_->number;
   }
@@ -182,15 +191,22 @@ void VersionChange::BringBack(void* object, std::atomic<Mark>& mark) {
              std::memory_order_release);
 }
 
+absl::Status VersionChange::FindOutside(bool automatic) {
+  outside_.clear();
+  bool has_memory = true;
+  root_->ForEachOutside([&](void* object, OutsideObject& entry) {
+    if (automatic || !entry.automatic) has_memory &= outside_.Add(object);
+  });
+  return has_memory ? absl::OkStatus() : no_memory_;
+}
+
 absl::Status VersionChange::TakeBack() {
   if (!in_use_) return absl::OkStatus();
   std::lock_guard<std::mutex> lock(root_->versions_mutex);
-  if (const VersionRecord* later =
-          record_->next.load(std::memory_order_relaxed)) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("cannot take back ", name_, ": ", later->name,
-                     " came after it; take that back first"));
+  if (record_->next.load(std::memory_order_relaxed) != nullptr) {
+    return came_after_;
   }
+  INSTAR_RETURN_IF_ERROR(FindOutside(/*automatic=*/false));
   taken_back_ = 0;
   // ConvertBack() of one object may use another through a proxy, which must
   // find no next version.
@@ -205,10 +221,6 @@ absl::Status VersionChange::TakeBack() {
       }
     }
   });
-  outside_.clear();
-  root_->ForEachOutside([&](void* object, OutsideObject& entry) {
-    if (!entry.automatic) outside_.push_back(object);
-  });
   for (void* object : outside_) {
     if (!goes_on) break;
     if (std::atomic<Mark>* mark = root_->Find(object).mark) {
@@ -218,6 +230,7 @@ absl::Status VersionChange::TakeBack() {
   }
   if (!goes_on) {
     old_->next.store(record_.get(), std::memory_order_release);
+    const AuthorsCode its_error;
     return ConversionWatch::Stopped();
   }
   root_->versions[record_->number].store(nullptr, std::memory_order_release);

@@ -14,9 +14,9 @@
 // Threads: Check() and Prepare() while the program runs. Install(),
 // ConvertAll() and TakeBack() while no other thread uses the class: nobody is
 // inside its functions, and no reference or pointer to its objects is used
-// until they return. Install() and TakeBack() allocate nothing, nor does
-// ConvertAll() beside what Convert() does. One VersionChange is used by one
-// thread at a time.
+// until they return. They allocate nothing, also if they fail, beside what
+// Convert() and ConvertBack() do, and the error that tells which object theirs
+// is about. One VersionChange is used by one thread at a time.
 
 #ifndef INSTAR_HEAP_VERSION_CHANGE_H_
 #define INSTAR_HEAP_VERSION_CHANGE_H_
@@ -30,6 +30,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/linux/mapped_array.h"
 #include "heap/conversion_watch.h"
 #include "heap/step_code.h"
 #include "heap/updatable_class.h"
@@ -127,6 +128,7 @@ class VersionChange {
 
  private:
   absl::Status ConvertRun(const heap_internal::VersionRecord& to);
+  absl::Status FindOutside(bool automatic);
   absl::Status ConvertOutside();
   absl::Status ConvertInParallel();
   void BringBack(void* object, std::atomic<heap_internal::Mark>& mark);
@@ -142,7 +144,8 @@ class VersionChange {
   // Of Old, if this change is the first to meet it.
   std::unique_ptr<heap_internal::VersionRecord> old_record_;
   heap_internal::VersionRecord* old_ = nullptr;
-  std::vector<void*> outside_;
+  MappedArray<void*> outside_;
+  absl::Status came_first_, came_after_, too_many_, no_memory_;  // prepared
   std::unique_ptr<heap_internal::WorkerThreads> workers_;
   ConversionWatch nobody_;
   ConversionWatch* watch_ = &nobody_;

@@ -6,9 +6,11 @@
 #include <atomic>
 #include <functional>
 #include <mutex>
+#include <utility>
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
+#include "base/no_allocation.h"
 #include "base/status_macros.h"
 #include "heap/conversion_watch.h"
 #include "heap/slab.h"
@@ -34,6 +36,7 @@ using heap_internal::VersionRecord;
 
 absl::Status VersionChange::Explain(const void* object,
                                     const absl::Status& status) const {
+  const AuthorsCode its_error;
   return absl::Status(
       status.code(),
       absl::StrFormat("converting %s: object %p, the %dth: %s", name_, object,
@@ -42,7 +45,9 @@ absl::Status VersionChange::Explain(const void* object,
 
 void VersionChange::Report(std::size_t more) {
   converted_ += more;
-  if (more > 0 && options_.progress) options_.progress(converted_);
+  if (more == 0 || !options_.progress) return;
+  const AuthorsCode progress;
+  options_.progress(converted_);
 }
 
 // One step of the chain, for all objects in slabs.
@@ -56,26 +61,34 @@ absl::Status VersionChange::ConvertRun(const VersionRecord& to) {
     run.watch = watch_;
     run.from = to.previous;
     run.to = &to;
-    to.step->forward_run(run);
+    {
+      const AuthorsCode convert;  // all it does beside is to mark the objects
+      to.step->forward_run(run);
+    }
     Report(run.converted);
-    if (!run.status.ok()) status = Explain(run.failed_object, run.status);
+    if (run.status.ok()) return;
+    const AuthorsCode its_error;
+    status = Explain(run.failed_object, std::exchange(run.status, {}));
   });
   return status;
 }
 
 absl::Status VersionChange::ConvertOutside() {
-  outside_.clear();
-  root_->ForEachOutside(
-      [&](void* object, OutsideObject&) { outside_.push_back(object); });
+  INSTAR_RETURN_IF_ERROR(FindOutside(/*automatic=*/true));
   for (void* object : outside_) {
     const TrackedObject tracked = root_->Find(object);
     if (tracked.mark == nullptr) continue;
     const Mark before = tracked.mark->load(std::memory_order_relaxed);
-    const absl::Status status = BringUpToDate(root_, object, tracked, true);
+    const absl::Status status = [&] {
+      const AuthorsCode convert;
+      return BringUpToDate(root_, object, tracked, true);
+    }();
     if (!status.ok()) return Explain(object, status);
     const Mark after = tracked.mark->load(std::memory_order_relaxed);
     if ((before ^ after) & kVersionMask) Report(1);
-    if (!watch_->GoesOn()) return Explain(object, ConversionWatch::Stopped());
+    if (watch_->GoesOn()) continue;
+    const AuthorsCode its_error;
+    return Explain(object, ConversionWatch::Stopped());
   }
   return absl::OkStatus();
 }

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/linux/deadline.h"
 #include "base/linux/maps.h"
+#include "base/no_allocation.h"
 #include "base/status_macros.h"
 #include "stack/interruption.h"
 
@@ -150,6 +151,23 @@ void LetGoOn(const RequestUse& use) {
   stack_internal::ReturnTurn();
 }
 
+// Lets it go on.
+StackSnapshot CopyOfCaptured(const RequestUse& use, char* room,
+                             std::size_t size) {
+  const NoAllocation is_held;
+  StackSnapshot snapshot = CaptureOf(use).snapshot;
+  StackBounds copied = CaptureOf(use).copied;
+  if (copied.high == 0) {
+    // The handler did not know its stack. It is held: copy from here.
+    snapshot.bounds = MappingAround(snapshot.rsp);
+    copied = stack_internal::CopyStack(snapshot, room, size);
+  }
+  LetGoOn(use);
+  snapshot.bounds = copied;
+  snapshot.copy_offset = reinterpret_cast<std::uintptr_t>(room) - copied.low;
+  return snapshot;
+}
+
 }  // namespace
 
 absl::StatusOr<int> InterruptionSignal() {
@@ -195,22 +213,22 @@ void InterruptedThread::Release() {
   LetGoOn(std::exchange(use_, RequestUse()));
 }
 
+std::optional<StackSnapshot> TryCopyThread(pid_t tid,
+                                           std::chrono::nanoseconds limit,
+                                           char* room, std::size_t size) {
+  RequestUse use;
+  if (TryInterrupt(tid, limit, room, size, &use) != End::kCaptured) {
+    return std::nullopt;
+  }
+  return CopyOfCaptured(use, room, size);
+}
+
 absl::StatusOr<StackSnapshot> CopyThread(pid_t tid,
                                          std::chrono::nanoseconds limit,
                                          char* room, std::size_t size) {
   INSTAR_ASSIGN_OR_RETURN(const RequestUse use,
                           Interrupt(tid, limit, room, size));
-  StackSnapshot snapshot = CaptureOf(use).snapshot;
-  StackBounds copied = CaptureOf(use).copied;
-  if (copied.high == 0) {
-    // The handler did not know its stack. It is held: copy from here.
-    snapshot.bounds = MappingAround(snapshot.rsp);
-    copied = stack_internal::CopyStack(snapshot, room, size);
-  }
-  LetGoOn(use);
-  snapshot.bounds = copied;
-  snapshot.copy_offset = reinterpret_cast<std::uintptr_t>(room) - copied.low;
-  return snapshot;
+  return CopyOfCaptured(use, room, size);
 }
 
 }  // namespace instar

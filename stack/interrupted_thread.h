@@ -105,6 +105,12 @@ absl::StatusOr<StackSnapshot> CopyThread(pid_t tid,
                                          std::chrono::nanoseconds limit,
                                          char* room, std::size_t size);
 
+// The same without an error to tell why not, hence without allocating: see
+// InterruptedThread::TryHold().
+std::optional<StackSnapshot> TryCopyThread(pid_t tid,
+                                           std::chrono::nanoseconds limit,
+                                           char* room, std::size_t size);
+
 // The signal that threads are interrupted by, for those who set masks. It is
 // chosen at the first call. RESOURCE_EXHAUSTED if none is free.
 absl::StatusOr<int> InterruptionSignal();

@@ -4,6 +4,7 @@
 #include "threads/held_reboot.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <mutex>
 #include <utility>
 
@@ -16,6 +17,12 @@ namespace instar {
 
 using threads_internal::PendingRequest;
 using threads_internal::ThreadRecord;
+
+namespace {
+
+constexpr std::size_t kMoreRequests = 4;
+
+}  // namespace
 
 std::string RebootObstacle::ToString() const {
   switch (kind) {
@@ -81,14 +88,28 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread,
   return obstacle;
 }
 
-HeldReboot HeldReboot::Begin(const HeldThread& thread,
-                             absl::AnyInvocable<void()> new_main,
-                             RebootOptions options) {
-  INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
-  const std::shared_ptr<ThreadRecord>& record = thread.thread.record();
+HeldReboot HeldReboot::Prepare(const ThreadRef& thread) {
+  const std::shared_ptr<ThreadRecord>& record = thread.record();
   auto request = std::make_shared<PendingRequest>(record, UpdateFunction(),
                                                   UpdateOptions());
   request->phase = PendingRequest::Phase::kRebooting;
+  std::lock_guard<std::mutex> lock(record->lock);
+  // One for each that may be prepared at the same time.
+  record->requests.reserve(record->requests.size() + kMoreRequests);
+  return HeldReboot(std::move(request));
+}
+
+bool HeldReboot::IsPreparedFor(const ThreadRef& thread) const {
+  const ThreadRecord& record = *thread.record();
+  if (request_ == nullptr || request_->thread.get() != &record) return false;
+  std::lock_guard<std::mutex> lock(request_->thread->lock);
+  return record.requests.size() < record.requests.capacity();
+}
+
+void HeldReboot::Begin(absl::AnyInvocable<void()> new_main,
+                       RebootOptions options) {
+  INSTAR_CHECK(new_main != nullptr) << "a thread is rebooted into a function";
+  const std::shared_ptr<ThreadRecord>& record = request_->thread;
   std::lock_guard<std::mutex> lock(record->lock);
   INSTAR_CHECK(record->hold && !record->new_main)
       << "thread '" << record->name << "' is not held, or is being rebooted";
@@ -96,19 +117,17 @@ HeldReboot HeldReboot::Begin(const HeldThread& thread,
   // of this lock, or of the one that LetGo() is under.
   record->new_main = std::move(new_main);
   record->reboots_through_c = options.through_c;
-  record->rebooting = request;
-  record->requests.push_back(request);
+  record->rebooting = request_;
+  record->requests.push_back(request_);
   SetAttention(*record, threads_internal::kAttentionReboot, true);
-  return HeldReboot(std::move(request));
 }
 
 void HeldReboot::Cancel() {
   ThreadRecord& record = *request_->thread;
-  absl::AnyInvocable<void()> dropped;
   std::lock_guard<std::mutex> lock(record.lock);
   INSTAR_CHECK(record.hold && record.rebooting == request_)
       << "thread '" << record.name << "' has gone on";
-  dropped = std::move(record.new_main);
+  dropped_ = std::move(record.new_main);
   record.new_main = nullptr;
   record.rebooting = nullptr;
   auto& requests = record.requests;

@@ -19,14 +19,16 @@
 // and rebooted as soon as its call returns.
 //
 // Threads: all by the thread that holds the rendezvous; Released() may be
-// called later, by any thread. FindRebootObstacle() and Begin() take no lock
-// but the thread's own; Begin() and Cancel() allocate and free.
+// called later, by any thread. FindRebootObstacle(), Begin() and Cancel() take
+// no lock but the thread's own, and allocate nothing if the reboot was prepared
+// while the thread ran.
 
 #ifndef INSTAR_THREADS_HELD_REBOOT_H_
 #define INSTAR_THREADS_HELD_REBOOT_H_
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "stack/unwind_safety.h"
@@ -64,13 +66,28 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread,
 
 class HeldReboot {
  public:
+  // Allocates what Begin() needs, while the thread runs. One that is not begun
+  // has no effect.
+  static HeldReboot Prepare(const ThreadRef& thread);
+
+  // While the thread is held: whether what was prepared for it suffices still,
+  // which others may have used.
+  bool IsPreparedFor(const ThreadRef& thread) const;
+
   // For a thread of which FindRebootObstacle() has found none, at the same
   // rendezvous.
+  void Begin(absl::AnyInvocable<void()> new_main, RebootOptions options = {});
+  // Both.
   static HeldReboot Begin(const HeldThread& thread,
                           absl::AnyInvocable<void()> new_main,
-                          RebootOptions options = {});
+                          RebootOptions options = {}) {
+    HeldReboot reboot = Prepare(thread.thread);
+    reboot.Begin(std::move(new_main), options);
+    return reboot;
+  }
 
-  // At the same rendezvous: the thread goes on as it was.
+  // At the same rendezvous: the thread goes on as it was. The function is kept
+  // until this is destroyed.
   void Cancel();
 
   // When the thread has been released.
@@ -81,6 +98,7 @@ class HeldReboot {
       : request_(std::move(request)) {}
 
   std::shared_ptr<threads_internal::PendingRequest> request_;
+  absl::AnyInvocable<void()> dropped_;
 };
 
 }  // namespace instar

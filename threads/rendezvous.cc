@@ -12,14 +12,17 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/error_text.h"
 #include "base/linux/blocked_signals.h"
 #include "base/linux/deadline.h"
 #include "base/linux/futex.h"
+#include "base/linux/mapped_array.h"
+#include "base/no_allocation.h"
+#include "code/entry_interception.h"
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
 #include "stack/interrupted_threads.h"
 #include "stack/stack_walker.h"
-#include "threads/attendant.h"
 #include "threads/frame_names.h"
 #include "threads/pending_request.h"
 #include "threads/stopped_wait.h"
@@ -27,7 +30,6 @@
 
 namespace instar {
 
-using threads_internal::Attendant;
 using threads_internal::HoldStamp;
 using threads_internal::missing_threads;
 using threads_internal::NowForStamp;
@@ -47,6 +49,11 @@ constexpr auto kInterruptAgain = std::chrono::microseconds(500);
 // The same for a thread that is to be named, when nobody is held any more.
 constexpr auto kNameLimit = std::chrono::milliseconds(200);
 constexpr std::size_t kNamedFrames = 8;
+// How many are looked at to find those, and how much of a stack.
+constexpr std::size_t kLookedAtFrames = 128;
+constexpr std::size_t kCopiedStack = 256 << 10;
+// Room for threads that start while others are asked.
+constexpr std::size_t kMoreThreads = 16;
 
 // One rendezvous at a time.
 class Turn {
@@ -93,76 +100,177 @@ struct Rendezvous::State {
   // With nobody held.
   ~State() { Release(); }
   void Release();
-  void ReleaseThreads();
+  // What ReleaseByAnother() does, too: not of this thread's own.
+  void ReleaseThreads(bool by_holder);
 
   struct Asked {
     std::shared_ptr<ThreadRecord> record;
+    // The one before: it is freed when nobody is held.
+    std::shared_ptr<HoldStamp> last_stamp;
     bool is_interrupted = false;  // and stays so
   };
+  // A thread, by its place in `asked`, and one of its stacks.
+  struct Stack {
+    std::size_t thread;
+    std::size_t number;  // in the order in which they were found
+    StackSnapshot snapshot;
+  };
+  struct Missing {
+    std::size_t thread;
+    ThreadState state;
+    std::size_t first_pc, pcs;
+  };
+  enum class Answer { kAsked, kNotCome, kNotPrepared };
 
+  // Nobody is held yet: allocates what is needed from here on.
+  absl::Status MakeRoom(std::size_t room);
+  // From here on threads are held, and nothing is allocated.
+  Answer AskAll(Clock::time_point* until);
   void Ask(const std::shared_ptr<ThreadRecord>& record);
+  void LetGo();
+  bool MissesActiveThread() const;
   // True when nobody is missing; false at `until`.
   bool AwaitMissing(Clock::time_point until);
   void InterruptStragglers();
-  void FillStacks();
+  // False if there is no memory.
+  bool FillStacks();
   absl::Status NameMissing();
 
   RendezvousOptions options;
   bool all = false;
-  std::vector<Asked> asked;
+  std::vector<std::shared_ptr<ThreadRecord>> wanted;  // if not all
+  std::vector<Asked> asked;                           // never grows
+  bool has_room = true;
+  bool needs_entries = false;
+  // Those of `asked`, in their order. Who was held keeps them all.
+  std::shared_ptr<std::vector<HoldStamp>> stamps;
+  std::vector<std::shared_ptr<ThreadRecord>> held_new;
   InterruptedThreads interrupted;
   // Set before the first is held, who may own the dynamic linker's lock; not
   // if none is to be interrupted.
   std::optional<FunctionMap> map;
   const threads_internal::UnsafeCode* unsafe = nullptr;
+  // Prepared if a thread may need it, and started when one does.
+  std::optional<EntryInterception> entries;
   std::vector<HeldThread> threads;
-  std::vector<std::shared_ptr<HoldStamp>> stamps;  // of each of `threads`
+  MappedArray<Stack> found;
+  MappedArray<StackSnapshot> stacks;
   Clock::time_point begin;
   bool has_turn = false;
-  bool holds_entries = false;
+  bool is_filled = false;  // `threads`, as `asked`
   // While it has the turn: a handler of the program that waits here for what a
   // held thread has would wait for ever.
   std::optional<BlockedSignals> no_signals;
+  std::optional<NoAllocation> no_allocation;
 };
+
+absl::Status Rendezvous::State::MakeRoom(std::size_t room) {
+  asked.clear();
+  held_new.clear();
+  has_room = true;
+  asked.reserve(room);
+  threads.reserve(room);
+  stamps = std::make_shared<std::vector<HoldStamp>>(room);
+  if (entries.has_value() || !options.point.empty()) return absl::OkStatus();
+  const auto runs = [](const std::shared_ptr<ThreadRecord>& record) {
+    return record->kind == ThreadKind::kActive &&
+           record.get() != threads_internal::this_thread.record &&
+           !IsStopped(record->state.load(std::memory_order_relaxed));
+  };
+  const auto& records = all ? Registry::Get().All() : wanted;
+  if (!needs_entries && std::none_of(records.begin(), records.end(), runs)) {
+    return absl::OkStatus();
+  }
+  auto prepared = EntryInterception::PrepareAll();
+  if (!prepared.ok()) return prepared.status();
+  entries.emplace(*std::move(prepared));
+  return absl::OkStatus();
+}
+
+Rendezvous::State::Answer Rendezvous::State::AskAll(Clock::time_point* until) {
+  // One more, so that it is not zero before all have been asked.
+  missing_threads.store(1, std::memory_order_relaxed);
+  if (options.first.has_value()) {
+    Ask(options.first->record());
+    missing_threads.fetch_sub(1, std::memory_order_acq_rel);
+    if (!AwaitMissing(DeadlineAfter(options.first_limit))) {
+      return Answer::kNotCome;
+    }
+    missing_threads.fetch_add(1, std::memory_order_relaxed);
+    *until = DeadlineAfter(options.limit);
+  }
+  if (options.asked_all != nullptr) *options.asked_all = Clock::now();
+  if (all) {
+    const char* const point =
+        options.point.empty() ? nullptr : options.point.c_str();
+    Registry::Get().HoldAllAndNew(point,
+                                  [this](const auto& record) { Ask(record); });
+  } else {
+    for (const auto& record : wanted) Ask(record);
+  }
+  const bool are_missing =
+      missing_threads.fetch_sub(1, std::memory_order_acq_rel) > 1;
+  // It has just begun, or gone on.
+  needs_entries = are_missing && !entries.has_value() && MissesActiveThread();
+  return has_room && !needs_entries ? Answer::kAsked : Answer::kNotPrepared;
+}
 
 void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
   if (record.get() == threads_internal::this_thread.record) return;
   std::lock_guard<std::mutex> lock(record->lock);
   if (record->hold) return;  // named twice
-  record->stamp = std::make_shared<HoldStamp>();
+  if (asked.size() == stamps->size()) {
+    has_room = false;
+    return;
+  }
+  std::shared_ptr<HoldStamp> stamp(stamps, &(*stamps)[asked.size()]);
+  std::swap(stamp, record->stamp);
   if (!threads_internal::Hold(
           *record, options.point.empty() ? nullptr : options.point.c_str())) {
     // Before the lock is free, hence before the thread can be counted.
     missing_threads.fetch_add(1, std::memory_order_relaxed);
   }
-  asked.push_back(Asked{record});
+  asked.push_back(Asked{record, std::move(stamp)});
 }
 
-void Rendezvous::State::Release() {
-  ReleaseThreads();
-  no_signals.reset();
+bool Rendezvous::State::MissesActiveThread() const {
+  return options.point.empty() &&
+         std::any_of(asked.begin(), asked.end(), [](const Asked& each) {
+           std::lock_guard<std::mutex> lock(each.record->lock);
+           return each.record->missing &&
+                  each.record->kind == ThreadKind::kActive;
+         });
 }
 
-void Rendezvous::State::ReleaseThreads() {
-  if (!has_turn) return;
-  if (all) {
-    for (auto& record : Registry::Get().StopHoldingNew()) {
-      asked.push_back(Asked{std::move(record)});
-    }
-  }
-  for (const Asked& each : asked) {
-    std::lock_guard<std::mutex> lock(each.record->lock);
-    threads_internal::LetGo(*each.record);
-  }
+void Rendezvous::State::LetGo() {
+  if (all) held_new = Registry::Get().StopHoldingNew();
+  const auto let_go = [](ThreadRecord& record) {
+    std::lock_guard<std::mutex> lock(record.lock);
+    threads_internal::LetGo(record);
+  };
+  for (const Asked& each : asked) let_go(*each.record);
+  for (const auto& record : held_new) let_go(*record);
   threads_internal::EndHold();
-  for (std::size_t i = 0; i < stamps.size(); ++i) {
+  for (std::size_t i = 0; is_filled && i < threads.size(); ++i) {
     if (threads[i].is_interrupted) {
-      stamps[i]->end.store(NowForStamp(), std::memory_order_relaxed);
+      (*stamps)[i].end.store(NowForStamp(), std::memory_order_relaxed);
     }
   }
   interrupted.Release();
+}
+
+void Rendezvous::State::Release() {
+  ReleaseThreads(/*by_holder=*/true);
+  no_allocation.reset();
+  no_signals.reset();
+}
+
+void Rendezvous::State::ReleaseThreads(bool by_holder) {
+  if (!has_turn) return;
+  LetGo();
+  if (by_holder) no_allocation.reset();
   // Only now: code cannot be changed while threads block SIGTRAP in a handler.
-  if (std::exchange(holds_entries, false)) Attendant::Get().ReleaseEntries();
+  entries.reset();
   has_turn = false;
   TheTurn().Return();
 }
@@ -243,87 +351,103 @@ void Rendezvous::State::InterruptStragglers() {
   }
 }
 
-void Rendezvous::State::FillStacks() {
-  for (const Asked& each : asked) {
-    HeldThread thread{ThreadRef(each.record), false, {}};
+bool Rendezvous::State::FillStacks() {
+  bool has_memory = true;
+  const auto add = [&](std::size_t thread, const StackSnapshot& snapshot) {
+    has_memory &= found.Add(Stack{thread, found.size(), snapshot});
+  };
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const Asked& each = asked[i];
+    threads.push_back(
+        HeldThread{ThreadRef(each.record), each.is_interrupted, {}});
     if (each.is_interrupted) {
-      thread.is_interrupted = true;
-      thread.stacks.push_back(
-          interrupted.Find(each.record->tid.load(std::memory_order_relaxed))
-              ->snapshot);
+      add(i, interrupted.Find(each.record->tid.load(std::memory_order_relaxed))
+                 ->snapshot);
     } else {
       std::lock_guard<std::mutex> lock(each.record->lock);
-      if (each.record->where != nullptr) {
-        thread.stacks.push_back(*each.record->where);
-      }
+      if (each.record->where != nullptr) add(i, *each.record->where);
     }
-    stamps.push_back(each.record->stamp);  // set by us: it is held since
-    threads.push_back(std::move(thread));
   }
-  const auto held = [this](int tid) {
-    return std::find_if(
-        threads.begin(), threads.end(), [tid](const HeldThread& thread) {
-          return !thread.stacks.empty() && thread.thread.tid() == tid;
-        });
+  is_filled = true;
+  const std::size_t own = found.size();  // by thread, each at most one
+  const auto own_of = [&](int tid) -> const Stack* {
+    for (std::size_t i = 0; i < own; ++i) {
+      if (threads[found[i].thread].thread.tid() == tid) return &found[i];
+    }
+    return nullptr;
   };
-  VisitPausedComputations(
-      [&](int tid) { return held(tid) != threads.end(); },
-      [&](const PausedComputation& paused) {
-        // Of no thread: whoever looks at the threads looks at those, too, with
-        // the calling thread's own.
-        if (paused.tid == 0) return;
-        std::vector<StackSnapshot>& stacks = held(paused.tid)->stacks;
-        const StackSnapshot snapshot = SnapshotOf(paused.context);
-        for (const StackSnapshot* own = &stacks.front(); own != nullptr;
-             own = own->switcher) {
-          if (own->bounds.high == snapshot.bounds.high) return;
-        }
-        stacks.push_back(snapshot);
-      });
+  VisitPausedComputations([&](int tid) { return own_of(tid) != nullptr; },
+                          [&](const PausedComputation& paused) {
+                            // Of no thread: whoever looks at the threads looks
+                            // at those, too, with the calling thread's own.
+                            if (paused.tid == 0) return;
+                            const Stack* const stack = own_of(paused.tid);
+                            const StackSnapshot snapshot =
+                                SnapshotOf(paused.context);
+                            for (const StackSnapshot* at = &stack->snapshot;
+                                 at != nullptr; at = at->switcher) {
+                              if (at->bounds.high == snapshot.bounds.high)
+                                return;
+                            }
+                            add(stack->thread, snapshot);
+                          });
+  if (!has_memory || !stacks.Reserve(found.size())) return false;
+  std::sort(found.begin(), found.end(), [](const Stack& a, const Stack& b) {
+    return a.thread != b.thread ? a.thread < b.thread : a.number < b.number;
+  });
+  for (std::size_t i = 0; i < found.size();) {
+    const std::size_t first = i;
+    while (i < found.size() && found[i].thread == found[first].thread) {
+      stacks.Add(found[i++].snapshot);
+    }
+    threads[found[first].thread].stacks =
+        absl::MakeConstSpan(stacks.data() + first, i - first);
+  }
+  return true;
 }
 
 absl::Status Rendezvous::State::NameMissing() {
-  struct Missing {
-    std::shared_ptr<ThreadRecord> record;
-    ThreadState state;
-    std::vector<std::uintptr_t> pcs;
-  };
-  std::vector<Missing> missing;
-  std::vector<char> room(256 << 10);
-  const auto look_at = [&room](Missing& thread, auto limit) {
-    const auto copy =
-        CopyThread(thread.record->tid.load(std::memory_order_relaxed), limit,
-                   room.data(), room.size());
-    if (!copy.ok()) return;
-    WalkStack(*copy, [&thread](const Frame& frame) {
-      thread.pcs.push_back(frame.lookup_pc);
+  MappedArray<Missing> missing;
+  MappedArray<std::uintptr_t> pcs;
+  MappedArray<char> room;
+  const auto add = [&pcs](Missing& thread, const StackSnapshot& stack) {
+    WalkStack(stack, [&](const Frame& frame) {
+      if (thread.pcs == kLookedAtFrames || !pcs.Add(frame.lookup_pc)) {
+        return false;
+      }
+      ++thread.pcs;
       return true;
     });
   };
-  for (const Asked& each : asked) {
-    ThreadState state;
-    std::vector<std::uintptr_t> pcs;
+  const auto look_at = [&](Missing& thread, auto limit) {
+    if (!room.Reserve(kCopiedStack)) return;
+    thread.first_pc = pcs.size();
+    const auto copy = TryCopyThread(
+        asked[thread.thread].record->tid.load(std::memory_order_relaxed), limit,
+        room.data(), room.capacity());
+    if (copy.has_value()) add(thread, *copy);
+  };
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    ThreadRecord& record = *asked[i].record;
+    Missing thread{i, ThreadState::kRunning, pcs.size(), 0};
     {
-      std::lock_guard<std::mutex> lock(each.record->lock);
-      if (!each.record->missing) continue;
-      state = each.record->state.load(std::memory_order_relaxed);
+      std::lock_guard<std::mutex> lock(record.lock);
+      if (!record.missing) continue;
+      thread.state = record.state.load(std::memory_order_relaxed);
       // It is stopped, though not where it is wanted: no signal is needed.
-      if (IsStopped(state) && each.record->where != nullptr) {
-        WalkStack(*each.record->where, [&pcs](const Frame& frame) {
-          pcs.push_back(frame.lookup_pc);
-          return true;
-        });
+      if (IsStopped(thread.state) && record.where != nullptr) {
+        add(thread, *record.where);
       }
     }
-    missing.push_back(Missing{each.record, state, std::move(pcs)});
-    if (missing.back().pcs.empty()) look_at(missing.back(), kSignalLimit);
+    if (thread.pcs == 0) look_at(thread, kSignalLimit);
+    missing.Add(thread);
   }
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
       Clock::now() - begin);
-  Release();  // names take locks
+  Release();
   for (Missing& thread : missing) {
     // It may have gone on, but not far, if it was not even run before.
-    if (thread.pcs.empty()) look_at(thread, kNameLimit);
+    if (thread.pcs == 0) look_at(thread, kNameLimit);
   }
   if (missing.empty()) {
     return absl::DeadlineExceededError(absl::StrCat(
@@ -331,15 +455,19 @@ absl::Status Rendezvous::State::NameMissing() {
   }
   std::string message = absl::StrCat("waited ", waited.count(), " ms for");
   for (const Missing& thread : missing) {
+    const std::shared_ptr<ThreadRecord>& record = asked[thread.thread].record;
+    const std::uintptr_t* const first = pcs.data() + thread.first_pc;
     const std::vector<std::string> names =
-        threads_internal::NamesOfFrames(thread.pcs, kNamedFrames);
+        thread.pcs == 0 ? std::vector<std::string>()
+                        : threads_internal::NamesOfFrames(
+                              {first, first + thread.pcs}, kNamedFrames);
     if (options.missing != nullptr) {
       options.missing->push_back(
-          MissingThread{ThreadRef(thread.record), thread.state, names});
+          MissingThread{ThreadRef(record), thread.state, names});
     }
-    absl::StrAppend(&message, " '", thread.record->name, "' (",
-                    ToString(thread.state), ", thread ",
-                    thread.record->tid.load(std::memory_order_relaxed), ") at ",
+    absl::StrAppend(&message, " '", record->name, "' (", ToString(thread.state),
+                    ", thread ", record->tid.load(std::memory_order_relaxed),
+                    ") at ",
                     names.empty() ? std::string("an unknown place")
                                   : absl::StrJoin(names, " <- "),
                     ";");
@@ -361,44 +489,33 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
     state->unsafe = &threads_internal::UnsafeCode::Get();
   }
   state->no_signals.emplace(InterruptionSignal().value_or(0));
-  // One more, so that it is not zero before all have been asked.
-  missing_threads.store(1, std::memory_order_relaxed);
-  if (state->options.first.has_value()) {
-    state->Ask(state->options.first->record());
-    missing_threads.fetch_sub(1, std::memory_order_acq_rel);
-    if (!state->AwaitMissing(DeadlineAfter(state->options.first_limit))) {
+  for (std::size_t room = state->all
+                              ? Registry::Get().All().size() + kMoreThreads
+                              : state->wanted.size();
+       ; room += state->has_room ? 0 : room + kMoreThreads) {
+    const absl::Status status = state->MakeRoom(room);
+    if (!status.ok()) return status;
+    state->no_allocation.emplace();
+    const State::Answer answer = state->AskAll(&until);
+    if (answer == State::Answer::kAsked) break;
+    if (answer == State::Answer::kNotCome) {
       state->Release();
       return absl::DeadlineExceededError(
           absl::StrCat("thread '", state->options.first->name(),
                        "', which was asked first, did not come"));
     }
-    missing_threads.fetch_add(1, std::memory_order_relaxed);
-    until = DeadlineAfter(state->options.limit);
-  }
-  if (state->options.asked_all != nullptr) {
-    *state->options.asked_all = Clock::now();
-  }
-  if (state->all) {
-    const char* const point =
-        state->options.point.empty() ? nullptr : state->options.point.c_str();
-    Registry::Get().HoldAllAndNew(
-        point, [&](const auto& record) { state->Ask(record); });
-  } else {
-    for (const HeldThread& thread : std::exchange(state->threads, {})) {
-      state->Ask(thread.thread.record());
+    state->LetGo();
+    state->no_allocation.reset();
+    if (Clock::now() >= until) {
+      return absl::DeadlineExceededError("too many threads have just begun");
     }
   }
-  if (missing_threads.fetch_sub(1, std::memory_order_acq_rel) > 1 &&
-      state->options.point.empty() &&
-      std::any_of(state->asked.begin(), state->asked.end(),
-                  [](const auto& each) {
-                    std::lock_guard<std::mutex> lock(each.record->lock);
-                    return each.record->missing &&
-                           each.record->kind == ThreadKind::kActive;
-                  })) {
-    const absl::Status status = Attendant::Get().HoldEntries();
-    if (!status.ok()) return status;
-    state->holds_entries = true;
+  if (state->entries.has_value() && state->MissesActiveThread()) {
+    absl::Status status = state->entries->Start();
+    if (!status.ok()) {
+      state->Release();
+      return WithText(std::move(status));
+    }
   }
   if (!state->AwaitMissing(
           std::min(until, DeadlineAfter(state->options.grace)))) {
@@ -409,7 +526,11 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
         state->map.has_value() ? std::min(until, Clock::now() + kInterruptAgain)
                                : until));
   }
-  state->FillStacks();
+  if (!state->FillStacks()) {
+    state->Release();
+    return absl::ResourceExhaustedError(
+        "there is no memory to look at the stacks of threads");
+  }
   return Rendezvous(std::move(state));
 }
 
@@ -425,7 +546,7 @@ absl::StatusOr<Rendezvous> Rendezvous::Hold(absl::Span<const ThreadRef> threads,
   auto state = std::make_unique<State>();
   state->options = std::move(options);
   for (const ThreadRef& thread : threads) {
-    state->threads.push_back(HeldThread{thread, false, {}});
+    state->wanted.push_back(thread.record());
   }
   return Start(std::move(state));
 }
@@ -444,13 +565,16 @@ void Rendezvous::Release() {
   if (state_ != nullptr) state_->Release();
 }
 
-void Rendezvous::ReleaseByAnother() { state_->ReleaseThreads(); }
+void Rendezvous::ReleaseByAnother() {
+  state_->ReleaseThreads(/*by_holder=*/false);
+}
 
 std::vector<std::chrono::nanoseconds> Rendezvous::HoldTimes() const {
   std::vector<std::chrono::nanoseconds> times;
-  for (const auto& stamp : state_->stamps) {
-    const std::int64_t begin = stamp->begin.load(std::memory_order_relaxed);
-    const std::int64_t end = stamp->end.load(std::memory_order_relaxed);
+  for (std::size_t i = 0; i < state_->threads.size(); ++i) {
+    const HoldStamp& stamp = (*state_->stamps)[i];
+    const std::int64_t begin = stamp.begin.load(std::memory_order_relaxed);
+    const std::int64_t end = stamp.end.load(std::memory_order_relaxed);
     times.emplace_back(begin == 0 ? 0
                                   : (end == 0 ? NowForStamp() : end) - begin);
   }

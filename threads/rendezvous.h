@@ -19,13 +19,17 @@
 //     named, only in a region of that name,
 //   - has not begun, or has ended,
 //   - was interrupted, unless a point is named: after `grace`, a thread that
-//   waits in a system call with
-//     a reliable stack is held in a signal handler, unless the call was made by
-//     the allocator, the dynamic linker, pthread_create() or fork(), or in a
-//     NoUpdateScope or update function. It runs nothing, and may own locks of
-//     the program: whoever changes something must take none of them, those of
-//     stdio included; memory can be allocated. Some system calls then return
-//     EINTR, as after any signal (signal(7)).
+//     waits in a system call with a reliable stack is held in a signal handler,
+//     unless the call was made by the allocator, the dynamic linker,
+//     pthread_create() or fork(), or in a NoUpdateScope or update function. It
+//     runs nothing. Some system calls then return EINTR, as after any signal
+//     (signal(7)).
+// A thread that is held may own any lock of the program, those of stdio
+// included, but none of the allocator: whoever changes something takes no lock,
+// and may allocate if it must. The library itself allocates and frees nothing
+// from before the first thread is held until the last has been let go, also
+// when that fails (base/no_allocation.h): what it needs it has before, and what
+// it says it says afterwards.
 // A thread that may own the dynamic linker's lock, in an initializer of an
 // object that is loaded or a callback of dl_iterate_phdr(), is not held, and
 // has not arrived.
@@ -101,7 +105,7 @@ struct HeldThread {
   bool is_interrupted = false;
   // Its own computation first, then all its paused ones. Empty if it has not
   // begun, or has ended. Valid while it is held.
-  std::vector<StackSnapshot> stacks;
+  absl::Span<const StackSnapshot> stacks;
 };
 
 class Rendezvous {

@@ -202,6 +202,48 @@ TEST(RendezvousTest, ThreadsThatStartAreHeldBeforeTheyBegin) {
   EXPECT_TRUE(ran);
 }
 
+// More than there is room for, and an active one, for which entries are to be
+// intercepted: none of that was known when the first thread was held.
+TEST(RendezvousTest, ManyThreadsStartWhileTheFirstIsAwaited) {
+  std::atomic<bool> arrives{false}, stop{false};
+  ControlledThread first = StartPassiveThread("first", [&] {
+    while (!arrives) std::this_thread::yield();
+    while (!stop) UpdatePoint();
+  });
+  AwaitBegin(first.ref());  // before that, it would count as stopped
+  std::list<ControlledThread> later;
+  std::thread starter([&] {
+    // Asked by then: so it arrives, and later all others.
+    const auto is_asked = [&] {
+      threads_internal::ThreadRecord& record = *first.ref().record();
+      std::lock_guard<std::mutex> lock(record.lock);
+      return record.hold;
+    };
+    while (!is_asked()) std::this_thread::yield();
+    for (int i = 0; i < 100; ++i) {
+      later.push_back(StartPassiveThread("later", [&] {
+        while (!stop) UpdatePoint();
+      }));
+    }
+    later.push_back(StartActiveThread("active", [&] { StepUntil(stop); }));
+    for (const ControlledThread& thread : later) AwaitBegin(thread.ref());
+    arrives = true;
+  });
+  RendezvousOptions options = WithLimit(std::chrono::seconds(60));
+  options.first = first.ref();
+  options.first_limit = std::chrono::seconds(60);
+  auto rendezvous = Rendezvous::HoldAll(options);
+  starter.join();
+  ASSERT_TRUE(rendezvous.ok()) << rendezvous.status();
+  ASSERT_EQ(rendezvous->threads().size(), 102u);
+  for (const HeldThread& thread : rendezvous->threads()) {
+    EXPECT_TRUE(IsStopped(thread.thread.state()) || thread.is_interrupted);
+    EXPECT_FALSE(thread.stacks.empty());
+  }
+  stop = true;
+  rendezvous->Release();
+}
+
 TEST(RendezvousTest, ThreadsStartAndEndMeanwhile) {
   std::atomic<bool> stop{false};
   std::thread churn([&stop] {

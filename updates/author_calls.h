@@ -10,25 +10,32 @@
 #include <cxxabi.h>
 
 #include <exception>
+#include <optional>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/no_allocation.h"
 #include "threads/attempt.h"
 
 namespace instar {
 namespace updates_internal {
 
+// What an exception says is allocated, and it is freed, as the author's code
+// allocates, also while threads are held (base/no_allocation.h).
 inline absl::Status CallAuthor(absl::FunctionRef<absl::Status()> function) {
+  std::optional<AuthorsCode> its_exception;
   try {
     return function();
   } catch (const std::exception& exception) {
+    its_exception.emplace();
     return absl::InternalError(
         absl::StrCat("an exception was thrown: ", exception.what()));
   } catch (const abi::__forced_unwind&) {
     throw;  // the thread ends, by pthread_exit() or pthread_cancel()
   } catch (...) {
+    its_exception.emplace();
     return absl::InternalError(
         "an exception was thrown that is no std::exception");
   }

@@ -72,6 +72,7 @@ absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
     changed_.wait(lock, [this] { return is_released_; });
     has_returned_ = true;
   }
+  rendezvous.Release();  // what is this thread's own
   return absl::DataLossError(absl::StrCat(
       *what_, " had not returned when the time was up", Describe(owner_),
       "; the threads were released while it ran, and went on with what had "

@@ -21,6 +21,7 @@
 //   threads run    | Prepare(), QuiescentFunctions(), QuiescentCode(),
 //                  | CanUndo(), name()
 //   threads run    | Stage() of all, before they are held for the first time
+//   threads run    | BeforeAttempt() of all, before each time
 //   threads held   | Ready() of all steps; if all are done, Apply() of all, in
 //                  | order; CancelApply() backwards, if one fails
 //   threads held   | ReadyToUndo() of all; Undo() of all, backwards;
@@ -30,8 +31,10 @@
 //   threads run    | Settle() of all, after the last time, whatever came of it
 //
 // While threads are held they may own any lock of the program, stdio's
-// included: nothing here takes one. Memory can be allocated then; what can be
-// allocated before should be, since the program stands still.
+// included: nothing here takes one. A step of yours may allocate then, since no
+// thread is held that could own a lock of the allocator; what can be allocated
+// before should be, for the program stands still. The library's own steps
+// allocate nothing (threads/rendezvous.h).
 //
 // Apply() and Undo() do all or nothing. An exception that leaves a function
 // here counts as an error; that of one that answers none (Released(), Settle(),
@@ -87,6 +90,10 @@ class PlanStep {
     static_cast<void>(thorough);
     return nullptr;
   }
+
+  // Before each attempt: for what Ready() and the others need memory for, if
+  // that depends on the threads there are.
+  virtual void BeforeAttempt() {}
 
   // Whether Apply(), Undo() may follow at once. Not yet: the threads go on, and
   // it is asked again later. Failed: the update is given up. In a rehearsal

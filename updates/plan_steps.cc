@@ -168,7 +168,11 @@ Attempt RebootStep::Find(absl::Span<const HeldThread> threads,
       [this](const ThreadRef& thread) { return thread.name() == thread_name_; },
       main);
   no_thread_ = found.is_done() && targets_.size() == 0;
-  return no_thread_ ? Attempt::NotYet("the thread is not there") : found;
+  return no_thread_ ? Attempt::NotYet("") : found;  // Blockers() say it
+}
+
+void RebootStep::BeforeAttempt() {
+  targets_.MakeRoom(ControlledThreads(thread_name_));
 }
 
 Attempt RebootStep::Ready(absl::Span<const HeldThread> threads) {
@@ -243,10 +247,12 @@ absl::Status StartStep::Prepare(UpdateForecast&) {
   return absl::OkStatus();
 }
 
+void StartStep::BeforeAttempt() { targets_.MakeRoom(StartedThreads()); }
+
 Attempt StartStep::ReadyToUndo(absl::Span<const HeldThread> threads) {
   return targets_.Find(
       threads, [this](const ThreadRef& thread) { return thread == *started_; },
-      ThreadMain([] {}));
+      nothing_);
 }
 
 std::vector<Blocker> StartStep::Blockers() const { return targets_.Blockers(); }

@@ -93,6 +93,7 @@ class RebootStep final : public PlanStep {
   const std::string& thread_name() const { return thread_name_; }
   std::string name() const override;
   absl::Status Prepare(UpdateForecast& forecast) override;
+  void BeforeAttempt() override;
   Attempt Ready(absl::Span<const HeldThread> threads) override;
   Attempt ReadyToUndo(absl::Span<const HeldThread> threads) override;
   std::vector<Blocker> Blockers() const override;
@@ -122,6 +123,7 @@ class StartStep final : public PlanStep {
 
   std::string name() const override;
   absl::Status Prepare(UpdateForecast& forecast) override;
+  void BeforeAttempt() override;
   Attempt ReadyToUndo(absl::Span<const HeldThread> threads) override;
   std::vector<Blocker> Blockers() const override;
   bool EndsFunctionOf(const ThreadRef& thread) const override;
@@ -140,6 +142,7 @@ class StartStep final : public PlanStep {
   bool starts_ = false;                 // at the release
   bool ends_ = false;                   // at the release
   std::optional<ThreadRef> started_;
+  const ThreadMain nothing_{[] {}};  // what it runs when it has ended
   RebootTargets targets_;
 };
 

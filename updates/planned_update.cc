@@ -15,15 +15,18 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/error_text.h"
 #include "base/linux/deadline.h"
+#include "base/linux/mapped_array.h"
 #include "base/linux/tasks.h"
+#include "base/no_allocation.h"
 #include "base/status_macros.h"
-#include "continuation/paused_computations.h"
 #include "stack/activity.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_snapshot.h"
 #include "updates/author_calls.h"
 #include "updates/background_work.h"
+#include "updates/quiescence/own_stacks.h"
 #include "updates/quiescence/pacing.h"
 
 namespace instar {
@@ -83,6 +86,12 @@ std::string CodeOf(const PlanStep& step) {
              ? step.name()
              : absl::StrCat("Convert() of ", conversion->change());
 }
+// Of those: what is the library's own, and says where the author's code runs.
+bool CallsAuthorItself(const PlanStep& step) {
+  return dynamic_cast<const RebootStep*>(&step) != nullptr ||
+         dynamic_cast<const StartStep*>(&step) != nullptr ||
+         AsConversion(step) != nullptr;
+}
 const std::string& NameOf(const ThreadRef& thread) { return thread.name(); }
 const std::string& NameOf(const HeldThread& held) { return held.thread.name(); }
 
@@ -120,21 +129,30 @@ void TellOfException(const PlanStep& step, absl::FunctionRef<void()> function) {
 struct PlannedUpdate::Look {
   // A function on a stack.
   struct Found {
-    std::optional<ThreadRef> thread;            // none: the thread that asks
+    // None: the thread that asks. It is one of the rendezvous, which lives for
+    // as long as this.
+    const ThreadRef* thread = nullptr;
     const WatchedFunctions* watched = nullptr;  // which set it is of
     Activity activity;
   };
 
+  bool is_safe() const {
+    return steps.empty() && found.empty() && has_memory && !is_too_deep;
+  }
+
   std::vector<MissingThread> missing;
-  std::vector<Found> found;
-  std::vector<std::pair<const PlanStep*, std::string>>
-      steps;  // and why not yet
+  MappedArray<Found> found;
+  bool has_memory = true;    // for that
+  bool is_too_deep = false;  // the stack of the thread that asks
+  std::vector<std::pair<const PlanStep*, Attempt>> steps;  // not yet
+  Failure failure;
   std::vector<std::string> others;
   // Asked first, alone.
   std::optional<ThreadRef> first;
   // From when to when threads stood still, if any did.
   std::optional<Clock::time_point> stopped;
   Clock::time_point released;
+  std::optional<Rendezvous> held;  // released
 };
 
 PlannedUpdate::PlannedUpdate(Parts parts)
@@ -276,6 +294,7 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
       add(look);
       break;
     }
+    MakeRoom(look);
     RendezvousOptions hold_options;
     hold_options.limit = std::clamp<nanoseconds>(
         until - Clock::now(), milliseconds(1),
@@ -295,10 +314,12 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
       continue;
     }
     rendezvous_ = &*rendezvous;
-    const Attempt attempt = AskSteps(Direction::kRehearse, *rendezvous, look);
+    const Verdict verdict = AskSteps(Direction::kRehearse, *rendezvous, look);
     rendezvous->Release();
     rendezvous_ = nullptr;
-    if (attempt.is_failed()) return attempt.status();
+    if (verdict == Verdict::kFailed) {
+      return Explain(look.failure, Direction::kRehearse);
+    }
     add(look);
   }
   if (options.remarks != nullptr) {
@@ -306,6 +327,7 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
     LookAtOthers(threads, *options.remarks);
   }
   Look look;
+  MakeRoom(look);
   LookAtOwn(look);
   for (const auto& step : parts_.steps) {
     // What no thread was there to be asked for.
@@ -314,9 +336,7 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
     if (attempt.is_failed()) {
       return InStep(*step, attempt.status());
     }
-    if (attempt.is_not_yet()) {
-      look.steps.push_back({step.get(), attempt.reason()});
-    }
+    if (attempt.is_not_yet()) look.steps.push_back({step.get(), attempt});
   }
   add(look);
   return absl::OkStatus();
@@ -554,6 +574,7 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
     look.others.push_back(why_not);
     return Attempt::NotYet(std::move(why_not));
   }
+  MakeRoom(look);
   RendezvousOptions hold_options;
   hold_options.limit = limit;
   hold_options.point = parts_.point;
@@ -575,42 +596,62 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   }
   run_.Enter(UpdatePhase::kChanging);
   rendezvous_ = &*rendezvous;
-  Attempt attempt = AskSteps(direction, *rendezvous, look);
-  if (!attempt.is_failed()) {
+  Verdict verdict = AskSteps(direction, *rendezvous, look);
+  if (verdict != Verdict::kFailed) {
     LookAtOwn(look);
-    if (!look.found.empty()) attempt = Attempt::NotYet("it is not safe");
+    if (!look.is_safe()) verdict = Verdict::kNotYet;
   }
-  if (attempt.is_done() && run_.is_cancelled()) {
-    attempt = Attempt::Failed(absl::CancelledError("the update was cancelled"));
-  }
-  if (attempt.is_done()) {
-    status = direction == Direction::kApply ? ApplySteps() : UndoSteps();
-    if (!status.ok()) attempt = Attempt::Failed(std::move(status));
+  const bool is_cancelled = verdict == Verdict::kDone && run_.is_cancelled();
+  if (verdict == Verdict::kDone && !is_cancelled) {
+    const bool ok = direction == Direction::kApply ? ApplySteps(look.failure)
+                                                   : UndoSteps(look.failure);
+    if (!ok) verdict = Verdict::kFailed;
   }
   rendezvous->Release();
   rendezvous_ = nullptr;
   look.released = Clock::now();
-  if (attempt.is_done()) {
-    for (const auto& step : parts_.steps) {
-      TellOfException(*step, [&] { step->Released(); });
-    }
-    last_hold_ = *std::move(rendezvous);
+  look.held = *std::move(rendezvous);
+  if (is_cancelled) {
+    return Attempt::Failed(absl::CancelledError("the update was cancelled"));
   }
-  return attempt;
+  if (verdict == Verdict::kFailed) {
+    return Attempt::Failed(Explain(look.failure, direction));
+  }
+  if (verdict == Verdict::kNotYet) return Attempt::NotYet("it is not safe");
+  for (const auto& step : parts_.steps) {
+    TellOfException(*step, [&] { step->Released(); });
+  }
+  last_hold_ = std::move(look.held);
+  return Attempt::Done();
+}
+
+void PlannedUpdate::MakeRoom(Look& look) const {
+  for (const auto& step : parts_.steps) {
+    TellOfException(*step, [&] { step->BeforeAttempt(); });
+  }
+  look.steps.reserve(parts_.steps.size());
+  look.failure.not_taken_back.reserve(parts_.steps.size());
 }
 
 // --- While the threads are held.
 
 absl::Status PlannedUpdate::Call(const PlanStep& step,
                                  absl::FunctionRef<absl::Status()> function) {
-  if (watch_ == nullptr || !RunsAuthors(step)) return CallAuthor(function);
+  if (!RunsAuthors(step)) return CallAuthor(function);
+  const auto call = [&] {
+    std::optional<AuthorsCode> its_own;
+    if (!CallsAuthorItself(step)) its_own.emplace();
+    return function();
+  };
+  if (watch_ == nullptr) return CallAuthor(call);
   std::size_t i = 0;
   while (&*parts_.steps[i] != &step) ++i;
-  return watch_->Call(*rendezvous_, names_[i], function);
+  return watch_->Call(*rendezvous_, names_[i], call);
 }
 
-Attempt PlannedUpdate::AskSteps(Direction direction,
-                                const Rendezvous& rendezvous, Look& look) {
+PlannedUpdate::Verdict PlannedUpdate::AskSteps(Direction direction,
+                                               const Rendezvous& rendezvous,
+                                               Look& look) {
   const absl::Span<const HeldThread> threads = rendezvous.threads();
   for (const auto& step : parts_.steps) {
     // One thread is asked for at a time then.
@@ -618,30 +659,30 @@ Attempt PlannedUpdate::AskSteps(Direction direction,
       continue;
     }
     Attempt attempt = Attempt::Done();
-    const absl::Status called = Call(*step, [&] {
+    absl::Status status = Call(*step, [&] {
       attempt = direction == Direction::kUndo ? step->ReadyToUndo(threads)
                                               : step->Ready(threads);
       return absl::OkStatus();
     });
-    if (!called.ok()) attempt = Attempt::Failed(called);
-    if (attempt.is_failed()) {
+    if (status.ok()) status = attempt.status();
+    if (!status.ok()) {
+      look.failure.step = step.get();
+      look.failure.status = std::move(status);
       if (threads_were_released()) {
         // Nothing had been changed.
-        return Attempt::Failed(absl::DeadlineExceededError(
-            absl::StrCat(step->name(),
-                         " had not said whether it is ready when the time was "
-                         "up, with the threads held")));
+        look.failure.status = absl::DeadlineExceededError(
+            "had not said whether it is ready when the time was up, with the "
+            "threads held");
       }
-      return Attempt::Failed(InStep(*step, attempt.status()));
+      return Verdict::kFailed;
     }
-    if (attempt.is_not_yet())
-      look.steps.push_back({step.get(), attempt.reason()});
+    if (attempt.is_not_yet()) {
+      look.steps.push_back({step.get(), std::move(attempt)});
+    }
   }
-  absl::Status status = LookAtStacks(threads, look);
-  if (!status.ok()) return Attempt::Failed(std::move(status));
-  return look.steps.empty() && look.found.empty()
-             ? Attempt::Done()
-             : Attempt::NotYet("it is not safe");
+  const Verdict verdict = LookAtStacks(threads, look);
+  if (verdict != Verdict::kDone) return verdict;
+  return look.is_safe() ? Verdict::kDone : Verdict::kNotYet;
 }
 
 void PlannedUpdate::LookAt(const StackSnapshot& stack, const ThreadRef* thread,
@@ -650,100 +691,100 @@ void PlannedUpdate::LookAt(const StackSnapshot& stack, const ThreadRef* thread,
     const Activity activity =
         thread != nullptr ? watched->FindOn(stack) : watched->FindOnOwn(stack);
     if (activity.quiescent()) continue;
-    Look::Found& found = look.found.emplace_back();
-    if (thread != nullptr) found.thread = *thread;
-    found.watched = &*watched;
-    found.activity = activity;
+    look.has_memory &= look.found.Add({thread, &*watched, activity});
     if (activity.kind == ActivityKind::kUnknown) return;  // for all sets
   }
 }
 
-absl::Status PlannedUpdate::LookAtStacks(absl::Span<const HeldThread> threads,
-                                         Look& look) {
+PlannedUpdate::Verdict PlannedUpdate::LookAtStacks(
+    absl::Span<const HeldThread> threads, Look& look) {
   for (const HeldThread& thread : threads) {
     bool ends = false;
     for (const auto& step : parts_.steps) {
-      const absl::Status status = Call(*step, [&] {
+      absl::Status status = Call(*step, [&] {
         ends = ends || step->EndsFunctionOf(thread.thread);
         return absl::OkStatus();
       });
-      if (!status.ok()) return InStep(*step, status);
+      if (status.ok()) continue;
+      look.failure.step = step.get();
+      look.failure.status = std::move(status);
+      return Verdict::kFailed;
     }
     if (ends) continue;
     for (const StackSnapshot& stack : thread.stacks) {
       LookAt(stack, &thread.thread, look);
     }
   }
-  return absl::OkStatus();
+  return Verdict::kDone;
 }
 
 void PlannedUpdate::LookAtOwn(Look& look) const {
-  StackSnapshot own = SnapshotOfCaller();
-  std::vector<StackSnapshot> room;
-  while (LinkSwitchers(&own, room.data(), static_cast<int>(room.size())) < 0) {
-    room.resize(2 * room.size() + 4);
-  }
-  LookAt(own, nullptr, look);
-  VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
-    LookAt(SnapshotOf(paused.context), nullptr, look);
-  });
+  look.is_too_deep = !VisitOwnStacks(
+      [&](const StackSnapshot& stack) { LookAt(stack, nullptr, look); });
 }
 
-absl::Status PlannedUpdate::ApplySteps() {
+bool PlannedUpdate::ApplySteps(Failure& failure) {
   for (std::size_t i = 0; i < parts_.steps.size(); ++i) {
-    const absl::Status status =
+    failure.step = &*parts_.steps[i];
+    failure.status =
         Call(*parts_.steps[i], [&] { return parts_.steps[i]->Apply(); });
-    if (status.ok()) continue;
-    absl::Status result = InStep(*parts_.steps[i], status);
+    if (failure.status.ok()) continue;
     // The threads run: whatever is done now could be done under them.
     is_broken_ = threads_were_released();
     while (i-- > 0 && !threads_were_released()) {
       PlanStep& step = *parts_.steps[i];
-      const absl::Status rolled_back =
-          Call(step, [&] { return step.CancelApply(); });
-      if (!rolled_back.ok()) {
-        is_broken_ = true;
-        result = absl::DataLossError(
-            absl::StrCat(result.message(),
-                         "; and what had been done could not be taken back: ",
-                         InStep(step, rolled_back).message()));
-      } else if (!step.CancelsApply()) {
-        result = absl::Status(
-            result.code(),
-            absl::StrCat(result.message(), "; what the ", step.name(),
-                         " did stays in effect: it has nothing that undoes "
-                         "it"));
+      absl::Status taken_back = Call(step, [&] { return step.CancelApply(); });
+      is_broken_ |= !taken_back.ok();
+      if (!taken_back.ok() || !step.CancelsApply()) {
+        failure.not_taken_back.emplace_back(&step, std::move(taken_back));
       }
     }
-    return result;
+    return false;
   }
-  return absl::OkStatus();
+  return true;
 }
 
-absl::Status PlannedUpdate::UndoSteps() {
+bool PlannedUpdate::UndoSteps(Failure& failure) {
   for (std::size_t i = parts_.steps.size(); i-- > 0;) {
-    const absl::Status status =
+    failure.step = &*parts_.steps[i];
+    failure.status =
         Call(*parts_.steps[i], [&] { return parts_.steps[i]->Undo(); });
-    if (status.ok()) continue;
-    absl::Status result = InStep(*parts_.steps[i], status);
+    if (failure.status.ok()) continue;
     is_broken_ = threads_were_released();
     while (++i < parts_.steps.size() && !threads_were_released()) {
       PlanStep& step = *parts_.steps[i];
-      const absl::Status put_back =
-          Call(step, [&] { return step.CancelUndo(); });
+      absl::Status put_back = Call(step, [&] { return step.CancelUndo(); });
       if (put_back.ok()) continue;
       is_broken_ = true;
-      result = absl::DataLossError(
-          absl::StrCat(result.message(),
-                       "; and what had been undone could not be put back: ",
-                       InStep(step, put_back).message()));
+      failure.not_taken_back.emplace_back(&step, std::move(put_back));
     }
-    return result;
+    return false;
   }
-  return absl::OkStatus();
+  return true;
 }
 
 // --- What others see.
+
+absl::Status PlannedUpdate::Explain(const Failure& failure,
+                                    Direction direction) const {
+  absl::Status result = InStep(*failure.step, WithText(failure.status));
+  for (const auto& [step, status] : failure.not_taken_back) {
+    if (status.ok()) {
+      result = absl::Status(
+          result.code(),
+          absl::StrCat(result.message(), "; what the ", step->name(),
+                       " did stays in effect: it has nothing that undoes it"));
+      continue;
+    }
+    result = absl::DataLossError(
+        absl::StrCat(result.message(),
+                     direction == Direction::kUndo
+                         ? "; and what had been undone could not be put back: "
+                         : "; and what had been done could not be taken back: ",
+                     InStep(*step, WithText(status)).message()));
+  }
+  return result;
+}
 
 std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
   std::vector<Blocker> blockers;
@@ -773,7 +814,7 @@ std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
   }
   for (const Look::Found& found : look.found) {
     Blocker& blocker = blockers.emplace_back();
-    if (found.thread.has_value()) {
+    if (found.thread != nullptr) {
       blocker.thread = found.thread->name();
       blocker.tid = found.thread->tid();
     }
@@ -781,19 +822,26 @@ std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
     if (found.activity.kind == ActivityKind::kActive) {
       blocker.function = found.watched->NameOf(found.activity);
       blocker.frame = found.activity.depth;
-      blocker.remedy = found.thread.has_value()
+      blocker.remedy = found.thread != nullptr
                            ? "wait until it returns; if it never does, let the "
                              "plan reboot the thread"
                            : "apply the update from another function";
-    } else if (found.thread.has_value()) {
+    } else if (found.thread != nullptr) {
       blocker.remedy = "wait until it is elsewhere";
     }
+  }
+  if (!look.has_memory) {
+    blockers.emplace_back().reason =
+        "there is no memory to note what is on stacks";
+  }
+  if (look.is_too_deep) {
+    blockers.emplace_back().reason = TooDeep();
   }
   for (const auto& asked : look.steps) {
     const PlanStep* const step = asked.first;
     std::vector<Blocker> own;
     TellOfException(*step, [&] { own = step->Blockers(); });
-    if (own.empty()) own.emplace_back().reason = asked.second;
+    if (own.empty()) own.emplace_back().reason = asked.second.reason();
     for (Blocker& blocker : own) {
       blocker.reason = absl::StrCat(step->name(), ": ", blocker.reason);
       blockers.push_back(std::move(blocker));

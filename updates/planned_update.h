@@ -19,6 +19,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -72,8 +73,18 @@ class PlannedUpdate final : public Update {
   // kRehearse: as kApply, but nothing is changed, and each thread is asked for
   // itself.
   enum class Direction { kApply, kRehearse, kUndo };
+  // What an attempt comes to while threads are held.
+  enum class Verdict { kDone, kNotYet, kFailed };
   // One attempt, and what it saw.
   struct Look;
+  // What went wrong while threads were held. It is told afterwards.
+  struct Failure {
+    const PlanStep* step = nullptr;
+    absl::Status status;
+    // Steps before it (after it, of an undo), and why what they had done could
+    // not be taken back; OK: they have nothing that does.
+    std::vector<std::pair<const PlanStep*, absl::Status>> not_taken_back;
+  };
 
   absl::Status PrepareSteps(UpdateForecast& forecast);
   // Looks up what must be on no stack, as far as what is known is not right any
@@ -105,16 +116,18 @@ class PlannedUpdate final : public Update {
   absl::StatusOr<Rendezvous> Hold(Direction direction,
                                   const ApplyOptions& options,
                                   RendezvousOptions rendezvous) const;
-  // While the threads are held.
-  Attempt AskSteps(Direction direction, const Rendezvous& rendezvous,
+  // While the threads are held, and nothing is allocated but by the author's
+  // code (base/no_allocation.h).
+  void MakeRoom(Look& look) const;  // before that
+  Verdict AskSteps(Direction direction, const Rendezvous& rendezvous,
                    Look& look);
-  absl::Status LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
+  Verdict LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
   // The caller's.
   void LookAtOwn(Look& look) const;
   void LookAt(const StackSnapshot& stack, const ThreadRef* thread,
               Look& look) const;
-  absl::Status ApplySteps();
-  absl::Status UndoSteps();
+  bool ApplySteps(Failure& failure);
+  bool UndoSteps(Failure& failure);
   // CallAuthor(), with a watch over what is the author's.
   absl::Status Call(const PlanStep& step,
                     absl::FunctionRef<absl::Status()> function);
@@ -122,6 +135,7 @@ class PlannedUpdate final : public Update {
     return watch_ != nullptr && watch_->has_released();
   }
   // When they run again.
+  absl::Status Explain(const Failure& failure, Direction direction) const;
   std::vector<Blocker> Explain(const Look& look) const;
 
   absl::Status Begin(UpdatePhase required);

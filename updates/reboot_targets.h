@@ -4,18 +4,20 @@
 // The threads that a step of a plan reboots at a rendezvous. Internal to this
 // package.
 //
-// Find() looks whether they can be rebooted, and makes what they go on with;
-// Begin() reboots them all and cannot fail; Cancel() at the same rendezvous, or
-// Released() after it, is next.
+// MakeRoom() while the threads run. Find() looks whether they can be rebooted,
+// and makes what they go on with; Begin() reboots them all and cannot fail;
+// Cancel() at the same rendezvous, or Released() after it, is next. While they
+// are held nothing is allocated but by the author's code.
 
 #ifndef INSTAR_UPDATES_REBOOT_TARGETS_H_
 #define INSTAR_UPDATES_REBOOT_TARGETS_H_
 
 #include <functional>
-#include <string>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/types/span.h"
 #include "threads/attempt.h"
 #include "threads/held_reboot.h"
@@ -28,8 +30,10 @@ namespace instar {
 
 class RebootTargets {
  public:
+  // For Find() with these. Forgets what was found before.
+  void MakeRoom(const std::vector<ThreadRef>& threads);
   // Those that `wanted` accepts. Not yet: Blockers() says why, when the threads
-  // have been released.
+  // have been released. Failed: the author's code has.
   Attempt Find(absl::Span<const HeldThread> threads,
                absl::FunctionRef<bool(const ThreadRef&)> wanted,
                const ThreadMain& main);
@@ -45,20 +49,22 @@ class RebootTargets {
 
  private:
   struct Target {
-    HeldThread thread;
-    ThreadMain::Function main;
+    ThreadRef thread;
+    HeldReboot reboot;
+    absl::AnyInvocable<void()> main;
     RebootOptions options;
     bool may_be_caught;
   };
   struct Obstacle {
     ThreadRef thread;
     RebootObstacle obstacle;
-    std::string reason;  // if it is another one
+    absl::Status error;  // why not, if there is no such obstacle
+    bool has_just_begun = false;
   };
 
+  std::vector<HeldReboot> prepared_;
   std::vector<Target> targets_;
   std::vector<Obstacle> obstacles_;
-  std::vector<HeldReboot> reboots_;
 };
 
 }  // namespace instar

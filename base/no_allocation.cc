@@ -1,0 +1,10 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/no_allocation.h"
+
+namespace instar {
+
+__thread int NoAllocation::depth_ = 0;
+
+}  // namespace instar

@@ -1,0 +1,40 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The stacks of the thread that looks at those of others, which count as well:
+// its own, with the computations that wait for it because it runs in their
+// continulets, and its paused continulets.
+//
+//   if (!VisitOwnStacks([&](const StackSnapshot& stack) {
+//         if (!FindActivity(stack, set).quiescent()) ...
+//       })) ...                       // TooDeep() says why not
+//
+// Internal to this package. Threads: any. Allocates nothing, once
+// StackOfThisThread() was called on the thread, and takes no lock: others may
+// be held.
+
+#ifndef INSTAR_UPDATES_QUIESCENCE_OWN_STACKS_H_
+#define INSTAR_UPDATES_QUIESCENCE_OWN_STACKS_H_
+
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "stack/stack_snapshot.h"
+
+namespace instar {
+namespace updates_internal {
+
+// False, having visited nothing, if the caller runs in too many continulets
+// within continulets. What is visited is valid while `visit` runs.
+bool VisitOwnStacks(absl::FunctionRef<void(const StackSnapshot& stack)> visit);
+
+// The first of them alone: the caller's own.
+bool VisitOwnStack(absl::FunctionRef<void(const StackSnapshot& stack)> visit);
+
+// Why they could not be visited.
+std::string TooDeep();
+
+}  // namespace updates_internal
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_QUIESCENCE_OWN_STACKS_H_
