@@ -26,7 +26,7 @@ using updates_internal::AddBackgroundWork;
 using updates_internal::AuthorWatch;
 using updates_internal::ClassWatch;
 using updates_internal::HoldOptions;
-using updates_internal::PatientLimit;
+using updates_internal::Patience;
 using updates_internal::RememberWatch;
 using updates_internal::RemoveBackgroundWork;
 using updates_internal::WatchedSet;
@@ -43,7 +43,7 @@ constexpr std::chrono::seconds kLongestConversion(5);
 struct ClassUpdate::State {
   State(std::shared_ptr<ConversionStep> s, std::shared_ptr<ClassWatch> w,
         std::chrono::nanoseconds l)
-      : step(std::move(s)), watch(std::move(w)), limit(l) {
+      : step(std::move(s)), watch(std::move(w)), patience(l) {
     AddBackgroundWork(step);
   }
   ~State() {
@@ -82,7 +82,7 @@ struct ClassUpdate::State {
   // Held during an attempt; it is only ever tried, for whoever waited for it
   // could be a thread that the attempt waits for.
   std::mutex lock;
-  PatientLimit limit;
+  Patience patience;
   std::unique_ptr<AuthorWatch> author_watch;
   bool is_prepared = false;
   bool is_first = true;  // the next attempt, since the latest change
@@ -114,6 +114,9 @@ Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
     return Attempt::NotYet("another thread is about to do it");
   }
   if (state.is_applied == apply) return Attempt::Done();
+  if (const auto too_early = state.patience.TooEarly(Patience::Clock::now())) {
+    return *too_early;
+  }
   absl::Status prepared = state.PrepareLocked();
   if (!prepared.ok()) return Attempt::Failed(std::move(prepared));
   const absl::StatusOr<WatchedSet> watched =
@@ -121,7 +124,7 @@ Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
   if (!watched.ok()) return Attempt::Failed(watched.status());
   state.is_first = false;
   HoldOptions options;
-  options.limit = &state.limit;
+  options.patience = &state.patience;
   options.context = context;
   absl::Status watching = state.StartWatch();
   if (!watching.ok()) return Attempt::Failed(std::move(watching));

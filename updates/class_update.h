@@ -71,7 +71,9 @@ struct UpdateClassOptions {
   ClassFunctionsOptions functions;
   // For how long an attempt waits for threads; those that have come stand still
   // meanwhile. Twice as long, up to 32 times, after an attempt to which that
-  // was too short.
+  // was too short. A passive thread that has not come is asked alone next time.
+  // All in all threads stand still for at most 20 ms of any second for attempts
+  // that are "not yet": when that is used up, the answer is as before.
   std::chrono::nanoseconds limit = std::chrono::milliseconds(10);
 };
 

@@ -16,10 +16,10 @@
 #ifndef INSTAR_UPDATES_HELD_QUIESCENCE_H_
 #define INSTAR_UPDATES_HELD_QUIESCENCE_H_
 
-#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,31 +28,53 @@
 #include "absl/types/span.h"
 #include "stack/function_set.h"
 #include "threads/attempt.h"
+#include "threads/rendezvous.h"
 #include "threads/thread_ref.h"
 #include "threads/update_request.h"
 #include "updates/author_watch.h"
+#include "updates/quiescence/pacing.h"
 
 namespace instar {
 namespace updates_internal {
 
-class PatientLimit {
+// What attempts know of those before them: when the next may stop threads, for
+// how long it waits for them, and which came late. Threads stand still for at
+// most 20 ms of any second (updates/quiescence/pacing.h). A thread that has not
+// come is asked alone next time, and the others when it has arrived.
+class Patience {
  public:
-  explicit PatientLimit(std::chrono::nanoseconds first) : first_(first) {}
+  using Clock = Pacing::Clock;
 
-  std::chrono::nanoseconds now() const { return factor_ * first_; }
-  void Note(bool was_too_short) {
-    factor_ = was_too_short ? std::min(2 * factor_, 32) : 1;
-  }
+  // `first_limit`: for how long threads are waited for. Doubled, up to 32
+  // times what it was, by an attempt to which that was too short.
+  explicit Patience(std::chrono::nanoseconds first_limit);
+
+  // "Not yet", as the attempt before, if it is too early for the next one.
+  std::optional<Attempt> TooEarly(Clock::time_point now) const;
+
+  std::chrono::nanoseconds limit() const { return pacing_.limit(); }
+  // Whom to ask first, if anyone.
+  std::optional<ThreadRef> first() const;
+
+  // An attempt that asked first, in vain, and stopped nobody else.
+  void NoteFirstDidNotCome(Clock::time_point now);
+  // An attempt that was "not yet", and for which threads stood still.
+  void NoteNotYet(Clock::time_point stopped, Clock::time_point released,
+                  const std::vector<MissingThread>& missing);
+  // What the latest one answered.
+  Attempt NotYet(std::string reason);
 
  private:
-  std::chrono::nanoseconds first_;
-  int factor_ = 1;
+  Pacing pacing_;
+  Clock::time_point next_{};
+  std::optional<ThreadRef> late_;
+  int alone_ = 0;  // attempts since all were asked
+  std::string reason_;
 };
 
 struct HoldOptions {
-  // For how long threads are waited for. Doubled, up to 32 times what it was,
-  // by an attempt to which that was too short; as it was after any other.
-  PatientLimit* limit = nullptr;
+  // Of the attempts before: TooEarly() was asked.
+  Patience* patience = nullptr;
   // Which threads; null: all controlled ones.
   std::function<std::vector<ThreadRef>()> threads;
   // Of the update function that calls; null: called from anywhere else.

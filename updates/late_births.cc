@@ -32,6 +32,11 @@ constexpr std::chrono::seconds kLongestConversion(5);
 }  // namespace
 
 Attempt LateBirths::TryConvert() {
+  if (const auto too_early =
+          patience_.TooEarly(updates_internal::Patience::Clock::now());
+      too_early.has_value() && HaveLateBirths()) {
+    return *too_early;
+  }
   std::vector<std::string> reasons;
   absl::Status first_error;
   // One after the other: a class in which somebody stays is in no other's way.
@@ -56,7 +61,7 @@ Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
   absl::Status watching = watch.Start();
   if (!watching.ok()) return Attempt::Failed(std::move(watching));
   HoldOptions options;
-  options.limit = &limit_;
+  options.patience = &patience_;
   options.threads = options_.threads;
   options.watch = &watch;
   options.what = absl::StrCat("Convert() of an object of ", root->name());

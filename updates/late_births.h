@@ -51,7 +51,7 @@ struct LateBirthsOptions {
 class LateBirths {
  public:
   explicit LateBirths(LateBirthsOptions options = {})
-      : options_(std::move(options)), limit_(options_.limit) {}
+      : options_(std::move(options)), patience_(options_.limit) {}
 
   // Done: there are none (any more).
   Attempt TryConvert();
@@ -60,7 +60,7 @@ class LateBirths {
   Attempt TryConvert(heap_internal::UpdatableClass* root);
 
   const LateBirthsOptions options_;
-  updates_internal::PatientLimit limit_;
+  updates_internal::Patience patience_;
   bool is_thorough_ = false;  // since somebody was in the way
 };
 

@@ -22,7 +22,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/error_text.h"
 #include "base/linux/tasks.h"
+#include "base/no_allocation.h"
 #include "code/thread_survey.h"
 #include "code/trap_handler.h"
 #include "continuation/paused_computations.h"
@@ -34,13 +36,14 @@
 #include "stack/stack_walker.h"
 #include "threads/rendezvous.h"
 #include "threads/thread_ref.h"
+#include "updates/quiescence/own_stacks.h"
 
 namespace instar {
 namespace {
 
-constexpr int kMostSwitchers = 64;
-constexpr std::chrono::milliseconds kStopLimit(100);
-// In addition, for each thread.
+using Clock = std::chrono::steady_clock;
+
+// In addition to the limit, for each thread.
 constexpr std::chrono::microseconds kStopLimitEach(100);
 
 // Why the change must wait. Filled in while threads are stopped, so it owns no
@@ -94,9 +97,10 @@ bool RunsInContinulet(const StackSnapshot& snapshot) {
 // Allocates only when it is made.
 class Look {
  public:
-  Look(const FunctionSet& set, Stacks stacks)
+  Look(const FunctionSet& set, Stacks stacks, std::chrono::nanoseconds limit)
       : set_(set),
         stacks_(stacks),
+        limit_(limit),
         self_(static_cast<pid_t>(syscall(SYS_gettid))) {}
 
   // Stops them, looks at their stacks, and looks for threads that have been
@@ -118,8 +122,17 @@ class Look {
                ? OtherThreads::kHeld
                : OtherThreads::kRunning;
   }
-  void Release() { held_.Release(); }
+  void Release() {
+    held_.Release();
+    released_ = Clock::now();
+  }
   const Obstacle& obstacle() const { return obstacle_; }
+  QuiescenceReport report() const {
+    QuiescenceReport report;
+    if (stopped_.has_value()) report.stopped = released_ - *stopped_;
+    report.was_too_short = obstacle_.kind == Obstacle::Kind::kDidNotStop;
+    return report;
+  }
 
  private:
   // Stops all that are to be looked at. False if that was not possible.
@@ -137,12 +150,13 @@ class Look {
 
   // True if the functions are quiescent on all stacks.
   bool IsQuiescent() {
-    StackSnapshot own = SnapshotOfCaller();
-    StackSnapshot room[kMostSwitchers];
-    if (LinkSwitchers(&own, room, kMostSwitchers) < 0) {
+    const auto look_at_own = [this](const StackSnapshot& stack) {
+      LookAt(stack, self_, "");
+    };
+    if (!updates_internal::VisitOwnStack(look_at_own)) {
       return Fail(Obstacle::Kind::kTooDeep, self_);
     }
-    if (!LookAt(own, self_, "")) return false;
+    if (obstacle_.kind != Obstacle::Kind::kNone) return false;
     for (const InterruptedThreads::Thread& held : held_) {
       if (held.state != InterruptedThreads::State::kHeld) continue;
       if (!LookAt(held.snapshot, held.tid, "")) return false;
@@ -195,9 +209,11 @@ class Look {
     });
     if (!listed) return Fail(Obstacle::Kind::kNoList, 0);
     if (!stopped) return false;
-    if (!held_.Hold(kStopLimit + held_.size() * kStopLimitEach)) {
+    const Clock::time_point begin = Clock::now();
+    if (!held_.Hold(limit_ + held_.size() * kStopLimitEach)) {
       return Fail(Obstacle::Kind::kNoTurn, 0);
     }
+    if (!stopped_.has_value() && held_.size() > 0) stopped_ = begin;
     for (const InterruptedThreads::Thread& thread : held_) {
       if (thread.state == InterruptedThreads::State::kNotTaken) {
         return Fail(Obstacle::Kind::kDidNotStop, thread.tid);
@@ -232,9 +248,12 @@ class Look {
 
   const FunctionSet& set_;
   const Stacks stacks_;
+  const std::chrono::nanoseconds limit_;
   const pid_t self_;
   InterruptedThreads held_;
   Obstacle obstacle_;
+  std::optional<Clock::time_point> stopped_;
+  Clock::time_point released_;
 };
 
 std::string NameOf(pid_t tid) {
@@ -272,9 +291,7 @@ Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
       return Attempt::NotYet(
           "a thread has just begun, or ceased, to have continulets");
     case Obstacle::Kind::kTooDeep:
-      return Attempt::NotYet(absl::StrCat("the caller runs in more than ",
-                                          kMostSwitchers,
-                                          " continulets within another"));
+      return Attempt::NotYet(updates_internal::TooDeep());
     case Obstacle::Kind::kNotSent:
       return Attempt::NotYet(absl::StrCat(
           "no signal can be sent to ", NameOf(obstacle.thread),
@@ -306,7 +323,8 @@ Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
 // kThisThread and kAllThreads.
 Attempt ChangeUnderSignals(
     const WatchedFunctions& watched, Stacks stacks,
-    absl::FunctionRef<absl::Status(OtherThreads others)> change) {
+    absl::FunctionRef<absl::Status(OtherThreads others)> change,
+    std::chrono::nanoseconds limit, QuiescenceReport& report) {
   if (stacks == Stacks::kAllThreads) {
     const absl::StatusOr<int> signal = InterruptionSignal();
     if (!signal.ok()) return Attempt::Failed(signal.status());
@@ -315,18 +333,24 @@ Attempt ChangeUnderSignals(
   // stopped.
   static auto& looking = *new std::mutex;
   std::lock_guard<std::mutex> lock(looking);
-  Look look(watched.set(), stacks);
+  Look look(watched.set(), stacks, limit);
   absl::Status status;
-  if (look.Prepare()) status = change(look.others());
-  look.Release();
+  {
+    std::optional<NoAllocation> others_are_held;
+    if (stacks == Stacks::kAllThreads) others_are_held.emplace();
+    if (look.Prepare()) status = change(look.others());
+    look.Release();
+  }
+  report = look.report();
   if (look.obstacle().kind != Obstacle::Kind::kNone) {
     return Explain(look.obstacle(), watched);
   }
-  return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+  return status.ok() ? Attempt::Done()
+                     : Attempt::Failed(WithText(std::move(status)));
 }
 
 // Whether the functions are quiescent on the stacks of the threads that are
-// held, and of the caller.
+// held, and of the caller. Allocates nothing.
 Obstacle LookAtHeld(const std::vector<HeldThread>& threads,
                     const FunctionSet& set) {
   Obstacle obstacle;
@@ -337,24 +361,24 @@ Obstacle LookAtHeld(const std::vector<HeldThread>& threads,
     if (!activity.quiescent()) obstacle.SetActive(activity, tid, continulet);
   };
   const auto self = static_cast<pid_t>(syscall(SYS_gettid));
-  StackSnapshot own = SnapshotOfCaller();
-  StackSnapshot room[kMostSwitchers];
-  if (LinkSwitchers(&own, room, kMostSwitchers) < 0) {
+  if (!updates_internal::VisitOwnStack(
+          [&](const StackSnapshot& stack) { look_at(stack, self, ""); })) {
     obstacle.kind = Obstacle::Kind::kTooDeep;
     return obstacle;
   }
-  look_at(own, self, "");
-  std::vector<pid_t> settled = {self};
   for (const HeldThread& thread : threads) {
     // The others are its paused computations, which are visited below, where
     // they have names.
     if (thread.stacks.empty()) continue;
     look_at(thread.stacks.front(), thread.thread.tid(), "");
-    settled.push_back(thread.thread.tid());
   }
   VisitPausedComputations(
       [&](int tid) {
-        return std::find(settled.begin(), settled.end(), tid) != settled.end();
+        return tid == self || std::any_of(threads.begin(), threads.end(),
+                                          [tid](const HeldThread& thread) {
+                                            return !thread.stacks.empty() &&
+                                                   thread.thread.tid() == tid;
+                                          });
       },
       [&](const PausedComputation& paused) {
         look_at(SnapshotOf(paused.context), paused.tid, paused.continulet);
@@ -365,11 +389,19 @@ Obstacle LookAtHeld(const std::vector<HeldThread>& threads,
 // kControlledThreads.
 Attempt ChangeAtRendezvous(
     const WatchedFunctions& watched, std::chrono::nanoseconds limit,
-    absl::FunctionRef<absl::Status(OtherThreads others)> change) {
+    absl::FunctionRef<absl::Status(OtherThreads others)> change,
+    QuiescenceReport& report) {
+  std::optional<Clock::time_point> stopped;
+  const auto note = [&] {
+    if (stopped.has_value()) report.stopped = Clock::now() - *stopped;
+  };
   RendezvousOptions options;
   options.limit = limit;
+  options.asked_all = &stopped;
   auto rendezvous = Rendezvous::HoldAll(std::move(options));
   if (!rendezvous.ok()) {
+    note();
+    report.was_too_short = absl::IsDeadlineExceeded(rendezvous.status());
     return absl::IsDeadlineExceeded(rendezvous.status())
                ? Attempt::NotYet(std::string(rendezvous.status().message()))
                : Attempt::Failed(rendezvous.status());
@@ -381,10 +413,12 @@ Attempt ChangeAtRendezvous(
     status = change(OtherThreads::kRunning);
   }
   rendezvous->Release();
+  note();
   if (obstacle.kind != Obstacle::Kind::kNone) {
     return Explain(obstacle, watched);
   }
-  return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+  return status.ok() ? Attempt::Done()
+                     : Attempt::Failed(WithText(std::move(status)));
 }
 
 }  // namespace
@@ -392,10 +426,18 @@ Attempt ChangeAtRendezvous(
 Attempt WhenQuiescent(
     const WatchedFunctions& watched, Stacks stacks,
     absl::FunctionRef<absl::Status(OtherThreads others)> change,
-    std::chrono::nanoseconds rendezvous_limit) {
+    std::optional<std::chrono::nanoseconds> limit, QuiescenceReport* report) {
+  // Its first call on a thread allocates; the next ones are made while others
+  // are held.
+  StackOfThisThread();
+  QuiescenceReport unwanted;
+  if (report == nullptr) report = &unwanted;
+  *report = QuiescenceReport();
   return stacks == Stacks::kControlledThreads
-             ? ChangeAtRendezvous(watched, rendezvous_limit, change)
-             : ChangeUnderSignals(watched, stacks, change);
+             ? ChangeAtRendezvous(watched, limit.value_or(kRendezvousLimit),
+                                  change, *report)
+             : ChangeUnderSignals(watched, stacks, change,
+                                  limit.value_or(kStopLimit), *report);
 }
 
 }  // namespace instar

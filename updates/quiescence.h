@@ -40,8 +40,8 @@
 //   - a stack could not be walked;
 //   - a thread did not come to the rendezvous: it is named, and where it is;
 // and with kAllThreads if
-//   - a thread did not stop within 100 ms (and 100 us for each thread), which
-//     it does not while it blocks the signal;
+//   - a thread did not stop in time (and 100 us for each thread), which it does
+//     not while it blocks the signal;
 //   - another thread holds threads (a rendezvous) and does not let them go
 //     within that time;
 //   - a thread that has continulets was stopped while it ran: it may have been
@@ -64,9 +64,8 @@
 //
 // The change must allocate nothing, take no lock and not throw: a stopped
 // thread may own any lock of the program. Redirection::Apply() and Undo() obey
-// that: who holds their lock cannot be stopped. (They allocate the message of
-// an error if the kernel refuses the write. That it does not has been seen by
-// then, in Redirection::Prepare(), unless its rules have changed since.)
+// that: who holds their lock cannot be stopped. An error that it makes by
+// ErrorWithText() (base/error_text.h) gets its text afterwards.
 //
 // poll(), epoll_wait() and sleeping calls of the threads that were stopped by a
 // signal return EINTR (signal(7)).
@@ -80,6 +79,7 @@
 #define INSTAR_UPDATES_QUIESCENCE_H_
 
 #include <chrono>
+#include <optional>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -91,16 +91,27 @@ namespace instar {
 
 enum class Stacks { kThisThread, kControlledThreads, kAllThreads };
 
-// For how long controlled threads are waited for, unless something else is
-// said. It is also what one attempt costs those that have come.
+// For how long threads are waited for, unless something else is said: to come
+// to a rendezvous, and to stop. It is also what one attempt costs those that
+// have come, or have stopped.
 inline constexpr std::chrono::milliseconds kRendezvousLimit(50);
+inline constexpr std::chrono::milliseconds kStopLimit(100);
+
+// What an attempt cost.
+struct QuiescenceReport {
+  // For how long others were stopped, or were waited for while some were.
+  std::chrono::nanoseconds stopped{0};
+  // Whether a longer limit may help.
+  bool was_too_short = false;
+};
 
 // Calls `change` if the functions are quiescent. OtherThreads::kHeld is passed
 // if all threads of the process are stopped, and no timer can start another.
 Attempt WhenQuiescent(
     const WatchedFunctions& watched, Stacks stacks,
     absl::FunctionRef<absl::Status(OtherThreads others)> change,
-    std::chrono::nanoseconds rendezvous_limit = kRendezvousLimit);
+    std::optional<std::chrono::nanoseconds> limit = std::nullopt,
+    QuiescenceReport* report = nullptr);
 
 }  // namespace instar
 

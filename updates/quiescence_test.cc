@@ -6,6 +6,8 @@
 
 #include "updates/quiescence.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -20,6 +22,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/function_set.h"
+#include "stack/interrupted_thread.h"
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
@@ -63,6 +66,44 @@ class Worker {
   std::atomic<bool> stop_{false};
   ControlledThread thread_;
 };
+
+// Two that stop threads: one of them, to look at one other thread. They take
+// turns; each would otherwise stop the other, or whom the other waits for, and
+// both would wait in vain with everybody stopped, until their time is up.
+TEST(QuiescenceOfAllThreadsTest, ACopyOfAThreadIsInNobodysWay) {
+  std::atomic<bool> stop{false};
+  std::atomic<pid_t> busy_tid{0};
+  std::thread busy([&] {
+    busy_tid = gettid();
+    while (!stop) {
+    }
+  });
+  while (busy_tid == 0) std::this_thread::yield();
+  std::atomic<int> copied{0}, failed{0};
+  std::thread copies([&] {
+    std::vector<char> room(64 << 10);
+    while (!stop) {
+      const auto copy = CopyThread(busy_tid, kLimit, room.data(), room.size());
+      ++(copy.ok() ? copied : failed);
+    }
+  });
+  const WatchedFunctions watched = Watch(&Depth);
+  int done = 0;
+  for (int i = 0; i < 500 || copied < 100; ++i) {
+    QuiescenceReport report;
+    const Attempt attempt =
+        WhenQuiescent(watched, Stacks::kAllThreads, &Nothing, kLimit, &report);
+    EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+    EXPECT_FALSE(report.was_too_short);
+    EXPECT_GT(report.stopped.count(), 0);
+    done += attempt.is_done();
+  }
+  stop = true;
+  busy.join();
+  copies.join();
+  EXPECT_GE(done, 500);
+  EXPECT_EQ(failed, 0);
+}
 
 // More than could be stopped by signals at a time.
 TEST(QuiescenceAtRendezvousTest, AnyNumberOfThreadsStandsStillForTheChange) {
@@ -186,9 +227,10 @@ TEST(QuiescenceAtRendezvousTest, WhoDoesNotComeIsNamed) {
 
 TEST(QuiescenceAtRendezvousTest, AnErrorOfTheChangeIsAFailure) {
   Worker worker("worker");
+  const absl::Status error = absl::InternalError("no luck");
   const Attempt attempt = WhenQuiescent(
       Watch(&Depth), Stacks::kControlledThreads,
-      [](OtherThreads) { return absl::InternalError("no luck"); }, kLimit);
+      [&](OtherThreads) { return error; }, kLimit);
   EXPECT_TRUE(attempt.is_failed());
   EXPECT_EQ(attempt.reason(), "no luck");
 }

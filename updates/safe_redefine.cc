@@ -32,12 +32,23 @@ namespace {
 constexpr std::chrono::nanoseconds kFirstPause = std::chrono::microseconds(50);
 constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(1);
 
-// Other threads are stopped for at most a tenth of any second. A look that was
-// too long is paid for by a pause.
-updates_internal::Pacing::Options PacingOfLooks() {
+// How long threads have to stop, at first and at most.
+constexpr std::chrono::milliseconds kFirstStopLimit(10);
+constexpr std::chrono::milliseconds kLastStopLimit(320);
+
+// Threads are stopped for at most a tenth of any second at any instruction, and
+// stand still for a fiftieth at rendezvous. Those that do not stop in time are
+// given longer, and the pauses grow with that.
+updates_internal::Pacing::Options PacingOf(const SafeRedefineOptions& looks) {
   updates_internal::Pacing::Options options;
   options.first_pause = options.last_pause = std::chrono::nanoseconds(0);
-  options.per_second = std::chrono::milliseconds(100);
+  if (looks.stacks == Stacks::kAllThreads) {
+    options.first_limit = kFirstStopLimit;
+    options.last_limit = kLastStopLimit;
+    options.per_second = std::chrono::milliseconds(100);
+  } else {
+    options.first_limit = options.last_limit = looks.rendezvous_limit;
+  }
   return options;
 }
 
@@ -110,19 +121,20 @@ struct SafeRedefinition::State {
     if (!functions.ok()) return Attempt::Failed(functions.status());
     const absl::StatusOr<WatchedFunctions> watched = Watch(*functions);
     if (!watched.ok()) return Attempt::Failed(watched.status());
-    const auto look = [&](std::chrono::nanoseconds rendezvous_limit) {
-      using Clock = updates_internal::Pacing::Clock;
-      const Clock::time_point begin = Clock::now();
+    const auto look = [&](std::chrono::nanoseconds limit) {
+      QuiescenceReport report;
       Attempt attempt = WhenQuiescent(
           *watched, options.stacks,
           [&](OtherThreads others) { return ((*prepared).*change)(others); },
-          rendezvous_limit);
-      if (attempt.is_not_yet() && options.stacks != Stacks::kThisThread) {
-        pacing.Note(begin, Clock::now(), /*was_too_short=*/false);
+          limit, &report);
+      time_stopped += report.stopped;
+      if (attempt.is_not_yet() && report.stopped.count() > 0) {
+        const auto now = updates_internal::Pacing::Clock::now();
+        pacing.Note(now - report.stopped, now, report.was_too_short);
       }
       return attempt;
     };
-    Attempt attempt = look(options.rendezvous_limit);
+    Attempt attempt = look(pacing.limit());
     if (attempt.is_not_yet() && options.forced_quiescence.count() > 0) {
       attempt = Force(*functions, *watched, look);
     }
@@ -147,7 +159,10 @@ struct SafeRedefinition::State {
     auto now = ForcedQuiescence::Clock::now();
     Attempt attempt = Attempt::NotYet("");
     while (true) {
-      attempt = look(std::min(options.rendezvous_limit, until - now));
+      attempt = look(std::min<std::chrono::nanoseconds>(
+          options.stacks == Stacks::kAllThreads ? kStopLimit
+                                                : options.rendezvous_limit,
+          until - now));
       now = ForcedQuiescence::Clock::now();
       if (!attempt.is_not_yet()) return attempt;
       if (now >= until) break;
@@ -175,8 +190,9 @@ struct SafeRedefinition::State {
   // SafeRedefinition::is_applied(): whoever sees it has the redefinition.
   std::atomic<bool> is_applied{false};
   std::optional<PreparedRedefinitions> prepared;  // set when prepared
-  updates_internal::Pacing pacing{PacingOfLooks()};
+  updates_internal::Pacing pacing{PacingOf(options)};
   std::string reason;  // of the latest attempt
+  std::chrono::nanoseconds time_stopped{0};
 };
 
 SafeRedefinition::SafeRedefinition(Redefinitions redefinitions,
@@ -206,6 +222,11 @@ Attempt SafeRedefinition::Undo() {
 
 bool SafeRedefinition::is_applied() const {
   return state_->is_applied.load(std::memory_order_acquire);
+}
+
+std::chrono::nanoseconds SafeRedefinition::time_stopped() const {
+  const StoppedLock lock(state_->lock);
+  return state_->time_stopped;
 }
 
 UpdateFunction SafeRedefinition::UndoFunction() const {

@@ -54,8 +54,10 @@
 // After an error the state is as before.
 //
 // Attempts that were "not yet" keep other threads stopped for at most a tenth
-// of any second: when that is used up, Apply() and Undo() stop nobody for a
-// while, and answer as the attempt before.
+// of any second with kAllThreads, and a fiftieth with kControlledThreads: when
+// that is used up, Apply() and Undo() stop nobody for a while, and answer as
+// the attempt before. Threads that do not stop in time are given longer by the
+// next attempt, and the pauses grow with it.
 //
 // Forced quiescence: functions that are active on some stack whenever one looks
 // are made quiescent. With `forced_quiescence`, an attempt that finds one
@@ -115,6 +117,8 @@ class SafeRedefinition {
   Attempt Apply();
   Attempt Undo();
   bool is_applied() const;
+  // For how long all attempts together have kept other threads stopped.
+  std::chrono::nanoseconds time_stopped() const;
 
   // As an update function: Apply() in the thread, at its update point.
   Attempt operator()(UpdateContext&) { return Apply(); }

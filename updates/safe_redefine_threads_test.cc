@@ -5,9 +5,11 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/types.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -18,6 +20,7 @@
 
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
+#include "code/text_patch.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -427,6 +430,41 @@ TEST(SafeRedefineThreadsTest, SixtyBusyThreadsOnOneCore) {
   stop = true;
   for (std::thread& thread : threads) thread.join();
   ASSERT_EQ(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
+std::atomic<bool> refuses_writes{false};
+
+ssize_t WriteUnlessRefused(int file, const void* bytes, size_t size,
+                           uintptr_t address) {
+  if (!refuses_writes) {
+    return code_internal::ScopedTextPatchCalls::Real().write_at(file, bytes,
+                                                                size, address);
+  }
+  errno = EPERM;
+  return -1;
+}
+
+// What goes wrong while all are stopped is told when they go on.
+TEST(SafeRedefineThreadsTest, AKernelThatRefusesIsAFailure) {
+  Inside busy(3);
+  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
+  ASSERT_TRUE(update.Prepare().ok());
+  code_internal::TextPatchCalls calls =
+      code_internal::ScopedTextPatchCalls::Real();
+  calls.write_at = &WriteUnlessRefused;
+  {
+    const code_internal::ScopedTextPatchCalls scoped(calls);
+    refuses_writes = true;
+    Attempt attempt = update.Apply();
+    while (attempt.is_not_yet()) attempt = update.Apply();
+    refuses_writes = false;
+    EXPECT_TRUE(absl::IsPermissionDenied(attempt.status())) << attempt.status();
+    EXPECT_THAT(attempt.reason(), HasSubstr("Operation not permitted"));
+  }
+  EXPECT_EQ(Price(7), 107);
+  EXPECT_GT(ApplyAtLast(update), 0);
+  EXPECT_EQ(Price(7), 207);
+  EXPECT_GT(UndoAtLast(update), 0);
 }
 
 }  // namespace

@@ -37,16 +37,19 @@ void Pacing::Note(Clock::time_point begin, Clock::time_point end,
   const Clock::time_point forgotten = stops_[last_].end;
   stops_[last_] = Stop{end, length};
   if (was_too_short) limit_ = std::min(2 * limit_, options_.last_limit);
-  // What the next attempt is expected to take: as this one, and at most what it
-  // may wait, since what is expected to exceed the part would never begin.
-  const Duration expected = std::min({length, limit_, options_.per_second / 2});
+  // What the next attempt is expected to take: as this one, or what it may wait
+  // if that was too short; no more than the part, or it would never begin.
+  const Duration expected =
+      was_too_short ? std::min(limit_, options_.per_second)
+                    : std::min({length, limit_, options_.per_second / 2});
   next_ = end + pause_;
   pause_ = std::min(2 * pause_, options_.last_pause);
-  // One that took more than its part is paid for alone.
-  if (length > options_.per_second) {
-    const auto seconds = length / options_.per_second;
-    next_ = std::max(
-        next_, end + std::min<Duration>(seconds * kSecond, kLongestPause));
+  // One that took more than its part is paid for alone, and so is the next one,
+  // if it may.
+  const Duration longest = was_too_short ? std::max(length, limit_) : length;
+  if (longest > options_.per_second) {
+    const Duration pause = longest * (Duration(kSecond) / options_.per_second);
+    next_ = std::max(next_, end + std::min<Duration>(pause, kLongestPause));
     return;
   }
   // Of what has been forgotten, the part is not known.

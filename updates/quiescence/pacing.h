@@ -5,7 +5,10 @@
 // threads, most of them for nothing: that must not be felt. So threads are
 // stopped for at most a given part of any second, whatever the attempts find:
 // the first ones follow each other quickly, and when the part is used up, later
-// ones wait for it.
+// ones wait for it. Where threads need longer to stop than an attempt may wait,
+// the next one may wait longer; one that may take more than the part of a
+// second is paid for before, so that of the whole time, too, threads are
+// stopped for no more than that part.
 //
 //   Pacing pacing;
 //   while (true) {
@@ -43,7 +46,8 @@ class Pacing {
     Duration first_pause = std::chrono::microseconds(200);
     Duration last_pause = std::chrono::milliseconds(4);
     // For how long threads are stopped in any second. An attempt that took more
-    // is followed by a pause in proportion.
+    // is followed by a pause in proportion, and so it is before one that may
+    // take more because those before it were too short.
     Duration per_second = std::chrono::milliseconds(20);
   };
 

@@ -101,6 +101,44 @@ TEST(PacingTest, LimitsGrowWhenTheyWereTooShort) {
   }
 }
 
+// Threads that share a processor with many need a while to stop.
+TEST(PacingTest, AllStopInTheEndAndTheTimeForItIsAfforded) {
+  Pacing::Options options;
+  options.last_limit = milliseconds(320);
+  options.first_pause = options.last_pause = nanoseconds(0);
+  options.per_second = milliseconds(100);
+  for (const int needed : {5, 15, 30, 70, 150, 300}) {
+    Pacing pacing(options);
+    const TimePoint begin = TimePoint() + std::chrono::hours(1);
+    TimePoint now = begin;
+    nanoseconds stopped{0};
+    int attempts = 1;
+    while (pacing.limit() < milliseconds(needed)) {
+      ASSERT_LT(attempts++, 10);
+      stopped += pacing.limit();
+      const TimePoint end = now + pacing.limit();
+      pacing.Note(now, end, /*was_too_short=*/true);
+      now = pacing.next();
+    }
+    stopped += milliseconds(needed);
+    now += milliseconds(needed);
+    EXPECT_LE(now - begin, seconds(10)) << needed;
+    // A tenth of the time, and of the second before.
+    EXPECT_LE(10 * stopped, now - begin + seconds(1)) << needed;
+  }
+}
+
+// It is there, and comes to no point where it could be held.
+TEST(PacingTest, WhoNeverStopsCostsTheOthersNoMore) {
+  Pacing::Options options;
+  options.last_limit = milliseconds(160);
+  const Simulation simulation(options, seconds(1), /*is_too_short=*/true);
+  nanoseconds stopped{0};
+  for (const auto& [begin, end] : simulation.stops) stopped += end - begin;
+  EXPECT_LE(50 * stopped, seconds(60 + 8));
+  EXPECT_GE(simulation.stops.size(), 8u);
+}
+
 }  // namespace
 }  // namespace updates_internal
 }  // namespace instar
