@@ -53,34 +53,39 @@ std::unique_ptr<Update> Prices() {
 }
 
 // Where root's programs and those of nobody are found, if there is nothing
-// better: what a test makes of it, and leaves empty but for its journals, goes
-// with it.
-class NewFolders {
+// better: what a test leaves there goes with this, and the folders that it
+// made.
+class FoldersOfUsers {
  public:
-  NewFolders() {
+  FoldersOfUsers() {
     for (const std::string& folder :
          {absl::StrCat("/run/instar/", geteuid()),
           absl::StrCat("/run/instar/", kNobody), std::string("/run/instar"),
           absl::StrCat("/tmp/instar-", geteuid()),
           absl::StrCat("/tmp/instar-", kNobody)}) {
-      if (!std::filesystem::exists(folder)) missing_.push_back(folder);
+      folders_.push_back({folder, std::filesystem::exists(folder)});
     }
   }
-  ~NewFolders() {
-    for (const std::string& folder : missing_) {
+  ~FoldersOfUsers() {
+    for (const Folder& folder : folders_) {
       std::error_code ignored;
       for (const auto& file :
-           std::filesystem::directory_iterator(folder, ignored)) {
-        if (file.path().filename().string().find("reached_test") == 0) {
+           std::filesystem::directory_iterator(folder.path, ignored)) {
+        if (file.path().filename().string().find("reached_test.") == 0) {
           std::filesystem::remove(file.path(), ignored);
         }
       }
-      std::filesystem::remove(folder, ignored);  // if it is empty
+      if (folder.existed) continue;
+      std::filesystem::remove(folder.path, ignored);  // if it is empty
     }
   }
 
  private:
-  std::vector<std::string> missing_;
+  struct Folder {
+    std::string path;
+    bool existed;
+  };
+  std::vector<Folder> folders_;
 };
 
 class ManagerReachedTest : public testing::Test {
@@ -148,7 +153,7 @@ TEST_F(ManagerReachedTest, TheEndRemovesItsOwnNameOnly) {
 // As a daemon does that was started by root. Its administrator sees it.
 TEST_F(ManagerReachedTest, AProcessThatBecomesAnotherUsersIsReached) {
   if (!CanBecomeNobody()) GTEST_SKIP() << "it cannot become somebody else";
-  const NewFolders folders;
+  const FoldersOfUsers folders;
   unsetenv("INSTAR_SOCKET_DIRECTORY");
   unsetenv("XDG_RUNTIME_DIR");
   int ready[2];
