@@ -14,8 +14,8 @@
 //
 //   INSTAR_ASSIGN_OR_RETURN(
 //       Redirection update,
-//       Redirection::Prepare({{old_f, new_f_address}, {old_g,
-//       new_g_address}}));
+//       Redirection::Prepare({{old_f, new_f_address},
+//                             {old_g, new_g_address}}));
 //   ... stop the threads ...
 //   INSTAR_RETURN_IF_ERROR(update.Apply(OtherThreads::kHeld));
 //

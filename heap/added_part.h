@@ -11,15 +11,15 @@
 //   };
 //
 //   struct CounterPeak : instar::AddedTo<Counter> {
-//     explicit CounterPeak(Counter& counter) noexcept;  // has been there
-//     before absl::Status Convert(Counter& counter);           // optional; may
-//     fail void ConvertBack(Counter& counter) noexcept;      // optional int
-//     peak = 0;
+//     explicit CounterPeak(Counter& counter) noexcept;  // been there before
+//     absl::Status Convert(Counter& counter);           // optional; may fail
+//     void ConvertBack(Counter& counter) noexcept;      // optional
+//     int peak = 0;
 //   };
 //
-//   instar::ConvertEagerly<Counter, CounterPeak>();     // and so on
-//   CounterPeak* added = instar::version_cast<CounterPeak>(counter);  // or
-//   null
+//   instar::ConvertEagerly<Counter, CounterPeak>();  // and so on
+//   // Or null:
+//   CounterPeak* added = instar::version_cast<CounterPeak>(counter);
 //
 // CounterPeak is the next version of Counter in every respect (strategies,
 // undo, counts), but for this:

@@ -5,7 +5,8 @@
 // each listens on a Unix socket there, named PROGRAM.PID.sock.
 //
 //   INSTAR_ASSIGN_OR_RETURN(ProgramSocket socket,
-//   ProgramSocket::Listen("shop")); accept4(socket.descriptor(), ...);
+//                           ProgramSocket::Listen("shop"));
+//   accept4(socket.descriptor(), ...);
 //
 //   INSTAR_ASSIGN_OR_RETURN(std::vector<RunningProgram> programs,
 //                           FindPrograms());                  // instarctl ps

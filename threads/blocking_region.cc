@@ -57,11 +57,6 @@ bool WakeBySignal(const ThreadRecord& record, void*) {
                  record.tid.load(std::memory_order_relaxed), signal) == 0;
 }
 
-bool WakeByNotifying(const ThreadRecord&, void* condition) {
-  static_cast<std::condition_variable*>(condition)->notify_all();
-  return true;
-}
-
 // The caller of the function whose frame this is, at that call. Not where it is
 // captured, but at a call: there its exception table says what is true of it.
 #define INSTAR_SNAPSHOT_AT_MY_CALL()                                   \
@@ -83,10 +78,6 @@ bool CanBlock(const PerThread& mine) {
 }  // namespace
 
 Wakeup WakeupBySignal() { return Wakeup{&WakeBySignal, nullptr}; }
-
-Wakeup WakeupByNotifying(std::condition_variable* condition) {
-  return Wakeup{&WakeByNotifying, condition};
-}
 
 INSTAR_WITH_FRAME_POINTER
 BlockingRegion::BlockingRegion(Wakeup wakeup, absl::string_view point)

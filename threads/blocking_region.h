@@ -73,7 +73,6 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <mutex>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -88,7 +87,14 @@ namespace threads_internal {
 
 // Of the blocking calls of this thread by a signal.
 Wakeup WakeupBySignal();
-Wakeup WakeupByNotifying(std::condition_variable* condition);
+template <typename Condition>
+Wakeup WakeupByNotifying(Condition* condition) {
+  return Wakeup{[](const ThreadRecord&, void* notified) {
+                  static_cast<Condition*>(notified)->notify_all();
+                  return true;
+                },
+                condition};
+}
 
 // The calling thread is blocked from the construction until Leave().
 class BlockingRegion {
@@ -176,10 +182,13 @@ bool AwaitReadableFor(int descriptor, std::chrono::nanoseconds limit);
 bool AwaitWritableFor(int descriptor, std::chrono::nanoseconds limit);
 
 // As condition.wait(lock, predicate). The predicate is evaluated outside of the
-// region. A thread that is held or rebooted has the lock.
-template <typename Predicate>
-void Wait(std::condition_variable& condition,
-          std::unique_lock<std::mutex>& lock, Predicate predicate) {
+// region. A thread that is held or rebooted has the lock. A condition is a
+// std::condition_variable, a std::condition_variable_any with whatever lock it
+// takes, or what has the same members. What waits otherwise (a future, an
+// absl::Mutex) waits in an IdleScope (threads/idle_scope.h), whose `wake` is
+// what ends that wait.
+template <typename Condition, typename Lock, typename Predicate>
+void Wait(Condition& condition, Lock& lock, Predicate predicate) {
   while (!predicate()) {
     threads_internal::BlockingRegion region(
         threads_internal::WakeupByNotifying(&condition));
@@ -189,9 +198,8 @@ void Wait(std::condition_variable& condition,
 }
 
 // As condition.wait_until(lock, until, predicate).
-template <typename Predicate>
-bool WaitUntil(std::condition_variable& condition,
-               std::unique_lock<std::mutex>& lock,
+template <typename Condition, typename Lock, typename Predicate>
+bool WaitUntil(Condition& condition, Lock& lock,
                std::chrono::steady_clock::time_point until,
                Predicate predicate) {
   while (!predicate()) {
@@ -204,9 +212,8 @@ bool WaitUntil(std::condition_variable& condition,
   return true;
 }
 
-template <typename Predicate>
-bool WaitFor(std::condition_variable& condition,
-             std::unique_lock<std::mutex>& lock, std::chrono::nanoseconds limit,
+template <typename Condition, typename Lock, typename Predicate>
+bool WaitFor(Condition& condition, Lock& lock, std::chrono::nanoseconds limit,
              Predicate predicate) {
   return WaitUntil(condition, lock, DeadlineAfter(limit), std::move(predicate));
 }

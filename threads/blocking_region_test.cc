@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -116,6 +117,21 @@ TEST(BlockingRegionTest, RebootOutOfWaitReleasesTheLock) {
     std::unique_lock<std::mutex> lock(mutex);
     WaitFor(condition, lock, kForEver, [] { return false; });
   });
+}
+
+TEST(BlockingRegionTest, RebootOutOfAWaitWithAnotherLock) {
+  std::shared_mutex mutex;
+  std::condition_variable_any condition;
+  ExpectRebootOutOf(ThreadKind::kPassive, [&] {
+    std::shared_lock<std::shared_mutex> lock(mutex);
+    Wait(condition, lock, [] { return false; });
+  });
+  ExpectRebootOutOf(ThreadKind::kPassive, [&] {
+    std::shared_lock<std::shared_mutex> lock(mutex);
+    WaitFor(condition, lock, kForEver, [] { return false; });
+  });
+  EXPECT_TRUE(mutex.try_lock());
+  mutex.unlock();
 }
 
 TEST(BlockingRegionTest, NoexceptCallerIsNotInterrupted) {

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <future>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <thread>
@@ -211,6 +213,33 @@ TEST(IdleScopeTest, ARebootWakesTheLibrary) {
   Worker worker(/*can_be_woken=*/true);
   AwaitIdle(worker);
   UpdateRequest request = StartReboot(worker, rebooted);
+  EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
+  Await(rebooted);
+}
+
+// What waits by its own means: here a future, which a wake makes ready.
+TEST(IdleScopeTest, ARebootOutOfAFuture) {
+  std::promise<void> woken;
+  std::atomic<bool> rebooted{false};
+  ControlledThread thread = StartPassiveThread("worker", [&] {
+    std::once_flag once;
+    {
+      IdleScope idle("",
+                     [&] { std::call_once(once, [&] { woken.set_value(); }); });
+      woken.get_future().wait();
+    }
+    while (true) UpdatePoint();
+  });
+  while (thread.state() != ThreadState::kBlocked) std::this_thread::yield();
+  UpdateOptions options;
+  options.interrupt_blocking_calls = true;
+  UpdateRequest request = SetUpdateFunction(
+      thread.ref(),
+      [&](UpdateContext& context) {
+        return context.Reboot([&] { rebooted = true; });
+      },
+      options);
+  request.Trigger();
   EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
   Await(rebooted);
 }

@@ -5,12 +5,13 @@
 //
 //   while (true) {
 //     Request request = Receive();
-//     instar::UpdatePoint();              // start_passive_update() of the
-//     paper Handle(request); instar::UpdatePoint("between requests");
+//     instar::UpdatePoint();  // start_passive_update() of the paper
+//     Handle(request);
+//     instar::UpdatePoint("between requests");
 //   }
 //
 //   {
-//     instar::NoUpdateScope no_update;    // from here no update, please
+//     instar::NoUpdateScope no_update;  // from here no update, please
 //     Transfer(from, to);
 //   }
 //

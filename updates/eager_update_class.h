@@ -9,8 +9,8 @@
 //   // The program's main loop takes the class, and keeps none of its state:
 //   UpdateClassOptions options;
 //   options.functions.leave_out = {"Main(Site&)"};
-//   SetUpdateFunction(thread, EagerUpdateClass<Site,
-//   SiteV2>(options)).Trigger();
+//   SetUpdateFunction(thread, EagerUpdateClass<Site, SiteV2>(options))
+//       .Trigger();
 //
 // The condition, undo, threads and errors: updates/class_update.h. Within a
 // plan: UpdatePlan::ConvertEagerly() (updates/update_plan.h).

@@ -8,8 +8,9 @@
 //
 //   std::unique_ptr<Update> update = MakeUpdate(std::move(plan));
 //   INSTAR_ASSIGN_OR_RETURN(UpdateForecast forecast, update->Prepare());
-//   INSTAR_RETURN_IF_ERROR(update->Apply({.timeout =
-//   std::chrono::seconds(5)}));
+//   ApplyOptions options;
+//   options.timeout = std::chrono::seconds(5);
+//   INSTAR_RETURN_IF_ERROR(update->Apply(options));
 //   ...
 //   INSTAR_RETURN_IF_ERROR(update->CanUndo());
 //   INSTAR_RETURN_IF_ERROR(update->Undo({}));
