@@ -10,16 +10,18 @@
 //   /nothing       nothing happens: what the machine alone does to it
 //   /waiting_plan  a plan waits for a thread that comes to no update point
 //   /waiting_class a conversion of a class waits for it
-//   /check         such a plan is rehearsed, again and again
-// `longest_us` is the longest time between two update points of the bystander,
-// and `most_ms` the most of any second that such times of more than 50 us took
-// together.
+//   /check         such a plan is rehearsed, a few times
+// `longest_us` is the longest time between two update points of the bystander
+// in which it was held (not only in want of a processor), `most_ms` the most of
+// any second that such times of more than 50 us took together, `held` their
+// number.
 //
 // busy_threads/60: that many threads which are busy on one core, in a function
 // that is redefined with Stacks::kAllThreads; real time until that is done.
 // `stopped_ms` is for how long they were stopped meanwhile.
 
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -71,7 +73,9 @@ class Bystander {
             UpdatePoint();
             const Clock::time_point now = Clock::now();
             if (now - last > kNoticed) {
-              gaps_.emplace_back(now, now - last);
+              const long waits = Waits();
+              if (waits != waits_) gaps_.emplace_back(now, now - last);
+              waits_ = waits;
               last = Clock::now();
             } else {
               last = now;
@@ -92,6 +96,7 @@ class Bystander {
       }
       most = std::max(most, sum);
     }
+    state.counters["held"] = static_cast<double>(gaps_.size());
     state.counters["longest_us"] =
         static_cast<double>(duration_cast<microseconds>(longest).count());
     state.counters["most_ms"] =
@@ -99,17 +104,26 @@ class Bystander {
   }
 
  private:
+  // How often the thread has waited for something, rather than for a processor.
+  static long Waits() {
+    rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
+  }
+
   std::vector<std::pair<Clock::time_point, nanoseconds>> gaps_;
+  long waits_ = 0;
   std::atomic<bool> stop_{false};
   ControlledThread thread_;
 };
 
-// Comes to no update point, and waits in no system call.
+// Comes to no update point, and may not be held where it waits.
 class Late {
  public:
   Late()
       : thread_(StartPassiveThread("late", [this] {
-          while (!stop_) sched_yield();
+          const NoUpdateScope not_here;
+          while (!stop_) std::this_thread::sleep_for(milliseconds(1));
         })) {}
   ~Late() { stop_ = true; }
 
@@ -177,7 +191,10 @@ void Check(benchmark::State& state) {
   Bystander bystander;
   std::atomic<bool> stop{false};
   std::thread checker([&] {
-    while (!stop) update->Rehearse({}).status().IgnoreError();
+    while (!stop) {
+      update->Rehearse({}).status().IgnoreError();
+      std::this_thread::sleep_for(milliseconds(100));
+    }
   });
   RunSeconds(state);
   stop = true;
