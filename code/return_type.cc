@@ -102,21 +102,43 @@ Type DescribeFunctionType(Dwarf_Die* die, int level) {
   return type;
 }
 
-Type DescribeNamed(Dwarf_Die* die) {
-  Type type;
+bool IsNamed(Dwarf_Die* die) {
+  switch (dwarf_tag(die)) {
+    case DW_TAG_class_type:
+    case DW_TAG_structure_type:
+    case DW_TAG_union_type:
+    case DW_TAG_enumeration_type:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The description itself of a type that may have a unit of its own.
+void FollowSignature(Dwarf_Die* die) {
   Dwarf_Attribute attribute;
-  Dwarf_Die full;  // in a unit of its own
+  Dwarf_Die full;
   if (dwarf_attr(die, DW_AT_signature, &attribute) != nullptr &&
       dwarf_formref_die(&attribute, &full) != nullptr) {
     *die = full;
   }
-  const char* name = dwarf_diename(die);
+}
+
+// A struct, union or enumeration. The name of one that has none of its own,
+// `typedef struct { int quot, rem; } div_t;`, is the one that `names`, its
+// typedef, gives it (C++17, [dcl.typedef]/9).
+Type DescribeNamed(Dwarf_Die* die, Dwarf_Die* names) {
+  Type type;
+  FollowSignature(die);
+  Dwarf_Die* const named =
+      dwarf_diename(die) == nullptr && names != nullptr ? names : die;
+  const char* name = dwarf_diename(named);
   if (name == nullptr) {
     type.name = "a type without a name";
     type.is_known = false;
     return type;
   }
-  type.name = absl::StrCat(ScopeOf(die), name);
+  type.name = absl::StrCat(ScopeOf(named), name);
   type.key = type.name;
   dwarf_aggregate_size(die, &type.size);
   return type;
@@ -129,8 +151,13 @@ Type Describe(Dwarf_Die* die, int level) {
     return type;
   }
   switch (dwarf_tag(die)) {
-    case DW_TAG_typedef:
+    case DW_TAG_typedef: {
+      Dwarf_Die target;
+      if (FollowType(die, &target) && IsNamed(&target)) {
+        return DescribeNamed(&target, die);
+      }
       return DescribeWithSuffix(die, "", level);
+    }
     case DW_TAG_const_type:
       return DescribeWithSuffix(die, " const", level);
     case DW_TAG_volatile_type:
@@ -177,7 +204,7 @@ Type Describe(Dwarf_Die* die, int level) {
     case DW_TAG_structure_type:
     case DW_TAG_union_type:
     case DW_TAG_enumeration_type:
-      return DescribeNamed(die);
+      return DescribeNamed(die, /*names=*/nullptr);
     default: {
       const char* name = dwarf_diename(die);
       type.is_known = name != nullptr;
@@ -215,6 +242,24 @@ bool FindFunction(Dwarf_Die* parent, Dwarf_Addr entry, Dwarf_Die* found) {
   return false;
 }
 
+// What is returned is the same whether it is called const or not. False if it
+// is `const void`.
+bool SkipQualifiers(Dwarf_Die* type) {
+  for (int level = 0; level < kMostLevels; ++level) {
+    Dwarf_Die target = *type;
+    // Also behind names for it.
+    while (dwarf_tag(&target) == DW_TAG_typedef &&
+           FollowType(&target, &target) && !IsNamed(&target)) {
+    }
+    if (dwarf_tag(&target) != DW_TAG_const_type &&
+        dwarf_tag(&target) != DW_TAG_volatile_type) {
+      break;
+    }
+    if (!FollowType(&target, type)) return false;
+  }
+  return true;
+}
+
 // With -g1 functions are described without their types, as if all were void.
 bool HasTypes(Dwarf_Die* unit) {
   Dwarf_Attribute attribute;
@@ -242,7 +287,7 @@ absl::StatusOr<Type> ReadReturnType(const Function& function, DwarfFile& file) {
           return true;
         }
         Dwarf_Die type;
-        if (FollowType(&found, &type)) {
+        if (FollowType(&found, &type) && SkipQualifiers(&type)) {
           result = Describe(&type, 0);
         } else if (HasTypes(contents)) {
           Type none;

@@ -20,7 +20,7 @@ namespace instar {
 
 // Whether a caller of one function can take what the other one returns: the
 // same type by name, and by size where an object is returned; numbers of the
-// same kind and size are the same.
+// same kind and size are the same, and so are a type and what it is when const.
 // Errors: InvalidArgument if they differ; FailedPrecondition if the type of one
 // is not known, since its source file was compiled without -g (-g1 is not
 // enough), or has no name.

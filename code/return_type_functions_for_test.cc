@@ -21,4 +21,14 @@ Point* FindPoint(int) { return nullptr; }
 int (*Callback(int))(const Point&) { return nullptr; }
 Point Shop::Where(int i) const { return {i, 0}; }
 
+std::div_t DivideInC(int i) { return {i, i}; }
+std::div_t DivideInCAgain(int i) { return {i, 0}; }
+Parts Divide(int i) { return {i, i}; }
+Parts DivideAgain(int i) { return {i, 0}; }
+Parts* FindParts(int) { return nullptr; }
+OtherParts DivideOtherwise(int i) { return {i, i}; }
+const int ConstInt(int i) { return i; }            // NOLINT
+const Point ConstPoints(int i) { return {i, i}; }  // NOLINT
+ConstPoint NamedConstPoints(int i) { return {i, i}; }
+
 }  // namespace returns

@@ -4,6 +4,7 @@
 #ifndef INSTAR_CODE_RETURN_TYPE_FUNCTIONS_FOR_TEST_H_
 #define INSTAR_CODE_RETURN_TYPE_FUNCTIONS_FOR_TEST_H_
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 
@@ -27,6 +28,24 @@ char* MutableText(int);
 Point MakePoint(int);
 Point* FindPoint(int);
 int (*Callback(int))(const Point&);
+
+// What a C library has, and what some write.
+typedef struct {
+  int whole, rest;
+} Parts;
+typedef struct {
+  int whole, rest;
+} OtherParts;
+typedef const Point ConstPoint;
+std::div_t DivideInC(int);
+std::div_t DivideInCAgain(int);
+Parts Divide(int);
+Parts DivideAgain(int);
+Parts* FindParts(int);
+OtherParts DivideOtherwise(int);
+const int ConstInt(int);       // NOLINT: so it was written
+const Point ConstPoints(int);  // NOLINT
+ConstPoint NamedConstPoints(int);
 
 class Shop {
  public:

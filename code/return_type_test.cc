@@ -53,6 +53,29 @@ TEST(ReturnTypeTest, OtherTypes) {
                "int (returns::Point const&, )*", "returns::Point*");
 }
 
+TEST(ReturnTypeTest, NamesOfATypedef) {
+  EXPECT_EQ(Compare(&returns::Divide, &returns::DivideAgain), absl::OkStatus());
+  EXPECT_EQ(Compare(&returns::DivideInC, &returns::DivideInCAgain),
+            absl::OkStatus());
+  ExpectDiffer(&returns::Divide, &returns::DivideOtherwise, "returns::Parts",
+               "returns::OtherParts");
+  ExpectDiffer(&returns::DivideInC, &returns::Divide, "div_t",
+               "returns::Parts");
+  ExpectDiffer(&returns::Divide, &returns::FindParts, "returns::Parts",
+               "returns::Parts*");
+}
+
+// A caller cannot tell them apart; what a pointer leads to it can.
+TEST(ReturnTypeTest, ConstObjects) {
+  EXPECT_EQ(Compare(&returns::Int, &returns::ConstInt), absl::OkStatus());
+  EXPECT_EQ(Compare(&returns::ConstPoints, &returns::MakePoint),
+            absl::OkStatus());
+  EXPECT_EQ(Compare(&returns::MakePoint, &returns::NamedConstPoints),
+            absl::OkStatus());
+  ExpectDiffer(&returns::ConstInt, &returns::Long, "int", "long");
+  ExpectDiffer(&returns::MutableText, &returns::Text, "char*", "char const*");
+}
+
 int WithoutDebugInformation(int i) { return i; }
 
 TEST(ReturnTypeTest, WithoutDebugInformationNothingIsKnown) {
