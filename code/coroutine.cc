@@ -3,13 +3,20 @@
 
 #include "code/coroutine.h"
 
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "code/loaded_images.h"
 #include "code/symbol_table.h"
 
 namespace instar {
 namespace {
+
+using code_internal::LoadedImage;
+using code_internal::SymbolTable;
 
 // GCC mangles the name of the whole function into that of the part:
 // _ZN4shop5ServeEPZNS_5ServeEiE22_ZN4shop5ServeEi.Frame.actor.
@@ -21,22 +28,47 @@ bool IsPartOfCoroutine(absl::string_view name, absl::string_view whole) {
          name.size() == whole.size() + 7;
 }
 
-}  // namespace
-
-bool IsCoroutine(const Function& function) {
-  const auto images = code_internal::LoadedImages::Current();
-  const code_internal::LoadedImage* const image =
-      images->Find(function.entry());
-  if (image == nullptr) return false;
-  for (const code_internal::FunctionRecord& other :
-       image->symbols->functions()) {
-    for (const char* const name : image->symbols->names(other)) {
-      for (const char* const whole : function.linkage_names()) {
-        if (IsPartOfCoroutine(name, whole)) return true;
+std::vector<const char*> PartsIn(const SymbolTable& symbols) {
+  std::vector<const char*> parts;
+  for (const code_internal::FunctionRecord& function : symbols.functions()) {
+    for (const char* const name : symbols.names(function)) {
+      if (absl::EndsWith(name, ".actor") || absl::EndsWith(name, ".resume")) {
+        parts.push_back(name);
       }
     }
   }
+  return parts;
+}
+
+bool IsAnyPartOf(absl::Span<const char* const> parts,
+                 const Function& function) {
+  for (const char* const part : parts) {
+    for (const char* const whole : function.linkage_names()) {
+      if (IsPartOfCoroutine(part, whole)) return true;
+    }
+  }
   return false;
+}
+
+}  // namespace
+
+bool IsCoroutine(const Function& function) {
+  return !CoroutinesAmong({&function, 1}).empty();
+}
+
+std::vector<Function> CoroutinesAmong(absl::Span<const Function> functions) {
+  const auto images = code_internal::LoadedImages::Current();
+  // The names of all parts in each object, most of which have none.
+  absl::flat_hash_map<const SymbolTable*, std::vector<const char*>> all_parts;
+  std::vector<Function> coroutines;
+  for (const Function& function : functions) {
+    const LoadedImage* const image = images->Find(function.entry());
+    if (image == nullptr) continue;
+    const auto [parts, is_new] = all_parts.try_emplace(image->symbols);
+    if (is_new) parts->second = PartsIn(*image->symbols);
+    if (IsAnyPartOf(parts->second, function)) coroutines.push_back(function);
+  }
+  return coroutines;
 }
 
 }  // namespace instar

@@ -6,6 +6,9 @@
 #ifndef INSTAR_CODE_COROUTINE_H_
 #define INSTAR_CODE_COROUTINE_H_
 
+#include <vector>
+
+#include "absl/types/span.h"
 #include "code/function.h"
 
 namespace instar {
@@ -15,6 +18,9 @@ namespace instar {
 // if the symbols of its object were stripped. Reads all names of the object;
 // takes locks.
 bool IsCoroutine(const Function& function);
+
+// Those of them that are.
+std::vector<Function> CoroutinesAmong(absl::Span<const Function> functions);
 
 }  // namespace instar
 

@@ -22,6 +22,7 @@
 #include "code/loaded_images.h"
 #include "code/symbol_name.h"
 #include "code/symbol_table.h"
+#include "code/undescribed_code.h"
 
 namespace instar {
 
@@ -238,20 +239,15 @@ std::string CodeOfUnknownCopies() {
   constexpr size_t kMostNames = 3;
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
   const SymbolTable& program = *images->images().front().symbols;
-  const InlinedCopyTable& copies = InlinedCopyTable::Of(program);
-  size_t count = 0;
+  const std::vector<const FunctionRecord*> functions =
+      code_internal::UndescribedFunctions(program);
   std::vector<std::string> names;
-  for (const FunctionRecord& function : program.functions()) {
-    if (function.has_patchable_entry || function.size == 0 ||
-        copies.Covers(function.entry)) {
-      continue;
-    }
-    ++count;
-    const auto all = program.names(function);
-    if (names.size() < kMostNames && !all.empty()) {
-      names.push_back(Demangle(all[0]));
-    }
+  for (const FunctionRecord* function : functions) {
+    const auto all = program.names(*function);
+    if (!all.empty()) names.push_back(Demangle(all[0]));
+    if (names.size() == kMostNames) break;
   }
+  const size_t count = functions.size();
   if (count == 0) return "";
   return absl::StrCat(count, count == 1 ? " function of " : " functions of ",
                       program.name(),

@@ -19,6 +19,7 @@
 #include "code/loaded_images.h"
 #include "code/name_index.h"
 #include "code/symbol_name.h"
+#include "code/undescribed_code.h"
 
 namespace instar {
 
@@ -184,10 +185,27 @@ struct ImagesWithCopies {
 
 // Why a function that every unit may inline can have copies that nobody knows;
 // empty if it cannot. Units that were not compiled to be updatable, and that
-// the linker made one file of with others, leave no trace of what they use.
+// the linker made one file of with others, show what they use only where they
+// call it.
 std::string WhyCopiesAreUnknown(const Function& function,
                                 const ImagesWithCopies& images,
                                 absl::Span<const CodeRange> watched) {
+  const LoadedImage* const own = images.images->Find(function.entry());
+  const FunctionRecord* const record =
+      own == nullptr
+          ? nullptr
+          : own->symbols->FindEntry(function.entry() - own->load_base);
+  if (record != nullptr) {
+    const auto users = code_internal::UndescribedUsersOf(*own, *record);
+    if (!users.empty()) {
+      const absl::StatusOr<Function> user =
+          Function::AtEntry(own->load_base + users[0]->entry);
+      return absl::StrCat(
+          user.ok() ? user->name() : "code without a name",
+          ", which uses it, is not updatable and was compiled without debug "
+          "information");
+    }
+  }
   for (const auto& [image, table] : images.unknown) {
     const uintptr_t begin = image->code.begin;
     if (std::any_of(

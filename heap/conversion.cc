@@ -59,6 +59,11 @@ class LazyStep : public StepOfChange {
   explicit LazyStep(std::unique_ptr<VersionChange> change)
       : StepOfChange(std::move(change), "lazily") {}
 
+  absl::StatusOr<ConversionForecast> Check() const override {
+    INSTAR_ASSIGN_OR_RETURN(ConversionForecast forecast, StepOfChange::Check());
+    forecast.lacks_proxies = !change().root()->has_proxies();
+    return forecast;
+  }
   absl::Status Apply() override {
     return change().Install(VersionChange::Births::kAtFirstAccess);
   }

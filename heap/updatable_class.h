@@ -100,6 +100,15 @@ class UpdatableClass {
   // kNoticeBirths. Relaxed: it changes while no constructor of the class runs.
   std::uint32_t birth() const { return birth_.load(std::memory_order_relaxed); }
 
+  // Whether an object has been used through a proxy (heap/lazy_proxy.h) that
+  // had not seen it in its version yet. Relaxed: for remarks.
+  bool has_proxies() const {
+    return has_proxies_.load(std::memory_order_relaxed);
+  }
+  void NoteProxy() {
+    if (!has_proxies()) has_proxies_.store(true, std::memory_order_relaxed);
+  }
+
   // Births while kNoticeBirths is set.
   void NoteLateBirth(const void* object);
   bool late_births() const {
@@ -186,6 +195,7 @@ class UpdatableClass {
   SmallMutex arenas_mutex_;
   std::atomic<std::uint32_t> birth_{kBorn};
   std::atomic<bool> late_births_{false};
+  std::atomic<bool> has_proxies_{false};
   std::atomic<Mark> late_since_{0};
   std::atomic<bool> has_other_layout_{false};
   std::atomic<std::int64_t> untracked_{0};

@@ -60,6 +60,8 @@ struct ConversionForecast {
   std::size_t cannot_grow = 0;
   std::size_t automatic = 0;  // on a stack: left as they are
   std::size_t of_subclasses = 0;
+  // It is to be converted when it is used through a proxy, and none has been.
+  bool lacks_proxies = false;
   // Sentences that name them (the first few of each kind), and warnings.
   std::vector<std::string> remarks;
 };

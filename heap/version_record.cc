@@ -256,6 +256,7 @@ absl::Status BringUpToDate(UpdatableClass* root, void* object,
 }
 
 void ConvertAtAccess(UpdatableClass* root, void* object) {
+  root->NoteProxy();
   absl::Status ignored;  // a failure is marked in the object
   if (std::atomic<Mark>* mark = FindSlotMark(object, root)) {
     ConvertOrWait(root, object, {mark, SlabOf(object)->slot_bytes, false},

@@ -104,6 +104,8 @@ struct UpdateReport {
   std::chrono::nanoseconds preparing{};
   std::chrono::nanoseconds applying{};
   std::size_t objects_converted = 0;
+  // Sentences: what it does not do although it is applied.
+  std::vector<std::string> remarks;
 };
 
 // What Load() would do. Nothing has been changed.

@@ -126,6 +126,7 @@ INSTAR_FIELDS(UpdateReport) {
   visit("preparing_ns", &R::preparing);
   visit("applying_ns", &R::applying);
   visit("objects_converted", &R::objects_converted);
+  visit("remarks", &R::remarks);
 }
 
 INSTAR_FIELDS(UpdateForecast) {

@@ -182,6 +182,18 @@ absl::StatusOr<std::vector<std::string>> UpdateDriver::Cancel(
                      : absl::StrCat("no update '", update, "' is pending"));
 }
 
+std::vector<std::string> UpdateDriver::Remarks() const {
+  std::vector<std::string> all = remarks_.All();
+  std::lock_guard<std::mutex> lock(lock_);
+  for (const auto& applied : applied_) {
+    for (const std::string& remark : applied->remarks) {
+      all.push_back(absl::StrCat("when update '", applied->report.update,
+                                 "' was applied: ", remark));
+    }
+  }
+  return all;
+}
+
 std::vector<AppliedReport> UpdateDriver::Applied() const {
   std::lock_guard<std::mutex> lock(lock_);
   std::vector<AppliedReport> reports;

@@ -107,8 +107,9 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   std::vector<PendingReport> Pending() const;
   // Threads that applied updates have started.
   std::vector<ThreadRef> StartedThreads() const;
-  // What is to be said of the program itself (manager/program_remarks.h).
-  std::vector<std::string> Remarks() const { return remarks_.All(); }
+  // What is to be said of the program itself (manager/program_remarks.h),
+  // and what applied updates leave as it was.
+  std::vector<std::string> Remarks() const;
 
  private:
   using Clock = std::chrono::steady_clock;

@@ -75,6 +75,7 @@ struct UpdateDriver::AppliedUpdate {
   // Under the lock: as the worker has found it at the end of a job.
   AppliedReport report;
   std::vector<ThreadRef> started;
+  std::vector<std::string> remarks;  // as of when it was applied
 };
 
 }  // namespace manager_internal

@@ -241,7 +241,9 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
     job.module->KeepLoaded();
   }
   INSTAR_RETURN_IF_ERROR(BeginChange(job));
-  INSTAR_RETURN_IF_ERROR(job.update->Apply(OptionsFor(job.until)));
+  ApplyOptions options = OptionsFor(job.until);
+  options.remarks = &job.report.remarks;
+  INSTAR_RETURN_IF_ERROR(job.update->Apply(options));
   const Clock::time_point applied_at = Clock::now();
   const UpdateProgress progress = job.update->Progress();
   job.report.applying = applied_at - prepared;
@@ -259,6 +261,7 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   applied->report.hold_times = job.report.hold_times;
   applied->report.elapsed = job.report.elapsed;
   applied->update = job.update;
+  applied->remarks = job.report.remarks;
   TakeNote(*applied);
   std::lock_guard<std::mutex> lock(lock_);
   applied_.push_back(std::move(applied));

@@ -401,6 +401,9 @@ Lines UpdateLines(PendingKind kind, const UpdateReport& update,
     lines.push_back(absl::StrCat("  converted ",
                                  Count(update.objects_converted, "object")));
   }
+  for (const std::string& remark : update.remarks) {
+    lines.push_back(absl::StrCat("  ", style.Waiting(remark)));
+  }
   return lines;
 }
 

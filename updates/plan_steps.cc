@@ -18,6 +18,30 @@
 namespace instar {
 namespace updates_internal {
 
+namespace {
+
+// What is as true once the update is applied.
+void Warn(UpdateForecast& forecast, std::string warning) {
+  forecast.remarks.push_back(warning);
+  forecast.warnings.push_back(std::move(warning));
+}
+
+// Once in a forecast.
+void RemarkOnUnknownCopies(UpdateForecast& forecast) {
+  const std::string unknown = CodeOfUnknownCopies();
+  if (unknown.empty()) return;
+  std::string remark = absl::StrCat(
+      "inline functions, and those of the classes, may have been inlined where "
+      "nobody knows: ",
+      unknown);
+  if (std::find(forecast.remarks.begin(), forecast.remarks.end(), remark) ==
+      forecast.remarks.end()) {
+    forecast.remarks.push_back(std::move(remark));
+  }
+}
+
+}  // namespace
+
 // --- Redefinitions.
 
 std::string RedefinitionStep::name() const {
@@ -25,25 +49,25 @@ std::string RedefinitionStep::name() const {
 }
 
 absl::Status RedefinitionStep::Prepare(UpdateForecast& forecast) {
+  std::vector<Function> functions;
   for (const EntryRedirection& entry : redefinitions_.entries()) {
-    if (!IsCoroutine(entry.from)) continue;
-    forecast.remarks.push_back(absl::StrCat(
-        entry.from.name(),
-        " is a coroutine: those that are suspended are on no stack, so nobody "
-        "waits for them, and they go on in the old version"));
+    functions.push_back(entry.from);
+  }
+  for (const Function& function : CoroutinesAmong(functions)) {
+    Warn(forecast,
+         absl::StrCat(
+             function.name(),
+             " is a coroutine: those that are suspended are on no stack, so "
+             "nobody waits for them, and they go on in the old version"));
   }
   if (!prepared_.has_value()) {
     auto prepared = PreparedRedefinitions::Make(redefinitions_, options_);
     INSTAR_RETURN_IF_ERROR(prepared.status());
     prepared_.emplace(*std::move(prepared));
   }
-  for (const EntryRedirection& entry : redefinitions_.entries()) {
-    if (entry.from.binding() != SymbolBinding::kWeak) continue;
-    const std::string unknown = CodeOfUnknownCopies();
-    if (!unknown.empty()) {
-      forecast.remarks.push_back(absl::StrCat(
-          entry.from.name(), " may be inlined where nobody knows: ", unknown));
-    }
+  for (const Function& function : functions) {
+    if (function.binding() != SymbolBinding::kWeak) continue;
+    RemarkOnUnknownCopies(forecast);
     break;
   }
   return absl::OkStatus();
@@ -89,6 +113,21 @@ absl::Status ConversionPlanStep::Prepare(UpdateForecast& forecast) {
       absl::StrCat(step_->name(), ": ", conversion.objects, " objects"));
   for (const std::string& remark : conversion.remarks) {
     forecast.remarks.push_back(absl::StrCat(step_->name(), ": ", remark));
+  }
+  if (conversion.lacks_proxies) {
+    Warn(forecast,
+         absl::StrCat(step_->name(),
+                      ": no object has been used through a LazyProxy so far, "
+                      "and an object that never is keeps its version"));
+  }
+  RemarkOnUnknownCopies(forecast);
+  if (const auto watched = watch_->Get(/*thorough=*/false); watched.ok()) {
+    for (const Function& function : CoroutinesAmong((*watched)->functions())) {
+      Warn(forecast,
+           absl::StrCat(step_->name(), ": ", function.name(),
+                        " is a coroutine: those that are suspended are on no "
+                        "stack, and objects are converted under them"));
+    }
   }
   if (converted_ != nullptr) {
     converted_->store(0, std::memory_order_relaxed);

@@ -382,6 +382,12 @@ absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {
     return status;
   }
   status = Run(Direction::kApply, options);
+  if (status.ok() && options.remarks != nullptr) {
+    *options.remarks = std::move(forecast.warnings);
+    const absl::StatusOr<std::vector<ThreadRef>> threads =
+        ThreadsOf(Direction::kApply, options, ControlledThreads());
+    if (threads.ok()) LookAtOthers(*threads, *options.remarks);
+  }
   run_.End(status.ok()  ? UpdatePhase::kApplied
            : is_broken_ ? UpdatePhase::kBroken
                         : UpdatePhase::kPrepared);

@@ -59,6 +59,8 @@ struct UpdateForecast {
   std::vector<std::string> steps;      // "redefine DoCommand(...)", in order
   std::vector<std::string> obstacles;  // "DoCommand is active: thread ..."
   std::vector<std::string> remarks;    // sizes, objects, warnings
+  // Those of the remarks that are as true once it is applied.
+  std::vector<std::string> warnings;
 };
 
 // What an update waits for.
@@ -112,8 +114,9 @@ struct ApplyOptions {
   // Of Rehearse(): no thread is stopped. What is active on a stack, and who
   // comes to no update point, is not known then.
   bool without_stacks = false;
-  // Of Rehearse(): filled in with what is in nobody's way, and should be known:
-  // threads that are not asked for, and are in a function that is redefined.
+  // Of Rehearse() and Apply(): filled in with what is in nobody's way, and
+  // should be known: threads that are not asked for, and are in a function that
+  // is redefined. Of Apply() with the warnings of the forecast as well.
   std::vector<std::string>* remarks = nullptr;
 };
 
