@@ -12,6 +12,7 @@
 #include <cstring>
 #include <exception>
 
+#include "base/linkage_stub.h"
 #include "base/unwind_table.h"
 
 namespace instar {
@@ -139,21 +140,11 @@ class Image {
   int segment_count_ = 0;
 };
 
-// The slot through which the stub at `target` jumps, or 0 if no stub of a
-// procedure linkage table stands there: an optional endbr64, an optional bnd
-// prefix, jmp *slot(%rip).
+// SlotOfLinkageStub() of code that may not be there.
 std::uintptr_t SlotOfStub(const Image& image, std::uintptr_t target) {
-  if (!image.IsCode(target, 12)) return 0;
-  static constexpr unsigned char kEndbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
-  if (std::memcmp(reinterpret_cast<const void*>(target), kEndbr64, 4) == 0) {
-    target += 4;
-  }
-  if (Load<unsigned char>(target) == 0xf2) ++target;
-  if (Load<unsigned char>(target) != 0xff ||
-      Load<unsigned char>(target + 1) != 0x25) {
-    return 0;
-  }
-  return target + 6 + Load<std::int32_t>(target + 2);
+  if (!image.IsCode(target, kLinkageStubSize)) return 0;
+  return SlotOfLinkageStub(reinterpret_cast<const unsigned char*>(target),
+                           target);
 }
 
 constexpr int kMaxRegions = 8;

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <new>
 #include <utility>
 
@@ -22,6 +23,15 @@ namespace code_internal {
 namespace {
 
 constexpr std::uint64_t kMostUnpacked = std::uint64_t{32} << 20;
+
+// libdw ends the program if it cannot have memory for the abbreviations of a
+// unit (an assertion), which are by far less than what is asked for here.
+bool HasMemory() {
+  constexpr std::size_t kEnough = std::size_t{8} << 20;
+  void* volatile const memory = std::malloc(kEnough);  // never touched
+  std::free(memory);
+  return memory != nullptr;
+}
 
 // How much is read before libdw, which keeps what it has parsed, is made to
 // begin anew.
@@ -52,6 +62,9 @@ Elf* Open(const MappedFile& file) {
 }  // namespace
 
 absl::StatusOr<DwarfFile> DwarfFile::Of(int file) {
+  if (!HasMemory()) {
+    return absl::ResourceExhaustedError("there is no memory to read it");
+  }
   // libelf notes in the section headers where it has unpacked a section, which
   // must be in pages that can be written then.
   std::uint64_t packed = 0;
@@ -94,6 +107,7 @@ void ThrowWhenOutOfMemory(Dwarf* dwarf) {
 }
 
 bool DwarfFile::Reopen() {
+  if (!HasMemory()) throw std::bad_alloc();
   dwarf_end(dwarf_);
   dwarf_ = dwarf_begin_elf(elf_, DWARF_C_READ, nullptr);
   if (dwarf_ == nullptr) return false;

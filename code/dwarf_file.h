@@ -28,8 +28,8 @@ class DwarfFile {
  public:
   // The file may be closed afterwards.
   // Errors: NotFound if it has no debug information; ResourceExhausted if that
-  // is compressed, and would take much memory, which libdw unpacks as a whole;
-  // those of MappedFile::Of().
+  // is compressed, and would take much memory, which libdw unpacks as a whole,
+  // or if there is no memory to read it; those of MappedFile::Of().
   static absl::StatusOr<DwarfFile> Of(int file);
 
   DwarfFile(DwarfFile&& other) noexcept;
@@ -39,7 +39,7 @@ class DwarfFile {
   Dwarf* dwarf() const { return dwarf_; }
 
   // Frees what was parsed so far. No Dwarf_Die may be used any more. False if
-  // it cannot be read again.
+  // it cannot be read again; throws std::bad_alloc if there is no memory.
   bool Reopen();
 
   // Calls visit(unit, contents) for each unit until it answers false: with the

@@ -6,17 +6,14 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <cinttypes>
-#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_format.h"
 #include "base/check.h"
 #include "base/error_text.h"
+#include "base/linux/maps.h"
 #include "base/status_macros.h"
 #include "code/thread_survey.h"
 
@@ -59,17 +56,12 @@ const unsigned char* BytesAt(const EntryRecord& record) {
 // The stretches of address space in which nothing is mapped.
 std::vector<std::pair<uintptr_t, uintptr_t>> Gaps() {
   std::vector<std::pair<uintptr_t, uintptr_t>> gaps;
-  std::ifstream maps("/proc/thread-self/maps");  // see base/linux/maps.h
   uintptr_t last_end = 0x10000;  // below, the kernel lets nobody map
-  for (std::string line; std::getline(maps, line);) {
-    uintptr_t begin = 0, end = 0;
-    if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR, &begin, &end) !=
-        2) {
-      continue;
-    }
-    if (begin > last_end) gaps.emplace_back(last_end, begin);
-    last_end = std::max(last_end, end);
-  }
+  VisitMappings([&](const Mapping& mapping) {
+    if (mapping.low > last_end) gaps.emplace_back(last_end, mapping.low);
+    last_end = std::max(last_end, mapping.high);
+    return true;
+  });
   return gaps;
 }
 

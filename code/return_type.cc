@@ -20,6 +20,7 @@
 #include "base/status_macros.h"
 #include "code/dwarf_file.h"
 #include "code/loaded_images.h"
+#include "code/symbol_name.h"
 
 namespace instar {
 namespace {
@@ -321,11 +322,13 @@ absl::StatusOr<Type> ReturnTypeOf(const Function& function) {
   return type;
 }
 
-}  // namespace
+// Whether debug information and the compiler may write one name in two ways.
+bool HasSpellings(absl::string_view name) {
+  return absl::StrContains(name, "<") || absl::StrContains(name, "(");
+}
 
-absl::Status CompareReturnTypes(const Function& a, const Function& b) try {
-  INSTAR_ASSIGN_OR_RETURN(const Type first, ReturnTypeOf(a));
-  INSTAR_ASSIGN_OR_RETURN(const Type second, ReturnTypeOf(b));
+absl::Status Compare(const Function& a, const Type& first, const Function& b,
+                     const Type& second) {
   if (first.key != second.key) {
     return absl::InvalidArgumentError(absl::StrCat(a.name(), " returns ",
                                                    first.name, ", ", b.name(),
@@ -338,10 +341,47 @@ absl::Status CompareReturnTypes(const Function& a, const Function& b) try {
                      second.size, " in the other"));
   }
   return absl::OkStatus();
-} catch (const std::bad_alloc&) {
+}
+
+absl::Status NoMemoryFor(const Function& a, const Function& b) {
   return absl::ResourceExhaustedError(
       absl::StrCat("there is no memory for the debug information of ",
                    a.image(), " and ", b.image()));
 }
 
+}  // namespace
+
+absl::Status CompareReturnTypes(const Function& a, const Function& b) try {
+  INSTAR_ASSIGN_OR_RETURN(const Type first, ReturnTypeOf(a));
+  INSTAR_ASSIGN_OR_RETURN(const Type second, ReturnTypeOf(b));
+  return Compare(a, first, b, second);
+} catch (const std::bad_alloc&) {
+  return NoMemoryFor(a, b);
+}
+
+absl::Status CompareReturnTypes(const Function& a, const Function& b,
+                                const StaticType& type_of_b) try {
+  if (!type_of_b.is_known) return CompareReturnTypes(a, b);
+  INSTAR_ASSIGN_OR_RETURN(Type first, ReturnTypeOf(a));
+  first.key = code_internal::CanonicalName(first.key);
+  Type second;
+  second.name = type_of_b.name;
+  second.key = code_internal::CanonicalName(type_of_b.key);
+  second.size = type_of_b.size;
+  if (first.key != second.key &&
+      (HasSpellings(first.key) || HasSpellings(second.key))) {
+    return CompareReturnTypes(a, b);
+  }
+  return Compare(a, first, b, second);
+} catch (const std::bad_alloc&) {
+  return NoMemoryFor(a, b);
+}
+
+namespace code_internal {
+
+std::string NameOfPointee(const char* pointer_name) {
+  return DemangleType(*pointer_name == 'P' ? pointer_name + 1 : pointer_name);
+}
+
+}  // namespace code_internal
 }  // namespace instar

@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "code/function.h"
+#include "code/static_type.h"
 
 namespace instar {
 
@@ -25,6 +26,12 @@ namespace instar {
 // is not known, since its source file was compiled without -g (-g1 is not
 // enough), or has no name.
 absl::Status CompareReturnTypes(const Function& a, const Function& b);
+
+// The same for `b` of which is known what it returns where the call is written:
+// its source file may be without -g. Names of templates and of what is unnamed
+// are written in several ways: two that differ are then "not known".
+absl::Status CompareReturnTypes(const Function& a, const Function& b,
+                                const StaticType& type_of_b);
 
 }  // namespace instar
 

@@ -85,5 +85,51 @@ TEST(ReturnTypeTest, WithoutDebugInformationNothingIsKnown) {
               AllOf(HasSubstr("WithoutDebugInformation"), HasSubstr("-g")));
 }
 
+// As the compiler of this file knows it, which has no debug information.
+template <typename R, typename... A>
+absl::Status CompareWithStatic(const Function& a, R (*b)(A...)) {
+  return CompareReturnTypes(a, *Function::Of(b), StaticTypeOf<R>());
+}
+
+std::string NewString(int) { return ""; }
+const char* NewText(int) { return ""; }
+returns::Point NewPoint(int) { return {}; }
+returns::Point* FindNewPoint(int) { return nullptr; }
+std::div_t NewDivision(int) { return {}; }
+void NewNothing(int) {}
+unsigned NewUnsigned(int) { return 0; }
+
+TEST(ReturnTypeTest, TheCompilerKnowsItToo) {
+  const auto of = [](auto f) { return *Function::Of(f); };
+  const auto differs = [](const absl::Status& status) {
+    return absl::IsInvalidArgument(status);
+  };
+  EXPECT_EQ(CompareWithStatic(of(&returns::Int), &WithoutDebugInformation),
+            absl::OkStatus());
+  EXPECT_EQ(CompareWithStatic(of(&returns::ConstInt), &WithoutDebugInformation),
+            absl::OkStatus());
+  EXPECT_EQ(CompareWithStatic(of(&returns::Unsigned), &NewUnsigned),
+            absl::OkStatus());
+  EXPECT_EQ(CompareWithStatic(of(&returns::Nothing), &NewNothing),
+            absl::OkStatus());
+  EXPECT_EQ(CompareWithStatic(of(&returns::MakePoint), &NewPoint),
+            absl::OkStatus());
+  EXPECT_EQ(CompareWithStatic(of(&returns::FindPoint), &FindNewPoint),
+            absl::OkStatus());
+  EXPECT_EQ(CompareWithStatic(of(&returns::Text), &NewText), absl::OkStatus());
+  EXPECT_EQ(CompareWithStatic(of(&returns::DivideInC), &NewDivision),
+            absl::OkStatus());
+  EXPECT_TRUE(differs(CompareWithStatic(of(&returns::Int), &NewUnsigned)));
+  EXPECT_TRUE(
+      differs(CompareWithStatic(of(&returns::Long), &WithoutDebugInformation)));
+  EXPECT_TRUE(differs(CompareWithStatic(of(&returns::MutableText), &NewText)));
+  EXPECT_TRUE(
+      differs(CompareWithStatic(of(&returns::MakePoint), &FindNewPoint)));
+  EXPECT_TRUE(differs(CompareWithStatic(of(&returns::Divide), &NewDivision)));
+  EXPECT_TRUE(differs(CompareWithStatic(of(&returns::Nothing), &NewUnsigned)));
+  // Never refused for a spelling: it is the same or not known.
+  EXPECT_FALSE(differs(CompareWithStatic(of(&returns::String), &NewString)));
+}
+
 }  // namespace
 }  // namespace instar

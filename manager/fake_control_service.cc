@@ -104,6 +104,7 @@ UpdateReport SampleUpdate() {
   update.preparing = microseconds(300);
   update.applying = microseconds(200);
   update.objects_converted = 160;
+  update.remarks = {"thread 4245 is not registered, and is not waited for"};
   return update;
 }
 

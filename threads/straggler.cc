@@ -18,6 +18,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "base/linkage_stub.h"
 #include "base/linux/tasks.h"
 #include "stack/stack_walker.h"
 
@@ -134,19 +135,11 @@ std::uintptr_t TargetOfCall(std::uintptr_t return_address) {
   }
   if (call[1] != 0xe8) return 0;  // call target
   target = Relative(call + 2, return_address);
-  unsigned char stub[11];
+  unsigned char stub[kLinkageStubSize];
   if (!ReadSafely(target, stub, sizeof(stub))) return target;
-  std::size_t at = 0;
-  if (std::memcmp(stub, "\xf3\x0f\x1e\xfa", 4) == 0) at = 4;  // endbr64
-  if (stub[at] == 0xf2) ++at;                                 // bnd
-  if (at + 6 > sizeof(stub) || stub[at] != 0xff || stub[at + 1] != 0x25) {
-    return target;
-  }
-  std::uintptr_t bound = 0;  // jmp *slot(%rip)
-  return ReadSafely(Relative(stub + at + 2, target + at + 6), &bound,
-                    sizeof(bound))
-             ? bound
-             : target;
+  const std::uintptr_t slot = SlotOfLinkageStub(stub, target);
+  std::uintptr_t bound = 0;
+  return slot != 0 && ReadSafely(slot, &bound, sizeof(bound)) ? bound : target;
 }
 
 // The function that starts at what was called.

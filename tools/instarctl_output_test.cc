@@ -163,7 +163,8 @@ TEST_F(InstarctlOutputTest, Update) {
                   "  held 2 threads: median 85 us, at most 120 us",
                   "  took 1.2 ms: queued 10 us, loading 700 us, preparing 300 "
                   "us, applying 200 us (3 attempts)",
-                  "  converted 160 objects"));
+                  "  converted 160 objects",
+                  "  thread 4245 is not registered, and is not waited for"));
   UpdateReport update;
   update.update = "u";
   update.attempts = 1;

@@ -42,7 +42,7 @@ Redefinitions& Redefinitions::AddFunction(const absl::StatusOr<Function>& from,
 
 Redefinitions& Redefinitions::AddByName(
     absl::string_view from, const absl::StatusOr<Function>& to,
-    const NamedRedefinitionOptions& options) {
+    const StaticType* returned, const NamedRedefinitionOptions& options) {
   if (!to.ok()) return AddFunction(to.status(), 0);
   const absl::StatusOr<Function> function = Function::Named(from);
   if (!function.ok()) return AddFunction(function.status(), 0);
@@ -62,7 +62,9 @@ Redefinitions& Redefinitions::AddByName(
                            ": the parameter types differ")),
                        0);
   }
-  const absl::Status types = CompareReturnTypes(*function, *to);
+  const absl::Status types =
+      returned == nullptr ? CompareReturnTypes(*function, *to)
+                          : CompareReturnTypes(*function, *to, *returned);
   if (!types.ok() && !(options.accept_unknown_return_type &&
                        absl::IsFailedPrecondition(types))) {
     return AddFunction(

@@ -37,6 +37,7 @@
 #include "code/function_entry.h"
 #include "code/other_threads.h"
 #include "code/redefinable.h"
+#include "code/static_type.h"
 
 namespace instar {
 
@@ -78,15 +79,18 @@ class Redefinitions {
   // By name, as Function::Named() takes it. The parameter types must be the
   // same in both names, and the type that they return in debug information
   // (code/return_type.h): of functions that were compiled without -g it is not
-  // known, and that is an error unless `options` accept it.
+  // known, and that is an error unless `options` accept it. What a function
+  // that is given by its address returns is known as well.
   template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
   Redefinitions& AddNamed(absl::string_view from, F* to,
                           NamedRedefinitionOptions options = {}) {
-    return AddByName(from, Function::Of(to), options);
+    const StaticType type =
+        StaticTypeOf<std::remove_cv_t<typename ReturnTypeOf<F>::Type>>();
+    return AddByName(from, Function::Of(to), &type, options);
   }
   Redefinitions& AddNamed(absl::string_view from, absl::string_view to,
                           NamedRedefinitionOptions options = {}) {
-    return AddByName(from, Function::Named(to), options);
+    return AddByName(from, Function::Named(to), nullptr, options);
   }
 
   // What the slot leads to. It outlives all redefinitions.
@@ -108,10 +112,22 @@ class Redefinitions {
   std::vector<std::string> names() const;
 
  private:
+  template <typename F>
+  struct ReturnTypeOf;
+  template <typename R, typename... A>
+  struct ReturnTypeOf<R(A...)> {
+    using Type = R;
+  };
+  template <typename R, typename... A>
+  struct ReturnTypeOf<R(A...) noexcept> {
+    using Type = R;
+  };
+
   Redefinitions& AddFunction(const absl::StatusOr<Function>& from,
                              std::uintptr_t to);
   Redefinitions& AddByName(absl::string_view from,
                            const absl::StatusOr<Function>& to,
+                           const StaticType* returned,
                            const NamedRedefinitionOptions& options);
 
   std::vector<EntryRedirection> entries_;

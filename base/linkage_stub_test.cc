@@ -1,0 +1,39 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "base/linkage_stub.h"
+
+#include <cstdint>
+
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace {
+
+constexpr std::uintptr_t kAddress = 0x401000;
+
+std::uintptr_t SlotOf(const char (&code)[kLinkageStubSize + 1]) {
+  return SlotOfLinkageStub(reinterpret_cast<const unsigned char*>(code),
+                           kAddress);
+}
+
+TEST(LinkageStubTest, EveryFormIsKnown) {
+  EXPECT_EQ(SlotOf("\xff\x25\x10\0\0\0\x68\0\0\0\0"), kAddress + 6 + 0x10);
+  EXPECT_EQ(SlotOf("\xf2\xff\x25\x10\0\0\0\x90\x90\x90\x90"),
+            kAddress + 7 + 0x10);
+  EXPECT_EQ(SlotOf("\xf3\x0f\x1e\xfa\xff\x25\x10\0\0\0\x90"),
+            kAddress + 10 + 0x10);
+  EXPECT_EQ(SlotOf("\xf3\x0f\x1e\xfa\xf2\xff\x25\x10\0\0\0"),
+            kAddress + 11 + 0x10);
+  EXPECT_EQ(SlotOf("\xff\x25\xf0\xff\xff\xff\x68\0\0\0\0"),
+            kAddress + 6 - 0x10);
+}
+
+TEST(LinkageStubTest, OtherCodeIsNone) {
+  EXPECT_EQ(SlotOf("\x55\x48\x89\xe5\xff\x25\x10\0\0\0\x90"), 0u);
+  EXPECT_EQ(SlotOf("\xff\x15\x10\0\0\0\x90\x90\x90\x90\x90"), 0u);
+  EXPECT_EQ(SlotOf("\xf3\x0f\x1e\xfa\x55\x48\x89\xe5\x90\x90\x90"), 0u);
+}
+
+}  // namespace
+}  // namespace instar
