@@ -372,7 +372,8 @@ TEST_F(InstarctlTest, WhatBlocksAnUpdateIsShownOnce) {
                   HasSubstr("converted 20 % of 160 objects"),
                   HasSubstr("the second reason"), "ratings is applied",
                   HasSubstr("held"), HasSubstr("took"),
-                  HasSubstr("converted 160 objects")));
+                  HasSubstr("converted 160 objects"),
+                  HasSubstr("is not registered")));
 }
 
 TEST_F(InstarctlTest, ATerminalIsRedrawnInColours) {
