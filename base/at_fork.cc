@@ -9,6 +9,10 @@
 #include "base/check.h"
 
 namespace instar {
+namespace base_internal {
+std::atomic<std::uint32_t> fork_generation{0};
+}  // namespace base_internal
+
 namespace {
 
 // All constant-initialized: handlers are set before main().
@@ -48,21 +52,33 @@ void Parent() {
 }
 
 void Child() {
+  base_internal::fork_generation.fetch_add(1, std::memory_order_relaxed);
   for (int i = kForkOrders; i-- > 0;) {
     if (g_handlers[i].child != nullptr) g_handlers[i].child();
   }
   Release();
 }
 
+// Under g_mutex.
+void Register() {
+  if (g_is_registered) return;
+  const int error = pthread_atfork(&Prepare, &Parent, &Child);
+  INSTAR_CHECK(error == 0) << "pthread_atfork failed: " << error;
+  g_is_registered = true;
+}
+
+// Also where no place has handlers: fork()s are counted.
+[[gnu::constructor]] void RegisterAtStart() {
+  pthread_mutex_lock(&g_mutex);
+  Register();
+  pthread_mutex_unlock(&g_mutex);
+}
+
 }  // namespace
 
 void SetForkHandlers(ForkOrder place, const ForkHandlers& handlers) {
   pthread_mutex_lock(&g_mutex);
-  if (!g_is_registered) {
-    const int error = pthread_atfork(&Prepare, &Parent, &Child);
-    INSTAR_CHECK(error == 0) << "pthread_atfork failed: " << error;
-    g_is_registered = true;
-  }
+  Register();
   g_handlers[static_cast<int>(place)] = handlers;
   pthread_mutex_unlock(&g_mutex);
 }

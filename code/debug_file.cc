@@ -23,7 +23,7 @@ namespace instar {
 namespace code_internal {
 namespace {
 
-std::array<uint32_t, 256> MakeCrcTable() {
+constexpr std::array<uint32_t, 256> MakeCrcTable() {
   std::array<uint32_t, 256> table{};
   for (uint32_t i = 0; i < table.size(); ++i) {
     uint32_t value = i;
@@ -37,7 +37,7 @@ std::array<uint32_t, 256> MakeCrcTable() {
 
 // The CRC-32 of IEEE 802.3 of the whole file.
 uint32_t Checksum(int file) {
-  static const std::array<uint32_t, 256> table = MakeCrcTable();
+  static constexpr std::array<uint32_t, 256> table = MakeCrcTable();
   std::vector<unsigned char> buffer(1 << 16);
   uint32_t crc = ~0u;
   off_t offset = 0;

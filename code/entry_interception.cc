@@ -377,6 +377,7 @@ class EntryInterceptionBuilder {
       }
     }
     INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
+    // Under the lock, for which fork() waits.
     static const bool prepared = (code_internal::PrepareThunk(), true);
     (void)prepared;
     return std::move(state_);

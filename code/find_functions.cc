@@ -78,11 +78,11 @@ struct InlinedNames {
 // Kept for as long as the process lives, as the tables that they refer to.
 template <typename T, typename Make>
 const T& KeptFor(const SymbolTable& symbols, Make make) {
-  static std::mutex& mutex = *new std::mutex;
-  static auto& all =
-      *new absl::flat_hash_map<const SymbolTable*, std::unique_ptr<const T>>;
-  std::lock_guard<std::mutex> lock(mutex);
-  std::unique_ptr<const T>& kept = all[&symbols];
+  static ForkGuarded<
+      absl::flat_hash_map<const SymbolTable*, std::unique_ptr<const T>>>
+      all;
+  const auto locked = all.Lock();
+  std::unique_ptr<const T>& kept = (*locked)[&symbols];
   if (kept == nullptr) kept = make();
   return *kept;
 }
@@ -185,7 +185,11 @@ FoundFunctions FunctionSearch::Find(bool read_debug_information) {
   const bool reads =
       read_debug_information ||
       !InlinedCopyTable::IsRead(*images->images().front().symbols);
-  std::lock_guard<std::mutex> lock(lock_);
+  std::lock_guard<ForkMutex> lock(lock_);
+  if (lock_.WasLostInFork()) {
+    // What it was is left as it is: it may be half changed.
+    ::new (static_cast<void*>(&known_)) decltype(known_);
+  }
   for (const LoadedImage& image : images->images()) {
     InFile& known = known_[image.symbols];
     if (!known.functions.has_value()) {

@@ -22,13 +22,13 @@
 #define INSTAR_CODE_FIND_FUNCTIONS_H_
 
 #include <functional>
-#include <mutex>
 #include <string>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "base/fork_mutex.h"
 #include "code/code_range.h"
 #include "code/function.h"
 
@@ -102,7 +102,7 @@ class FunctionSearch {
 
   const Matches matches_;
   const std::vector<std::string> parts_;
-  std::mutex lock_;
+  ForkMutex lock_;
   absl::flat_hash_map<const code_internal::SymbolTable*, InFile> known_;
 };
 

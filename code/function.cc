@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <tuple>
 #include <utility>
@@ -13,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/fork_mutex.h"
 #include "base/linux/image_pin.h"
 #include "base/status_macros.h"
 #include "code/inlined_copies.h"
@@ -155,9 +155,9 @@ struct ImagesWithCopies {
 
   // `read` false: as far as their debug information has been read.
   static std::shared_ptr<const ImagesWithCopies> Current(bool read) {
-    static std::mutex& mutex = *new std::mutex;
-    static auto& current = *new std::shared_ptr<const ImagesWithCopies>;
-    std::lock_guard<std::mutex> lock(mutex);
+    static ForkGuarded<std::shared_ptr<const ImagesWithCopies>> latest;
+    const auto locked = latest.Lock();
+    auto& current = *locked;
     std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
     if (current != nullptr && current->images == images) return current;
     auto made = std::make_shared<ImagesWithCopies>();

@@ -12,6 +12,9 @@
 #include <tuple>
 #include <utility>
 
+#include "base/at_fork.h"
+#include "base/small_mutex.h"
+
 namespace instar {
 namespace code_internal {
 namespace {
@@ -29,17 +32,31 @@ struct Declared {
   Identity identity;
 };
 
-// Made by whoever comes first, which may be a constructor that runs before
-// those of this file. Never destroyed: threads may still ask while the process
-// exits.
-struct Originals {
-  static Originals& Get() {
-    static Originals& originals = *new Originals;
-    return originals;
+SmallMutex g_mutex;
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  SetForkHandlers(ForkOrder::kImages,
+                  {[] { g_mutex.lock(); }, [] { g_mutex.unlock(); },
+                   [] { g_mutex.unlock(); }});
+}
+
+// Those that are declared, while the lock is held. Made by whoever comes first,
+// which may be a constructor that runs before those of this file. Never
+// destroyed: threads may still ask while the process exits.
+class Originals {
+ public:
+  Originals() : lock_(g_mutex), by_image(Get()) {}
+
+ private:
+  static std::map<std::string, Declared>& Get() {
+    static auto& by_image = *new std::map<std::string, Declared>;
+    return by_image;
   }
 
-  std::mutex mutex;
-  std::map<std::string, Declared> by_image;
+  const std::lock_guard<SmallMutex> lock_;
+
+ public:
+  std::map<std::string, Declared>& by_image;
 };
 
 }  // namespace
@@ -47,14 +64,12 @@ struct Originals {
 void DeclareImageCopy(const std::string& image, ImageOriginal original) {
   struct stat file = {};
   fstat(original.file, &file);
-  Originals& originals = Originals::Get();
-  std::lock_guard<std::mutex> lock(originals.mutex);
+  const Originals originals;
   originals.by_image[image] = {std::move(original), IdentityOf(file)};
 }
 
 void CloseImageCopy(const std::string& image) {
-  Originals& originals = Originals::Get();
-  std::lock_guard<std::mutex> lock(originals.mutex);
+  const Originals originals;
   const auto declared = originals.by_image.find(image);
   if (declared != originals.by_image.end()) {
     declared->second.original.file = -1;
@@ -62,22 +77,19 @@ void CloseImageCopy(const std::string& image) {
 }
 
 void ForgetImageCopy(const std::string& image) {
-  Originals& originals = Originals::Get();
-  std::lock_guard<std::mutex> lock(originals.mutex);
+  const Originals originals;
   originals.by_image.erase(image);
 }
 
 std::optional<ImageOriginal> FindImageOriginal(const std::string& image) {
-  Originals& originals = Originals::Get();
-  std::lock_guard<std::mutex> lock(originals.mutex);
+  const Originals originals;
   const auto declared = originals.by_image.find(image);
   if (declared == originals.by_image.end()) return std::nullopt;
   return declared->second.original;
 }
 
 std::string PathToOriginal(const std::string& image) {
-  Originals& originals = Originals::Get();
-  std::lock_guard<std::mutex> lock(originals.mutex);
+  const Originals originals;
   const auto declared = originals.by_image.find(image);
   if (declared == originals.by_image.end()) return "";
   const ImageOriginal& original = declared->second.original;

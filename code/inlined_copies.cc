@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <iterator>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <utility>
 
@@ -20,6 +19,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/fork_mutex.h"
 #include "base/linux/mapped_file.h"
 #include "code/dwarf_file.h"
 #include "code/symbol_name.h"
@@ -366,29 +366,26 @@ bool InlinedCopyTable::Keeps(absl::string_view linkage_name) const {
 }
 
 struct InlinedCopyTable::All {
-  std::mutex mutex;
   absl::flat_hash_map<const SymbolTable*,
                       std::unique_ptr<const InlinedCopyTable>>
       tables;
 
-  static All& Get() {
-    static All& all = *new All;
-    return all;
+  // fork() does not wait for it: it is owned while debug information is read.
+  static ForkGuarded<All>::Access Get() {
+    static ForkGuarded<All> all;
+    return all.Lock();
   }
 };
 
 const InlinedCopyTable& InlinedCopyTable::Of(const SymbolTable& table) {
-  All& all = All::Get();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  std::unique_ptr<const InlinedCopyTable>& copies = all.tables[&table];
+  const auto all = All::Get();
+  std::unique_ptr<const InlinedCopyTable>& copies = all->tables[&table];
   if (copies == nullptr) copies.reset(new InlinedCopyTable(table));
   return *copies;
 }
 
 bool InlinedCopyTable::IsRead(const SymbolTable& table) {
-  All& all = All::Get();
-  std::lock_guard<std::mutex> lock(all.mutex);
-  return all.tables.contains(&table);
+  return All::Get()->tables.contains(&table);
 }
 
 absl::Span<const InlinedCopyTable::Copy> InlinedCopyTable::OfEntry(

@@ -12,8 +12,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -22,6 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "base/fork_mutex.h"
 #include "base/linux/loaded_objects.h"
 #include "base/linux/maps.h"
 #include "code/debug_file.h"
@@ -164,6 +167,15 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> ReadMemory(
 // lock of LoadedImages::Current() only; never shrinks.
 class SymbolTables {
  public:
+  // Those of images whose files may be closed.
+  void Add(const LoadedImages& known) {
+    for (const LoadedImage& image : known.images()) {
+      if (FindImageOriginal(image.name).has_value()) {
+        of_copies_[image.name] = image.symbols;
+      }
+    }
+  }
+
   const SymbolTable* Get(const Sighting& image, bool is_program) {
     if (image.mapped_from == getauxval(AT_SYSINFO_EHDR)) return Vdso(image);
     const std::optional<ImageOriginal> original = FindImageOriginal(image.name);
@@ -290,12 +302,27 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
   // linker takes the lock of its list inside ours and never the other way
   // round, since nothing that it calls with that lock held comes here. (A
   // constructor of an object that is being loaded may: it runs without it.)
-  static std::mutex& mutex = *new std::mutex;
-  static SymbolTables& tables = *new SymbolTables;
-  static auto& current = *new std::shared_ptr<const LoadedImages>;
+  // fork() does not wait for it: it is owned while files are read.
+  static ForkMutex mutex;
+  static SymbolTables* tables;
+  // The latest, and a place for the next, which may be half written in a child.
+  static std::shared_ptr<const LoadedImages>* sets;
+  static std::atomic<int> latest;
 
-  std::lock_guard<std::mutex> lock(mutex);
+  std::lock_guard<ForkMutex> lock(mutex);
+  if (sets == nullptr) sets = new std::shared_ptr<const LoadedImages>[2];
+  const int now = latest.load(std::memory_order_relaxed);
+  const std::shared_ptr<const LoadedImages>& current = sets[now];
+  std::shared_ptr<const LoadedImages>& next = sets[1 - now];
+  if (mutex.WasLostInFork()) {
+    ::new (static_cast<void*>(&next)) std::shared_ptr<const LoadedImages>;
+    tables = nullptr;
+  }
   if (current != nullptr && current->IsCurrent()) return current;
+  if (tables == nullptr) {
+    tables = new SymbolTables;
+    if (current != nullptr) tables->Add(*current);
+  }
 
   Scan scan{current.get()};
   ForEachLoadedObject(Scan::See, &scan);
@@ -310,7 +337,7 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
     image.code = sighting.code;
     image.thread_local_module = sighting.thread_local_module;
     image.is_program = images->images_.empty();
-    image.symbols = tables.Get(sighting, image.is_program);
+    image.symbols = tables->Get(sighting, image.is_program);
     image.name = std::move(sighting.name);
     images->images_.push_back(std::move(image));
   }
@@ -326,8 +353,10 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
     images->begins_.insert(images->begins_.begin() + at, begin);
     images->by_address_.insert(images->by_address_.begin() + at, i);
   }
-  current = std::move(images);
-  return current;
+  next = std::move(images);
+  // Release: where a fork() finds it changed, the set is there.
+  latest.store(1 - now, std::memory_order_release);
+  return next;
 }
 
 ImagePin LoadedImages::Pin(const LoadedImage& image) {

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <set>
 #include <tuple>
@@ -20,6 +19,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/fork_mutex.h"
 #include "code/symbol_name.h"
 
 namespace instar {
@@ -208,11 +208,11 @@ std::vector<NameIndex::Entry> NameIndex::Candidates(
 }
 
 const NameIndex& NameIndex::Of(const SymbolTable& table) {
-  static std::mutex& mutex = *new std::mutex;
-  static auto& indexes =
-      *new std::map<const SymbolTable*, std::unique_ptr<const NameIndex>>;
-  std::lock_guard<std::mutex> lock(mutex);
-  std::unique_ptr<const NameIndex>& index = indexes[&table];
+  static ForkGuarded<
+      std::map<const SymbolTable*, std::unique_ptr<const NameIndex>>>
+      indexes;
+  const auto locked = indexes.Lock();
+  std::unique_ptr<const NameIndex>& index = (*locked)[&table];
   if (index == nullptr) index.reset(new NameIndex(table));
   return *index;
 }

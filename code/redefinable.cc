@@ -12,27 +12,31 @@
 #include <mutex>
 #include <utility>
 
+#include "base/at_fork.h"
 #include "base/linux/blocked_signals.h"
+#include "base/small_mutex.h"
 
 namespace instar {
 namespace code_internal {
 namespace {
 
-// Held for a few instructions, rarely: one serves all slots. Whoever stops
-// threads by signals, and redefines then, finds it free.
+// Held for a few instructions, rarely: one serves all slots.
+SmallMutex g_slots;
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  SetForkHandlers(ForkOrder::kSlots,
+                  {[] { g_slots.lock(); }, [] { g_slots.unlock(); },
+                   [] { g_slots.unlock(); }});
+}
+
+// Whoever stops threads by signals, and redefines then, finds it free.
 class SlotLock {
  public:
-  SlotLock() : lock_(Mutex()) {}
+  SlotLock() : lock_(g_slots) {}
 
  private:
-  // Initialized by the compiler, and never destroyed.
-  static std::mutex& Mutex() {
-    static std::mutex mutex;
-    return mutex;
-  }
-
   const BlockedSignals blocked_;
-  const std::lock_guard<std::mutex> lock_;
+  const std::lock_guard<SmallMutex> lock_;
 };
 
 // A jump through memory, `jmp *displacement(%rip)`, for each slot.

@@ -7,6 +7,7 @@
 #ifndef INSTAR_CONTINUATION_BOOST_FCONTEXT_H_
 #define INSTAR_CONTINUATION_BOOST_FCONTEXT_H_
 
+#include <atomic>
 #include <boost/context/detail/fcontext.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -21,7 +22,11 @@ namespace continuation_internal {
 // context ends. It has changed with Boost's versions, so it is looked up: a new
 // context keeps its function in the word before.
 inline std::size_t PlaceOfRbp() {
-  static const std::size_t place = [] {
+  // No guard of a static, which a child of fork() might find taken for good.
+  static std::atomic<std::size_t> known{0};
+  std::size_t place = known.load(std::memory_order_relaxed);
+  if (place != 0) return place;
+  place = [] {
     alignas(64) char stack[1024];
     void (*const function)(boost::context::detail::transfer_t) =
         [](boost::context::detail::transfer_t) {};
@@ -33,6 +38,7 @@ inline std::size_t PlaceOfRbp() {
     INSTAR_CHECK(i < 9) << "contexts of this Boost are not understood";
     return i + 1;
   }();
+  known.store(place, std::memory_order_relaxed);
   return place;
 }
 

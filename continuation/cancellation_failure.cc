@@ -13,6 +13,7 @@
 
 #include "absl/debugging/symbolize.h"
 #include "base/exception_table.h"
+#include "base/fork_mutex.h"
 #include "continuation/control_block.h"
 
 namespace instar {
@@ -89,13 +90,15 @@ void OnTerminate() {
 }  // namespace
 
 void ExplainFailedCancellations() {
-  static const bool installed = [] {
+  static ForkOnce<bool> installed;
+  installed.Get([] {
+    // It may be installed already, by a thread of the parent of this process.
+    if (std::get_terminate() == &OnTerminate) return true;
     // Known before it is needed: another thread may terminate at any moment.
     previous_handler = std::get_terminate();
     std::set_terminate(&OnTerminate);
     return true;
-  }();
-  static_cast<void>(installed);
+  });
 }
 
 }  // namespace continuation_internal

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/fork_mutex.h"
 #include "base/linux/stack_bounds.h"
 #include "continuation/cancellation_failure.h"
 #include "continuation/stack_overflow.h"
@@ -46,11 +47,12 @@ void DisownContinulets(void* state) {
 }
 
 void DisownContinuletsAtThreadEnd() {
-  static const pthread_key_t key = [] {
+  static ForkOnce<pthread_key_t> once;
+  const pthread_key_t key = once.Get([] {
     pthread_key_t created;
     INSTAR_CHECK(pthread_key_create(&created, &DisownContinulets) == 0);
     return created;
-  }();
+  });
   INSTAR_CHECK(pthread_setspecific(key, &thread_state) == 0);
 }
 

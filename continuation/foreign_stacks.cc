@@ -8,6 +8,7 @@
 #include <atomic>
 #include <utility>
 
+#include "base/at_fork.h"
 #include "base/check.h"
 
 namespace instar {
@@ -20,6 +21,12 @@ constexpr int kMostVisitors = 64;
 // before it reads the count.
 std::atomic<ForeignStacks::Visitor*> g_visitors[kMostVisitors];
 std::atomic<int> g_visits{0};
+
+// Of the threads that were at a visit, none is in the child.
+[[gnu::constructor]] void RegisterForkHandlers() {
+  SetForkHandlers(ForkOrder::kForeign,
+                  {nullptr, nullptr, [] { g_visits.store(0); }});
+}
 
 // False if one of them cannot tell.
 bool VisitAll(ForeignStacks::Yield yield) {

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/fork_mutex.h"
 #include "continuation/control_block.h"
 
 namespace instar {
@@ -87,14 +88,22 @@ void OnSegmentationFault(int signal, siginfo_t* info, void* context) {
 }  // namespace
 
 void InstallStackOverflowHandler() {
-  static const bool installed = [] {
+  static ForkOnce<bool> once;
+  const bool installed = once.Get([] {
     struct sigaction action = {};
     action.sa_sigaction = &OnSegmentationFault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
-    INSTAR_CHECK(sigaction(SIGSEGV, nullptr, &previous_action) == 0);
+    struct sigaction present = {};
+    INSTAR_CHECK(sigaction(SIGSEGV, nullptr, &present) == 0);
+    // It may be installed already, by a thread of the parent of this process.
+    if ((present.sa_flags & SA_SIGINFO) != 0 &&
+        present.sa_sigaction == &OnSegmentationFault) {
+      return true;
+    }
+    previous_action = present;
     return sigaction(SIGSEGV, &action, nullptr) == 0;
-  }();
+  });
   INSTAR_CHECK(installed) << "sigaction(SIGSEGV) failed";
 }
 

@@ -4,6 +4,8 @@
 #include "heap/background_sweep.h"
 
 #include <atomic>
+#include <mutex>
+#include <new>
 
 #include "absl/status/status.h"
 #include "base/check.h"
@@ -20,7 +22,21 @@ BackgroundSweep::BackgroundSweep(UpdatableClass* root, std::size_t portion)
   INSTAR_CHECK(portion > 0);
 }
 
+void BackgroundSweep::ForgetParent() const {
+  std::lock_guard<ForkMutex> lock(forgetting_);
+  if (process_ == ForkGeneration()) return;
+  process_ = ForkGeneration();
+  // Neither the sweep nor those who wait for it are here.
+  ::new (static_cast<void*>(&mutex_)) std::mutex;
+  ::new (static_cast<void*>(&changed_)) std::condition_variable;
+  ::new (static_cast<void*>(&thread_)) std::thread;
+  in_portion_ = false;
+  paused_ = false;
+  if (state_ == State::kSweeping) state_ = State::kIdle;
+}
+
 absl::Status BackgroundSweep::Prepare() {
+  ForgetParent();
   if (thread_.joinable()) return absl::OkStatus();
   INSTAR_ASSIGN_OR_RETURN(thread_,
                           StartOwnThread("instar-sweep", [this] { Loop(); }));
@@ -28,6 +44,7 @@ absl::Status BackgroundSweep::Prepare() {
 }
 
 BackgroundSweep::~BackgroundSweep() {
+  ForgetParent();
   {
     std::lock_guard<std::mutex> lock(mutex_);
     state_ = State::kEnd;
@@ -37,7 +54,13 @@ BackgroundSweep::~BackgroundSweep() {
 }
 
 void BackgroundSweep::Start() {
-  INSTAR_CHECK(thread_.joinable()) << "Prepare() comes first";
+  ForgetParent();
+  if (!thread_.joinable()) {
+    // In a child that has it prepared by its parent. If there is no thread,
+    // objects are converted when they are used.
+    INSTAR_CHECK(process_ != 0) << "Prepare() comes first";
+    if (!Prepare().ok()) return;
+  }
   {
     std::lock_guard<std::mutex> lock(mutex_);
     INSTAR_CHECK(state_ == State::kIdle) << "a sweep is under way";
@@ -54,6 +77,7 @@ void BackgroundSweep::WaitForPortion(std::unique_lock<std::mutex>& lock) {
 }
 
 void BackgroundSweep::Stop() {
+  ForgetParent();
   {
     std::unique_lock<std::mutex> lock(mutex_);
     state_ = State::kIdle;
@@ -63,12 +87,14 @@ void BackgroundSweep::Stop() {
 }
 
 void BackgroundSweep::Pause() {
+  ForgetParent();
   std::unique_lock<std::mutex> lock(mutex_);
   paused_ = true;
   WaitForPortion(lock);
 }
 
 bool BackgroundSweep::TryPause(std::chrono::steady_clock::time_point until) {
+  ForgetParent();
   std::unique_lock<std::mutex> lock(mutex_);
   paused_ = true;
   if (changed_.wait_until(lock, until, [this] { return !in_portion_; })) {
@@ -79,6 +105,7 @@ bool BackgroundSweep::TryPause(std::chrono::steady_clock::time_point until) {
 }
 
 void BackgroundSweep::Resume() {
+  ForgetParent();
   {
     std::lock_guard<std::mutex> lock(mutex_);
     paused_ = false;
@@ -87,11 +114,13 @@ void BackgroundSweep::Resume() {
 }
 
 bool BackgroundSweep::Done() const {
+  ForgetParent();
   std::lock_guard<std::mutex> lock(mutex_);
   return state_ == State::kIdle && !in_portion_;
 }
 
 void BackgroundSweep::WaitUntilDone() {
+  ForgetParent();
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock,
                 [this] { return state_ != State::kSweeping && !in_portion_; });

@@ -26,6 +26,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "base/fork_mutex.h"
 #include "heap/updatable_class.h"
 
 namespace instar {
@@ -49,13 +50,16 @@ class BackgroundSweep {
   bool TryPause(std::chrono::steady_clock::time_point until);
   void Resume();
 
-  // Nothing was started, or the last sweep is through or stopped.
+  // Nothing was started, or the last sweep is through or stopped. A sweep that
+  // was under way when the process was forked is stopped in the child.
   bool Done() const;
   void WaitUntilDone();
 
  private:
   enum class State { kIdle, kSweeping, kEnd };
 
+  // In a child of fork(), at the first call of anything.
+  void ForgetParent() const;
   void Loop();
   // Sweeps up to `portion_` slots; false at the end.
   bool SweepPortion();
@@ -64,18 +68,21 @@ class BackgroundSweep {
   UpdatableClass* const root_;
   const std::size_t portion_;
 
+  mutable ForkMutex forgetting_;
+  mutable std::uint32_t process_ = ForkGeneration();  // under forgetting_
+
   mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  State state_ = State::kIdle;  // guarded by mutex_
-  bool paused_ = false;         // guarded by mutex_
-  bool in_portion_ = false;     // guarded by mutex_
+  mutable std::condition_variable changed_;
+  mutable State state_ = State::kIdle;  // guarded by mutex_
+  mutable bool paused_ = false;         // guarded by mutex_
+  mutable bool in_portion_ = false;     // guarded by mutex_
 
   // Where the sweep is: used by the thread in a portion, else under mutex_.
   Arena* arena_ = nullptr;
   Slab* slab_ = nullptr;
   std::uint32_t index_ = 0;
 
-  std::thread thread_;
+  mutable std::thread thread_;
 };
 
 }  // namespace heap_internal

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/fork_mutex.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
 #include "heap/conversion_watch.h"
@@ -52,13 +53,8 @@ void Enter(UpdatableClass* root, VersionRecord* record) {
 // process: whoever counts objects, or follows a mark, may have one in its hands
 // and takes no lock, since a thread that is held could own that.
 void Retire(std::unique_ptr<VersionRecord> record) {
-  struct Retired {
-    std::mutex mutex;
-    std::vector<std::unique_ptr<VersionRecord>> records;
-  };
-  static Retired& retired = *new Retired;
-  std::lock_guard<std::mutex> lock(retired.mutex);
-  retired.records.push_back(std::move(record));
+  static ForkGuarded<std::vector<std::unique_ptr<VersionRecord>>> retired;
+  retired.Lock()->push_back(std::move(record));
 }
 
 // Whether a version is installed to which ConvertLateBirths() takes objects.

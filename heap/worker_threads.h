@@ -11,14 +11,17 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/at_fork.h"
 #include "base/linux/own_thread.h"
 
 namespace instar {
@@ -38,6 +41,15 @@ class WorkerThreads {
     return workers;
   }
   ~WorkerThreads() {
+    if (AreOfParent()) {
+      // What waits for them would wait for ever.
+      ::new (static_cast<void*>(&wake_)) std::condition_variable;
+      ::new (static_cast<void*>(&done_)) std::condition_variable;
+      for (std::thread& thread : threads_) {
+        ::new (static_cast<void*>(&thread)) std::thread;
+      }
+      return;
+    }
     {
       std::lock_guard<std::mutex> lock(mutex_);
       end_ = true;
@@ -47,8 +59,13 @@ class WorkerThreads {
   }
 
   // Runs `work` in every thread; returns when all are through. One that `work`
-  // ends, by pthread_exit(), is through for good.
+  // ends, by pthread_exit(), is through for good. In a child of fork(), where
+  // there are none, it is run in the calling thread.
   void Run(const std::function<void()>* work) {
+    if (AreOfParent()) {
+      (*work)();
+      return;
+    }
     std::unique_lock<std::mutex> lock(mutex_);
     work_ = work;
     ++round_;
@@ -59,6 +76,8 @@ class WorkerThreads {
 
  private:
   WorkerThreads() = default;
+
+  bool AreOfParent() const { return process_ != ForkGeneration(); }
 
   void Loop() {
     std::unique_lock<std::mutex> lock(mutex_);
@@ -84,6 +103,7 @@ class WorkerThreads {
     }
   }
 
+  const std::uint32_t process_ = ForkGeneration();
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   const std::function<void()>* work_ = nullptr;

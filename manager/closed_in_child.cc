@@ -3,57 +3,50 @@
 
 #include "manager/closed_in_child.h"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <mutex>
 #include <vector>
 
-#include "base/check.h"
+#include "base/at_fork.h"
+#include "base/small_mutex.h"
 
 namespace instar {
 namespace manager_internal {
 namespace {
 
-struct List {
-  std::mutex lock;  // held across fork()
-  std::vector<OwnDescriptor*> descriptors;
-};
+SmallMutex g_lock;
 
-// Never destroyed: a thread may outlive main().
-List& TheList() {
-  static List* const list = [] {
-    const int error = pthread_atfork(
-        [] { TheList().lock.lock(); }, [] { TheList().lock.unlock(); },
-        [] {
-          for (OwnDescriptor* d : TheList().descriptors) {
-            d->Close();
-          }
-          TheList().descriptors.clear();
-          TheList().lock.unlock();
-        });
-    INSTAR_CHECK(error == 0) << "pthread_atfork failed: " << error;
-    return new List;
-  }();
-  return *list;
+// Under g_lock. Never destroyed: a thread may outlive main().
+std::vector<OwnDescriptor*>& Descriptors() {
+  static auto& descriptors = *new std::vector<OwnDescriptor*>;
+  return descriptors;
+}
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  SetForkHandlers(ForkOrder::kDescriptors,
+                  {[] { g_lock.lock(); }, [] { g_lock.unlock(); },
+                   [] {
+                     for (OwnDescriptor* d : Descriptors()) d->Close();
+                     Descriptors().clear();
+                     g_lock.unlock();
+                   }});
 }
 
 }  // namespace
 
 ClosedInChild::ClosedInChild(OwnDescriptor* descriptor)
     : descriptor_(descriptor) {
-  List& list = TheList();
-  const std::lock_guard<std::mutex> lock(list.lock);
-  list.descriptors.push_back(descriptor);
+  const std::lock_guard<SmallMutex> lock(g_lock);
+  Descriptors().push_back(descriptor);
 }
 
 ClosedInChild::~ClosedInChild() {
-  List& list = TheList();
-  const std::lock_guard<std::mutex> lock(list.lock);
+  const std::lock_guard<SmallMutex> lock(g_lock);
+  auto& descriptors = Descriptors();
   const auto found =
-      std::find(list.descriptors.begin(), list.descriptors.end(), descriptor_);
+      std::find(descriptors.begin(), descriptors.end(), descriptor_);
   // Not there in a child: it has been closed.
-  if (found != list.descriptors.end()) list.descriptors.erase(found);
+  if (found != descriptors.end()) descriptors.erase(found);
 }
 
 }  // namespace manager_internal

@@ -3,11 +3,15 @@
 
 #include "continuation/foreign_stacks.h"
 
+#include <sys/wait.h>
 #include <ucontext.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <boost/context/detail/fcontext.hpp>
 #include <cstdint>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "continuation/boost_fcontext.h"
@@ -141,6 +145,28 @@ TEST(ForeignStacksTest, AVisitorThatCannotTellMakesTheLookUnreliable) {
                  }).complete());
   }
   EXPECT_TRUE(PausedFibers().empty());
+}
+
+TEST(ForeignStacksTest, AChildIsAtNoVisitOfAnotherThread) {
+  std::atomic<bool> is_visiting{false}, go_on{false};
+  auto declared = std::make_unique<ForeignStacks>([&](ForeignStacks::Yield) {
+    is_visiting = true;
+    while (!go_on) std::this_thread::yield();
+    return true;
+  });
+  std::thread visiting([] { PausedFibers(); });
+  while (!is_visiting) std::this_thread::yield();
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    declared.reset();
+    _exit(0);
+  }
+  int status = -1;
+  EXPECT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  go_on = true;
+  visiting.join();
 }
 
 TEST(ForeignStacksTest, AContinuletOnAFiber) {

@@ -147,6 +147,7 @@ StackSnapshot SnapshotOfCaptured(const RequestUse& use) {
 }
 
 void LetGoOn(const RequestUse& use) {
+  if (!stack_internal::IsOfThisProcess(use)) return;
   stack_internal::LetGo(use);
   stack_internal::ReturnTurn();
 }

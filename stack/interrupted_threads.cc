@@ -114,6 +114,7 @@ bool InterruptedThreads::Add(pid_t tid) {
 }
 
 bool InterruptedThreads::Hold(std::chrono::nanoseconds limit) {
+  ForgetOfParent();
   std::sort(begin(), end(), [](const Thread& a, const Thread& b) {
     return a.tid != b.tid ? a.tid < b.tid : Rank(a) < Rank(b);
   });
@@ -162,6 +163,18 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit) {
 
 void InterruptedThreads::ReturnTurn() {
   if (std::exchange(has_turn_, false)) stack_internal::ReturnTurn();
+}
+
+void InterruptedThreads::ForgetOfParent() {
+  if (!has_turn_) return;
+  for (Thread& thread : *this) {
+    if (thread.state != State::kHeld) continue;
+    // All that are held are of one process.
+    if (stack_internal::IsOfThisProcess(thread.use)) return;
+    thread.state = State::kReleased;
+  }
+  held_ = 0;
+  has_turn_ = false;
 }
 
 void InterruptedThreads::PostAll(Answers* answers, int signal,
@@ -239,6 +252,10 @@ InterruptedThreads::Thread* InterruptedThreads::Find(pid_t tid) {
 }
 
 void InterruptedThreads::Release(Thread& thread) {
+  if (thread.state == State::kHeld &&
+      !stack_internal::IsOfThisProcess(thread.use)) {
+    ForgetOfParent();
+  }
   if (thread.state != State::kHeld) return;
   thread.state = State::kReleased;
   stack_internal::LetGo(thread.use);

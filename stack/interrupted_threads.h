@@ -93,6 +93,8 @@ class InterruptedThreads {
  private:
   bool Grow();
   void ReturnTurn();
+  // In a child of fork(): it holds nobody.
+  void ForgetOfParent();
   void PostAll(stack_internal::Answers* answers, int signal,
                stack_internal::TimePoint deadline);
   void CancelEnded(stack_internal::Answers* answers);

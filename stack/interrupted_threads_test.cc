@@ -261,12 +261,14 @@ TEST(InterruptedThreadsTest, ThreadsThatInterruptEachOther) {
 
 TEST(InterruptedThreadsTest, AChildHoldsNobody) {
   std::atomic<bool> stop{false};
-  Threads others(1, [&] {
+  Threads others(2, [&] {
     while (!stop) std::this_thread::yield();
   });
   InterruptedThreads held;
   held.Add(others.tids()[0]);
   ASSERT_TRUE(held.Hold(kLong));
+  auto one = InterruptedThread::Hold(others.tids()[1], kLong);
+  ASSERT_TRUE(one.ok()) << one.status();
   const pid_t child = fork();
   if (child == 0) {
     std::atomic<bool> child_stop{false};
@@ -281,10 +283,21 @@ TEST(InterruptedThreadsTest, AChildHoldsNobody) {
     std::thread([&] {
       is_held = InterruptedThread::Hold(tid, kLong).ok();
     }).join();
+    // What its parent held is nothing to it, and its own turn remains.
+    InterruptedThreads own;
+    own.Add(tid);
+    const bool own_is_held = own.Hold(kLong) && own.held() == 1;
+    held.Release();
+    own.Release();
+    one->Release();
+    std::thread([&] {
+      is_held = is_held && InterruptedThread::Hold(tid, kLong).ok();
+    }).join();
     child_stop = true;
     other.join();
-    _exit(is_held ? 0 : 1);
+    _exit(is_held && own_is_held ? 0 : 1);
   }
+  one->Release();
   held.Release();
   int status = -1;
   ASSERT_EQ(waitpid(child, &status, 0), child);

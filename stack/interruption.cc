@@ -4,7 +4,6 @@
 #include "stack/interruption.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -22,6 +21,8 @@
 #include <new>
 
 #include "absl/status/status.h"
+#include "base/at_fork.h"
+#include "base/fork_mutex.h"
 #include "base/library_code.h"
 #include "base/linux/futex.h"
 #include "base/linux/tasks.h"
@@ -189,11 +190,20 @@ void ForgetInChild() {
   }
 }
 
+[[gnu::constructor]] void RegisterForkHandlers() {
+  SetForkHandlers(ForkOrder::kInterrupted, {nullptr, nullptr, &ForgetInChild});
+}
+
 absl::StatusOr<int> ChooseSignal() {
   for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
     struct sigaction current;
-    if (sigaction(number, nullptr, &current) != 0 ||
-        current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
+    if (sigaction(number, nullptr, &current) != 0) continue;
+    // By a thread of the parent that had not said so when it was forked.
+    if ((current.sa_flags & SA_SIGINFO) != 0 &&
+        current.sa_sigaction == &Handle) {
+      return number;
+    }
+    if (current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
       continue;
     }
     struct sigaction action = {};
@@ -204,10 +214,7 @@ absl::StatusOr<int> ChooseSignal() {
     // Except traps, which the handler does not run into: whoever changes code
     // refuses while a thread blocks them.
     sigdelset(&action.sa_mask, SIGTRAP);
-    if (sigaction(number, &action, nullptr) == 0) {
-      pthread_atfork(nullptr, nullptr, &ForgetInChild);
-      return number;
-    }
+    if (sigaction(number, &action, nullptr) == 0) return number;
   }
   return absl::ResourceExhaustedError(
       "no real-time signal is free to interrupt threads with: every one from "
@@ -233,7 +240,7 @@ Request* Claim(std::uint32_t* scan, RequestUse* use) {
       continue;
     }
     *scan = index + 1;
-    *use = RequestUse{index, number};
+    *use = RequestUse{index, number, ForkGeneration()};
     return request;
   }
 }
@@ -252,9 +259,8 @@ bool SendSignal(pid_t tid, int signal, const RequestUse& use) {
 }  // namespace
 
 const absl::StatusOr<int>& ChosenSignal() {
-  static const absl::StatusOr<int>* const signal =
-      new absl::StatusOr<int>(ChooseSignal());
-  return *signal;
+  static ForkOnce<absl::StatusOr<int>> signal;
+  return signal.Get(&ChooseSignal);
 }
 
 bool TakeTurn(TimePoint deadline) {
@@ -278,6 +284,10 @@ void ReturnTurn() {
   if (turn_count.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   turn_owner.store(0, std::memory_order_release);
   FutexWakeAll(&turn_owner);
+}
+
+bool IsOfThisProcess(const RequestUse& use) {
+  return use.generation == ForkGeneration();
 }
 
 bool ReserveRequests(std::size_t count) {

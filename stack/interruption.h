@@ -76,7 +76,12 @@ struct RequestUse {
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};
   std::uint32_t index = kNone;
   std::uint32_t number = 0;
+  std::uint32_t generation = 0;  // of the process: each fork() begins one
 };
+
+// False in a child of fork(), of what its parent held: it is held by nobody
+// there, and neither let go of nor is its turn returned.
+bool IsOfThisProcess(const RequestUse& use);
 
 enum class Outcome {
   kPosted,

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/fork_mutex.h"
 #include "base/linux/loaded_objects.h"
 #include "stack/stack_walker.h"
 
@@ -37,13 +38,12 @@ constexpr int kMaxRanges = 1024;
 Range ranges[kMaxRanges];
 std::atomic<int> range_count{0};
 
-std::mutex& RangesMutex() {  // held while a range is added
-  static std::mutex* const mutex = new std::mutex;
-  return *mutex;
-}
+// Held while a range is added: one that a thread of the parent was about to add
+// is not there in a child.
+ForkMutex g_ranges;
 
 void AddRange(const Range& range) {
-  std::lock_guard<std::mutex> lock(RangesMutex());
+  std::lock_guard<ForkMutex> lock(g_ranges);
   const int count = range_count.load(std::memory_order_relaxed);
   for (int i = 0; i < count; ++i) {
     if (ranges[i].start == range.start) return;

@@ -6,15 +6,14 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/fork_mutex.h"
 #include "base/unwind_table.h"
 #include "code/function.h"
 #include "continuation/paused_context.h"
@@ -75,9 +74,18 @@ UnwindSafety CheckUnwindSafety(const StackSnapshot& snapshot,
 
 namespace {
 
+// As many as there were sets of loaded objects.
+struct KnownFunctions {
+  FunctionMap map;
+  const KnownFunctions* before;
+};
+
 // Of the latest PrepareToFindCFrames(). Those before it are not freed: somebody
 // may be looking at one. Release, paired with the acquire load in FindCFrame().
-std::atomic<const FunctionMap*> g_functions{nullptr};
+std::atomic<const KnownFunctions*> g_functions{nullptr};
+
+// Held while symbols are read, for which fork() does not wait.
+ForkMutex g_preparing;
 
 bool IsOfC(const Frame& frame, const FunctionMap& functions) {
   UnwindEntry entry;
@@ -99,19 +107,17 @@ bool IsOfC(const Frame& frame, const FunctionMap& functions) {
 }  // namespace
 
 void PrepareToFindCFrames() {
-  static std::mutex& preparing = *new std::mutex;
-  std::lock_guard<std::mutex> lock(preparing);
-  const FunctionMap* const known = g_functions.load(std::memory_order_relaxed);
-  if (known != nullptr && known->IsCurrent()) return;
-  // As many as there were sets of loaded objects.
-  static auto& all = *new std::vector<std::unique_ptr<const FunctionMap>>;
-  all.push_back(std::make_unique<FunctionMap>(FunctionMap::Preload()));
-  g_functions.store(all.back().get(), std::memory_order_release);
+  std::lock_guard<ForkMutex> lock(g_preparing);
+  const KnownFunctions* const known =
+      g_functions.load(std::memory_order_relaxed);
+  if (known != nullptr && known->map.IsCurrent()) return;
+  g_functions.store(new KnownFunctions{FunctionMap::Preload(), known},
+                    std::memory_order_release);
 }
 
 std::optional<Frame> FindCFrame(const StackSnapshot& snapshot,
                                 std::uintptr_t catcher) {
-  const FunctionMap* const functions =
+  const KnownFunctions* const functions =
       g_functions.load(std::memory_order_acquire);
   if (functions == nullptr) return std::nullopt;
   StackSnapshot start = snapshot;
@@ -124,7 +130,7 @@ std::optional<Frame> FindCFrame(const StackSnapshot& snapshot,
         (catcher == 0 && IsContinuletBase(frame.pc))) {
       return false;
     }
-    if (last.has_value() && IsOfC(*last, *functions)) {
+    if (last.has_value() && IsOfC(*last, functions->map)) {
       found = last;
       return false;
     }

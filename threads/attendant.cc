@@ -15,9 +15,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "base/linux/blocked_signals.h"
+#include "base/linux/own_thread.h"
 #include "code/entry_interception.h"
-#include "stack/interrupted_thread.h"
 #include "threads/fork_handlers.h"
 #include "threads/frame_names.h"
 
@@ -94,16 +93,35 @@ Attendant::Attendant() : state_(new State) {}
 
 void Attendant::Add(std::shared_ptr<PendingRequest> request) {
   const Busy busy;
-  std::lock_guard<std::mutex> lock(state_->lock);
-  state_->requests.push_back(std::move(request));
-  state_->has_changed = true;
-  if (state_->is_running) {
-    state_->changed.notify_one();
-    return;
+  absl::Status status;
+  {
+    std::lock_guard<std::mutex> lock(state_->lock);
+    state_->requests.push_back(request);
+    state_->has_changed = true;
+    if (state_->is_running) {
+      state_->changed.notify_one();
+      return;
+    }
+    absl::StatusOr<std::thread> thread =
+        StartOwnThread("instar-attend", [this] { Run(); });
+    if (thread.ok()) {
+      thread->detach();
+      state_->is_running = true;
+      return;
+    }
+    status = thread.status();
   }
-  const BlockedSignals blocked(InterruptionSignal().value_or(0));
-  std::thread([this] { Run(); }).detach();
-  state_->is_running = true;
+  {
+    std::lock_guard<std::mutex> guard(request->lock);
+    // Its thread may have come to it meanwhile, and goes on with it.
+    if (request->phase != Phase::kPending) return;
+    request->FinishLocked(status);
+  }
+  ForgetFinished(*request->thread);
+  std::lock_guard<std::mutex> lock(state_->lock);
+  auto& requests = state_->requests;
+  requests.erase(std::remove(requests.begin(), requests.end(), request),
+                 requests.end());
 }
 
 void Attendant::Notify() {

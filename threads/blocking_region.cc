@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <mutex>
 
+#include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
 #include "stack/interrupted_thread.h"
 #include "threads/pending_request.h"
@@ -39,8 +40,10 @@ int ChooseSignal() {
   (void)InterruptionSignal();
   for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
     struct sigaction current;
-    if (sigaction(number, nullptr, &current) != 0 ||
-        current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
+    if (sigaction(number, nullptr, &current) != 0) continue;
+    // By a thread of the parent that had not said so when it was forked.
+    if (current.sa_handler == &DoNothing) return number;
+    if (current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
       continue;
     }
     struct sigaction action = {};
@@ -51,7 +54,8 @@ int ChooseSignal() {
 }
 
 bool WakeBySignal(const ThreadRecord& record, void*) {
-  static const int signal = ChooseSignal();
+  static ForkOnce<int> chosen;
+  const int signal = chosen.Get(&ChooseSignal);
   return signal != 0 &&
          syscall(SYS_tgkill, getpid(),
                  record.tid.load(std::memory_order_relaxed), signal) == 0;

@@ -13,7 +13,6 @@
 #include "code/entry_interception.h"
 #include "stack/exposed_values.h"
 #include "stack/stack_snapshot.h"
-#include "threads/linker_lock.h"
 #include "threads/pending_request.h"
 #include "threads/thread_body.h"
 
@@ -32,7 +31,6 @@ void Begin(ThreadRecord& record) {
   const Busy busy;
   // A rendezvous may ask for it in a signal handler.
   StackOfThisThread();
-  threads_internal::PrepareLinkerLock();
   record.tid.store(gettid(), std::memory_order_relaxed);
   std::unique_lock<std::mutex> lock(record.lock);
   mine.record = &record;

@@ -4,6 +4,7 @@
 // A child of fork() calls updatable functions and passes update points,
 // whatever was asked of the threads of its parent at that moment.
 
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/functions_for_test.h"
 #include "threads/rendezvous.h"
+#include "threads/thread_record.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 
@@ -59,7 +61,9 @@ bool StepsAndPassesPoints() {
     if (Step(i) != i + 1) return false;
     UpdatePoint();
   }
-  return ControlledThreads().size() == 1;
+  const std::size_t controlled =
+      threads_internal::this_thread.record == nullptr ? 0 : 1;
+  return ControlledThreads().size() == controlled;
 }
 
 TEST(ThreadsForkTest, ControlledThreadForksWhileOthersHoldAndUpdateThreads) {
@@ -101,17 +105,30 @@ TEST(ThreadsForkTest, ControlledThreadForksWhileOthersHoldAndUpdateThreads) {
   EXPECT_EQ(failed, 0) << "of " << forks << " children";
 }
 
+bool HoldsAllAndPassesPoints() {
+  {
+    auto held = Rendezvous::HoldAll(Within(kLimit));
+    if (!held.ok()) return false;
+  }
+  return StepsAndPassesPoints();
+}
+
 TEST(ThreadsForkTest, ForkAtARendezvousGivesAChildThatIsNotHeld) {
-  std::atomic<bool> done{false}, fork_now{false};
+  std::atomic<bool> has_begun{false}, done{false};
   Outcome outcome = Outcome::kFailed;
   ControlledThread thread = StartPassiveThread("forking", [&] {
-    while (!fork_now) std::this_thread::yield();
-    // It is asked for, and has not come.
-    outcome = InChild(&StepsAndPassesPoints);
+    has_begun = true;
+    // Without a system call, in which it would be held.
+    while ((threads_internal::this_thread.attention &
+            threads_internal::kAttentionHold) == 0) {
+    }
+    // It is asked for, and has not come; another thread has the turn.
+    outcome = InChild(&HoldsAllAndPassesPoints);
     while (!done) UpdatePoint();
   });
+  // One that has not begun comes to the rendezvous where it begins.
+  while (!has_begun) std::this_thread::yield();
   std::thread holding([&] {
-    fork_now = true;
     auto held = Rendezvous::HoldAll(Within(kLimit));
     EXPECT_TRUE(held.ok()) << held.status();
   });
@@ -119,6 +136,68 @@ TEST(ThreadsForkTest, ForkAtARendezvousGivesAChildThatIsNotHeld) {
   done = true;
   thread.Join();
   EXPECT_EQ(outcome, Outcome::kDone);
+}
+
+TEST(ThreadsForkTest, AChildHasNothingOfARendezvousThatItsThreadHeld) {
+  std::atomic<bool> done{false};
+  ControlledThread other = StartPassiveThread("other", [&] {
+    while (!done) UpdatePoint();
+  });
+  auto held = Rendezvous::HoldAll(Within(kLimit));
+  ASSERT_TRUE(held.ok()) << held.status();
+  EXPECT_EQ(
+      InChild([&] {
+        auto own = Rendezvous::HoldAll(Within(kLimit));
+        if (!own.ok()) return false;
+        held->Release();
+        // The turn is that of its own one still.
+        bool is_free = true;
+        std::thread([&] {
+          is_free =
+              Rendezvous::HoldAll(Within(std::chrono::milliseconds(20))).ok();
+        }).join();
+        own->Release();
+        return !is_free && HoldsAllAndPassesPoints();
+      }),
+      Outcome::kDone);
+  held->Release();
+  done = true;
+  other.Join();
+}
+
+TEST(ThreadsForkTest, ARequestFailsIfNoThreadCanAttendToIt) {
+  // In a child, where no attendant of an earlier test can be about to end.
+  EXPECT_EQ(InChild([] {
+              // Passes no point, at which it would attend to it itself, while
+              // there is no attendant.
+              std::atomic<bool> done{false}, passes{false};
+              ControlledThread thread = StartPassiveThread("updated", [&] {
+                while (!done) {
+                  if (passes) UpdatePoint();
+                }
+              });
+              const auto update = [&] {
+                UpdateRequest request = SetUpdateFunction(
+                    thread.ref(),
+                    [](UpdateContext&) { return Attempt::Done(); });
+                request.Trigger();
+                return request.Await(kLimit).code();
+              };
+              pthread_attr_t usual, huge;
+              pthread_getattr_default_np(&usual);
+              pthread_attr_init(&huge);
+              pthread_attr_setstacksize(&huge, std::size_t{1} << 50);
+              pthread_setattr_default_np(&huge);
+              const absl::StatusCode without = update();
+              pthread_setattr_default_np(&usual);
+              passes = true;
+              const absl::StatusCode with = update();
+              done = true;
+              thread.Join();
+              return without == absl::StatusCode::kResourceExhausted &&
+                     with == absl::StatusCode::kOk;
+            }),
+            Outcome::kDone);
 }
 
 TEST(ThreadsForkTest, ChildHasNoOtherThreadAndNoRequest) {

@@ -55,12 +55,14 @@ LinkerCode FindLinkerCode() {
 // Release where it is set, acquire where it is used: the code is written.
 std::atomic<const LinkerCode*> linker_code{nullptr};
 
-}  // namespace
-
-void PrepareLinkerLock() {
-  static const LinkerCode* const code = new LinkerCode(FindLinkerCode());
-  linker_code.store(code, std::memory_order_release);
+// Finding it takes the linker's lock: that is to come before any lock of ours,
+// and before any thread that would wait for who finds it.
+[[gnu::constructor]] void FindAtStart() {
+  linker_code.store(new LinkerCode(FindLinkerCode()),
+                    std::memory_order_release);
 }
+
+}  // namespace
 
 bool MayOwnLinkerLock(const StackSnapshot& stack) {
   const LinkerCode* const code = linker_code.load(std::memory_order_acquire);

@@ -4,7 +4,6 @@
 // Whether a thread may own the lock of the dynamic linker. Internal to this
 // package.
 //
-//   PrepareLinkerLock();                       // once, with no lock held
 //   if (MayOwnLinkerLock(stack)) ...           // it is not held there
 //
 // It does in the initializers of an object that dlopen() loads, the finalizers
@@ -12,7 +11,8 @@
 // Whoever applies an update may need that lock, so such a thread is not held,
 // and is tried again at its next point.
 //
-// Threads: any. MayOwnLinkerLock() takes no lock and allocates nothing.
+// Threads: any. It takes no lock and allocates nothing: the linker's code is
+// found before main(), or when this library is loaded.
 
 #ifndef INSTAR_THREADS_LINKER_LOCK_H_
 #define INSTAR_THREADS_LINKER_LOCK_H_
@@ -22,7 +22,6 @@
 namespace instar {
 namespace threads_internal {
 
-void PrepareLinkerLock();
 bool MayOwnLinkerLock(const StackSnapshot& stack);
 
 }  // namespace threads_internal

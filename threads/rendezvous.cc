@@ -7,11 +7,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/at_fork.h"
 #include "base/error_text.h"
 #include "base/linux/blocked_signals.h"
 #include "base/linux/deadline.h"
@@ -22,6 +24,7 @@
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
 #include "stack/interrupted_threads.h"
+#include "stack/stack_snapshot.h"
 #include "stack/stack_walker.h"
 #include "threads/frame_names.h"
 #include "threads/pending_request.h"
@@ -83,6 +86,15 @@ class Turn {
 Turn& TheTurn() {
   static Turn* const turn = new Turn;
   return *turn;
+}
+
+// The thread that had the turn is not in the child, or holds nobody there.
+void MakeTurnAnewInChild() { ::new (static_cast<void*>(&TheTurn())) Turn; }
+
+[[gnu::constructor]] void RegisterForkHandlers() {
+  TheTurn();  // so that no fork() comes in the middle of its making
+  SetForkHandlers(ForkOrder::kRendezvous,
+                  {nullptr, nullptr, &MakeTurnAnewInChild});
 }
 
 // Takes the turn. A controlled thread counts as stopped while it waits, or two
@@ -157,7 +169,8 @@ struct Rendezvous::State {
   MappedArray<StackSnapshot> stacks;
   Clock::time_point begin;
   bool has_turn = false;
-  bool is_filled = false;  // `threads`, as `asked`
+  bool is_filled = false;        // `threads`, as `asked`
+  std::uint32_t generation = 0;  // ForkGeneration() where it took the turn
   // While it has the turn: a handler of the program that waits here for what a
   // held thread has would wait for ever.
   std::optional<BlockedSignals> no_signals;
@@ -267,6 +280,11 @@ void Rendezvous::State::Release() {
 
 void Rendezvous::State::ReleaseThreads(bool by_holder) {
   if (!has_turn) return;
+  if (generation != ForkGeneration()) {  // in a child: nobody is held
+    entries.reset();
+    has_turn = false;
+    return;
+  }
   LetGo();
   if (by_holder) no_allocation.reset();
   // Only now: code cannot be changed while threads block SIGTRAP in a handler.
@@ -328,14 +346,10 @@ void Rendezvous::State::InterruptStragglers() {
     }
     // It may have been interrupted in this library: on its way here, with this
     // very lock, or in a call that owns another one.
+    // Or have come by itself meanwhile, or be about to end.
     std::unique_lock<std::mutex> lock(each.record->lock, std::try_to_lock);
-    if (!lock.owns_lock() ||
+    if (!lock.owns_lock() || !can_be_held(*each.record) ||
         each.record->per_thread->busy.load(std::memory_order_relaxed)) {
-      interrupted.Release(*thread);
-      continue;
-    }
-    // Or have come by itself meanwhile.
-    if (!can_be_held(*each.record)) {
       interrupted.Release(*thread);
       continue;
     }
@@ -483,6 +497,9 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
         "another rendezvous did not end in time");
   }
   state->has_turn = true;
+  state->generation = ForkGeneration();
+  // The first time it allocates, and it is asked for while threads are held.
+  StackOfThisThread();
   if (state->options.point.empty() &&
       state->options.grace < state->options.limit) {
     state->map = FunctionMap::Preload();

@@ -18,6 +18,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "base/fork_mutex.h"
 #include "base/linkage_stub.h"
 #include "base/linux/tasks.h"
 #include "stack/stack_walker.h"
@@ -211,8 +212,8 @@ UnsafeCode::UnsafeCode() {
 }
 
 const UnsafeCode& UnsafeCode::Get() {
-  static const UnsafeCode* const code = new UnsafeCode;
-  return *code;
+  static ForkOnce<UnsafeCode> code;
+  return code.Get([] { return UnsafeCode(); });
 }
 
 bool UnsafeCode::IsAllocator(absl::string_view image) const {

@@ -38,7 +38,8 @@
 // included, and names the frame.
 //
 // Errors: an exception that leaves an update function, and a thread that ends
-// before it was updated, are failures of the update.
+// before it was updated, are failures of the update. So is, with
+// RESOURCE_EXHAUSTED, that the system gives no thread to attend to it.
 //
 // Threads: an UpdateRequest may be used from any thread, several at once. The
 // update function is destroyed on whichever thread lets go of it last. It must

@@ -8,39 +8,29 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/fork_mutex.h"
 
 namespace instar {
 namespace updates_internal {
 namespace {
 
-struct Steps {
-  std::mutex lock;
-  std::vector<std::shared_ptr<ConversionStep>> steps;
-};
-
-Steps& AllSteps() {
-  static Steps* const steps = new Steps;  // used by updates that outlive main()
-  return *steps;
-}
+// Used by updates that outlive main(). In a child their threads are not there.
+ForkGuarded<std::vector<std::shared_ptr<ConversionStep>>> g_steps;
 
 // Held by whoever has paused: two that pause and resume by turns would resume
 // what the other wants paused.
-std::mutex& PauseLock() {
-  static std::mutex* const lock = new std::mutex;
-  return *lock;
-}
+ForkMutex g_pause;
 
 }  // namespace
 
 void AddBackgroundWork(std::shared_ptr<ConversionStep> step) {
-  std::lock_guard<std::mutex> lock(AllSteps().lock);
-  AllSteps().steps.push_back(std::move(step));
+  g_steps.Lock()->push_back(std::move(step));
 }
 
 void RemoveBackgroundWork(const ConversionStep* step) {
   std::shared_ptr<ConversionStep> removed;  // goes when the lock is free
-  std::lock_guard<std::mutex> lock(AllSteps().lock);
-  auto& steps = AllSteps().steps;
+  const auto steps_lock = g_steps.Lock();
+  auto& steps = *steps_lock;
   const auto found =
       std::find_if(steps.begin(), steps.end(),
                    [step](const auto& other) { return other.get() == step; });
@@ -51,12 +41,12 @@ void RemoveBackgroundWork(const ConversionStep* step) {
 
 std::optional<BackgroundPause> BackgroundPause::Until(Clock::time_point until,
                                                       std::string* why_not) {
-  return Make(std::unique_lock<std::mutex>(PauseLock()), until, why_not);
+  return Make(std::unique_lock<ForkMutex>(g_pause), until, why_not);
 }
 
 std::optional<BackgroundPause> BackgroundPause::Try(Clock::time_point until,
                                                     std::string* why_not) {
-  std::unique_lock<std::mutex> lock(PauseLock(), std::try_to_lock);
+  std::unique_lock<ForkMutex> lock(g_pause, std::try_to_lock);
   if (!lock.owns_lock()) {
     *why_not = "another thread holds threads for an update";
     return std::nullopt;
@@ -65,14 +55,10 @@ std::optional<BackgroundPause> BackgroundPause::Try(Clock::time_point until,
 }
 
 std::optional<BackgroundPause> BackgroundPause::Make(
-    std::unique_lock<std::mutex> lock, Clock::time_point until,
+    std::unique_lock<ForkMutex> lock, Clock::time_point until,
     std::string* why_not) {
   BackgroundPause pause(std::move(lock));
-  std::vector<std::shared_ptr<ConversionStep>> steps;
-  {
-    std::lock_guard<std::mutex> list_lock(AllSteps().lock);
-    steps = AllSteps().steps;
-  }
+  std::vector<std::shared_ptr<ConversionStep>> steps = *g_steps.Lock();
   for (auto& step : steps) {
     if (!step->TryPauseBackground(until)) {
       *why_not = absl::StrCat("the conversion ", step->name(),

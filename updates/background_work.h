@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/fork_mutex.h"
 #include "heap/conversion.h"
 
 namespace instar {
@@ -47,13 +48,13 @@ class BackgroundPause {
   BackgroundPause& operator=(const BackgroundPause&) = delete;
 
  private:
-  explicit BackgroundPause(std::unique_lock<std::mutex> lock)
+  explicit BackgroundPause(std::unique_lock<ForkMutex> lock)
       : lock_(std::move(lock)) {}
-  static std::optional<BackgroundPause> Make(std::unique_lock<std::mutex> lock,
+  static std::optional<BackgroundPause> Make(std::unique_lock<ForkMutex> lock,
                                              Clock::time_point until,
                                              std::string* why_not);
 
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<ForkMutex> lock_;
   std::vector<std::shared_ptr<ConversionStep>> paused_;
 };
 

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "base/fork_mutex.h"
 #include "base/status_macros.h"
 #include "code/find_functions.h"
 #include "code/function.h"
@@ -96,10 +97,11 @@ struct FunctionName {
 
 // Kept: modules have many names in common, and demangling takes microseconds.
 const FunctionName& NameOfFunction(absl::string_view linkage_name) {
-  static std::mutex& mutex = *new std::mutex;
-  static auto& names =
-      *new absl::flat_hash_map<std::string, std::unique_ptr<FunctionName>>;
-  std::lock_guard<std::mutex> lock(mutex);
+  static ForkGuarded<
+      absl::flat_hash_map<std::string, std::unique_ptr<FunctionName>>>
+      kept;
+  const auto locked = kept.Lock();
+  auto& names = *locked;
   const auto known = names.find(linkage_name);
   if (known != names.end()) return *known->second;
   const std::string readable = Demangle(linkage_name);
@@ -123,11 +125,11 @@ class ClassSearch {
     std::string key;
     for (const ClassName& name : names)
       absl::StrAppend(&key, name.canonical, ";");
-    static std::mutex& mutex = *new std::mutex;
-    static auto& all =
-        *new absl::flat_hash_map<std::string, std::unique_ptr<ClassSearch>>;
-    std::lock_guard<std::mutex> lock(mutex);
-    std::unique_ptr<ClassSearch>& search = all[key];
+    static ForkGuarded<
+        absl::flat_hash_map<std::string, std::unique_ptr<ClassSearch>>>
+        all;
+    const auto locked = all.Lock();
+    std::unique_ptr<ClassSearch>& search = (*locked)[key];
     if (search == nullptr) {
       search = std::make_unique<ClassSearch>(std::move(names));
     }
@@ -135,7 +137,7 @@ class ClassSearch {
   }
 
   FoundFunctions Find(bool read_debug_information) {
-    std::lock_guard<std::mutex> lock(lock_);
+    std::lock_guard<ForkMutex> lock(lock_);
     return search_.Find(read_debug_information);
   }
 
@@ -144,7 +146,7 @@ class ClassSearch {
   // The first one that no function had in its name, those of libraries
   // included; null if there is none.
   const ClassName* WithoutFunction() {
-    std::lock_guard<std::mutex> lock(lock_);
+    std::lock_guard<ForkMutex> lock(lock_);
     for (const ClassName& name : names_) {
       if (!name.has_function) return &name;
     }
@@ -172,7 +174,9 @@ class ClassSearch {
     return mentions && !function.is_of_library;
   }
 
-  std::mutex lock_;  // of what is said of each name
+  // Of what is said of each name: not yet, or for good, wherever a fork()
+  // comes.
+  ForkMutex lock_;
   std::vector<ClassName> names_;
   FunctionSearch search_;
 };

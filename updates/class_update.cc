@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "threads/blocking_region.h"
@@ -52,6 +53,14 @@ struct ClassUpdate::State {
   }
 
   absl::Status PrepareLocked() {
+    // In a child of a process in which another thread was about it.
+    is_unknown = is_unknown || lock.WasLostInFork();
+    if (is_unknown) {
+      return absl::FailedPreconditionError(
+          "whether this update of a class is in effect is not known: another "
+          "thread was applying or undoing it when this process was forked; "
+          "make a new one here");
+    }
     if (is_prepared || is_applied) return absl::OkStatus();
     INSTAR_RETURN_IF_ERROR(step->Prepare());
     INSTAR_RETURN_IF_ERROR(watch->Get(/*thorough=*/false).status());
@@ -81,7 +90,8 @@ struct ClassUpdate::State {
 
   // Held during an attempt; it is only ever tried, for whoever waited for it
   // could be a thread that the attempt waits for.
-  std::mutex lock;
+  ForkMutex lock;
+  bool is_unknown = false;
   Patience patience;
   std::unique_ptr<AuthorWatch> author_watch;
   bool is_prepared = false;
@@ -97,7 +107,7 @@ ClassUpdate::ClassUpdate(std::shared_ptr<ConversionStep> step,
           std::make_shared<State>(std::move(step), std::move(watch), limit)) {}
 
 absl::Status ClassUpdate::Prepare() {
-  std::lock_guard<std::mutex> lock(state_->lock);
+  std::lock_guard<ForkMutex> lock(state_->lock);
   state_->is_prepared = false;
   return state_->PrepareLocked();
 }
@@ -109,7 +119,7 @@ Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
   if (state.is_applied.load(std::memory_order_acquire) == apply) {
     return Attempt::Done();
   }
-  const std::unique_lock<std::mutex> lock(state.lock, std::try_to_lock);
+  const std::unique_lock<ForkMutex> lock(state.lock, std::try_to_lock);
   if (!lock.owns_lock()) {
     return Attempt::NotYet("another thread is about to do it");
   }

@@ -3,9 +3,12 @@
 
 #include "updates/class_watch.h"
 
+#include <mutex>
+#include <new>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "base/fork_mutex.h"
 #include "base/status_macros.h"
 
 namespace instar {
@@ -14,15 +17,9 @@ namespace {
 
 using heap_internal::UpdatableClass;
 
-struct Remembered {
-  std::mutex lock;
-  absl::flat_hash_map<UpdatableClass*, std::shared_ptr<ClassWatch>> watches;
-
-  static Remembered& Get() {
-    static Remembered& all = *new Remembered;
-    return all;
-  }
-};
+// Where nothing is remembered all functions are looked for.
+ForkGuarded<absl::flat_hash_map<UpdatableClass*, std::shared_ptr<ClassWatch>>>
+    g_watches;
 
 }  // namespace
 
@@ -31,34 +28,34 @@ ClassWatch::ClassWatch(UpdatableClass* root, Types types,
     : root_(root), types_(std::move(types)), options_(std::move(options)) {}
 
 absl::StatusOr<WatchedSet> ClassWatch::Get(bool thorough) {
-  std::lock_guard<std::mutex> lock(lock_);
+  std::lock_guard<ForkMutex> lock(lock_);
+  if (lock_.WasLostInFork()) {
+    ::new (static_cast<void*>(&known_)) Known;
+  }
   std::vector<const std::type_info*> types = types_();
-  if (watched_ != nullptr && (is_thorough_ || !thorough) &&
-      types == looked_up_ && version_->IsCurrent()) {
-    return watched_;
+  if (known_.watched != nullptr && (known_.is_thorough || !thorough) &&
+      types == known_.looked_up && known_.version->IsCurrent()) {
+    return known_.watched;
   }
   // Before anything is looked up: what changes meanwhile is seen the next time.
-  version_.emplace();
+  known_.version.emplace();
   ClassFunctionsOptions options = options_;
   options.read_debug_information &= thorough;
   INSTAR_ASSIGN_OR_RETURN(WatchedFunctions watched,
                           FunctionsOfTypes(types, options));
-  watched_ = std::make_shared<WatchedFunctions>(std::move(watched));
-  looked_up_ = std::move(types);
-  is_thorough_ = thorough;
-  return watched_;
+  known_.watched = std::make_shared<WatchedFunctions>(std::move(watched));
+  known_.looked_up = std::move(types);
+  known_.is_thorough = thorough;
+  return known_.watched;
 }
 
 void RememberWatch(const std::shared_ptr<ClassWatch>& watch) {
-  Remembered& all = Remembered::Get();
-  std::lock_guard<std::mutex> lock(all.lock);
-  all.watches[watch->root()] = watch;
+  (*g_watches.Lock())[watch->root()] = watch;
 }
 
 std::shared_ptr<ClassWatch> RememberedWatch(UpdatableClass* root) {
-  Remembered& all = Remembered::Get();
-  std::lock_guard<std::mutex> lock(all.lock);
-  std::shared_ptr<ClassWatch>& watch = all.watches[root];
+  const auto watches = g_watches.Lock();
+  std::shared_ptr<ClassWatch>& watch = (*watches)[root];
   if (watch == nullptr) {
     watch = std::make_shared<ClassWatch>(
         root, [root] { return TypesOfVersions(root); },

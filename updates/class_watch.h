@@ -22,12 +22,12 @@
 
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <typeinfo>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/fork_mutex.h"
 #include "heap/version_change.h"
 #include "stack/function_set.h"
 #include "updates/class_functions.h"
@@ -54,11 +54,15 @@ class ClassWatch {
   const Types types_;
   const ClassFunctionsOptions options_;
 
-  std::mutex lock_;  // guards what follows
-  std::optional<CodeVersion> version_;
-  std::vector<const std::type_info*> looked_up_;
-  bool is_thorough_ = false;
-  WatchedSet watched_;
+  struct Known {
+    std::optional<CodeVersion> version;
+    std::vector<const std::type_info*> looked_up;
+    bool is_thorough = false;
+    WatchedSet watched;
+  };
+
+  ForkMutex lock_;  // guards what follows
+  Known known_;
 };
 
 // What the latest update of a class looks for, options included; late births

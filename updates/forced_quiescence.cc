@@ -8,11 +8,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <mutex>
+#include <new>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/fork_mutex.h"
 #include "base/linux/futex.h"
 #include "base/status_macros.h"
 #include "code/entry_interception.h"
@@ -52,17 +53,26 @@ struct Gate {
 // Those that are closed. The lock is held for a few instructions. A thread may
 // be stopped while it owns it; nobody needs it then, for gates are opened and
 // closed by threads that hold no others.
+// In a child those who would open them are not there, so that calls pass.
 class Gates {
  public:
-  static Gates& Get() {
-    static Gates* const gates = new Gates;  // calls may come while main() ends
-    return *gates;
-  }
+  // While one is alive nobody else has them.
+  class Access {
+   public:
+    Access() : access_(all_.Lock()) {
+      if (access_->generation_ == ForkGeneration()) return;
+      access_->generation_ = ForkGeneration();
+      // Nothing is freed: this may be in a signal handler.
+      ::new (static_cast<void*>(&access_->gates_)) decltype(gates_);
+      ::new (static_cast<void*>(&access_->opened_)) decltype(opened_);
+    }
+    Gates* operator->() const { return &*access_; }
+
+   private:
+    const ForkGuarded<Gates>::Access access_;
+  };
 
   void Add(std::shared_ptr<Gate> gate) {
-    // A signal handler that comes now must not ask for the lock.
-    const threads_internal::Busy busy;
-    std::lock_guard<std::mutex> lock(lock_);
     opened_.erase(
         std::remove_if(opened_.begin(), opened_.end(),
                        [](const auto& old) { return old.use_count() == 1; }),
@@ -72,16 +82,15 @@ class Gates {
     gates_.push_back(std::move(gate));
   }
   void Remove(const std::shared_ptr<Gate>& gate) {
-    const threads_internal::Busy busy;
-    std::lock_guard<std::mutex> lock(lock_);
-    gates_.erase(std::find(gates_.begin(), gates_.end(), gate));
+    const auto found = std::find(gates_.begin(), gates_.end(), gate);
+    if (found == gates_.end()) return;  // in a child
+    gates_.erase(found);
     // The last call that waits must not free it: it may be in a signal handler.
     opened_.push_back(gate);
   }
   // The first with a higher number. A function may be behind several gates.
   // Allocates nothing.
   std::shared_ptr<Gate> Find(std::uintptr_t entry, std::uint64_t after) const {
-    std::lock_guard<std::mutex> lock(lock_);
     for (const auto& gate : gates_) {
       if (gate->number > after && gate->IsFor(entry)) return gate;
     }
@@ -89,11 +98,15 @@ class Gates {
   }
 
  private:
-  mutable std::mutex lock_;
-  std::vector<std::shared_ptr<Gate>> gates_;   // by number
-  std::vector<std::shared_ptr<Gate>> opened_;  // that somebody may still have
+  static ForkGuarded<Gates> all_;  // calls may come while main() ends
+
+  std::uint32_t generation_ = ForkGeneration();  // whose gates these are
+  std::vector<std::shared_ptr<Gate>> gates_;     // by number
+  std::vector<std::shared_ptr<Gate>> opened_;    // that somebody may still have
   std::uint64_t last_number_ = 0;
 };
+
+ForkGuarded<Gates> Gates::all_;
 
 // Whether nothing that is to drain is on a stack of the calling thread, whose
 // own is `here`.
@@ -121,7 +134,7 @@ void AwaitOpen(Gate& gate) {
 // incomplete.
 void Keep(const InterceptedEntry& entry) {
   if (!threads_internal::CanWaitAsStopped()) return;
-  std::shared_ptr<Gate> gate = Gates::Get().Find(entry.function(), 0);
+  std::shared_ptr<Gate> gate = Gates::Access()->Find(entry.function(), 0);
   if (gate == nullptr) return;
   StackBounds bounds = StackOfCallerIfKnown();
   if (bounds.high == 0) {
@@ -135,7 +148,7 @@ void Keep(const InterceptedEntry& entry) {
     if (gate->owner != gettid() && IsOutside(here, gate->watched.set())) {
       threads_internal::WaitAsStopped(here, [&] { AwaitOpen(*gate); });
     }
-    gate = Gates::Get().Find(entry.function(), gate->number);
+    gate = Gates::Access()->Find(entry.function(), gate->number);
   } while (gate != nullptr);
 }
 
@@ -144,7 +157,10 @@ void Keep(const InterceptedEntry& entry) {
 struct ForcedQuiescence::State {
   ~State() {
     if (gate == nullptr) return;
-    Gates::Get().Remove(gate);
+    {
+      const threads_internal::Busy busy;
+      Gates::Access()->Remove(gate);
+    }
     gate->is_open.store(1, std::memory_order_release);
     FutexWakeAll(&gate->is_open);
   }
@@ -162,10 +178,15 @@ absl::StatusOr<ForcedQuiescence> ForcedQuiescence::Begin(
     gate->entries.push_back(function.entry());
   }
   std::sort(gate->entries.begin(), gate->entries.end());
+  Gates::Access();  // the first one allocates
   // Calls that come between the two pass: they find no gate.
   INSTAR_ASSIGN_OR_RETURN(state->interception,
                           EntryInterception::WithKeeper(functions, &Keep));
-  Gates::Get().Add(gate);
+  {
+    // A signal handler that comes now must not ask for the lock.
+    const threads_internal::Busy busy;
+    Gates::Access()->Add(gate);
+  }
   state->gate = std::move(gate);
   return ForcedQuiescence(std::move(state));
 }

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <mutex>
 #include <optional>
@@ -20,9 +21,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/error_text.h"
+#include "base/fork_mutex.h"
 #include "base/linux/tasks.h"
 #include "base/no_allocation.h"
 #include "code/thread_survey.h"
@@ -101,7 +104,10 @@ class Look {
       : set_(set),
         stacks_(stacks),
         limit_(limit),
-        self_(static_cast<pid_t>(syscall(SYS_gettid))) {}
+        self_(static_cast<pid_t>(syscall(SYS_gettid))) {
+    // The first time it allocates, which a thread that is stopped may be doing.
+    StackOfThisThread();
+  }
 
   // Stops them, looks at their stacks, and looks for threads that have been
   // started since. True if it is the moment for the change.
@@ -262,7 +268,34 @@ std::string NameOf(pid_t tid) {
       return absl::StrCat("thread '", thread.name(), "' (", tid, ")");
     }
   }
-  return absl::StrCat("thread ", tid);
+  char name[32];  // as the kernel has it, with a newline
+  if (!ReadTaskFile(tid, "comm", name, sizeof(name))) {
+    return absl::StrCat("thread ", tid);
+  }
+  return absl::StrCat("thread '", absl::StripTrailingAsciiWhitespace(name),
+                      "' (", tid, ")");
+}
+
+bool Blocks(pid_t tid, int signal) {
+  char status[4096];
+  if (!ReadTaskFile(tid, "status", status, sizeof(status))) return false;
+  const char* const field = std::strstr(status, "\nSigBlk:\t");
+  if (field == nullptr) return false;
+  const std::uint64_t mask =
+      std::strtoull(field + std::strlen("\nSigBlk:\t"), nullptr, 16);
+  return (mask >> (signal - 1) & 1) != 0;
+}
+
+std::string WhyItDidNotStop(pid_t tid) {
+  const int signal = InterruptionSignal().value_or(0);
+  if (signal == 0 || !Blocks(tid, signal)) {
+    return absl::StrCat(NameOf(tid), " did not stop in time: it was not run");
+  }
+  return absl::StrCat(
+      NameOf(tid), " did not stop in time: it blocks signal ", signal,
+      ", by which threads are stopped, so that its stack cannot be looked at; "
+      "let it unblock InterruptionSignal() (pthread_sigmask), or choose "
+      "kControlledThreads if it never calls what is changed");
 }
 
 Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
@@ -283,10 +316,7 @@ Attempt Explain(const Obstacle& obstacle, const WatchedFunctions& watched) {
           " was stopped while it ran and has continulets: it may be in the "
           "middle of a switch"));
     case Obstacle::Kind::kDidNotStop:
-      return Attempt::NotYet(absl::StrCat(
-          NameOf(obstacle.thread),
-          " did not stop in time: it blocks the signal that interrupts it, or "
-          "was not run"));
+      return Attempt::NotYet(WhyItDidNotStop(obstacle.thread));
     case Obstacle::Kind::kListIsLocked:
       return Attempt::NotYet(
           "a thread has just begun, or ceased, to have continulets");
@@ -331,8 +361,8 @@ Attempt ChangeUnderSignals(
   }
   // Two that stop each other would both time out. Whoever waits here can be
   // stopped.
-  static auto& looking = *new std::mutex;
-  std::lock_guard<std::mutex> lock(looking);
+  static ForkMutex looking;
+  std::lock_guard<ForkMutex> lock(looking);
   Look look(watched.set(), stacks, limit);
   absl::Status status;
   {

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <mutex>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
+#include "base/fork_mutex.h"
 #include "base/status_macros.h"
 #include "code/return_type.h"
 
@@ -132,10 +132,9 @@ PreparedRedefinitions::~PreparedRedefinitions() {
   if (!is_applied_) return;
   // In effect as those of functions are, which belong to the entries' records.
   // A slot does not own its redirections, so these are never destroyed.
-  static auto& lock = *new std::mutex;
-  static auto& kept = *new std::vector<std::unique_ptr<RedefinableRedirection>>;
-  std::lock_guard<std::mutex> guard(lock);
-  for (auto& slot : slots_) kept.push_back(std::move(slot));
+  static ForkGuarded<std::vector<std::unique_ptr<RedefinableRedirection>>> kept;
+  const auto locked = kept.Lock();
+  for (auto& slot : slots_) locked->push_back(std::move(slot));
 }
 
 absl::Status PreparedRedefinitions::Apply(OtherThreads others) {

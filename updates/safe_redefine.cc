@@ -15,6 +15,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "code/function.h"
@@ -56,14 +57,14 @@ updates_internal::Pacing::Options PacingOf(const SafeRedefineOptions& looks) {
 // for it counts as having come.
 class StoppedLock {
  public:
-  explicit StoppedLock(std::mutex& mutex) : lock_(mutex, std::try_to_lock) {
+  explicit StoppedLock(ForkMutex& mutex) : lock_(mutex, std::try_to_lock) {
     if (lock_.owns_lock()) return;
     threads_internal::WaitAsStopped(SnapshotOfCaller(),
                                     [this] { lock_.lock(); });
   }
 
  private:
-  std::unique_lock<std::mutex> lock_;
+  std::unique_lock<ForkMutex> lock_;
 };
 
 }  // namespace
@@ -72,7 +73,18 @@ struct SafeRedefinition::State {
   State(Redefinitions r, SafeRedefineOptions o)
       : redefinitions(std::move(r)), options(o) {}
 
+  // In a child of a process in which another thread was about it.
+  absl::Status CheckKnown() {
+    is_unknown = is_unknown || lock.WasLostInFork();
+    if (!is_unknown) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        "whether this redefinition is in effect is not known: another thread "
+        "was applying or undoing it when this process was forked; make a new "
+        "one here");
+  }
+
   absl::Status PrepareLocked() {
+    INSTAR_RETURN_IF_ERROR(CheckKnown());
     if (prepared.has_value()) return absl::OkStatus();
     if (options.forced_quiescence.count() > 0) {
       if (options.stacks == Stacks::kThisThread) {
@@ -185,7 +197,8 @@ struct SafeRedefinition::State {
   const SafeRedefineOptions options;
   // Held while a look goes on. A thread that waits for it can be stopped, and
   // nothing that is done while threads are stopped takes it.
-  std::mutex lock;
+  ForkMutex lock;
+  bool is_unknown = false;
   // For those who only ask. Release, paired with the acquire load in
   // SafeRedefinition::is_applied(): whoever sees it has the redefinition.
   std::atomic<bool> is_applied{false};
@@ -214,6 +227,8 @@ Attempt SafeRedefinition::Apply() {
 
 Attempt SafeRedefinition::Undo() {
   const StoppedLock lock(state_->lock);
+  absl::Status known = state_->CheckKnown();
+  if (!known.ok()) return Attempt::Failed(std::move(known));
   if (!state_->prepared.has_value() || !state_->prepared->is_applied()) {
     return Attempt::Done();
   }

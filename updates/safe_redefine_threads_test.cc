@@ -3,6 +3,7 @@
 //
 // The stacks of other threads.
 
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/types.h>
@@ -362,6 +363,7 @@ TEST(SafeRedefineThreadsTest, ThreadThatBlocksSignalsIsNamed) {
   std::atomic<bool> ready{false};
   std::atomic<bool> stop{false};
   std::thread deaf([&] {
+    pthread_setname_np(pthread_self(), "deaf");
     sigset_t all;
     sigfillset(&all);
     sigdelset(&all, SIGTRAP);
@@ -373,7 +375,10 @@ TEST(SafeRedefineThreadsTest, ThreadThatBlocksSignalsIsNamed) {
   SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
   const Attempt attempt = update.Apply();
   EXPECT_TRUE(attempt.is_not_yet());
-  EXPECT_THAT(attempt.reason(), HasSubstr("did not stop"));
+  EXPECT_THAT(attempt.reason(),
+              AllOf(HasSubstr("thread 'deaf' ("), HasSubstr("did not stop"),
+                    HasSubstr("blocks signal"),
+                    HasSubstr("let it unblock InterruptionSignal()")));
   EXPECT_EQ(Price(7), 107);
   stop = true;
   deaf.join();

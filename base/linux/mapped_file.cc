@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/fork_mutex.h"
 
 namespace instar {
 namespace {
@@ -82,15 +83,16 @@ void Handle(int signal, siginfo_t* info, void* context) {
   ++t_hits;
 }
 
-struct Installation {
-  std::mutex mutex;
-  int guards = 0;  // of all threads
+// fork() does not wait for it: threads that have guards are not in the child.
+ForkMutex g_installing;
+int g_guards = 0;                    // of all threads; under g_installing
+std::uint32_t g_guards_process = 0;  // the ForkGeneration() of who counted them
 
-  static Installation& Get() {
-    static Installation& installation = *new Installation;
-    return installation;
-  }
-};
+void ForgetThreadsOfParent() {
+  if (g_guards_process == ForkGeneration()) return;
+  g_guards_process = ForkGeneration();
+  g_guards = t_guards;
+}
 
 bool IsInstalled() {
   struct sigaction current {};
@@ -102,10 +104,10 @@ bool IsInstalled() {
 }  // namespace
 
 TruncationGuard::TruncationGuard() {
-  Installation& installation = Installation::Get();
   {
-    std::lock_guard<std::mutex> lock(installation.mutex);
-    if (installation.guards++ == 0 && !IsInstalled()) {
+    std::lock_guard<ForkMutex> lock(g_installing);
+    ForgetThreadsOfParent();
+    if (g_guards++ == 0 && !IsInstalled()) {
       struct sigaction ours {};
       ours.sa_sigaction = &Handle;
       ours.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -125,13 +127,13 @@ TruncationGuard::TruncationGuard() {
 }
 
 TruncationGuard::~TruncationGuard() {
-  --t_guards;
   pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
-  Installation& installation = Installation::Get();
-  std::lock_guard<std::mutex> lock(installation.mutex);
+  std::lock_guard<ForkMutex> lock(g_installing);
+  ForgetThreadsOfParent();
+  --t_guards;
   // If the program has set another one meanwhile, that stays; it may lead to
   // ours, which leads to the one before.
-  if (--installation.guards != 0) return;
+  if (--g_guards != 0) return;
   if (IsInstalled()) {
     sigaction(SIGBUS, &previous_handler, nullptr);
     // From now on it is the previous one that leads to ours, if any.
