@@ -104,10 +104,7 @@ class Look {
       : set_(set),
         stacks_(stacks),
         limit_(limit),
-        self_(static_cast<pid_t>(syscall(SYS_gettid))) {
-    // The first time it allocates, which a thread that is stopped may be doing.
-    StackOfThisThread();
-  }
+        self_(static_cast<pid_t>(syscall(SYS_gettid))) {}
 
   // Stops them, looks at their stacks, and looks for threads that have been
   // started since. True if it is the moment for the change.
