@@ -129,7 +129,9 @@ class ForkGuarded {
   Access Lock() {
     mutex_.lock();
     try {
-      if (value_ == nullptr || mutex_.WasLostInFork()) value_ = new T();
+      // Asked in any case, since it is answered once.
+      const bool was_lost = mutex_.WasLostInFork();
+      if (value_ == nullptr || was_lost) value_ = new T();
     } catch (...) {
       value_ = nullptr;
       mutex_.unlock();

@@ -79,11 +79,14 @@ absl::Status VersionChange::ConvertOutside() {
     const TrackedObject tracked = root_->Find(object);
     if (tracked.mark == nullptr) continue;
     const Mark before = tracked.mark->load(std::memory_order_relaxed);
-    const absl::Status status = [&] {
+    absl::Status status = [&] {
       const AuthorsCode convert;
       return BringUpToDate(root_, object, tracked, true);
     }();
-    if (!status.ok()) return Explain(object, status);
+    if (!status.ok()) {
+      const AuthorsCode its_error;
+      return Explain(object, std::exchange(status, absl::OkStatus()));
+    }
     const Mark after = tracked.mark->load(std::memory_order_relaxed);
     if ((before ^ after) & kVersionMask) Report(1);
     if (watch_->GoesOn()) continue;
@@ -115,7 +118,7 @@ absl::Status VersionChange::ConvertInParallel() {
   std::mutex mutex;  // guards this change, and `first_error`
   absl::Status first_error;
   std::atomic<bool> failed{false};
-  const std::function<void()> work = [&] {
+  const auto convert = [&] {
     struct Ender {
       ~Ender() {
         if (!ends) return;
@@ -156,6 +159,8 @@ absl::Status VersionChange::ConvertInParallel() {
     }
     ender.ends = false;
   };
+  // By reference: it is too large to lie in a function without allocation.
+  const std::function<void()> work = std::cref(convert);
   workers_->Run(&work);
   if (first_error.ok() && cursor.Next() != nullptr) {
     first_error = absl::InternalError("Convert() ended all worker threads");

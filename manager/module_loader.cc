@@ -274,7 +274,16 @@ bool LoadedModule::is_kept() const { return record_->is_kept; }
 void LoadedModule::CloseFile() { record_->file.file_ = nullptr; }
 
 void LoadedModule::KeepLoaded() {
-  if (std::exchange(record_->is_kept, true)) return;
+  if (std::exchange(record_->is_kept, true)) {
+    // It was there already, and is the one that was loaded last now.
+    Registry& registry = TheRegistry();
+    std::lock_guard<std::mutex> lock(registry.mutex);
+    const auto kept = std::find_if(
+        registry.kept.rbegin(), registry.kept.rend(),
+        [&](const Kept& k) { return k.load_soname == record_->load_soname; });
+    std::rotate(registry.kept.rbegin(), kept, std::next(kept));
+    return;
+  }
   record_->copy->KeepLoaded();
   const UpdateModuleEntry& e = entry();
   DeclareNeverUnloaded(e.plan != nullptr
@@ -305,10 +314,8 @@ std::optional<LoadedModule> LoadedModule::Reuse(
     }
     why_not = kept->state->Changed();
     if (!why_not.empty()) continue;
-    // It is the one that was loaded last now.
-    std::rotate(registry.kept.rbegin(), kept, std::next(kept));
-    registry.kept.back().is_in_use = true;
-    LoadedModule module(std::make_unique<Record>(file, registry.kept.back()));
+    kept->is_in_use = true;
+    LoadedModule module(std::make_unique<Record>(file, *kept));
     module.CloseFile();
     return module;
   }

@@ -20,6 +20,10 @@ using std::chrono::nanoseconds;
 
 namespace {
 
+// It may read all debug information of a large program. One that takes longer
+// is in code that does not return.
+constexpr std::chrono::minutes kLongestCheck(10);
+
 // How long the end waits for an object that is just being converted, and how
 // often it looks.
 constexpr std::chrono::seconds kLateBirthLimit(10);
@@ -147,7 +151,7 @@ void UpdateDriver::Undo(std::string update, nanoseconds timeout,
 
 void UpdateDriver::Check(std::string path, bool without_stacks,
                          Done<CheckReport> done) {
-  auto job = std::make_shared<Job>(Job::Kind::kCheck, std::chrono::hours(24));
+  auto job = std::make_shared<Job>(Job::Kind::kCheck, kLongestCheck);
   job->path = std::move(path);
   job->without_stacks = without_stacks;
   job->checked = std::move(done);

@@ -179,7 +179,8 @@ struct Rendezvous::State {
 
 absl::Status Rendezvous::State::MakeRoom(std::size_t room) {
   asked.clear();
-  held_new.clear();
+  // Without what it has: that would be freed with threads held.
+  std::vector<std::shared_ptr<ThreadRecord>>().swap(held_new);
   has_room = true;
   asked.reserve(room);
   threads.reserve(room);
@@ -441,6 +442,8 @@ absl::Status Rendezvous::State::NameMissing() {
         room.data(), room.capacity());
     if (copy.has_value()) add(thread, *copy);
   };
+  // All together: the others are held for as long.
+  auto until = Clock::now() + kSignalLimit;
   for (std::size_t i = 0; i < asked.size(); ++i) {
     ThreadRecord& record = *asked[i].record;
     Missing thread{i, ThreadState::kRunning, pcs.size(), 0};
@@ -453,15 +456,21 @@ absl::Status Rendezvous::State::NameMissing() {
         add(thread, *record.where);
       }
     }
-    if (thread.pcs == 0) look_at(thread, kSignalLimit);
+    if (thread.pcs == 0 && Clock::now() < until) {
+      look_at(thread, until - Clock::now());
+    }
     missing.Add(thread);
   }
   const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
       Clock::now() - begin);
   Release();
+  if (options.released != nullptr) *options.released = Clock::now();
+  until = Clock::now() + kNameLimit;
   for (Missing& thread : missing) {
     // It may have gone on, but not far, if it was not even run before.
-    if (thread.pcs == 0) look_at(thread, kNameLimit);
+    if (thread.pcs == 0 && Clock::now() < until) {
+      look_at(thread, until - Clock::now());
+    }
   }
   if (missing.empty()) {
     return absl::DeadlineExceededError(absl::StrCat(

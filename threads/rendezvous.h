@@ -95,8 +95,10 @@ struct RendezvousOptions {
   std::chrono::nanoseconds first_limit{0};
   // Filled in when all are asked; unchanged if `first` did not come.
   std::optional<std::chrono::steady_clock::time_point>* asked_all = nullptr;
-  // Filled in if the limit passes.
+  // Filled in if the limit passes: who did not come, and when all went on,
+  // which is before it has been found out where those are.
   std::vector<MissingThread>* missing = nullptr;
+  std::optional<std::chrono::steady_clock::time_point>* released = nullptr;
 };
 
 struct HeldThread {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/linux/blocked_signals.h"
@@ -55,6 +56,17 @@ absl::Status AuthorWatch::Start() {
   return absl::OkStatus();
 }
 
+bool AuthorWatch::EndCall(Clock::rep since) {
+  if (calls_since_.compare_exchange_strong(since, kIdle,
+                                           std::memory_order_acq_rel)) {
+    return true;
+  }
+  std::unique_lock<std::mutex> lock(lock_);
+  changed_.wait(lock, [this] { return is_released_; });
+  has_returned_ = true;
+  return false;
+}
+
 absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
                                absl::FunctionRef<absl::Status()> function) {
   rendezvous_ = &rendezvous;
@@ -62,16 +74,11 @@ absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
   caller_ = static_cast<pid_t>(syscall(SYS_gettid));
   Clock::rep since = Clock::now().time_since_epoch().count();
   calls_since_.store(since, std::memory_order_release);
+  // Of a thread that ends there, by pthread_exit(): its rendezvous goes.
+  absl::Cleanup unwound = [this, since] { EndCall(since); };
   absl::Status status = CallAuthor(function);
-  if (calls_since_.compare_exchange_strong(since, kIdle,
-                                           std::memory_order_acq_rel)) {
-    return status;
-  }
-  {
-    std::unique_lock<std::mutex> lock(lock_);
-    changed_.wait(lock, [this] { return is_released_; });
-    has_returned_ = true;
-  }
+  std::move(unwound).Cancel();
+  if (EndCall(since)) return status;
   rendezvous.Release();  // what is this thread's own
   return absl::DataLossError(absl::StrCat(
       *what_, " had not returned when the time was up", Describe(owner_),

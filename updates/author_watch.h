@@ -81,6 +81,9 @@ class AuthorWatch {
   static constexpr Clock::rep kIdle = 0, kReleased = -1;
 
   void Watch();
+  // What has been called since then is over. False: its threads have been
+  // released under it. Its rendezvous is not used afterwards.
+  bool EndCall(Clock::rep since);
 
   const Clock::time_point until_;
   const std::function<bool()> is_cancelled_;

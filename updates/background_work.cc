@@ -4,7 +4,9 @@
 #include "updates/background_work.h"
 
 #include <algorithm>
+#include <chrono>
 #include <mutex>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -20,6 +22,9 @@ ForkGuarded<std::vector<std::shared_ptr<ConversionStep>>> g_steps;
 // Held by whoever has paused: two that pause and resume by turns would resume
 // what the other wants paused.
 ForkMutex g_pause;
+constexpr std::chrono::microseconds kTryAgain(200);
+constexpr char kAnotherHasPaused[] =
+    "another thread holds threads for an update";
 
 }  // namespace
 
@@ -41,14 +46,24 @@ void RemoveBackgroundWork(const ConversionStep* step) {
 
 std::optional<BackgroundPause> BackgroundPause::Until(Clock::time_point until,
                                                       std::string* why_not) {
-  return Make(std::unique_lock<ForkMutex>(g_pause), until, why_not);
+  const Clock::time_point begin = Clock::now();
+  std::unique_lock<ForkMutex> lock(g_pause, std::try_to_lock);
+  while (!lock.owns_lock()) {
+    if (Clock::now() >= until) {
+      *why_not = kAnotherHasPaused;
+      return std::nullopt;
+    }
+    std::this_thread::sleep_for(kTryAgain);
+    lock.try_lock();
+  }
+  return Make(std::move(lock), until + (Clock::now() - begin), why_not);
 }
 
 std::optional<BackgroundPause> BackgroundPause::Try(Clock::time_point until,
                                                     std::string* why_not) {
   std::unique_lock<ForkMutex> lock(g_pause, std::try_to_lock);
   if (!lock.owns_lock()) {
-    *why_not = "another thread holds threads for an update";
+    *why_not = kAnotherHasPaused;
     return std::nullopt;
   }
   return Make(std::move(lock), until, why_not);

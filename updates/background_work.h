@@ -34,9 +34,11 @@ class BackgroundPause {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Waits for its turn: not in a thread that may be held by another. Then, and
-  // only then, until the time given: nothing if a conversion is still in an
-  // object's Convert() then, of which `why_not` tells.
+  // Waits for its turn until the time given: not in a thread that may be held
+  // by another. Then for as long again for conversions in the background.
+  // Nothing if another one is alive still, or a conversion in an object's
+  // Convert(), of which `why_not` tells: code that does not return may be in
+  // the way for ever.
   static std::optional<BackgroundPause> Until(Clock::time_point until,
                                               std::string* why_not);
   // The same, and nothing if another one is alive.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -13,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/at_fork.h"
 #include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
 #include "base/status_macros.h"
@@ -52,7 +54,8 @@ struct ClassUpdate::State {
     if (!is_applied) RemoveBackgroundWork(step.get());
   }
 
-  absl::Status PrepareLocked() {
+  // Whether it is known what is in effect.
+  absl::Status CheckKnown() {
     // In a child of a process in which another thread was about it.
     is_unknown = is_unknown || lock.WasLostInFork();
     if (is_unknown) {
@@ -61,6 +64,17 @@ struct ClassUpdate::State {
           "thread was applying or undoing it when this process was forked; "
           "make a new one here");
     }
+    if (is_broken) {
+      return absl::DataLossError(absl::StrCat(
+          step->name(),
+          " was given up half way, since code of its author did not return: "
+          "the state of the objects is unknown"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status PrepareLocked() {
+    INSTAR_RETURN_IF_ERROR(CheckKnown());
     if (is_prepared || is_applied) return absl::OkStatus();
     INSTAR_RETURN_IF_ERROR(step->Prepare());
     INSTAR_RETURN_IF_ERROR(watch->Get(/*thorough=*/false).status());
@@ -71,7 +85,11 @@ struct ClassUpdate::State {
 
   // Over what its author wrote, from the first attempt on until one is through.
   absl::Status StartWatch() {
-    if (author_watch != nullptr) return absl::OkStatus();
+    if (author_watch != nullptr) {
+      if (watch_generation == ForkGeneration()) return absl::OkStatus();
+      EndWatch();
+    }
+    watch_generation = ForkGeneration();
     auto started = std::make_unique<AuthorWatch>(
         AuthorWatch::Clock::time_point::min(), [] { return false; },
         kLongestConversion);
@@ -82,6 +100,10 @@ struct ClassUpdate::State {
   }
   void EndWatch() {
     step->WatchBy(nullptr);
+    // In a child its thread is not there to be joined: it is left as it is.
+    if (watch_generation != ForkGeneration()) {
+      static_cast<void>(author_watch.release());
+    }
     author_watch = nullptr;
   }
 
@@ -92,8 +114,10 @@ struct ClassUpdate::State {
   // could be a thread that the attempt waits for.
   ForkMutex lock;
   bool is_unknown = false;
+  bool is_broken = false;  // given up while it changed objects
   Patience patience;
   std::unique_ptr<AuthorWatch> author_watch;
+  std::uint32_t watch_generation = 0;  // of the process that has its thread
   bool is_prepared = false;
   bool is_first = true;  // the next attempt, since the latest change
   // Changed with the lock held; read at any time.
@@ -114,15 +138,12 @@ absl::Status ClassUpdate::Prepare() {
 
 Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
   State& state = *state_;
-  // Acquire: whoever finds it applied without having been held sees the
-  // objects as they are.
-  if (state.is_applied.load(std::memory_order_acquire) == apply) {
-    return Attempt::Done();
-  }
   const std::unique_lock<ForkMutex> lock(state.lock, std::try_to_lock);
   if (!lock.owns_lock()) {
     return Attempt::NotYet("another thread is about to do it");
   }
+  absl::Status known = state.CheckKnown();
+  if (!known.ok()) return Attempt::Failed(std::move(known));
   if (state.is_applied == apply) return Attempt::Done();
   if (const auto too_early = state.patience.TooEarly(Patience::Clock::now())) {
     return *too_early;
@@ -143,6 +164,7 @@ Attempt ClassUpdate::Try(bool apply, const UpdateContext* context) {
   Attempt attempt = WhenHeldAndQuiescent({*watched}, options, [&] {
     return apply ? state.step->Apply() : state.step->Undo();
   });
+  state.is_broken = state.author_watch->has_released();
   if (!attempt.is_not_yet()) state.EndWatch();
   if (attempt.is_done()) {
     if (apply) RememberWatch(state.watch);

@@ -36,7 +36,8 @@
 // After an error the state, and every object, is as before, but for one: a
 // Convert() or a constructor that does not return within five seconds, while
 // threads are held, is given up; they are released under it. When it returns,
-// the answer is DATA_LOSS, and nothing more has been converted.
+// the answer is DATA_LOSS, nothing more has been converted, and all further
+// attempts have that answer.
 //
 // Lifetime: a ClassUpdate is a handle; copies are the same update. Dropping it
 // leaves it in effect.

@@ -24,6 +24,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
+#include "updates/background_work.h"
 #include "updates/class_functions_for_test.h"
 #include "updates/eager_update_class.h"
 #include "updates/late_births.h"
@@ -309,6 +310,27 @@ TEST(ClassUpdateTest, AConvertThatDoesNotReturnIsGivenUp) {
   EXPECT_THAT(attempt.reason(), HasSubstr("state of the program is unknown"));
   EXPECT_EQ(g_conversions, 1);
   g_waits = false;
+  // For good: nobody knows what there is to be applied or undone.
+  EXPECT_TRUE(absl::IsDataLoss(update.Apply().status()));
+  EXPECT_TRUE(absl::IsDataLoss(update.Undo().status()));
+  EXPECT_TRUE(absl::IsDataLoss(update.Prepare()));
+}
+
+// Code that does not return may be what the other one waits for.
+TEST(BackgroundPauseTest, ItsTurnIsWaitedForUntilATime) {
+  using updates_internal::BackgroundPause;
+  std::string why_not;
+  const auto soon = [] {
+    return BackgroundPause::Clock::now() + std::chrono::milliseconds(20);
+  };
+  auto other = BackgroundPause::Try(soon(), &why_not);
+  ASSERT_TRUE(other.has_value()) << why_not;
+  std::thread([&] {
+    EXPECT_FALSE(BackgroundPause::Until(soon(), &why_not).has_value());
+  }).join();
+  EXPECT_THAT(why_not, HasSubstr("another thread holds threads"));
+  other.reset();
+  EXPECT_TRUE(BackgroundPause::Until(soon(), &why_not).has_value());
 }
 
 TEST(LateBirthsTest, AConvertThatDoesNotReturnIsGivenUp) {

@@ -167,6 +167,8 @@ Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
   hold.limit = patience.limit();
   hold.missing = &missing;
   hold.asked_all = &stopped;
+  std::optional<Patience::Clock::time_point> released;
+  hold.released = &released;
   hold.first = patience.first();
   hold.first_limit =
       std::max<std::chrono::nanoseconds>(hold.limit, kAloneLimit);
@@ -184,7 +186,7 @@ Attempt WhenHeldAndQuiescent(Sets watched, const HoldOptions& options,
     }
     const auto now = Patience::Clock::now();
     if (stopped.has_value()) {
-      patience.NoteNotYet(*stopped, now, missing);
+      patience.NoteNotYet(*stopped, released.value_or(now), missing);
     } else if (has_first) {
       patience.NoteFirstDidNotCome(now);
       return *patience.TooEarly(Patience::Clock::time_point::min());

@@ -20,6 +20,7 @@ namespace instar {
 
 using updates_internal::AuthorWatch;
 using updates_internal::HoldOptions;
+using updates_internal::Patience;
 using updates_internal::RememberedWatch;
 using updates_internal::WatchedSet;
 using updates_internal::WhenHeldAndQuiescent;
@@ -32,8 +33,7 @@ constexpr std::chrono::seconds kLongestConversion(5);
 }  // namespace
 
 Attempt LateBirths::TryConvert() {
-  if (const auto too_early =
-          patience_.TooEarly(updates_internal::Patience::Clock::now());
+  if (const auto too_early = patience_.TooEarly(Patience::Clock::now());
       too_early.has_value() && HaveLateBirths()) {
     return *too_early;
   }
@@ -41,6 +41,11 @@ Attempt LateBirths::TryConvert() {
   absl::Status first_error;
   // One after the other: a class in which somebody stays is in no other's way.
   for (heap_internal::UpdatableClass* root : ClassesWithLateBirths()) {
+    // What those before it took may be all that others can be made to wait.
+    if (auto too_early = patience_.TooEarly(Patience::Clock::now())) {
+      reasons.push_back(too_early->reason());
+      break;
+    }
     Attempt attempt = TryConvert(root);
     if (attempt.is_not_yet()) reasons.push_back(attempt.reason());
     if (first_error.ok()) first_error = attempt.status();

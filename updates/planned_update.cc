@@ -588,10 +588,12 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   hold_options.first = look.first;
   hold_options.first_limit = std::max(limit, kAloneLimit);
   hold_options.asked_all = &look.stopped;
+  std::optional<Clock::time_point> released;
+  hold_options.released = &released;
   absl::StatusOr<Rendezvous> rendezvous =
       Hold(direction, options, std::move(hold_options));
   if (!rendezvous.ok()) {
-    look.released = Clock::now();
+    look.released = released.value_or(Clock::now());
     if (!absl::IsDeadlineExceeded(rendezvous.status())) {
       return Attempt::Failed(rendezvous.status());
     }

@@ -46,6 +46,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
+bool Blocks(pid_t tid, int signal) {
+  char status[4096];
+  if (!ReadTaskFile(tid, "status", status, sizeof(status))) return false;
+  const char* const field = std::strstr(status, "\nSigBlk:\t");
+  if (field == nullptr) return false;
+  const std::uint64_t mask =
+      std::strtoull(field + std::strlen("\nSigBlk:\t"), nullptr, 16);
+  return signal > 0 && (mask >> (signal - 1) & 1) != 0;
+}
+
 // In addition to the limit, for each thread.
 constexpr std::chrono::microseconds kStopLimitEach(100);
 
@@ -133,7 +143,10 @@ class Look {
   QuiescenceReport report() const {
     QuiescenceReport report;
     if (stopped_.has_value()) report.stopped = released_ - *stopped_;
-    report.was_too_short = obstacle_.kind == Obstacle::Kind::kDidNotStop;
+    // Not for one that will never take the signal.
+    report.was_too_short =
+        obstacle_.kind == Obstacle::Kind::kDidNotStop &&
+        !Blocks(obstacle_.thread, InterruptionSignal().value_or(0));
     return report;
   }
 
@@ -273,16 +286,6 @@ std::string NameOf(pid_t tid) {
                       "' (", tid, ")");
 }
 
-bool Blocks(pid_t tid, int signal) {
-  char status[4096];
-  if (!ReadTaskFile(tid, "status", status, sizeof(status))) return false;
-  const char* const field = std::strstr(status, "\nSigBlk:\t");
-  if (field == nullptr) return false;
-  const std::uint64_t mask =
-      std::strtoull(field + std::strlen("\nSigBlk:\t"), nullptr, 16);
-  return (mask >> (signal - 1) & 1) != 0;
-}
-
 std::string WhyItDidNotStop(pid_t tid) {
   const int signal = InterruptionSignal().value_or(0);
   if (signal == 0 || !Blocks(tid, signal)) {
@@ -418,13 +421,15 @@ Attempt ChangeAtRendezvous(
     const WatchedFunctions& watched, std::chrono::nanoseconds limit,
     absl::FunctionRef<absl::Status(OtherThreads others)> change,
     QuiescenceReport& report) {
-  std::optional<Clock::time_point> stopped;
+  std::optional<Clock::time_point> stopped, released;
   const auto note = [&] {
-    if (stopped.has_value()) report.stopped = Clock::now() - *stopped;
+    if (!stopped.has_value()) return;
+    report.stopped = released.value_or(Clock::now()) - *stopped;
   };
   RendezvousOptions options;
   options.limit = limit;
   options.asked_all = &stopped;
+  options.released = &released;
   auto rendezvous = Rendezvous::HoldAll(std::move(options));
   if (!rendezvous.ok()) {
     note();

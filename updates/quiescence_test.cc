@@ -34,7 +34,6 @@ namespace instar {
 namespace {
 
 using testing::HasSubstr;
-using testing::Not;
 using namespace updates_test;  // NOLINT: the functions under test
 
 constexpr std::chrono::seconds kLimit(60);
@@ -211,16 +210,22 @@ TEST(QuiescenceAtRendezvousTest, WhoDoesNotComeIsNamed) {
   });
   while (!begun) std::this_thread::yield();
   bool changed = false;
-  const Attempt attempt = WhenQuiescent(
-      Watch(&Depth), Stacks::kControlledThreads,
-      [&](OtherThreads) {
-        changed = true;
-        return absl::OkStatus();
-      },
-      std::chrono::milliseconds(20));
+  const auto attempt_now = [&] {
+    return WhenQuiescent(
+        Watch(&Depth), Stacks::kControlledThreads,
+        [&](OtherThreads) {
+          changed = true;
+          return absl::OkStatus();
+        },
+        std::chrono::milliseconds(20));
+  };
+  Attempt attempt = attempt_now();
+  // The machine may not have run it in time.
+  while (attempt.reason().find("'other'") != std::string::npos) {
+    attempt = attempt_now();
+  }
   EXPECT_TRUE(attempt.is_not_yet());
   EXPECT_THAT(attempt.reason(), HasSubstr("'stubborn'"));
-  EXPECT_THAT(attempt.reason(), Not(HasSubstr("'other'")));
   EXPECT_FALSE(changed);
   stop = true;
 }
