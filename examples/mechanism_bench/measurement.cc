@@ -43,6 +43,15 @@ class Workers {
     }
   }
 
+  // Returns when one more request has ended: on a busy machine that may take
+  // longer than any time that was given.
+  void AwaitRequest() const {
+    const long before = ended_.load(std::memory_order_relaxed);
+    while (ended_.load(std::memory_order_relaxed) == before) {
+      std::this_thread::sleep_for(std::chrono::microseconds(100));
+    }
+  }
+
   // Ends them.
   std::vector<Sample> Take() {
     stop_ = true;
@@ -56,7 +65,7 @@ class Workers {
 
  private:
   void Run(Program& program, const Workload& workload,
-           std::vector<Sample>& samples) const {
+           std::vector<Sample>& samples) {
     std::uint64_t seed = reinterpret_cast<std::uintptr_t>(&samples) | 1;
     while (!stop_) {
       const Clock::time_point begin = Clock::now();
@@ -65,11 +74,13 @@ class Workers {
       instar::UpdatePoint();
       const Clock::time_point end = Clock::now();
       samples.push_back({end, end - begin});
+      ended_.fetch_add(1, std::memory_order_relaxed);
       if (workload.pause.count() > 0) instar::SleepFor(workload.pause);
     }
   }
 
   std::atomic<bool> stop_{false};
+  std::atomic<long> ended_{0};  // a count; nothing is read by it
   std::vector<std::vector<Sample>> samples_;
   std::vector<instar::ControlledThread> threads_;
 };
@@ -172,6 +183,7 @@ absl::StatusOr<Measurement> Measure(const Mechanism& mechanism,
   // The first one reads what the others find read.
   for (int i = -1; i < options.rounds; ++i) {
     std::this_thread::sleep_for(options.around);
+    workers.AwaitRequest();
     Round round;
     round.begin = Clock::now();
     absl::Status status = program->Apply();
