@@ -48,6 +48,28 @@ class ElfFile {
   Elf* elf_ = nullptr;
 };
 
+// A debug file, while symbols are read from it.
+class DebugElf {
+ public:
+  // Empty: there is none. One that cannot be opened is none either.
+  explicit DebugElf(const std::string& path)
+      : file_(path.empty() ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (file_ >= 0) mapped_.emplace(file_);
+  }
+  DebugElf(const DebugElf&) = delete;
+  DebugElf& operator=(const DebugElf&) = delete;
+  ~DebugElf() {
+    if (file_ >= 0) close(file_);
+  }
+
+  int file() const { return file_; }  // -1 if there is none
+  Elf* elf() const { return mapped_.has_value() ? mapped_->elf() : nullptr; }
+
+ private:
+  const int file_;
+  std::optional<ElfFile> mapped_;
+};
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
@@ -69,17 +91,10 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   }
   const std::string debug_path =
       elf.elf() == nullptr ? "" : FindDebugFile(elf.elf(), name);
-  const int debug_file =
-      debug_path.empty() ? -1 : open(debug_path.c_str(), O_RDONLY | O_CLOEXEC);
-  const absl::Cleanup close_debug_file = [debug_file] {
-    if (debug_file >= 0) close(debug_file);
-  };
-  std::optional<ElfFile> debug_elf;
-  if (debug_file >= 0) debug_elf.emplace(debug_file);
+  const DebugElf debug(debug_path);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
   try {
-    table = Of(name, elf.elf(), /*memory=*/nullptr,
-               debug_elf.has_value() ? debug_elf->elf() : nullptr);
+    table = Of(name, elf.elf(), /*memory=*/nullptr, debug.elf());
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
         absl::StrCat("there is no memory for the symbols of ", name));
@@ -91,9 +106,9 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   if (table.ok()) {
     (*table)->path_ = path;
     (*table)->identity_ = identity;
-    if (debug_file >= 0) {
+    if (debug.file() >= 0) {
       (*table)->debug_path_ = debug_path;
-      (*table)->debug_identity_ = IdentityOf(debug_file);
+      (*table)->debug_identity_ = IdentityOf(debug.file());
     }
   }
   return table;
@@ -104,17 +119,10 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfLoaded(
     const std::string& debug_path, const std::string& why) {
   elf_version(EV_CURRENT);
   const TruncationGuard guard;  // both files may be overwritten at any time
-  const int debug_file =
-      debug_path.empty() ? -1 : open(debug_path.c_str(), O_RDONLY | O_CLOEXEC);
-  const absl::Cleanup close_debug_file = [debug_file] {
-    if (debug_file >= 0) close(debug_file);
-  };
-  std::optional<ElfFile> debug_elf;
-  if (debug_file >= 0) debug_elf.emplace(debug_file);
+  const DebugElf debug(debug_path);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
   try {
-    table = Of(name, /*elf=*/nullptr, &image,
-               debug_elf.has_value() ? debug_elf->elf() : nullptr);
+    table = Of(name, /*elf=*/nullptr, &image, debug.elf());
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
         absl::StrCat("there is no memory for the symbols of ", name));
@@ -123,9 +131,9 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfLoaded(
     return absl::FailedPreconditionError(
         absl::StrCat(name, " was overwritten while it was read"));
   }
-  if (table.ok() && (*table)->has_local_symbols_ && debug_file >= 0) {
+  if (table.ok() && (*table)->has_local_symbols_ && debug.file() >= 0) {
     (*table)->debug_path_ = debug_path;
-    (*table)->debug_identity_ = IdentityOf(debug_file);
+    (*table)->debug_identity_ = IdentityOf(debug.file());
   } else if (table.ok()) {
     (*table)->unreadable_because_ = why;
   }

@@ -3,7 +3,6 @@
 
 #include "code/thread_survey.h"
 
-#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,26 +20,6 @@
 namespace instar {
 namespace code_internal {
 namespace {
-
-// Reads a file of a thread into `text`, which it terminates. False if it cannot
-// be read: usually because the thread has ended.
-bool ReadThreadFile(pid_t thread, const char* file, char* text, size_t size) {
-  char path[64];
-  snprintf(path, sizeof(path), "/proc/self/task/%d/%s",
-           static_cast<int>(thread), file);
-  const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) return false;
-  size_t length = 0;
-  while (length + 1 < size) {
-    const ssize_t got = read(descriptor, text + length, size - 1 - length);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    length += static_cast<size_t>(got);
-  }
-  close(descriptor);
-  text[length] = '\0';
-  return length > 0;
-}
 
 // What follows `label` in the text of a status file, or null.
 const char* Field(const char* text, const char* label) {
@@ -94,7 +73,7 @@ void CopyName(const char* stat, char (&name)[16]) {
 bool SurveyThread(pid_t thread, void* argument) {
   auto& survey = *static_cast<ThreadSurvey*>(argument);
   char stat[1024];
-  if (!ReadThreadFile(thread, "stat", stat, sizeof(stat))) return true;
+  if (!ReadTaskFile(thread, "stat", stat, sizeof(stat))) return true;
   if (HasEnded(stat)) return true;
   ++survey.threads;
   if (const char* const blocked = StatField(stat, 32)) {
@@ -125,7 +104,7 @@ absl::Status SurveyThreads(ThreadSurvey& survey) {
   survey = ThreadSurvey();
   char status[4096];
   const auto self = static_cast<pid_t>(syscall(SYS_gettid));
-  if (ReadThreadFile(self, "status", status, sizeof(status))) {
+  if (ReadTaskFile(self, "status", status, sizeof(status))) {
     if (const char* const tracer = Field(status, "\nTracerPid:\t")) {
       survey.tracer = static_cast<pid_t>(strtol(tracer, nullptr, 10));
     }
@@ -135,12 +114,12 @@ absl::Status SurveyThreads(ThreadSurvey& survey) {
 
 bool ExecutesCode(pid_t thread) {
   char text[4096];
-  if (!ReadThreadFile(thread, "stat", text, sizeof(text)) || HasEnded(text)) {
+  if (!ReadTaskFile(thread, "stat", text, sizeof(text)) || HasEnded(text)) {
     return false;
   }
   // "running", or "-1 SP PC" outside a system call, or its number and so on.
   // Kernels without this file cannot tell.
-  return !ReadThreadFile(thread, "syscall", text, sizeof(text)) ||
+  return !ReadTaskFile(thread, "syscall", text, sizeof(text)) ||
          text[0] < '0' || text[0] > '9';
 }
 

@@ -6,8 +6,6 @@
 // threads may allocate.
 
 #include <sched.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,8 +15,10 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <thread>
 
+#include "base/testing/child_status.h"
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/rendezvous.h"
@@ -147,18 +147,9 @@ TEST(StragglerOwnAllocatorTest, WhoHoldsMayAllocate) {
   const pid_t child = fork();
   ASSERT_GE(child, 0);
   if (child == 0) _exit(HoldAndAllocate());
-  // One that stands still is ended from here: it may block its signals.
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(45);
-  int status = -1;
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    if (std::chrono::steady_clock::now() > end) {
-      kill(child, SIGKILL);
-      waitpid(child, &status, 0);
-      FAIL() << "it stands still";
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  EXPECT_EQ(status, 0);
+  const std::optional<int> status = AwaitChild(child, std::chrono::seconds(45));
+  ASSERT_TRUE(status.has_value()) << "it stands still";
+  EXPECT_EQ(*status, 0);
 }
 
 }  // namespace

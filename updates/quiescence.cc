@@ -47,13 +47,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 bool Blocks(pid_t tid, int signal) {
-  char status[4096];
-  if (!ReadTaskFile(tid, "status", status, sizeof(status))) return false;
-  const char* const field = std::strstr(status, "\nSigBlk:\t");
-  if (field == nullptr) return false;
-  const std::uint64_t mask =
-      std::strtoull(field + std::strlen("\nSigBlk:\t"), nullptr, 16);
-  return signal > 0 && (mask >> (signal - 1) & 1) != 0;
+  return signal > 0 &&
+         (SignalsBlockedBy(tid).value_or(0) >> (signal - 1) & 1) != 0;
 }
 
 // In addition to the limit, for each thread.

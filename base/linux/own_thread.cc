@@ -6,8 +6,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include <cstdlib>
-#include <cstring>
+#include <cstdint>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -53,14 +52,8 @@ sigset_t SignalsBlockedByProgram() {
   pthread_sigmask(SIG_BLOCK, nullptr, &blocked);
   if (!is_own_thread) return blocked;
   sigemptyset(&blocked);
-  char text[4096];
   // Also of a first thread that has ended.
-  if (!ReadTaskFile(getpid(), "status", text, sizeof(text))) return blocked;
-  constexpr char kField[] = "\nSigBlk:";
-  const char* const field = std::strstr(text, kField);
-  if (field == nullptr) return blocked;
-  const unsigned long long bits =
-      std::strtoull(field + std::strlen(kField), nullptr, 16);
+  const std::uint64_t bits = SignalsBlockedBy(getpid()).value_or(0);
   for (int number = 1; number <= 64; ++number) {
     // Fails for those that the C library keeps for itself.
     if ((bits >> (number - 1)) & 1) sigaddset(&blocked, number);

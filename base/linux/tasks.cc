@@ -11,6 +11,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 namespace instar {
 
@@ -54,6 +55,15 @@ bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size) {
   errno = error;
   text[filled] = '\0';
   return got >= 0;
+}
+
+std::optional<std::uint64_t> SignalsBlockedBy(pid_t tid) {
+  char status[4096];
+  if (!ReadTaskFile(tid, "status", status, sizeof(status))) return std::nullopt;
+  constexpr char kField[] = "\nSigBlk:";
+  const char* const field = std::strstr(status, kField);
+  if (field == nullptr) return std::nullopt;
+  return std::strtoull(field + std::strlen(kField), nullptr, 16);
 }
 
 }  // namespace instar

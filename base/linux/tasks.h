@@ -14,6 +14,8 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 
 #include "absl/functional/function_ref.h"
 
@@ -28,6 +30,10 @@ bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit);
 // `size` - 1 bytes, and ends it with a zero. False, with errno set, if there is
 // no such thread or the file cannot be read.
 bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size);
+
+// The signals that a thread blocks, number N as bit N - 1; nothing if that
+// cannot be read. Allocates nothing.
+std::optional<std::uint64_t> SignalsBlockedBy(pid_t tid);
 
 }  // namespace instar
 

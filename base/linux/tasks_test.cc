@@ -4,12 +4,15 @@
 #include "base/linux/tasks.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -62,6 +65,20 @@ void* EndTheProcess(void* first) {
                 ReadTaskFile(ThisThread(), "comm", text, sizeof(text))
             ? 0
             : 1);
+}
+
+TEST(TasksTest, SaysWhichSignalsAThreadBlocks) {
+  sigset_t blocked, before;
+  sigemptyset(&blocked);
+  sigaddset(&blocked, SIGUSR2);
+  pthread_sigmask(SIG_BLOCK, &blocked, &before);
+  const std::optional<std::uint64_t> bits = SignalsBlockedBy(ThisThread());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_TRUE(bits.has_value());
+  EXPECT_EQ(*bits >> (SIGUSR2 - 1) & 1, 1u);
+  EXPECT_EQ(SignalsBlockedBy(ThisThread()).value_or(~0ull) >> (SIGUSR2 - 1) & 1,
+            0u);
+  EXPECT_FALSE(SignalsBlockedBy(-1).has_value());
 }
 
 TEST(TasksTest, WorksWhenTheFirstThreadHasEnded) {

@@ -5,16 +5,16 @@
 
 #include <dirent.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstddef>
 #include <memory>
 #include <new>
-#include <thread>
+#include <optional>
+
+#include "base/testing/child_status.h"
 
 namespace instar {
 namespace {
@@ -91,18 +91,8 @@ RunOutcome RunWithAllocator(const TestAllocator& allocator,
     execl("/proc/self/exe", "with_allocator", argument.c_str(), nullptr);
     _exit(127);
   }
-  // From here: it may block its own signals.
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(45);
-  int status = -1;
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    if (std::chrono::steady_clock::now() > end) {
-      kill(child, SIGKILL);
-      waitpid(child, &status, 0);
-      *why = "it stands still";
-      return RunOutcome::kFailed;
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
+  const std::optional<int> status = AwaitChild(child, std::chrono::seconds(45));
+  if (!status.has_value()) *why = "it stands still";
   return status == 0 ? RunOutcome::kPassed : RunOutcome::kFailed;
 }
 

@@ -89,15 +89,15 @@ double Nanoseconds(nanoseconds time) {
   return static_cast<double>(time.count());
 }
 
-// Of values that are not empty, and become sorted.
-double Quantile(std::vector<double>& values, double share) {
-  std::sort(values.begin(), values.end());
+// Of values that are sorted and not empty.
+double Quantile(const std::vector<double>& values, double share) {
   const std::size_t last = values.size() - 1;
   return values[static_cast<std::size_t>(share * static_cast<double>(last))];
 }
 
 Percentiles PercentilesOf(std::vector<double> values) {
   if (values.empty()) return {};
+  std::sort(values.begin(), values.end());
   Percentiles result;
   result.p50 = Quantile(values, 0.5);
   result.p99 = Quantile(values, 0.99);
@@ -150,12 +150,14 @@ void Evaluate(const std::vector<Sample>& samples,
     for (const auto& of_round : longest) {
       if (of_round[bin] > 0) values.push_back(of_round[bin]);
     }
+    std::sort(values.begin(), values.end());
     if (!values.empty()) result.longest[bin] = Quantile(values, 0.5);
   }
   std::vector<double> applied;
   for (const Round& round : rounds) {
     applied.push_back(Nanoseconds(round.end - round.begin));
   }
+  std::sort(applied.begin(), applied.end());
   result.apply_p50 = Quantile(applied, 0.5);
   result.apply_maximum = applied.back();
 }
