@@ -206,9 +206,14 @@ TEST_F(UpdateDriverTest, CodeThatDoesNotReturn) {
     auto script = std::make_shared<Script>();
     script->waits = script->is_stuck = true;
     script->apply = absl::DataLossError("the hook has returned since");
-    Answer answer =
-        Apply("stuck", script, is_cancelled ? kLong : std::chrono::seconds(3));
-    while (!script->is_waiting) std::this_thread::yield();
+    Answer answer;
+    while (!script->is_waiting) {  // until it came to that in time
+      answer = Apply("stuck", script,
+                     is_cancelled ? kLong : std::chrono::seconds(1));
+      while (!script->is_waiting && !answer.has_come()) {
+        std::this_thread::yield();
+      }
+    }
     if (is_cancelled) {
       EXPECT_TRUE(driver_->Cancel("stuck").ok());
     }
@@ -268,9 +273,12 @@ TEST_F(UpdateDriverTest, RequirementsThatDoNotReturn) {
     left = driver;
     ASSERT_EQ(driver->Start(), absl::OkStatus());
     Answer answer;
-    driver->Apply(std::make_unique<ScriptedUpdate>("stuck", script, &log_),
-                  ends ? kLong : kShort, answer.Callback());
-    while (!*asked) std::this_thread::yield();
+    while (!*asked) {  // until it came to that in time
+      answer = Answer();
+      driver->Apply(std::make_unique<ScriptedUpdate>("stuck", script, &log_),
+                    ends ? kLong : kShort, answer.Callback());
+      while (!*asked && !answer.has_come()) std::this_thread::yield();
+    }
     if (ends) {
       driver->Stop();
       EXPECT_TRUE(absl::IsCancelled(answer.Await())) << answer.Await();

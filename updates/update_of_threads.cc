@@ -356,9 +356,8 @@ UpdateOfThreads::FindThreads(Way& way, int stage) {
     parts.push_back(&part);
   }
   if (!applies) std::reverse(parts.begin(), parts.end());
-  absl::Status status = Guard(way);
-  while (true) {
-    if (!status.ok() && !way.takes_back) return status;
+  absl::Status status;
+  for (bool is_first = true;; is_first = false) {
     std::vector<std::pair<Part*, ThreadRef>> found;
     std::vector<std::string> obstacles;
     for (Part* const part : parts) {
@@ -374,6 +373,10 @@ UpdateOfThreads::FindThreads(Way& way, int stage) {
       }
     }
     const bool complete = obstacles.empty();
+    if (!complete) SetObstacles(obstacles);
+    // The first time, too, it is said what is in the way.
+    if (is_first) status = Guard(way);
+    if (!status.ok() && !way.takes_back) return status;
     if (complete || !status.ok()) {
       for (std::string& obstacle : obstacles) {
         way.failures.push_back(std::move(obstacle));
@@ -386,7 +389,6 @@ UpdateOfThreads::FindThreads(Way& way, int stage) {
       }
       return pending;
     }
-    SetObstacles(std::move(obstacles));
     status = Pause(way, kLastPause);
   }
 }
