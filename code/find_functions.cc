@@ -58,41 +58,25 @@ std::unique_ptr<IdentifierIndex> IndexOf(const SymbolTable& symbols) {
   return index;
 }
 
-struct InlinedNames {
-  explicit InlinedNames(const SymbolTable& symbols) {
-    InlinedCopyTable::Of(symbols).ForEachName(
-        [this](const std::string& name,
-               absl::Span<const InlinedCopyTable::Copy> copies) {
-          index.Add(name, static_cast<uint32_t>(names.size()));
-          names.push_back(name);
-          all_copies.push_back(copies);
-        });
-    index.Finish();
+std::unique_ptr<IdentifierIndex> IndexOf(const InlinedCopyTable& copies) {
+  auto index = std::make_unique<IdentifierIndex>();
+  for (uint32_t i = 0; i < copies.name_count(); ++i) {
+    index->Add(copies.name(i), i);
   }
-
-  std::vector<absl::string_view> names;  // in an order of their own
-  std::vector<absl::Span<const InlinedCopyTable::Copy>> all_copies;
-  IdentifierIndex index;
-};
+  index->Finish();
+  return index;
+}
 
 // Kept for as long as the process lives, as the tables that they refer to.
-template <typename T, typename Make>
-const T& KeptFor(const SymbolTable& symbols, Make make) {
+template <typename Table>
+const IdentifierIndex& KeptIndexOf(const Table& table) {
   static ForkGuarded<
-      absl::flat_hash_map<const SymbolTable*, std::unique_ptr<const T>>>
+      absl::flat_hash_map<const Table*, std::unique_ptr<const IdentifierIndex>>>
       all;
   const auto locked = all.Lock();
-  std::unique_ptr<const T>& kept = (*locked)[&symbols];
-  if (kept == nullptr) kept = make();
+  std::unique_ptr<const IdentifierIndex>& kept = (*locked)[&table];
+  if (kept == nullptr) kept = IndexOf(table);
   return *kept;
-}
-
-const IdentifierIndex& FunctionsOf(const SymbolTable& symbols) {
-  return KeptFor<IdentifierIndex>(symbols, [&] { return IndexOf(symbols); });
-}
-const InlinedNames& InlinedNamesOf(const SymbolTable& symbols) {
-  return KeptFor<InlinedNames>(
-      symbols, [&] { return std::make_unique<InlinedNames>(symbols); });
 }
 
 std::string WhyUnknown(const LoadedImage& image, bool has_found,
@@ -151,7 +135,7 @@ std::vector<const FunctionRecord*> FunctionSearch::LookForFunctions(
   if (parts_.empty() || !IsIndexed(functions.size())) {
     for (const FunctionRecord& record : functions) look_at(record);
   } else {
-    for (const uint32_t i : FunctionsOf(symbols).Candidates(parts_)) {
+    for (const uint32_t i : KeptIndexOf(symbols).Candidates(parts_)) {
       look_at(functions[i]);
     }
   }
@@ -162,19 +146,18 @@ std::vector<FunctionSearch::Copy> FunctionSearch::LookForCopies(
     const SymbolTable& symbols) const {
   std::vector<Copy> found;
   const InlinedCopyTable& table = InlinedCopyTable::Of(symbols);
-  const auto look_at = [&](absl::string_view name,
-                           absl::Span<const InlinedCopyTable::Copy> copies) {
+  const auto look_at = [&](uint32_t number) {
+    const absl::string_view name = table.name(number);
     if (!HasPart(name) || !matches_(name)) return;
     const std::string readable = Demangle(name);
-    for (const auto& copy : copies) found.push_back({readable, copy});
+    for (const auto& copy : table.OfNumber(number)) {
+      found.push_back({readable, copy});
+    }
   };
   if (parts_.empty() || !IsIndexed(table.name_count())) {
-    table.ForEachName(look_at);
+    for (uint32_t i = 0; i < table.name_count(); ++i) look_at(i);
   } else {
-    const InlinedNames& names = InlinedNamesOf(symbols);
-    for (const uint32_t i : names.index.Candidates(parts_)) {
-      look_at(names.names[i], names.all_copies[i]);
-    }
+    for (const uint32_t i : KeptIndexOf(table).Candidates(parts_)) look_at(i);
   }
   return found;
 }
@@ -265,10 +248,9 @@ void PreloadFindFunctions() try {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
   for (const LoadedImage& image : images->images()) {
     const SymbolTable& symbols = *image.symbols;
-    if (IsIndexed(symbols.functions().size())) FunctionsOf(symbols);
-    if (IsIndexed(InlinedCopyTable::Of(symbols).name_count())) {
-      InlinedNamesOf(symbols);
-    }
+    if (IsIndexed(symbols.functions().size())) KeptIndexOf(symbols);
+    const InlinedCopyTable& copies = InlinedCopyTable::Of(symbols);
+    if (IsIndexed(copies.name_count())) KeptIndexOf(copies);
   }
 } catch (const std::bad_alloc&) {
   // They are made when they are needed.

@@ -49,6 +49,13 @@ std::vector<std::string> InlinedSpellings(absl::string_view name) {
   return spellings;
 }
 
+// Without the message where there is no memory for it either.
+absl::Status OutOfMemory(const char* message) try {
+  return absl::ResourceExhaustedError(message);
+} catch (const std::bad_alloc&) {
+  return absl::Status(absl::StatusCode::kResourceExhausted, "");
+}
+
 }  // namespace
 
 absl::StatusOr<Function> Function::AtEntry(uintptr_t entry) {
@@ -233,7 +240,7 @@ std::string WhyCopiesAreUnknown(const Function& function,
 }  // namespace
 
 absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
-    bool read, absl::Span<const CodeRange> watched) const {
+    bool read, absl::Span<const CodeRange> watched) const try {
   if (!read && !InlinedCopyTable::IsRead(*table_)) {
     return std::vector<InlinedCopy>();
   }
@@ -296,12 +303,18 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
                            }),
                copies.end());
   return copies;
+} catch (const std::bad_alloc&) {
+  return OutOfMemory(
+      "there is no memory for the debug information in which inlined copies "
+      "are listed");
 }
 
-void PreloadInlinedCopies() {
+void PreloadInlinedCopies() try {
   for (const LoadedImage& image : LoadedImages::Current()->images()) {
     InlinedCopyTable::Of(*image.symbols);
   }
+} catch (const std::bad_alloc&) {
+  // Whoever needs them is told.
 }
 
 void PreloadNames() try {

@@ -11,6 +11,7 @@
 #include <iterator>
 #include <memory>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -95,8 +96,28 @@ constexpr char kTooMany[] =
 // How much is read before libdw, which keeps what it has parsed, is made to
 // begin anew.
 constexpr Dwarf_Off kReadAtOnce = Dwarf_Off{16} << 20;
-// A copy takes 24 bytes, and nearly as much again for its function's name.
+// How many different copies of named functions are kept, at 16 bytes each (as
+// many again by the function's entry), and how much their names may take.
 constexpr std::size_t kMostCopies = 500'000;
+constexpr std::size_t kMostNameBytes = std::size_t{12} << 20;
+// How many ranges of code are collected before they are merged.
+constexpr std::size_t kMostRanges = std::size_t{1} << 16;
+
+void Merge(std::vector<CodeRange>& ranges) {
+  std::sort(
+      ranges.begin(), ranges.end(),
+      [](const CodeRange& a, const CodeRange& b) { return a.begin < b.begin; });
+  std::size_t merged = 0;
+  for (const CodeRange& range : ranges) {
+    if (merged > 0 && range.begin <= ranges[merged - 1].end) {
+      ranges[merged - 1].end = std::max(ranges[merged - 1].end, range.end);
+    } else {
+      ranges[merged++] = range;
+    }
+  }
+  ranges.resize(merged);
+}
+
 }  // namespace
 
 // Walks the debug information of a file.
@@ -123,31 +144,34 @@ class InlinedCopyTable::Reader {
       Dwarf_Die die;
       if (dwarf_offdie(main_, unit + header_size, &die) == nullptr) continue;
       ReadUnit(&die, {unit, next});
-      if (count_ > kMostCopies) return false;
+      if (HasTooMany()) return false;
     }
     Resolve([](const Place&) { return true; });
-    std::sort(result_.covered_.begin(), result_.covered_.end(),
-              [](const CodeRange& a, const CodeRange& b) {
-                return a.begin < b.begin;
-              });
     Merge(result_.covered_);
-    return true;
+    result_.by_entry_.Finish();
+    result_.by_name_.Finish();
+    result_.names_.Finish();
+    return !HasTooMany() && result_.by_entry_.is_complete() &&
+           result_.by_name_.is_complete();
   }
 
  private:
   // Whether in the file that is read, and where in it or another one.
   using Place = std::pair<bool, Dwarf_Off>;
 
-  static void Merge(std::vector<CodeRange>& ranges) {
-    std::vector<CodeRange> merged;
-    for (const CodeRange& range : ranges) {
-      if (!merged.empty() && range.begin <= merged.back().end) {
-        merged.back().end = std::max(merged.back().end, range.end);
-      } else {
-        merged.push_back(range);
-      }
-    }
-    ranges = std::move(merged);
+  // A copy of a function, until it is known whether that has code of its own.
+  struct Pending {
+    Place origin;
+    uint32_t into;
+    CodeRange range;
+  };
+
+  bool HasTooMany() const {
+    // Until they are merged, up to twice as many are collected.
+    return result_.by_name_.size() > 2 * kMostCopies ||
+           result_.by_entry_.size() > 2 * kMostCopies ||
+           result_.names_.bytes() > kMostNameBytes ||
+           pending_.size() > 2 * kMostCopies;
   }
 
   void ReadUnit(Dwarf_Die* die, const CodeRange& offsets) {
@@ -168,6 +192,10 @@ class InlinedCopyTable::Reader {
         if (range.begin > 1 && range.begin < range.end) {
           result_.covered_.push_back(range);
         }
+      }
+      if (result_.covered_.size() > covered_at_most_) {
+        Merge(result_.covered_);
+        covered_at_most_ = std::max(kMostRanges, 2 * result_.covered_.size());
       }
     }
     Visit(is_split ? &split : die, nullptr);
@@ -197,20 +225,26 @@ class InlinedCopyTable::Reader {
   // same goes for constructors, whose abstract instance is called C4.
   template <typename IsMeant>
   void Resolve(IsMeant is_meant) {
-    for (auto at = by_origin_.begin(); at != by_origin_.end();) {
-      const auto copies = at++;
-      if (!is_meant(copies->first)) continue;
-      const auto entry = entry_of_origin_.find(copies->first);
-      if (entry != entry_of_origin_.end()) {
-        std::vector<Copy>& all = result_.by_entry_[entry->second];
-        all.insert(all.end(), copies->second.begin(), copies->second.end());
-      }
-      by_origin_.erase(copies);
-    }
+    const auto rest = std::remove_if(
+        pending_.begin(), pending_.end(), [&](const Pending& copy) {
+          if (!is_meant(copy.origin)) return false;
+          const auto function = entry_of_origin_.find(copy.origin);
+          if (function != entry_of_origin_.end()) {
+            Add(result_.by_entry_, function->second, copy.into, copy.range);
+          }
+          return true;
+        });
+    pending_.erase(rest, pending_.end());
     for (auto at = entry_of_origin_.begin(); at != entry_of_origin_.end();) {
       const auto entry = at++;
       if (is_meant(entry->first)) entry_of_origin_.erase(entry);
     }
+  }
+
+  void Add(CopyList& list, uint32_t of, uint32_t into, const CodeRange& range) {
+    const uintptr_t entry = symbols_.functions()[into].entry;
+    list.Add(of, into, static_cast<std::int64_t>(range.begin - entry),
+             range.end - range.begin);
   }
 
   Place PlaceOf(Dwarf_Die* die) const {
@@ -238,6 +272,8 @@ class InlinedCopyTable::Reader {
   }
 
   void VisitFunction(Dwarf_Die* die) {
+    // Nothing is nested in it but its parameters.
+    if (dwarf_hasattr(die, DW_AT_declaration) != 0) return;
     Dwarf_Addr entry = 0;
     const FunctionRecord* function = nullptr;
     // The linker leaves address 0 in descriptions of what it discarded.
@@ -252,9 +288,10 @@ class InlinedCopyTable::Reader {
       }
     }
     if (function != nullptr) {
-      result_.described_.insert(function->entry);
+      const uint32_t number = result_.NumberOf(*function);
+      result_.described_[number] = true;
       Dwarf_Die origin = AbstractOrigin(*die);
-      entry_of_origin_.emplace(PlaceOf(&origin), function->entry);
+      entry_of_origin_.emplace(PlaceOf(&origin), number);
     }
     Visit(die, function);
   }
@@ -274,11 +311,13 @@ class InlinedCopyTable::Reader {
     Dwarf_Die origin = AbstractOrigin(*die);
     const char* name = LinkageName(&origin);
     if (name != nullptr && !with_library_ && IsOfStandardLibrary(name)) return;
-    count_ += ranges.size();
-    if (count_ > kMostCopies) return;
+    if (HasTooMany()) return;
+    const uint32_t holder = result_.NumberOf(*into);
+    const Place place = PlaceOf(&origin);
     for (const CodeRange& range : ranges) {
-      by_origin_[PlaceOf(&origin)].push_back({into, range});
-      if (name != nullptr) result_.by_name_[name].push_back({into, range});
+      pending_.push_back({place, holder, range});
+      if (name == nullptr) continue;
+      Add(result_.by_name_, result_.names_.Add(name), holder, range);
     }
   }
 
@@ -286,18 +325,25 @@ class InlinedCopyTable::Reader {
   const SymbolTable& symbols_;
   const bool with_library_;
   Dwarf* main_ = nullptr;
-  std::size_t count_ = 0;
-  absl::flat_hash_map<Place, std::vector<Copy>> by_origin_;
-  absl::flat_hash_map<Place, uintptr_t> entry_of_origin_;
+  std::size_t covered_at_most_ = kMostRanges;
+  std::vector<Pending> pending_;
+  // The number of the function.
+  absl::flat_hash_map<Place, uint32_t> entry_of_origin_;
 };
 
-InlinedCopyTable::InlinedCopyTable(const SymbolTable& table) {
+InlinedCopyTable::InlinedCopyTable(const SymbolTable& table) : symbols_(table) {
   try {
+    described_.resize(table.functions().size());
     Read(table);
     FindUndescribed(table);
   } catch (const std::bad_alloc&) {
-    Clear(absl::StrCat("there is no memory for the debug information of ",
-                       table.name()));
+    Clear("no memory");  // which takes none
+    try {
+      missing_because_ = absl::StrCat(
+          "there is no memory for the debug information of ", table.name());
+    } catch (const std::bad_alloc&) {
+      // It stays as it is.
+    }
   }
 }
 
@@ -305,7 +351,9 @@ void InlinedCopyTable::Clear(std::string why) {
   missing_because_ = std::move(why);
   by_entry_ = {};
   by_name_ = {};
-  described_ = {};
+  names_ = {};
+  described_.assign(described_.size(), false);
+  undescribed_ = {};
   covered_ = {};
 }
 
@@ -388,18 +436,44 @@ bool InlinedCopyTable::IsRead(const SymbolTable& table) {
   return All::Get()->tables.contains(&table);
 }
 
-absl::Span<const InlinedCopyTable::Copy> InlinedCopyTable::OfEntry(
-    uintptr_t entry) const {
-  const auto copies = by_entry_.find(entry);
-  if (copies == by_entry_.end()) return {};
-  return copies->second;
+uint32_t InlinedCopyTable::NumberOf(const FunctionRecord& function) const {
+  return static_cast<uint32_t>(&function - symbols_.functions().data());
 }
 
-absl::Span<const InlinedCopyTable::Copy> InlinedCopyTable::OfName(
+std::vector<InlinedCopyTable::Copy> InlinedCopyTable::Expand(
+    absl::Span<const CopyList::Entry> entries) const {
+  std::vector<Copy> copies;
+  for (const CopyList::Entry& entry : entries) {
+    const FunctionRecord& into = symbols_.functions()[entry.into];
+    const uintptr_t begin =
+        into.entry + static_cast<uintptr_t>(std::intptr_t{entry.offset});
+    copies.push_back({&into, {begin, begin + entry.size}});
+  }
+  return copies;
+}
+
+std::vector<InlinedCopyTable::Copy> InlinedCopyTable::OfEntry(
+    uintptr_t entry) const {
+  const FunctionRecord* const function = symbols_.FindEntry(entry);
+  if (function == nullptr) return {};
+  return Expand(by_entry_.Of(NumberOf(*function)));
+}
+
+std::vector<InlinedCopyTable::Copy> InlinedCopyTable::OfName(
     absl::string_view linkage_name) const {
-  const auto copies = by_name_.find(linkage_name);
-  if (copies == by_name_.end()) return {};
-  return copies->second;
+  const std::optional<uint32_t> number = names_.Find(linkage_name);
+  if (!number.has_value()) return {};
+  return OfNumber(*number);
+}
+
+std::vector<InlinedCopyTable::Copy> InlinedCopyTable::OfNumber(
+    uint32_t number) const {
+  return Expand(by_name_.Of(number));
+}
+
+bool InlinedCopyTable::Describes(uintptr_t entry) const {
+  const FunctionRecord* const function = symbols_.FindEntry(entry);
+  return function != nullptr && described_[NumberOf(*function)];
 }
 
 std::string UndescribedCode(const SymbolTable& symbols,

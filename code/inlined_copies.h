@@ -5,8 +5,9 @@
 // information (DWARF, DW_TAG_inlined_subroutine), read once.
 //
 // The file is mapped while it is read, so that its size costs no memory; what
-// is kept is bounded. Of a file with very many copies those of the standard
-// library's functions are not kept, and of one with still more none.
+// is kept is bounded: at most some 30 MiB. Of a file with very many copies
+// those of the standard library's functions are not kept, and of one with still
+// more none.
 //
 // What is known has its limits, which are asked for: a unit that was compiled
 // without debug information, or whose debug information cannot be read (it was
@@ -22,11 +23,11 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "code/code_range.h"
+#include "code/copy_list.h"
+#include "code/name_list.h"
 #include "code/symbol_table.h"
 
 namespace instar {
@@ -46,16 +47,14 @@ class InlinedCopyTable {
   static bool IsRead(const SymbolTable& table);
 
   // Of the function of this file that starts at `entry`.
-  absl::Span<const Copy> OfEntry(uintptr_t entry) const;
+  std::vector<Copy> OfEntry(uintptr_t entry) const;
   // Of the function with this linkage name, which may be defined elsewhere.
-  absl::Span<const Copy> OfName(absl::string_view linkage_name) const;
-  // Calls visit(linkage name, its copies) for each, in no order.
-  template <typename Visitor>
-  void ForEachName(Visitor&& visit) const {
-    for (const auto& [name, copies] : by_name_) {
-      visit(name, absl::MakeConstSpan(copies));
-    }
-  }
+  std::vector<Copy> OfName(absl::string_view linkage_name) const;
+  // The linkage names of which there are copies, each once, in no order; and
+  // the copies of one of them, by its place.
+  size_t name_count() const { return names_.size(); }
+  absl::string_view name(uint32_t number) const { return names_[number]; }
+  std::vector<Copy> OfNumber(uint32_t number) const;
 
   // Functions of units that were compiled to be updatable, as their entries
   // show, and of which there is no debug information that can be read: their
@@ -72,11 +71,10 @@ class InlinedCopyTable {
   // none that cannot.
   const std::string& unreadable_units() const { return unreadable_units_; }
 
-  std::size_t name_count() const { return by_name_.size(); }
-  bool is_empty() const { return by_name_.empty(); }
+  bool is_empty() const { return by_name_.size() == 0; }
 
   // Whether there is debug information on the function that starts there.
-  bool Describes(uintptr_t entry) const { return described_.contains(entry); }
+  bool Describes(uintptr_t entry) const;
 
   // Empty, or why there is no debug information at all.
   const std::string& missing_because() const { return missing_because_; }
@@ -89,15 +87,21 @@ class InlinedCopyTable {
   void Read(const SymbolTable& table);
   void FindUndescribed(const SymbolTable& table);
   void Clear(std::string why);
+  uint32_t NumberOf(const FunctionRecord& function) const;
+  std::vector<Copy> Expand(absl::Span<const CopyList::Entry> entries) const;
 
+  const SymbolTable& symbols_;
   std::string missing_because_;
   std::string unreadable_units_;
   bool is_without_library_ = false;
   std::vector<CodeRange> covered_;  // in order, apart
   std::vector<const FunctionRecord*> undescribed_;
-  absl::flat_hash_map<uintptr_t, std::vector<Copy>> by_entry_;
-  absl::flat_hash_map<std::string, std::vector<Copy>> by_name_;
-  absl::flat_hash_set<uintptr_t> described_;
+  // By the number of the function, and by that of the name. What holds a copy
+  // is a function by its number.
+  CopyList by_entry_;
+  CopyList by_name_;
+  NameList names_;
+  std::vector<bool> described_;  // by the number of the function
 };
 
 // What InlinedCopyTable::undescribed() found, for people: "3 functions of

@@ -63,6 +63,11 @@ SymbolBinding BindingOf(unsigned char info) {
   }
 }
 
+bool IsFunction(const Elf64_Sym& symbol) {
+  const int type = GELF_ST_TYPE(symbol.st_info);
+  return type == STT_FUNC || type == STT_GNU_IFUNC;
+}
+
 // The main name of a function is the one that most people can see.
 int Rank(const Symbol& symbol) {
   const int rank = symbol.binding == SymbolBinding::kGlobal ? 0
@@ -108,14 +113,21 @@ class SymbolTable::Builder {
   }
 
  private:
-  // A function while its ranges and names are being collected.
+  // A function while it is being collected. Its names are in the table already;
+  // there may be very many, so that nothing is allocated for each.
   struct Draft {
     FunctionRecord record;
-    uint32_t source;
-    std::vector<const char*> names;
-    std::vector<const char*> clones;
-    std::vector<CodeRange> ranges;
+    uint32_t source = 0;
+    uint32_t first_piece = kNone;  // of pieces_
   };
+  // What was split off a function, besides the stretch from its entry on.
+  struct Piece {
+    CodeRange range;
+    const char* clone;  // its name if callers reach it; null otherwise
+    uint32_t next;
+  };
+
+  static constexpr uint32_t kNone = ~0u;
 
   static constexpr uint32_t kAnySource = ~0u;
   static constexpr size_t kSeveral = ~size_t{0};
@@ -291,6 +303,10 @@ class SymbolTable::Builder {
 
     uint32_t source = 0;
     if (exported) exported_.reserve(symbols.size());
+    // Vectors that grow take thrice what they hold.
+    symbols_.reserve(symbols_.size() +
+                     static_cast<size_t>(std::count_if(
+                         symbols.begin(), symbols.end(), &IsFunction)));
     for (const Elf64_Sym& symbol : symbols) {
       const int type = GELF_ST_TYPE(symbol.st_info);
       if (type == STT_FILE) ++source;
@@ -340,6 +356,8 @@ class SymbolTable::Builder {
                        return Rank(a) < Rank(b);
                      });
     std::vector<const Symbol*> parts;
+    drafts_.reserve(symbols_.size());
+    table_.names_.reserve(symbols_.size());
     for (size_t i = 0; i < symbols_.size();) {
       const Symbol& first = symbols_[i];
       if (FindPartSuffix(first.name) != absl::string_view::npos) {
@@ -351,7 +369,7 @@ class SymbolTable::Builder {
     }
     if (parts.empty()) return;
     for (size_t i = 0; i < drafts_.size(); ++i) {
-      for (const char* name : drafts_[i].names) {
+      for (const char* name : table_.names(drafts_[i].record)) {
         by_name_.emplace(std::make_pair(drafts_[i].source, name), i);
         const auto only = by_name_.emplace(std::make_pair(kAnySource, name), i);
         if (!only.second && only.first->second != i) {
@@ -367,6 +385,7 @@ class SymbolTable::Builder {
   size_t AddFunction(size_t i) {
     const Symbol& first = symbols_[i];
     Draft draft;
+    draft.record.first_name = static_cast<uint32_t>(table_.names_.size());
     draft.record.entry = first.value;
     draft.record.binding = first.binding;
     draft.record.is_indirect = first.is_indirect;
@@ -380,14 +399,15 @@ class SymbolTable::Builder {
       if (exported_.contains({symbols_[i].name, first.value})) {
         draft.record.is_exported = true;
       }
-      if (std::none_of(draft.names.begin(), draft.names.end(),
-                       [&](const char* name) {
-                         return std::strcmp(name, symbols_[i].name) == 0;
-                       })) {
-        draft.names.push_back(symbols_[i].name);
+      const auto names = table_.names(draft.record);
+      if (std::none_of(names.begin(), names.end(), [&](const char* name) {
+            return std::strcmp(name, symbols_[i].name) == 0;
+          })) {
+        table_.names_.push_back(symbols_[i].name);
+        ++draft.record.name_count;
       }
     }
-    drafts_.push_back(std::move(draft));
+    drafts_.push_back(draft);
     return i;
   }
 
@@ -406,13 +426,18 @@ class SymbolTable::Builder {
       draft.record.size = part.size;
       draft.record.binding = part.binding;
       draft.source = part.source;
-      draft.names.push_back(part.name);
-      drafts_.push_back(std::move(draft));
+      draft.record.first_name = static_cast<uint32_t>(table_.names_.size());
+      draft.record.name_count = 1;
+      table_.names_.push_back(part.name);
+      drafts_.push_back(draft);
       return;
     }
-    Draft& draft = drafts_[parent->second];
-    draft.ranges.push_back({part.value, part.value + part.size});
-    if (!absl::EndsWith(part.name, ".cold")) draft.clones.push_back(part.name);
+    uint32_t* last = &drafts_[parent->second].first_piece;
+    while (*last != kNone) last = &pieces_[*last].next;
+    *last = static_cast<uint32_t>(pieces_.size());
+    pieces_.push_back({{part.value, part.value + part.size},
+                       absl::EndsWith(part.name, ".cold") ? nullptr : part.name,
+                       kNone});
   }
 
   // Gives sizes to functions that have none, and a function to unwind entries
@@ -423,6 +448,7 @@ class SymbolTable::Builder {
       size_at.emplace(range.begin, range.end - range.begin);
     }
     std::vector<CodeRange> covered = linkage_stubs_;
+    covered.reserve(covered.size() + drafts_.size() + pieces_.size());
     for (Draft& draft : drafts_) {
       const auto unwind = size_at.find(draft.record.entry);
       if (unwind != size_at.end()) {
@@ -430,11 +456,9 @@ class SymbolTable::Builder {
         draft.record.has_patchable_entry =
             IsPatchable(Loaded(draft.record.entry));
       }
-      draft.ranges.insert(
-          draft.ranges.begin(),
-          {draft.record.entry, draft.record.entry + draft.record.size});
-      covered.insert(covered.end(), draft.ranges.begin(), draft.ranges.end());
+      covered.push_back(OwnRange(draft));
     }
+    for (const Piece& piece : pieces_) covered.push_back(piece.range);
     std::sort(covered.begin(), covered.end(),
               [](const CodeRange& a, const CodeRange& b) {
                 return a.begin < b.begin;
@@ -450,41 +474,62 @@ class SymbolTable::Builder {
       draft.record.entry = range.begin;
       draft.record.size = range.end - range.begin;
       draft.record.has_patchable_entry = IsPatchable(Loaded(range.begin));
-      draft.source = 0;
-      draft.ranges.push_back(range);
-      drafts_.push_back(std::move(draft));
+      drafts_.push_back(draft);
     }
   }
 
+  static CodeRange OwnRange(const Draft& draft) {
+    return {draft.record.entry, draft.record.entry + draft.record.size};
+  }
+
+  void AddRange(const CodeRange& range) {
+    table_.ranges_.push_back(range);
+    if (range.begin == range.end) return;
+    table_.stretches_.push_back(
+        {range.begin, range.end, 0,
+         static_cast<uint32_t>(table_.functions_.size())});
+  }
+
   void Finish() {
-    std::stable_sort(drafts_.begin(), drafts_.end(),
-                     [](const Draft& a, const Draft& b) {
-                       return a.record.entry < b.record.entry;
-                     });
+    symbols_ = {};
+    by_name_ = {};
+    const auto is_before = [](const Draft& a, const Draft& b) {
+      return a.record.entry < b.record.entry;
+    };
+    if (!std::is_sorted(drafts_.begin(), drafts_.end(), is_before)) {
+      std::stable_sort(drafts_.begin(), drafts_.end(), is_before);
+    }
+    table_.names_.shrink_to_fit();
+    table_.functions_.reserve(drafts_.size());
+    table_.ranges_.reserve(drafts_.size() + pieces_.size());
+    table_.stretches_.reserve(drafts_.size() + pieces_.size());
     for (const Draft& draft : drafts_) {
       FunctionRecord record = draft.record;
-      record.first_name = static_cast<uint32_t>(table_.names_.size());
-      record.name_count = static_cast<uint32_t>(draft.names.size());
       record.first_range = static_cast<uint32_t>(table_.ranges_.size());
-      record.range_count = static_cast<uint32_t>(draft.ranges.size());
       record.first_clone = static_cast<uint32_t>(table_.clones_.size());
-      record.clone_count = static_cast<uint32_t>(draft.clones.size());
-      table_.names_.insert(table_.names_.end(), draft.names.begin(),
-                           draft.names.end());
-      table_.clones_.insert(table_.clones_.end(), draft.clones.begin(),
-                            draft.clones.end());
-      for (const CodeRange& range : draft.ranges) {
-        table_.ranges_.push_back(range);
-        if (range.begin == range.end) continue;
-        table_.stretches_.push_back(
-            {range.begin, range.end, 0,
-             static_cast<uint32_t>(table_.functions_.size())});
+      AddRange(OwnRange(draft));
+      for (uint32_t i = draft.first_piece; i != kNone; i = pieces_[i].next) {
+        AddRange(pieces_[i].range);
+        if (pieces_[i].clone != nullptr) {
+          table_.clones_.push_back(pieces_[i].clone);
+        }
       }
+      record.range_count =
+          static_cast<uint32_t>(table_.ranges_.size()) - record.first_range;
+      record.clone_count =
+          static_cast<uint32_t>(table_.clones_.size()) - record.first_clone;
       table_.functions_.push_back(record);
     }
-    std::stable_sort(
-        table_.stretches_.begin(), table_.stretches_.end(),
-        [](const Stretch& a, const Stretch& b) { return a.begin < b.begin; });
+    drafts_ = {};
+    const auto begins_before = [](const Stretch& a, const Stretch& b) {
+      return a.begin < b.begin;
+    };
+    if (!std::is_sorted(table_.stretches_.begin(), table_.stretches_.end(),
+                        begins_before)) {
+      std::stable_sort(table_.stretches_.begin(), table_.stretches_.end(),
+                       begins_before);
+    }
+    table_.stretch_begins_.reserve(table_.stretches_.size());
     uintptr_t max_end = 0;
     for (Stretch& stretch : table_.stretches_) {
       max_end = std::max(max_end, stretch.end);
@@ -507,6 +552,7 @@ class SymbolTable::Builder {
   std::vector<Symbol> symbols_;
   absl::flat_hash_set<std::pair<absl::string_view, uintptr_t>> exported_;
   std::vector<Draft> drafts_;
+  std::vector<Piece> pieces_;
   // (source file, name) -> index into drafts_.
   absl::flat_hash_map<std::pair<uint32_t, absl::string_view>, size_t> by_name_;
 };
