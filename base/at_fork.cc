@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "base/check.h"
+#include "base/linker_gate.h"
 
 namespace instar {
 namespace base_internal {
@@ -36,6 +37,8 @@ void Prepare() {
   for (int i = 0; i < kForkOrders; ++i) {
     if (g_handlers[i].prepare != nullptr) g_handlers[i].prepare();
   }
+  // Who waits at the gate may own one of those locks.
+  base_internal::CloseLinkerGate();
 }
 
 void Release() {
@@ -45,6 +48,7 @@ void Release() {
 }
 
 void Parent() {
+  base_internal::OpenLinkerGate();
   for (int i = kForkOrders; i-- > 0;) {
     if (g_handlers[i].parent != nullptr) g_handlers[i].parent();
   }
@@ -53,6 +57,7 @@ void Parent() {
 
 void Child() {
   base_internal::fork_generation.fetch_add(1, std::memory_order_relaxed);
+  base_internal::OpenLinkerGateInChild();
   for (int i = kForkOrders; i-- > 0;) {
     if (g_handlers[i].child != nullptr) g_handlers[i].child();
   }

@@ -20,6 +20,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/fork_mutex.h"
+#include "base/linker_gate.h"
 #include "code/symbol_name.h"
 
 namespace instar {
@@ -352,6 +353,7 @@ const NameIndex::Match* NameIndex::BoundByLinker(
       return nullptr;
     }
   }
+  const LinkerGate gate;
   const auto bound =
       reinterpret_cast<uintptr_t>(dlsym(RTLD_DEFAULT, matches[0].symbol));
   for (const Match& match : matches) {

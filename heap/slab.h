@@ -60,7 +60,8 @@ struct ThreadCache;
 //   bits 8-12   epoch: in which birth epoch of the class it was made or last
 //               looked at; 0: long ago (UpdatableClass::StartBirthEpoch())
 //   bit 13      kDying: about to be destroyed, hands off
-//   bit 14      kBusy: one thread is converting it
+//   bit 14      kBusy: one thread is converting it. With kDying: it was one
+//               that this process has not (kLost); it is left as it is
 //   bit 15      kFailed: its conversion failed; it stays what it is
 //
 // Stored with release after a conversion, read with acquire before the object
@@ -76,6 +77,10 @@ constexpr Mark kEpochMask = 0x1f00;
 constexpr Mark kDying = 0x2000;
 constexpr Mark kBusy = 0x4000;
 constexpr Mark kFailed = 0x8000;
+constexpr Mark kLost = kBusy | kDying;
+constexpr bool IsLost(Mark mark) { return (mark & kLost) == kLost; }
+// Whether a thread is converting it, which is worth waiting for.
+constexpr bool IsBusy(Mark mark) { return (mark & kLost) == kBusy; }
 
 constexpr std::size_t kSlabBytes = 256 * 1024;
 constexpr std::size_t kMaxSlotBytes = 16 * 1024;

@@ -6,12 +6,15 @@
 #include <cxxabi.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
+#include <mutex>
 #include <new>
 #include <vector>
 
 #include "base/at_fork.h"
 #include "base/check.h"
+#include "base/fork_mutex.h"
 #include "base/linux/stack_bounds.h"
 
 namespace instar {
@@ -22,6 +25,15 @@ struct Registry {
   SmallMutex mutex;
   std::vector<UpdatableClass*> classes;
 };
+
+// Written while the child has one thread.
+const void* of_forking_thread[kMaxNested];
+std::size_t of_forking_thread_count = 0;
+
+bool IsOfForkingThread(const void* object) {
+  return std::count(of_forking_thread,
+                    of_forking_thread + of_forking_thread_count, object) > 0;
+}
 
 // Never destroyed: objects of static storage are destroyed at any time.
 Registry& ClassRegistry() {
@@ -291,6 +303,37 @@ void UpdatableClass::UnlockAfterFork() {
 
 void UpdatableClass::ForgetVersionsLock() {
   ::new (static_cast<void*>(&versions_mutex)) std::mutex();
+}
+
+void NoteConversionsOfForkingThread(const void* const* objects,
+                                    std::size_t count) {
+  of_forking_thread_count = std::min(count, kMaxNested);
+  std::copy_n(objects, of_forking_thread_count, of_forking_thread);
+}
+
+void UpdatableClass::MarkLost() {
+  // In a child of a child, one of the parent's threads may have been here.
+  static ForkMutex mutex;
+  std::lock_guard<ForkMutex> lock(mutex);
+  if (process_of_marks_.load(std::memory_order_relaxed) == ForkGeneration()) {
+    return;
+  }
+  const auto mark_lost = [](const void* object, std::atomic<Mark>& mark) {
+    Mark seen = mark.load(std::memory_order_relaxed);
+    // Objects may be made and destroyed meanwhile, but none of the class is
+    // being converted but by the thread that forked, in a Convert().
+    if (!IsBusy(seen) || IsOfForkingThread(object)) return;
+    mark.compare_exchange_strong(seen, seen | kLost, std::memory_order_relaxed);
+  };
+  ForEachSlab(this, [&](Slab* s) {
+    if (s->IsEmpty()) return;
+    for (std::uint32_t i = 0; i < s->slot_count; ++i) {
+      mark_lost(s->slot(i), s->marks()[i]);
+    }
+  });
+  ForEachOutside(
+      [&](void* object, OutsideObject& o) { mark_lost(object, o.mark); });
+  process_of_marks_.store(ForkGeneration(), std::memory_order_release);
 }
 
 void UpdatableClass::StartBirthEpoch(bool notice) {

@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "base/at_fork.h"
 #include "base/small_mutex.h"
 #include "heap/slab.h"
 
@@ -174,6 +175,18 @@ class UpdatableClass {
   // In the child, which has none of the threads that change versions.
   void ForgetVersionsLock();
 
+  // In a child: marks the objects as lost that threads of its parent were
+  // converting. Before anything is converted or taken back, or waits for a
+  // conversion.
+  void ForgetConversionsOfParent() {
+    // Partner: the release in MarkLost().
+    if (__builtin_expect(process_of_marks_.load(std::memory_order_acquire) !=
+                             ForkGeneration(),
+                         0)) {
+      MarkLost();
+    }
+  }
+
  private:
   explicit UpdatableClass(const ClassLayout& layout);
 
@@ -182,6 +195,7 @@ class UpdatableClass {
     std::unordered_map<const void*, OutsideObject> objects;
   };
   static constexpr std::size_t kShards = 16;
+  void MarkLost();
   Shard& ShardOf(const void* object) {
     return shards_[(reinterpret_cast<std::uintptr_t>(object) *
                     0x9E3779B97F4A7C15u) >>
@@ -200,6 +214,8 @@ class UpdatableClass {
   std::atomic<bool> has_other_layout_{false};
   std::atomic<std::int64_t> untracked_{0};
   std::array<Shard, kShards> shards_;
+  // The ForkGeneration() whose threads are converting what is busy.
+  std::atomic<std::uint32_t> process_of_marks_{ForkGeneration()};
 };
 
 // Calls function(slab) for every slab of the class; those that are added
@@ -266,6 +282,13 @@ class InPlaceChange {
   const void* const temporary_;
   const InPlaceChange* outer_ = nullptr;
 };
+
+// In a child, before it does anything else: the objects that the thread which
+// forked is converting, in a Convert(). Beyond kMaxNested they are forgotten,
+// and taken for lost until their conversion ends.
+constexpr std::size_t kMaxNested = 16;
+void NoteConversionsOfForkingThread(const void* const* objects,
+                                    std::size_t count);
 
 // "ns::Product" for the type's mangled name.
 std::string NameOf(const std::type_info& type);

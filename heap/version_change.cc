@@ -22,6 +22,7 @@ namespace {
 
 using heap_internal::ForEachSlab;
 using heap_internal::FreeVersionNumber;
+using heap_internal::IsLost;
 using heap_internal::kBorn;
 using heap_internal::kBusy;
 using heap_internal::kDying;
@@ -118,6 +119,7 @@ absl::Status VersionChange::Prepare() {
 
 absl::Status VersionChange::Install(Births births) {
   INSTAR_CHECK(record_ != nullptr && !in_use_) << "Prepare() comes first";
+  root_->ForgetConversionsOfParent();
   std::lock_guard<std::mutex> lock(root_->versions_mutex);
   old_ = RecordOfType(root_, *next_.old_type);
   if (old_ != nullptr &&
@@ -168,7 +170,7 @@ absl::Status VersionChange::Install(Births births) {
 
 void VersionChange::BringBack(void* object, std::atomic<Mark>& mark) {
   const Mark seen = mark.load(std::memory_order_acquire);
-  if (seen == kNoObject) return;
+  if (seen == kNoObject || IsLost(seen)) return;
   INSTAR_CHECK(!(seen & kBusy))
       << name_ << " is taken back while a thread converts an object";
   Mark number = seen & kVersionMask;
@@ -198,6 +200,7 @@ absl::Status VersionChange::FindOutside(bool automatic) {
 
 absl::Status VersionChange::TakeBack() {
   if (!in_use_) return absl::OkStatus();
+  root_->ForgetConversionsOfParent();
   std::lock_guard<std::mutex> lock(root_->versions_mutex);
   if (record_->next.load(std::memory_order_relaxed) != nullptr) {
     return came_after_;

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/linker_gate.h"
 #include "heap/slab.h"
 #include "heap/version_change.h"
 
@@ -66,6 +67,7 @@ std::string Whereabouts(const void* object) {
     return absl::StrCat("a part of an object of ", slab->owner_class->name());
   }
   Dl_info info;
+  const LinkerGate gate;
   if (dladdr(object, &info) != 0) {
     if (info.dli_sname != nullptr) {
       return absl::StrCat("the variable ", info.dli_sname);

@@ -170,6 +170,7 @@ absl::Status VersionChange::ConvertInParallel() {
 
 absl::Status VersionChange::ConvertAll() {
   INSTAR_CHECK(in_use_) << "Install() comes first";
+  root_->ForgetConversionsOfParent();
   if (workers_ != nullptr) {
     INSTAR_RETURN_IF_ERROR(ConvertInParallel());
   } else {

@@ -28,12 +28,17 @@ Waiter* waiters = nullptr;  // guarded by waiters_mutex
 
 // Those that wait in other threads are not there in a child.
 [[gnu::constructor]] void RegisterForkHandlers() {
-  SetForkHandlers(ForkOrder::kConversions,
-                  {[] { waiters_mutex.lock(); }, [] { waiters_mutex.unlock(); },
-                   [] {
-                     waiters = nullptr;
-                     waiters_mutex.unlock();
-                   }});
+  SetForkHandlers(
+      ForkOrder::kConversions,
+      {[] { waiters_mutex.lock(); }, [] { waiters_mutex.unlock(); },
+       [] {
+         waiters = nullptr;
+         waiters_mutex.unlock();
+         const void* objects[kMaxNested];
+         NoteConversionsOfForkingThread(
+             objects, ConversionInProgress::List(ConversionInProgress::current,
+                                                 objects, kMaxNested));
+       }});
 }
 
 bool ClosesCircle(const void* object, const ConversionInProgress* mine) {
@@ -54,12 +59,14 @@ bool ClosesCircle(const void* object, const ConversionInProgress* mine) {
 }
 
 void YieldWhileBusy(const std::atomic<Mark>& mark) {
-  while (mark.load(std::memory_order_relaxed) & kBusy) sched_yield();
+  while (IsBusy(mark.load(std::memory_order_relaxed))) sched_yield();
 }
 
 // Waits until nobody converts the object. False: this thread is in the midst
 // of it, or would wait for itself.
-bool WaitWhileBusy(const void* object, const std::atomic<Mark>& mark) {
+bool WaitWhileBusy(UpdatableClass* root, const void* object,
+                   const std::atomic<Mark>& mark) {
+  root->ForgetConversionsOfParent();
   const ConversionInProgress* mine = ConversionInProgress::current;
   if (mine == nullptr) {
     YieldWhileBusy(mark);
@@ -184,6 +191,7 @@ __attribute__((always_inline)) inline bool TryToConvert(
     status = FailedBefore(root);
     return true;
   }
+  root->ForgetConversionsOfParent();
   // Acquire: what the thread that converted it before wrote. Of two threads
   // that find the old version, one gets past this.
   if (!tracked.mark->compare_exchange_strong(seen, seen | kBusy,
@@ -230,8 +238,8 @@ __attribute__((always_inline)) inline void ConvertOrWait(
     // Partner: the release above. Who finds the last number may use all that
     // the thread which converted the object wrote.
     const Mark seen = tracked.mark->load(std::memory_order_acquire);
-    if (__builtin_expect(seen & kBusy, 0)) {
-      if (!WaitWhileBusy(object, *tracked.mark)) return;
+    if (__builtin_expect(IsBusy(seen), 0)) {
+      if (!WaitWhileBusy(root, object, *tracked.mark)) return;
     } else if (TryToConvert(root, object, tracked, seen, retry, status)) {
       return;
     }
@@ -276,7 +284,7 @@ bool HasVersion(UpdatableClass* root, const void* object,
     // Partner: the release in TryToConvert(). Who finds the number may
     // use the part.
     const Mark seen = mark->load(std::memory_order_acquire);
-    if (!(seen & kBusy)) {
+    if (!IsBusy(seen)) {
       record = RecordOf(root, object, seen);
       break;
     }
@@ -286,7 +294,7 @@ bool HasVersion(UpdatableClass* root, const void* object,
       break;
     }
     // Waiting would be waiting for itself: it has the version before.
-    if (!WaitWhileBusy(object, *mark)) {
+    if (!WaitWhileBusy(root, object, *mark)) {
       record = RecordOf(root, object, seen & ~kBusy);
       break;
     }
@@ -301,8 +309,8 @@ void AwaitConversion(UpdatableClass* root, const void* object) {
   std::atomic<Mark>* mark = root->Find(object).mark;
   if (mark == nullptr) return;
   // Partner: the release of TryToConvert().
-  while (mark->load(std::memory_order_acquire) & kBusy) {
-    if (!WaitWhileBusy(object, *mark)) return;
+  while (IsBusy(mark->load(std::memory_order_acquire))) {
+    if (!WaitWhileBusy(root, object, *mark)) return;
   }
 }
 
@@ -311,8 +319,8 @@ void ClaimForDestruction(UpdatableClass* root, void* object) {
   if (mark == nullptr) return;
   while (true) {
     Mark seen = mark->load(std::memory_order_acquire);
-    if (seen & kBusy) {
-      if (!WaitWhileBusy(object, *mark)) return;
+    if (IsBusy(seen)) {
+      if (!WaitWhileBusy(root, object, *mark)) return;
       continue;
     }
     // Partner: the compare and swap of TryToConvert(). A sweep that is late

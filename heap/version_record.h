@@ -16,6 +16,7 @@
 //   kBorn, number    the same, dying    who is about to destroy it (a proxy)
 //   any but busy     its epoch cleared  who starts an epoch (UpdatableClass)
 //   any but busy     0                  the destructor
+//   busy             lost               a child, of the threads that it has not
 //   any              another number     who converts or takes back while nobody
 //                                       else uses the class
 // Every other move is a bug of the caller.
@@ -204,6 +205,16 @@ class ConversionInProgress {
   }
   static bool Holds(const ConversionInProgress* first, const void* object) {
     return Find(first, object) != nullptr;
+  }
+
+  // Writes the objects of a chain, at most `room`, and answers how many.
+  static std::size_t List(const ConversionInProgress* first,
+                          const void** objects, std::size_t room) {
+    std::size_t count = 0;
+    for (; first != nullptr && count < room; first = first->outer_) {
+      objects[count++] = first->object_;
+    }
+    return count;
   }
 
   static __thread const ConversionInProgress* current

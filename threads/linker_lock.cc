@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "base/linker_gate.h"
 #include "base/unwind_table.h"
 #include "stack/stack_walker.h"
 
@@ -38,6 +39,7 @@ LinkerCode FindLinkerCode() {
     code.low = reinterpret_cast<std::uintptr_t>(object.dlfo_map_start);
     code.high = reinterpret_cast<std::uintptr_t>(object.dlfo_map_end);
   }
+  const LinkerGate gate;
   void* const libc = dlopen("libc.so.6", RTLD_NOLOAD | RTLD_LAZY);
   if (libc == nullptr) return code;
   UnwindEntry entry;

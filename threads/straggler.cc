@@ -20,6 +20,7 @@
 #include "absl/strings/string_view.h"
 #include "base/fork_mutex.h"
 #include "base/linkage_stub.h"
+#include "base/linker_gate.h"
 #include "base/linux/tasks.h"
 #include "stack/stack_walker.h"
 
@@ -155,6 +156,11 @@ std::optional<Function> CalledFunction(std::uintptr_t return_address,
   return function;
 }
 
+std::uintptr_t ExportedAs(const char* name) {
+  const LinkerGate gate;
+  return reinterpret_cast<std::uintptr_t>(dlsym(RTLD_DEFAULT, name));
+}
+
 }  // namespace
 
 UnsafeCode::UnsafeCode() {
@@ -192,8 +198,7 @@ UnsafeCode::UnsafeCode() {
   const std::optional<Function> start =
       map.Containing(static_cast<std::uintptr_t>(getauxval(AT_ENTRY)));
   for (const char* const name : kAllocating) {
-    const auto address =
-        reinterpret_cast<std::uintptr_t>(dlsym(RTLD_DEFAULT, name));
+    const std::uintptr_t address = ExportedAs(name);
     const std::optional<Function> function = map.Containing(address);
     if (!function.has_value()) {
       // Not exported, so nobody else defines it: the program, if anyone.

@@ -16,7 +16,9 @@ namespace instar {
 namespace updates_internal {
 namespace {
 
-// Used by updates that outlive main(). In a child their threads are not there.
+// Used by updates that outlive main(). In a child their threads are not there,
+// so that nothing is amiss if the list is lost in fork(): a conversion that
+// goes on in the child was started, and added, there.
 ForkGuarded<std::vector<std::shared_ptr<ConversionStep>>> g_steps;
 
 // Held by whoever has paused: two that pause and resume by turns would resume

@@ -8,6 +8,8 @@
 
 #include <utility>
 
+#include "base/linker_gate.h"
+
 namespace instar {
 
 ImagePin::ImagePin(const std::string& name, std::uintptr_t load_base)
@@ -16,6 +18,7 @@ ImagePin::ImagePin(const std::string& name, std::uintptr_t load_base)
     ok_ = true;
     return;
   }
+  const LinkerGate gate;
   handle_ = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
   link_map* map = nullptr;
   ok_ = handle_ != nullptr && dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 &&
@@ -37,10 +40,13 @@ ImagePin& ImagePin::operator=(ImagePin&& other) noexcept {
 }
 
 ImagePin::~ImagePin() {
-  if (handle_ != nullptr) dlclose(handle_);
+  if (handle_ == nullptr) return;
+  const LinkerGate gate;
+  dlclose(handle_);
 }
 
 bool ImagePin::ForEver() const {
+  const LinkerGate gate;
   // The name means this very object for as long as the pin exists.
   return ok_ && (handle_ == nullptr ||
                  dlopen(name_.c_str(),

@@ -5,6 +5,8 @@
 
 #include <dlfcn.h>
 
+#include "base/linker_gate.h"
+
 namespace instar {
 namespace {
 
@@ -29,6 +31,7 @@ Iterate g_iterate = nullptr;  // atomic; the same whoever finds it
 int ForEachLoadedObject(int (*visit)(dl_phdr_info* info, size_t size,
                                      void* argument),
                         void* argument) {
+  const LinkerGate gate;
   Iterate iterate = __atomic_load_n(&g_iterate, __ATOMIC_RELAXED);
   if (iterate == nullptr) {
     iterate = FindIterate();
