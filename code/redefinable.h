@@ -30,8 +30,8 @@
 // A call jumps to what the pointer holds by one instruction, after its
 // arguments are ready. So there is no moment at which a thread has looked up
 // the version and has not begun it: who stops all threads
-// (updates/quiescence.h) and redefines the function knows that the old version
-// begins no more.
+// (updates/quiescence/when_quiescent.h) and redefines the function knows that
+// the old version begins no more.
 //
 // Memory ordering: a call loads the pointer with acquire order, Apply() and
 // Undo() store it with release order: a thread that runs the new version sees

@@ -29,8 +29,8 @@
 // system call stays where it is: it is "running", and does not run. A thread
 // also blocks while it waits for another update: for its turn to hold a
 // rendezvous, or at the entry of a function that is being redefined
-// (updates/forced_quiescence.h). Within an update function, it blocks only so.
-// A thread is rebooting until its stack is unwound to the base,
+// (updates/quiescence/forced_quiescence.h). Within an update function, it
+// blocks only so. A thread is rebooting until its stack is unwound to the base,
 // also while a destructor blocks or a catch (...) delays it.
 
 #ifndef INSTAR_THREADS_THREAD_STATE_H_

@@ -23,7 +23,7 @@
 #include "stack/function_set.h"
 #include "stack/stack_snapshot.h"
 #include "threads/stopped_wait.h"
-#include "updates/forced_quiescence.h"
+#include "updates/quiescence/forced_quiescence.h"
 #include "updates/quiescence/pacing.h"
 
 namespace instar {

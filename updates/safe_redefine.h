@@ -19,12 +19,13 @@
 //   ...
 //   attempt = update.Undo();
 //
-// An attempt looks at the stacks (updates/quiescence.h says which, and what
-// that costs) and redirects all the functions, or answers "not yet" with the
-// function, the thread and the depth, having changed nothing. Activations that
-// are looked for are those of the functions, of their inlined copies, and of
-// every version that they were ever redirected to (stack/function_set.h); so a
-// version that is being replaced, or undone, must be quiescent, too.
+// An attempt looks at the stacks (updates/quiescence/when_quiescent.h says
+// which, and what that costs) and redirects all the functions, or answers "not
+// yet" with the function, the thread and the depth, having changed nothing.
+// Activations that are looked for are those of the functions, of their inlined
+// copies, and of every version that they were ever redirected to
+// (stack/function_set.h); so a version that is being replaced, or undone, must
+// be quiescent, too.
 //
 // A slot (code/redefinable.h) is redefined like an entry, and switches together
 // with the others: then what it leads to, and all that it ever led to, must be
@@ -63,11 +64,11 @@
 // are made quiescent. With `forced_quiescence`, an attempt that finds one
 // active lets new calls wait at the entries, those of threads that are inside
 // of one pass, and looks again until all have drained
-// (updates/forced_quiescence.h says what waits, and what passes). At the limit
-// it is given up, everybody goes on, and the answer is "not yet". Whatever the
-// outcome, the calls that have waited go on. It needs kControlledThreads or
-// kAllThreads, and is not tried while the calling thread itself is inside of a
-// function, which cannot drain then.
+// (updates/quiescence/forced_quiescence.h says what waits, and what passes). At
+// the limit it is given up, everybody goes on, and the answer is "not yet".
+// Whatever the outcome, the calls that have waited go on. It needs
+// kControlledThreads or kAllThreads, and is not tried while the calling thread
+// itself is inside of a function, which cannot drain then.
 
 #ifndef INSTAR_UPDATES_SAFE_REDEFINE_H_
 #define INSTAR_UPDATES_SAFE_REDEFINE_H_
@@ -86,7 +87,7 @@
 #include "code/redefinable.h"
 #include "threads/attempt.h"
 #include "threads/update_request.h"
-#include "updates/quiescence.h"
+#include "updates/quiescence/when_quiescent.h"
 #include "updates/redefinitions.h"
 
 namespace instar {

@@ -114,7 +114,7 @@ TEST(SafeRedefineThreadsTest, ActiveOnAnotherThread) {
     EXPECT_EQ(Depth(2, [] {}), 2);
     const std::string reason = ReasonThatItIsActive(update);
     EXPECT_THAT(reason, HasSubstr("Depth"));
-    EXPECT_THAT(reason, HasSubstr("on thread "));
+    EXPECT_THAT(reason, HasSubstr("thread '"));
   }
   EXPECT_EQ(other.Leave(), 1000);
   ApplyAtLast(update);

@@ -23,8 +23,8 @@
 // Open to it are the functions of the packages below: find and redirect
 // functions (code/function_entry.h), walk stacks and ask for activity
 // (stack/activity.h, stack/function_set.h), stop threads
-// (updates/quiescence.h), capture values (stack/exposed_values.h), reboot
-// (UpdateContext::Reboot()).
+// (updates/quiescence/when_quiescent.h), capture values
+// (stack/exposed_values.h), reboot (UpdateContext::Reboot()).
 //
 // Contract:
 //   - Prepare() checks and allocates; a refusal here leaves no trace. It is

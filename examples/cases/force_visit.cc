@@ -6,7 +6,7 @@
 
 #include "absl/status/status.h"
 #include "examples/cases/program.h"
-#include "updates/quiescence.h"
+#include "updates/quiescence/when_quiescent.h"
 #include "updates/safe_redefine.h"
 #include "updates/thread_updates.h"
 #include "updates/update_module.h"

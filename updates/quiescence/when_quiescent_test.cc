@@ -4,7 +4,7 @@
 // Quiescence on the stacks of controlled threads, which meet at a rendezvous.
 // updates/safe_redefine_threads_test.cc stops threads by signals.
 
-#include "updates/quiescence.h"
+#include "updates/quiescence/when_quiescent.h"
 
 #include <unistd.h>
 

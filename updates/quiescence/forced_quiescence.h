@@ -44,8 +44,8 @@
 // thread that began it. Memory ordering: a call that has waited sees what was
 // done before the end.
 
-#ifndef INSTAR_UPDATES_FORCED_QUIESCENCE_H_
-#define INSTAR_UPDATES_FORCED_QUIESCENCE_H_
+#ifndef INSTAR_UPDATES_QUIESCENCE_FORCED_QUIESCENCE_H_
+#define INSTAR_UPDATES_QUIESCENCE_FORCED_QUIESCENCE_H_
 
 #include <chrono>
 #include <memory>
@@ -84,4 +84,4 @@ class ForcedQuiescence {
 
 }  // namespace instar
 
-#endif  // INSTAR_UPDATES_FORCED_QUIESCENCE_H_
+#endif  // INSTAR_UPDATES_QUIESCENCE_FORCED_QUIESCENCE_H_

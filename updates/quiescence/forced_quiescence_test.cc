@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "updates/forced_quiescence.h"
+#include "updates/quiescence/forced_quiescence.h"
 
 #include <signal.h>
 

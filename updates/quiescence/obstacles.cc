@@ -1,0 +1,213 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/quiescence/obstacles.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/linux/tasks.h"
+#include "stack/interrupted_thread.h"
+#include "threads/thread_ref.h"
+#include "threads/thread_state.h"
+#include "updates/quiescence/own_stacks.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+// By the name that the program gave it, or else the kernel's.
+std::string PlainNameOf(pid_t tid) {
+  for (const ThreadRef& thread : ControlledThreads()) {
+    if (thread.tid() == tid) return thread.name();
+  }
+  char name[32];  // with a newline
+  if (!ReadTaskFile(tid, "comm", name, sizeof(name))) return "";
+  return std::string(absl::StripTrailingAsciiWhitespace(name));
+}
+
+bool Blocks(pid_t tid, int signal) {
+  return signal > 0 &&
+         (SignalsBlockedBy(tid).value_or(0) >> (signal - 1) & 1) != 0;
+}
+
+Blocker ToBlocker(const MissingThread& missing, const std::string& point) {
+  Blocker blocker;
+  blocker.thread = missing.thread.name();
+  blocker.tid = missing.thread.tid();
+  if (!missing.functions.empty()) {
+    blocker.function = missing.functions.front();
+    blocker.frame = 0;
+  }
+  const bool is_there = missing.state == ThreadState::kAtUpdatePoint ||
+                        missing.state == ThreadState::kInUpdateFunction;
+  blocker.reason = absl::StrCat(
+      is_there ? "it is at an update point, and was not run in time"
+               : "it comes to no update point",
+      is_there || point.empty() ? "" : " '",
+      is_there || point.empty() ? "" : point,
+      is_there || point.empty() ? "" : "'",
+      missing.functions.empty()
+          ? ""
+          : absl::StrCat("; it is in ",
+                         absl::StrJoin(missing.functions, " <- ")));
+  blocker.remedy = is_there ? "wait: the machine is busy"
+                            : "an UpdatePoint() in its loop, and Blocking() "
+                              "around calls that wait";
+  return blocker;
+}
+
+Blocker ToBlocker(const Obstacle& obstacle) {
+  Blocker blocker;
+  if (obstacle.tid != 0 && obstacle.kind != Obstacle::Kind::kTraced) {
+    blocker.tid = obstacle.tid;
+    blocker.thread = PlainNameOf(obstacle.tid);
+  }
+  switch (obstacle.kind) {
+    case Obstacle::Kind::kActive:
+      blocker.reason = obstacle.watched->Describe(obstacle.activity);
+      if (obstacle.continulet[0] != '\0') {
+        absl::StrAppend(&blocker.reason, ", in continulet '",
+                        obstacle.continulet, "'");
+      }
+      if (obstacle.is_own) {
+        absl::StrAppend(&blocker.reason, ", on the thread that updates");
+      }
+      if (obstacle.activity.kind == ActivityKind::kActive) {
+        blocker.function = obstacle.watched->NameOf(obstacle.activity);
+        blocker.frame = obstacle.activity.depth;
+        blocker.remedy = obstacle.is_own
+                             ? "apply the update from another function"
+                             : "wait until it returns; if it never does, let "
+                               "the update reboot the thread";
+      } else if (!obstacle.is_own) {
+        blocker.remedy = "wait until it is elsewhere";
+      }
+      break;
+    case Obstacle::Kind::kSwitching:
+      blocker.reason =
+          "it was stopped while it ran and has continulets: it may be in the "
+          "middle of a switch";
+      break;
+    case Obstacle::Kind::kDidNotStop: {
+      const int signal = InterruptionSignal().value_or(0);
+      if (signal == 0 || !Blocks(obstacle.tid, signal)) {
+        blocker.reason = "it did not stop in time: it was not run";
+        break;
+      }
+      blocker.reason = absl::StrCat(
+          "it did not stop in time: it blocks signal ", signal,
+          ", by which threads are stopped, so that its stack cannot be looked "
+          "at");
+      blocker.remedy =
+          "let it unblock InterruptionSignal() (pthread_sigmask), or choose "
+          "kControlledThreads if it never calls what is changed";
+      break;
+    }
+    case Obstacle::Kind::kListIsLocked:
+      blocker.reason =
+          "a thread has just begun, or ceased, to have continulets";
+      break;
+    case Obstacle::Kind::kTooDeep:
+      blocker.reason = TooDeep();
+      break;
+    case Obstacle::Kind::kNotSent:
+      blocker.reason =
+          "no signal can be sent to it: too many are queued "
+          "(RLIMIT_SIGPENDING), or there is no memory";
+      break;
+    case Obstacle::Kind::kNoTurn:
+      blocker.reason =
+          "another thread holds threads, and did not let them go in time";
+      break;
+    case Obstacle::Kind::kNoTraps:
+      blocker.reason =
+          "it blocks SIGTRAP, and a timer (SIGEV_THREAD) may start a thread at "
+          "any moment, so that code can be changed under traps only";
+      blocker.remedy = "unblock the signal there (pthread_sigmask)";
+      break;
+    case Obstacle::Kind::kTraced:
+      blocker.reason = absl::StrCat(
+          "process ", obstacle.tid,
+          " traces this one, and a timer (SIGEV_THREAD) may start a thread at "
+          "any moment, so that code can be changed under traps only");
+      blocker.remedy =
+          "detach it, or tell gdb: handle SIGTRAP nostop noprint pass, and "
+          "then: set variable instar_patch_while_traced=1";
+      break;
+    case Obstacle::Kind::kNoList:
+      blocker.reason =
+          "the threads of the process cannot be listed: /proc/self/task is not "
+          "readable";
+      break;
+  }
+  return blocker;
+}
+
+}  // namespace
+
+void Obstacles::Add(Obstacle::Kind kind, pid_t tid) {
+  Obstacle obstacle;
+  obstacle.kind = kind;
+  obstacle.tid = tid;
+  Add(obstacle);
+}
+
+void Obstacles::Add(const Obstacle& obstacle) {
+  if (noted_.size() < most_) is_complete_ &= noted_.Add(obstacle);
+}
+
+void Obstacles::AddMissing(std::vector<MissingThread> missing,
+                           absl::string_view point) {
+  missing_ = std::move(missing);
+  point_ = std::string(point);
+}
+
+void Obstacles::AddReason(std::string reason) {
+  others_.push_back(std::move(reason));
+}
+
+bool Obstacles::needs_time() const {
+  if (!missing_.empty()) return true;
+  const int signal = InterruptionSignal().value_or(0);
+  for (const Obstacle& each : noted_) {
+    if (each.kind != Obstacle::Kind::kDidNotStop) continue;
+    return !Blocks(each.tid, signal);
+  }
+  return false;
+}
+
+std::vector<Blocker> Obstacles::ToBlockers() const {
+  std::vector<Blocker> blockers;
+  for (const MissingThread& missing : missing_) {
+    blockers.push_back(ToBlocker(missing, point_));
+  }
+  for (const Obstacle& obstacle : noted_) {
+    blockers.push_back(ToBlocker(obstacle));
+  }
+  if (!is_complete_) {
+    blockers.emplace_back().reason =
+        "there is no memory to note what is on stacks";
+  }
+  for (const std::string& other : others_) {
+    blockers.emplace_back().reason = other;
+  }
+  return blockers;
+}
+
+Attempt Obstacles::ToAttempt() const {
+  if (!failure_.ok()) return Attempt::Failed(failure_);
+  if (empty()) return Attempt::Done();
+  std::vector<std::string> sentences;
+  for (const Blocker& blocker : ToBlockers()) {
+    sentences.push_back(ToString(blocker));
+  }
+  return Attempt::NotYet(absl::StrJoin(sentences, "; "));
+}
+
+}  // namespace updates_internal
+}  // namespace instar

@@ -1,0 +1,305 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/quiescence/stopped_world.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/linux/tasks.h"
+#include "code/thread_survey.h"
+#include "code/trap_handler.h"
+#include "continuation/paused_computations.h"
+#include "continuation/paused_context.h"
+#include "stack/interrupted_thread.h"
+#include "stack/stack_walker.h"
+#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/own_stacks.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+using Kind = Obstacle::Kind;
+using State = InterruptedThreads::State;
+
+// In addition to the limit, for each thread.
+constexpr std::chrono::microseconds kStopLimitEach(100);
+
+ForkMutex stopping_all;
+
+// Whether the thread was stopped in a system call: just behind the instruction,
+// or before it if the kernel is going to restart the call.
+bool IsInSystemCall(const StackSnapshot& snapshot) {
+  const auto* const at = reinterpret_cast<const unsigned char*>(snapshot.rip);
+  return (at[-2] == 0x0f && at[-1] == 0x05) || (at[0] == 0x0f && at[1] == 0x05);
+}
+
+bool RunsInContinulet(const StackSnapshot& snapshot) {
+  bool found = false;
+  WalkStack(snapshot, [&](const Frame& frame) {
+    found = IsContinuletBase(frame.pc);
+    return !found;
+  });
+  return found;
+}
+
+}  // namespace
+
+StoppedWorld::StoppedWorld(StopOptions options)
+    : options_(std::move(options)),
+      self_(static_cast<pid_t>(syscall(SYS_gettid))) {
+  // Its first call on a thread allocates; the next ones are made while others
+  // are held.
+  StackOfThisThread();
+}
+
+StoppedWorld::~StoppedWorld() { Release(); }
+
+bool StoppedWorld::Stop(Obstacles& obstacles) {
+  switch (options_.stacks) {
+    case Stacks::kThisThread:
+      return true;
+    case Stacks::kControlledThreads:
+      return StopControlled(obstacles);
+    case Stacks::kAllThreads:
+      return StopAll(obstacles);
+  }
+  return false;
+}
+
+bool StoppedWorld::StopControlled(Obstacles& obstacles) {
+  std::vector<MissingThread> missing;
+  std::optional<Clock::time_point> released;
+  RendezvousOptions options;
+  options.limit = options_.limit;
+  options.point = options_.point;
+  options.first = options_.first;
+  options.first_limit = options_.first_limit;
+  options.missing = &missing;
+  options.asked_all = &stopped_;
+  options.released = &released;
+  std::vector<ThreadRef> threads;
+  if (options_.threads != nullptr) threads = options_.threads();
+  if (options.first.has_value() && options_.threads != nullptr &&
+      std::find(threads.begin(), threads.end(), *options.first) ==
+          threads.end()) {
+    options.first.reset();
+  }
+  const bool has_first = options.first.has_value();
+  absl::StatusOr<Rendezvous> rendezvous =
+      options_.threads == nullptr
+          ? Rendezvous::HoldAll(std::move(options))
+          : Rendezvous::Hold(threads, std::move(options));
+  if (rendezvous.ok()) {
+    rendezvous_ = *std::move(rendezvous);
+    return true;
+  }
+  is_released_ = true;
+  released_ = released.value_or(Clock::now());
+  first_did_not_come_ = has_first && !stopped_.has_value();
+  if (!absl::IsDeadlineExceeded(rendezvous.status())) {
+    obstacles.Fail(rendezvous.status());
+  } else if (first_did_not_come_ && !options_.late.empty()) {
+    obstacles.AddMissing(options_.late, options_.point);
+  } else if (!missing.empty()) {
+    obstacles.AddMissing(std::move(missing), options_.point);
+  } else {
+    obstacles.AddReason(std::string(rendezvous.status().message()));
+  }
+  return false;
+}
+
+bool StoppedWorld::StopAll(Obstacles& obstacles) {
+  if (no_allocation_.has_value()) {
+    // Again.
+  } else if (const absl::StatusOr<int> signal = InterruptionSignal();
+             !signal.ok()) {
+    obstacles.Fail(signal.status());
+    return false;
+  } else {
+    // Whoever waits here can be stopped.
+    turn_ = std::unique_lock<ForkMutex>(stopping_all);
+    no_allocation_.emplace();
+  }
+  // Those that are stopped start none: when all that are listed are stopped,
+  // these are all, but for what timers start.
+  std::size_t before;
+  do {
+    before = interrupted_.held();
+    if (!StopListed(obstacles)) return false;
+  } while (interrupted_.held() != before);
+  return true;
+}
+
+bool StoppedWorld::StopListed(Obstacles& obstacles) {
+  const auto fail = [&](Kind kind, pid_t tid) {
+    obstacles.Add(kind, tid);
+    return false;
+  };
+  bool has_memory = true;
+  const bool listed = VisitTasks([&](pid_t tid) {
+    has_memory = interrupted_.Add(tid) || fail(Kind::kNotSent, tid);
+    return has_memory;
+  });
+  if (!listed) return fail(Kind::kNoList, 0);
+  if (!has_memory) return false;
+  const Clock::time_point begin = Clock::now();
+  if (!interrupted_.Hold(options_.limit +
+                         interrupted_.size() * kStopLimitEach)) {
+    return fail(Kind::kNoTurn, 0);
+  }
+  if (!stopped_.has_value() && interrupted_.size() > 0) stopped_ = begin;
+  for (const InterruptedThreads::Thread& thread : interrupted_) {
+    if (thread.state == State::kNotTaken) {
+      return fail(Kind::kDidNotStop, thread.tid);
+    }
+    if (thread.state == State::kNotSent) {
+      return fail(Kind::kNotSent, thread.tid);
+    }
+  }
+  return true;
+}
+
+absl::Span<const HeldThread> StoppedWorld::threads() const {
+  if (!rendezvous_.has_value()) return {};
+  return rendezvous_->threads();
+}
+
+bool StoppedWorld::VisitOwn(absl::FunctionRef<bool(const Stack&)> visit,
+                            Obstacles& obstacles) {
+  bool goes_on = true;
+  const auto visit_own = [&](const StackSnapshot& snapshot) {
+    goes_on = goes_on && visit(Stack{self_, /*is_own=*/true, "", &snapshot});
+  };
+  if (options_.context != nullptr) {
+    visit_own(options_.context->stack());
+  } else if (!VisitOwnStack(visit_own)) {
+    Obstacle obstacle;
+    obstacle.kind = Kind::kTooDeep;
+    obstacle.is_own = true;
+    obstacle.tid = self_;
+    obstacles.Add(obstacle);
+    return false;
+  }
+  return goes_on;
+}
+
+bool StoppedWorld::VisitStacks(
+    absl::FunctionRef<bool(const Stack&)> visit,
+    absl::FunctionRef<bool(const ThreadRef&)> leave_out, Obstacles& obstacles) {
+  if (!VisitOwn(visit, obstacles)) return obstacles.empty();
+  bool goes_on = true;
+  // The others of a held thread's stacks are its paused computations, which are
+  // visited below, where they have names.
+  for (const HeldThread& thread : threads()) {
+    if (thread.stacks.empty() || leave_out(thread.thread)) continue;
+    goes_on =
+        visit(Stack{thread.thread.tid(), false, "", &thread.stacks.front()});
+    if (!goes_on) return true;
+  }
+  for (const InterruptedThreads::Thread& thread : interrupted_) {
+    if (thread.state != State::kHeld) continue;
+    if (!visit(Stack{thread.tid, false, "", &thread.snapshot})) return true;
+    if (!IsInSystemCall(thread.snapshot) && RunsInContinulet(thread.snapshot)) {
+      obstacles.Add(Kind::kSwitching, thread.tid);
+      return false;
+    }
+  }
+  const auto visit_paused = [&](const PausedComputation& paused) {
+    const StackSnapshot snapshot = SnapshotOf(paused.context);
+    goes_on = goes_on && visit(Stack{paused.tid, paused.tid == self_,
+                                     paused.continulet, &snapshot});
+  };
+  if (rendezvous_.has_value()) {
+    VisitPausedComputations(
+        [&](int tid) {
+          if (tid == self_) return true;
+          for (const HeldThread& thread : threads()) {
+            if (thread.thread.tid() != tid) continue;
+            return !thread.stacks.empty() && !leave_out(thread.thread);
+          }
+          return false;
+        },
+        visit_paused);
+    return true;
+  }
+  if (interrupted_.held() == 0) {
+    // What other threads have is theirs, and they may be changing it.
+    VisitPausedComputationsOfThisThread(visit_paused);
+    return true;
+  }
+  bool is_settled = true;
+  const bool is_visited = TryVisitPausedComputations(
+      [&](int tid) {
+        if (tid == self_) return true;
+        const InterruptedThreads::Thread* const held = interrupted_.Find(tid);
+        if (held == nullptr || held->state != State::kHeld) return false;
+        if (IsInSystemCall(held->snapshot)) return true;
+        if (is_settled) obstacles.Add(Kind::kSwitching, tid);
+        is_settled = false;
+        return false;
+      },
+      visit_paused);
+  if (!is_visited) obstacles.Add(Kind::kListIsLocked, 0);
+  return is_visited && is_settled;
+}
+
+bool StoppedWorld::IsComplete(bool* grew, Obstacles& obstacles) {
+  *grew = false;
+  if (!interrupted_.others_may_start()) return true;
+  const std::size_t before = interrupted_.held();
+  if (!StopAll(obstacles)) return false;
+  *grew = interrupted_.held() != before;
+  return *grew || CanBeTrapped(obstacles);
+}
+
+// Whether entries can be changed under traps. The change would find out, but
+// its message allocates.
+bool StoppedWorld::CanBeTrapped(Obstacles& obstacles) {
+  code_internal::ThreadSurvey survey;
+  if (!code_internal::SurveyThreads(survey).ok()) {
+    obstacles.Add(Kind::kNoList, 0);
+  } else if (survey.blocks_trap != 0) {
+    obstacles.Add(Kind::kNoTraps, survey.blocks_trap);
+  } else if (survey.tracer != 0 && instar_patch_while_traced == 0) {
+    obstacles.Add(Kind::kTraced, survey.tracer);
+  } else {
+    return true;
+  }
+  return false;
+}
+
+OtherThreads StoppedWorld::others() const {
+  return options_.stacks == Stacks::kAllThreads &&
+                 !interrupted_.others_may_start()
+             ? OtherThreads::kHeld
+             : OtherThreads::kRunning;
+}
+
+void StoppedWorld::Release() {
+  if (rendezvous_.has_value()) rendezvous_->Release();
+  interrupted_.Release();
+  no_allocation_.reset();
+  if (turn_.owns_lock()) turn_.unlock();
+  if (std::exchange(is_released_, true)) return;
+  released_ = Clock::now();
+}
+
+void StoppedWorld::ReleaseByAnother() {
+  if (rendezvous_.has_value()) rendezvous_->ReleaseByAnother();
+  interrupted_.Release();
+}
+
+std::vector<std::chrono::nanoseconds> StoppedWorld::HoldTimes() const {
+  if (!rendezvous_.has_value()) return {};
+  return rendezvous_->HoldTimes();
+}
+
+}  // namespace updates_internal
+}  // namespace instar

@@ -1,0 +1,207 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Threads that are stopped so that something can be changed: who they are, how
+// they were stopped, and what is on their stacks. Nothing else in this package
+// stops a thread or walks a stack.
+//
+//   StopOptions options;
+//   options.stacks = Stacks::kAllThreads;
+//   StoppedWorld world(options);
+//   Obstacles obstacles(/*most=*/1);
+//   if (world.Stop(obstacles) && IsQuiescent(world, {&watched}, obstacles)) {
+//     ... change something ...
+//   }
+//   world.Release();                       // or the end of the scope
+//   return obstacles.ToAttempt();
+//
+// Who is stopped:
+//   kThisThread         nobody. The stacks are the calling thread's: what runs,
+//                       what waits for it because it switched to a continulet,
+//                       and all its paused continulets. Enough for functions
+//                       that no other thread calls, and for updates by thread,
+//                       where each thread's author knows what mixed versions
+//                       mean (PyMoult (HotSWUP'13), section 2.1).
+//   kControlledThreads  all controlled threads, or those that are given, at a
+//                       rendezvous (threads/rendezvous.h): at update points, in
+//                       blocking regions, in system calls. They are not
+//                       disturbed anywhere else. A thread that does not come
+//                       within `limit` is an obstacle, and the others stand
+//                       still until then. Other threads run on.
+//   kAllThreads         all other threads of the process, by a signal
+//                       (stack/interrupted_thread.h): at any instruction, at
+//                       once, no update point is waited for. Some ten
+//                       microseconds a thread; their number is not limited.
+// The calling thread's own stacks count always.
+//
+// What stands in the way is noted in Obstacles, to be told when the threads run
+// again. With kAllThreads that is also
+//   - a thread that did not stop within `limit` (and 100 us for each thread),
+//     as one that blocks the signal;
+//   - another thread that holds threads and does not let them go within that;
+//   - a thread that has continulets and was stopped while it ran: it may have
+//     been in the middle of a switch. Its stacks are known when it is stopped
+//     in a system call. (A busy thread that always has continulets can be in
+//     the way for ever. Its own update point, and a rendezvous, are not.)
+//
+// Timers of the kind SIGEV_THREAD: glibc has a thread that starts another for
+// each expiry, and that cannot be stopped. Where there is one, the threads are
+// listed once more right before the change, and entries are changed under traps
+// as if threads ran (OtherThreads::kRunning), so that a thread that begins
+// meanwhile runs whole entries. What is not excluded: a thread that a timer
+// starts between that listing and the end of the change may begin a call of the
+// old version, and be inside of it when the new one is reached by others. A
+// thread that blocks SIGTRAP is an obstacle then, and so is a process that
+// traces this one (code/text_patch.h says why).
+//
+// While threads are stopped, no lock of the program is taken: its owner may be
+// among them. With kAllThreads nothing is allocated or freed either; with
+// kControlledThreads, no thread is held that could own a lock of the allocator,
+// and only the library allocates nothing (base/no_allocation.h).
+//
+// poll(), epoll_wait() and sleeping calls of threads that were stopped by a
+// signal return EINTR (signal(7)).
+//
+// Threads: any, controlled or not, also within an update function; with
+// kAllThreads one at a time, further ones wait. Not in a signal handler, nor by
+// whoever holds a rendezvous. Memory ordering: what was done before on a thread
+// that was stopped happens before Stop() returns, and what is done then happens
+// before that thread goes on.
+
+#ifndef INSTAR_UPDATES_QUIESCENCE_STOPPED_WORLD_H_
+#define INSTAR_UPDATES_QUIESCENCE_STOPPED_WORLD_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "base/fork_mutex.h"
+#include "base/no_allocation.h"
+#include "code/other_threads.h"
+#include "stack/interrupted_threads.h"
+#include "stack/stack_snapshot.h"
+#include "threads/rendezvous.h"
+#include "threads/thread_ref.h"
+#include "threads/update_request.h"
+
+namespace instar {
+
+enum class Stacks { kThisThread, kControlledThreads, kAllThreads };
+
+namespace updates_internal {
+
+class Obstacles;
+
+struct StopOptions {
+  Stacks stacks = Stacks::kControlledThreads;
+  // For how long threads are waited for.
+  std::chrono::nanoseconds limit = std::chrono::milliseconds(50);
+  // Of the update function that calls: what it paused is the calling thread's
+  // own stack. Null: called from anywhere else.
+  const UpdateContext* context = nullptr;
+
+  // --- Of kControlledThreads; as of RendezvousOptions.
+
+  // Which of them; null: all.
+  std::function<std::vector<ThreadRef>()> threads;
+  std::string point;
+  std::optional<ThreadRef> first;
+  std::chrono::nanoseconds first_limit{0};
+  // What is known of those that were late before, if `first` does not come.
+  std::vector<MissingThread> late;
+};
+
+class StoppedWorld {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit StoppedWorld(StopOptions options);
+  ~StoppedWorld();
+  StoppedWorld(const StoppedWorld&) = delete;
+  StoppedWorld& operator=(const StoppedWorld&) = delete;
+
+  // False, with nobody stopped or with obstacles that only a Release() ends:
+  // they say why.
+  bool Stop(Obstacles& obstacles);
+
+  // --- While they are stopped.
+
+  // The controlled threads that are held; of kControlledThreads.
+  absl::Span<const HeldThread> threads() const;
+
+  struct Stack {
+    pid_t tid = 0;
+    bool is_own = false;  // of the thread that asks
+    absl::string_view continulet;
+    const StackSnapshot* snapshot = nullptr;
+  };
+  // Until `visit` returns false. `leave_out` says of which controlled threads
+  // none is visited. False if not all could be: an obstacle says why.
+  bool VisitStacks(absl::FunctionRef<bool(const Stack&)> visit,
+                   absl::FunctionRef<bool(const ThreadRef&)> leave_out,
+                   Obstacles& obstacles);
+
+  // Right before the change, when all that is stopped has been looked at:
+  // whether that is all. `grew`: threads had been started, and are stopped now;
+  // their stacks have to be looked at.
+  bool IsComplete(bool* grew, Obstacles& obstacles);
+
+  // kHeld if all threads of the process are stopped, and no timer can start
+  // another.
+  OtherThreads others() const;
+
+  // --- The end.
+
+  // All go on; without effect the second time.
+  void Release();
+  // The same by another thread, for one that does not come to do it: nobody
+  // calls anything else here meanwhile. Release() is called nevertheless, when
+  // that one can, for its own sake.
+  void ReleaseByAnother();
+
+  // From when to when threads stood still, or were waited for while some did;
+  // nothing if none did. After Release().
+  std::optional<Clock::time_point> stopped() const { return stopped_; }
+  Clock::time_point released() const { return released_; }
+  std::chrono::nanoseconds stopped_for() const {
+    return stopped_.has_value() ? released_ - *stopped_ : Clock::duration(0);
+  }
+  // Whether Stop() waited for StopOptions::first alone, in vain.
+  bool first_did_not_come() const { return first_did_not_come_; }
+  // For how long each thread was held (Rendezvous::HoldTimes()).
+  std::vector<std::chrono::nanoseconds> HoldTimes() const;
+
+ private:
+  bool StopControlled(Obstacles& obstacles);
+  bool StopAll(Obstacles& obstacles);
+  bool StopListed(Obstacles& obstacles);
+  bool VisitOwn(absl::FunctionRef<bool(const Stack&)> visit,
+                Obstacles& obstacles);
+  bool CanBeTrapped(Obstacles& obstacles);
+
+  const StopOptions options_;
+  const pid_t self_;
+  // Two threads that stop all others would stop each other, and both time out.
+  std::unique_lock<ForkMutex> turn_;
+  std::optional<NoAllocation> no_allocation_;
+  InterruptedThreads interrupted_;
+  std::optional<Rendezvous> rendezvous_;
+  std::optional<Clock::time_point> stopped_;
+  Clock::time_point released_;
+  bool first_did_not_come_ = false;
+  bool is_released_ = false;
+};
+
+}  // namespace updates_internal
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_QUIESCENCE_STOPPED_WORLD_H_
