@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "base/linux/mapped_array.h"
 #include "base/no_allocation.h"
 #include "heap/conversion_watch.h"
+#include "heap/outside_objects.h"
 #include "heap/slab.h"
 #include "heap/version_change.h"
 
@@ -22,7 +22,7 @@ using heap_internal::ForEachSlab;
 using heap_internal::kEpochMask;
 using heap_internal::kNoObject;
 using heap_internal::Mark;
-using heap_internal::OutsideObject;
+using heap_internal::OutsideObjects;
 using heap_internal::RecordOf;
 using heap_internal::Slab;
 using heap_internal::TrackedObject;
@@ -63,13 +63,10 @@ absl::Status ConvertLateBirths(UpdatableClass* root, ConversionWatch* watch) {
       convert(slab->slot(i), {&mark, slab->slot_bytes, false});
     }
   });
-  MappedArray<void*> outside;
-  root->ForEachOutside([&](void* object, OutsideObject&) {
-    if (outside.Add(object) || !first_error.ok()) return;
-    // Without a text: threads may be held (base/no_allocation.h).
-    first_error = absl::Status(absl::StatusCode::kResourceExhausted, "");
-  });
-  for (void* object : outside) convert(object, root->Find(object));
+  OutsideObjects outside;
+  while (outside.Next(*root, /*automatic=*/true)) {
+    for (void* object : outside.objects()) convert(object, root->Find(object));
+  }
   return first_error;
 }
 

@@ -34,7 +34,6 @@ using heap_internal::kVersionMask;
 using heap_internal::Mark;
 using heap_internal::NameOf;
 using heap_internal::NextVersion;
-using heap_internal::OutsideObject;
 using heap_internal::RecordOf;
 using heap_internal::RecordOfType;
 using heap_internal::Slab;
@@ -77,10 +76,8 @@ VersionChange::VersionChange(const NextVersion& next, ConversionOptions options)
     : next_(next),
       options_(std::move(options)),
       root_(next.root()),
-      name_(
-          absl::StrCat(NameOf(*next.old_type), " -> ", NameOf(*next.new_type))),
-      no_memory_(absl::ResourceExhaustedError(
-          absl::StrCat("there is no memory to convert ", name_))) {}
+      name_(absl::StrCat(NameOf(*next.old_type), " -> ",
+                         NameOf(*next.new_type))) {}
 
 VersionChange::~VersionChange() {
   if (in_use_) {
@@ -102,7 +99,10 @@ absl::Status VersionChange::Prepare() {
   old_record_->type = next_.old_type;
   old_record_->name = NameOf(*next_.old_type);
   old_record_->size = next_.old_size;
-  if (!outside_.Reserve(2 * root_->outside_count() + 64)) return no_memory_;
+  if (!outside_.Reserve(2 * root_->outside_count() + 64)) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("there is no memory to convert ", name_));
+  }
   came_first_ = absl::FailedPreconditionError(
       absl::StrCat("cannot convert ", name_,
                    ": another update came first; check and prepare again"));
@@ -189,15 +189,6 @@ void VersionChange::BringBack(void* object, std::atomic<Mark>& mark) {
              std::memory_order_release);
 }
 
-absl::Status VersionChange::FindOutside(bool automatic) {
-  outside_.clear();
-  bool has_memory = true;
-  root_->ForEachOutside([&](void* object, OutsideObject& entry) {
-    if (automatic || !entry.automatic) has_memory &= outside_.Add(object);
-  });
-  return has_memory ? absl::OkStatus() : no_memory_;
-}
-
 absl::Status VersionChange::TakeBack() {
   if (!in_use_) return absl::OkStatus();
   root_->ForgetConversionsOfParent();
@@ -205,7 +196,6 @@ absl::Status VersionChange::TakeBack() {
   if (record_->next.load(std::memory_order_relaxed) != nullptr) {
     return came_after_;
   }
-  INSTAR_RETURN_IF_ERROR(FindOutside(/*automatic=*/false));
   taken_back_ = 0;
   // ConvertBack() of one object may use another through a proxy, which must
   // find no next version.
@@ -220,11 +210,14 @@ absl::Status VersionChange::TakeBack() {
       }
     }
   });
-  for (void* object : outside_) {
-    if (!goes_on) break;
-    if (std::atomic<Mark>* mark = root_->Find(object).mark) {
-      BringBack(object, *mark);
-      goes_on = watch_->GoesOn();
+  outside_.Begin();
+  while (goes_on && outside_.Next(*root_, /*automatic=*/false)) {
+    for (void* object : outside_.objects()) {
+      if (!goes_on) break;
+      if (std::atomic<Mark>* mark = root_->Find(object).mark) {
+        BringBack(object, *mark);
+        goes_on = watch_->GoesOn();
+      }
     }
   }
   if (!goes_on) {

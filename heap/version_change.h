@@ -30,8 +30,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "base/linux/mapped_array.h"
 #include "heap/conversion_watch.h"
+#include "heap/outside_objects.h"
 #include "heap/step_code.h"
 #include "heap/updatable_class.h"
 #include "heap/version_record.h"
@@ -130,8 +130,8 @@ class VersionChange {
 
  private:
   absl::Status ConvertRun(const heap_internal::VersionRecord& to);
-  absl::Status FindOutside(bool automatic);
   absl::Status ConvertOutside();
+  absl::Status ConvertOne(void* object);  // that is outside
   absl::Status ConvertInParallel();
   void BringBack(void* object, std::atomic<heap_internal::Mark>& mark);
   absl::Status Explain(const void* object, const absl::Status& status) const;
@@ -146,8 +146,8 @@ class VersionChange {
   // Of Old, if this change is the first to meet it.
   std::unique_ptr<heap_internal::VersionRecord> old_record_;
   heap_internal::VersionRecord* old_ = nullptr;
-  MappedArray<void*> outside_;
-  absl::Status came_first_, came_after_, too_many_, no_memory_;  // prepared
+  heap_internal::OutsideObjects outside_;
+  absl::Status came_first_, came_after_, too_many_;  // prepared
   std::unique_ptr<heap_internal::WorkerThreads> workers_;
   ConversionWatch nobody_;
   ConversionWatch* watch_ = &nobody_;

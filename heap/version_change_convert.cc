@@ -26,7 +26,6 @@ using heap_internal::ForEachSlab;
 using heap_internal::kNoObject;
 using heap_internal::kVersionMask;
 using heap_internal::Mark;
-using heap_internal::OutsideObject;
 using heap_internal::Slab;
 using heap_internal::SlotRun;
 using heap_internal::TrackedObject;
@@ -74,26 +73,32 @@ absl::Status VersionChange::ConvertRun(const VersionRecord& to) {
 }
 
 absl::Status VersionChange::ConvertOutside() {
-  INSTAR_RETURN_IF_ERROR(FindOutside(/*automatic=*/true));
-  for (void* object : outside_) {
-    const TrackedObject tracked = root_->Find(object);
-    if (tracked.mark == nullptr) continue;
-    const Mark before = tracked.mark->load(std::memory_order_relaxed);
-    absl::Status status = [&] {
-      const AuthorsCode convert;
-      return BringUpToDate(root_, object, tracked, true);
-    }();
-    if (!status.ok()) {
-      const AuthorsCode its_error;
-      return Explain(object, std::exchange(status, absl::OkStatus()));
+  outside_.Begin();
+  while (outside_.Next(*root_, /*automatic=*/true)) {
+    for (void* object : outside_.objects()) {
+      INSTAR_RETURN_IF_ERROR(ConvertOne(object));
     }
-    const Mark after = tracked.mark->load(std::memory_order_relaxed);
-    if ((before ^ after) & kVersionMask) Report(1);
-    if (watch_->GoesOn()) continue;
-    const AuthorsCode its_error;
-    return Explain(object, ConversionWatch::Stopped());
   }
   return absl::OkStatus();
+}
+
+absl::Status VersionChange::ConvertOne(void* object) {
+  const TrackedObject tracked = root_->Find(object);
+  if (tracked.mark == nullptr) return absl::OkStatus();
+  const Mark before = tracked.mark->load(std::memory_order_relaxed);
+  absl::Status status = [&] {
+    const AuthorsCode convert;
+    return BringUpToDate(root_, object, tracked, true);
+  }();
+  if (!status.ok()) {
+    const AuthorsCode its_error;
+    return Explain(object, std::exchange(status, absl::OkStatus()));
+  }
+  const Mark after = tracked.mark->load(std::memory_order_relaxed);
+  if ((before ^ after) & kVersionMask) Report(1);
+  if (watch_->GoesOn()) return absl::OkStatus();
+  const AuthorsCode its_error;
+  return Explain(object, ConversionWatch::Stopped());
 }
 
 absl::Status VersionChange::ConvertInParallel() {
