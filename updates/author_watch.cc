@@ -56,24 +56,36 @@ absl::Status AuthorWatch::Start() {
   return absl::OkStatus();
 }
 
+AuthorWatch::Clock::rep AuthorWatch::BeginCall(Rendezvous* rendezvous,
+                                               const std::string& what,
+                                               Clock::duration at_least) {
+  gave_up_ = false;
+  rendezvous_ = rendezvous;
+  call_at_least_.store(at_least, std::memory_order_relaxed);
+  what_ = &what;
+  caller_ = static_cast<pid_t>(syscall(SYS_gettid));
+  const Clock::rep since = Clock::now().time_since_epoch().count();
+  calls_since_.store(since, std::memory_order_release);
+  return since;
+}
+
 bool AuthorWatch::EndCall(Clock::rep since) {
   if (calls_since_.compare_exchange_strong(since, kIdle,
                                            std::memory_order_acq_rel)) {
     return true;
   }
+  gave_up_ = true;
+  has_released_ |= rendezvous_ != nullptr;
   std::unique_lock<std::mutex> lock(lock_);
-  changed_.wait(lock, [this] { return is_released_; });
-  has_returned_ = true;
+  changed_.wait(lock, [this] { return is_given_up_; });
+  is_given_up_ = false;
+  calls_since_.store(kIdle, std::memory_order_release);
   return false;
 }
 
 absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
                                absl::FunctionRef<absl::Status()> function) {
-  rendezvous_ = &rendezvous;
-  what_ = &what;
-  caller_ = static_cast<pid_t>(syscall(SYS_gettid));
-  Clock::rep since = Clock::now().time_since_epoch().count();
-  calls_since_.store(since, std::memory_order_release);
+  const Clock::rep since = BeginCall(&rendezvous, what, at_least_);
   // Of a thread that ends there, by pthread_exit(): its rendezvous goes.
   absl::Cleanup unwound = [this, since] { EndCall(since); };
   absl::Status status = CallAuthor(function);
@@ -81,10 +93,27 @@ absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
   if (EndCall(since)) return status;
   rendezvous.Release();  // what is this thread's own
   return absl::DataLossError(absl::StrCat(
-      *what_, " had not returned when the time was up", Describe(owner_),
+      what, " had not returned when the time was up", Describe(owner_),
       "; the threads were released while it ran, and went on with what had "
       "been done by then: the "
       "state of the program is unknown"));
+}
+
+absl::Status AuthorWatch::Call(const std::string& what,
+                               absl::FunctionRef<absl::Status()> function,
+                               Clock::duration at_least) {
+  const Clock::rep since = BeginCall(nullptr, what, at_least);
+  absl::Cleanup unwound = [this, since] { EndCall(since); };
+  absl::Status status = CallAuthor(function);
+  std::move(unwound).Cancel();
+  if (EndCall(since)) return status;
+  const bool is_cancelled = is_cancelled_();
+  return absl::Status(is_cancelled ? absl::StatusCode::kCancelled
+                                   : absl::StatusCode::kDeadlineExceeded,
+                      absl::StrCat(what, " had not returned when ",
+                                   is_cancelled ? "the update was cancelled"
+                                                : "the time was up",
+                                   Describe(owner_)));
 }
 
 void AuthorWatch::Watch() {
@@ -96,35 +125,36 @@ void AuthorWatch::Watch() {
     if (is_cancelled_()) until = std::min(until, now);
     if (conversion_.TakeProgress()) came_on = now;
     Clock::rep since = calls_since_.load(std::memory_order_acquire);
-    if (now >= until && since != kIdle &&
+    // What was set for the call is read when it has been given up: until then
+    // it may be over, and another one begin.
+    if (now >= until && since > kIdle &&
         now - std::max(came_on, Clock::time_point(Clock::duration(since))) >=
-            at_least_ &&
-        calls_since_.compare_exchange_strong(since, kReleased,
+            call_at_least_.load(std::memory_order_relaxed) &&
+        calls_since_.compare_exchange_strong(since, kGivenUp,
                                              std::memory_order_acq_rel)) {
       lock.unlock();
-      conversion_.Stop();
+      if (rendezvous_ != nullptr) conversion_.Stop();
       const LockOwner owner = FindLockOwner(caller_);
-      rendezvous_->ReleaseByAnother();
+      if (rendezvous_ != nullptr) rendezvous_->ReleaseByAnother();
       lock.lock();
       owner_ = owner;
-      is_released_ = true;
+      is_given_up_ = true;
       changed_.notify_all();
-      changed_.wait(lock, [this] { return ends_; });
-      return;
     }
     changed_.wait_until(lock, now + kLook);
   }
 }
 
-std::string AuthorWatch::running() const {
+std::string AuthorWatch::running(bool* released) const {
   std::string what;
   pid_t caller;
   {
     std::lock_guard<std::mutex> lock(lock_);
-    if (!is_released_ || has_returned_) return "";
+    if (!is_given_up_) return "";
     // Call() may return, and its text end, as soon as the lock is free.
     what = *what_;
     caller = caller_;
+    if (released != nullptr) *released = rendezvous_ != nullptr;
   }
   const LockOwner owner = FindLockOwner(caller);
   const std::vector<std::string> functions = WhereIs(caller);

@@ -7,12 +7,18 @@
 // when the time is up, while that code still runs. What it and the steps before
 // it have done stays as it is, half done: nobody may go on with the update.
 //
+// Where no threads are held, such code keeps nobody but whoever waits for the
+// update. It is given up in the same way: others see that it still runs, and
+// its answer is not used when it comes.
+//
 //   AuthorWatch watch(until, is_cancelled);
 //   INSTAR_RETURN_IF_ERROR(watch.Start());        // while threads run
 //   ...
 //   INSTAR_ASSIGN_OR_RETURN(Rendezvous rendezvous, Rendezvous::HoldAll());
 //   status = watch.Call(rendezvous, "hook before the update", hook);
 //   if (watch.has_released()) ...                 // the threads run again
+//   ...
+//   status = watch.Call("a requirement", ask);    // while threads run
 //
 // Internal to this package.
 //
@@ -48,6 +54,8 @@ class AuthorWatch {
   // What each call may take at least, also when the time is up or the update
   // has been cancelled; of a conversion, each object.
   static constexpr std::chrono::seconds kAtLeast{1};
+  // The same of calls while threads run, which keep nobody.
+  static constexpr std::chrono::seconds kAtLeastUnheld{3};
 
   // `at_least`: instead of kAtLeast.
   AuthorWatch(Clock::time_point until, std::function<bool()> is_cancelled,
@@ -59,30 +67,37 @@ class AuthorWatch {
   // RESOURCE_EXHAUSTED if no thread can be started.
   absl::Status Start();
 
-  // Calls `function`, which `what` names for people (it is kept) and which may
-  // throw. Allocates nothing of its own. Where has_released() is true
+  // Calls `function`, which `what` names for people (it is kept until then) and
+  // which may throw. Allocates nothing of its own. Where has_released() is true
   // afterwards, the answer is DATA_LOSS, and `function` has returned since.
   absl::Status Call(Rendezvous& rendezvous, const std::string& what,
                     absl::FunctionRef<absl::Status()> function);
+  // The same while threads run. Where gave_up() is true afterwards, the answer
+  // is DEADLINE_EXCEEDED or CANCELLED, and `function` has returned since.
+  absl::Status Call(const std::string& what,
+                    absl::FunctionRef<absl::Status()> function,
+                    Clock::duration at_least = kAtLeastUnheld);
+  // Of the latest call.
+  bool gave_up() const { return gave_up_; }
   // For what converts objects in a call (ConversionStep::WatchBy()): it is not
   // given up while it comes on, and begins with no other object afterwards.
   ConversionWatch& conversion() { return conversion_; }
-  bool has_released() const {
-    return calls_since_.load(std::memory_order_acquire) == kReleased;
-  }
+  bool has_released() const { return has_released_; }
 
-  // What runs although the threads have been released: "hook before the update
-  // still runs, in thread 12, in usleep <- shop::Migrate", and who owns the
-  // lock that it waits for; empty if there is no such thing.
-  // By any thread.
-  std::string running() const;
+  // What runs although it has been given up: "hook before the update still
+  // runs, in thread 12, in usleep <- shop::Migrate", and who owns the lock that
+  // it waits for; empty if there is no such thing. `released`: whether threads
+  // were held, and have been released. By any thread.
+  std::string running(bool* released = nullptr) const;
 
  private:
-  static constexpr Clock::rep kIdle = 0, kReleased = -1;
+  static constexpr Clock::rep kIdle = 0, kGivenUp = -1;
 
   void Watch();
-  // What has been called since then is over. False: its threads have been
-  // released under it. Its rendezvous is not used afterwards.
+  Clock::rep BeginCall(Rendezvous* rendezvous, const std::string& what,
+                       Clock::duration at_least);
+  // What has been called since then is over. False: it has been given up. Its
+  // rendezvous is not used afterwards.
   bool EndCall(Clock::rep since);
 
   const Clock::time_point until_;
@@ -95,17 +110,22 @@ class AuthorWatch {
   // other sees what that has done.
   std::atomic<Clock::rep> calls_since_{kIdle};
   // Set before that, by whoever calls.
-  Rendezvous* rendezvous_ = nullptr;
+  Rendezvous* rendezvous_ = nullptr;  // null: no threads are held
+  // Atomic, relaxed: Watch() may read it of the next call.
+  std::atomic<Clock::duration> call_at_least_{Clock::duration::zero()};
   const std::string* what_ = nullptr;
   pid_t caller_ = 0;
+  // Of the thread that calls.
+  bool gave_up_ = false;
+  bool has_released_ = false;
 
   mutable std::mutex lock_;  // of the rest
   std::condition_variable changed_;
   bool ends_ = false;
-  bool is_released_ = false;  // all of it is done
-  bool has_returned_ = false;
-  // Who owned, when the threads were released, the lock that the call waited
-  // for.
+  // The call has been given up, its threads have been released, and it has not
+  // returned.
+  bool is_given_up_ = false;
+  // Who owned, when that was done, the lock that the call waited for.
   LockOwner owner_;
   std::thread thread_;
 };

@@ -4,10 +4,13 @@
 #include "updates/late_births.h"
 
 #include <chrono>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -56,22 +59,38 @@ Attempt LateBirths::TryConvert() {
   return Attempt::NotYet(absl::StrJoin(reasons, "; "));
 }
 
+void LateBirths::SetWatch(std::shared_ptr<AuthorWatch> watch) {
+  std::lock_guard<std::mutex> lock(lock_);
+  watch_.swap(watch);
+}
+
+std::string LateBirths::running() const {
+  std::shared_ptr<AuthorWatch> watch;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    watch = watch_;
+  }
+  return watch == nullptr ? "" : watch->running();
+}
+
 Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
   const absl::StatusOr<WatchedSet> watched =
       RememberedWatch(root)->Get(is_thorough_);
   if (!watched.ok()) return Attempt::Failed(watched.status());
-  AuthorWatch watch(
+  const auto watch = std::make_shared<AuthorWatch>(
       AuthorWatch::Clock::time_point::min(), [] { return false; },
       kLongestConversion);
-  absl::Status watching = watch.Start();
+  absl::Status watching = watch->Start();
   if (!watching.ok()) return Attempt::Failed(std::move(watching));
+  SetWatch(watch);
+  const absl::Cleanup end = [this] { SetWatch(nullptr); };
   HoldOptions options;
   options.patience = &patience_;
   options.threads = options_.threads;
-  options.watch = &watch;
+  options.watch = &*watch;
   options.what = absl::StrCat("Convert() of an object of ", root->name());
   return WhenHeldAndQuiescent({*watched}, options, [&] {
-    return ConvertLateBirths(root, &watch.conversion());
+    return ConvertLateBirths(root, &watch->conversion());
   });
 }
 

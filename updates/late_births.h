@@ -30,12 +30,16 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "heap/version_change.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
+#include "updates/author_watch.h"
 #include "updates/held_quiescence.h"
 
 namespace instar {
@@ -56,10 +60,18 @@ class LateBirths {
   // Done: there are none (any more).
   Attempt TryConvert();
 
+  // What has been given up and still runs: "Convert() of an object of Site
+  // still runs, in thread 12, in ..."; empty if there is no such thing. By any
+  // thread.
+  std::string running() const;
+
  private:
   Attempt TryConvert(heap_internal::UpdatableClass* root);
+  void SetWatch(std::shared_ptr<updates_internal::AuthorWatch> watch);
 
   const LateBirthsOptions options_;
+  mutable std::mutex lock_;                               // of the next one
+  std::shared_ptr<updates_internal::AuthorWatch> watch_;  // during an attempt
   updates_internal::Patience patience_;
   bool is_thorough_ = false;  // since somebody was in the way
 };

@@ -40,6 +40,11 @@
 // here counts as an error; that of one that answers none (Released(), Settle(),
 // Blockers()) is said on standard error, and all else goes on.
 //
+// What does not return is given up when the time of the update is up, or it is
+// cancelled: others see that it still runs (Update::Progress()). Its answer is
+// not used when it comes, and nothing is changed any more (docs/
+// when_is_it_safe.md).
+//
 // Threads: all are called by the thread that applies or undoes the update.
 
 #ifndef INSTAR_UPDATES_PLAN_STEP_H_

@@ -111,19 +111,6 @@ absl::Status InStep(const PlanStep& step, const absl::Status& status) {
                       absl::StrCat(step.name(), ": ", status.message()));
 }
 
-// Of what answers nothing: an exception is said on standard error. While the
-// threads run.
-void TellOfException(const PlanStep& step, absl::FunctionRef<void()> function) {
-  const absl::Status status = CallAuthor([&] {
-    function();
-    return absl::OkStatus();
-  });
-  if (status.ok()) return;
-  const std::string message =
-      absl::StrCat("instar: ", InStep(step, status).message(), "\n");
-  std::fwrite(message.data(), 1, message.size(), stderr);
-}
-
 }  // namespace
 
 struct PlannedUpdate::Look {
@@ -164,9 +151,8 @@ PlannedUpdate::~PlannedUpdate() = default;
 absl::Status PlannedUpdate::PrepareSteps(UpdateForecast& forecast) {
   for (const auto& step : parts_.steps) {
     forecast.steps.push_back(step->name());
-    const absl::Status status =
-        CallAuthor([&] { return step->Prepare(forecast); });
-    if (!status.ok()) return InStep(*step, status);
+    INSTAR_RETURN_IF_ERROR(CallUnheld(*step, "Prepare()",
+                                      [&] { return step->Prepare(forecast); }));
   }
   return FindCode(/*thorough=*/false);
 }
@@ -175,15 +161,16 @@ absl::Status PlannedUpdate::FindCode(bool thorough) {
   std::vector<Function> functions;
   watched_.clear();
   for (const auto& step : parts_.steps) {
-    const absl::Status status = CallAuthor([&]() -> absl::Status {
+    const auto ask = [&]() -> absl::Status {
       INSTAR_ASSIGN_OR_RETURN(const std::vector<Function> own,
                               step->QuiescentFunctions());
       functions.insert(functions.end(), own.begin(), own.end());
       INSTAR_ASSIGN_OR_RETURN(auto code, step->QuiescentCode(thorough));
       if (code != nullptr) watched_.push_back(std::move(code));
       return absl::OkStatus();
-    });
-    if (!status.ok()) return InStep(*step, status);
+    };
+    INSTAR_RETURN_IF_ERROR(
+        CallUnheld(*step, "what says which functions must not be active", ask));
   }
   if (watched_functions_ == nullptr || functions != functions_ ||
       !code_version_->IsCurrent()) {
@@ -222,7 +209,12 @@ absl::StatusOr<std::vector<std::string>> PlannedUpdate::AskRequirements()
     const {
   std::vector<std::string> unmet;
   for (const auto& requirement : parts_.requirements) {
-    const Attempt attempt = TryAuthor(requirement);
+    Attempt attempt = Attempt::Done();
+    const absl::Status status = CallUnheld("a requirement", [&] {
+      attempt = TryAuthor(requirement);
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return status;  // given up
     if (attempt.is_failed()) {
       return absl::FailedPreconditionError(attempt.reason());
     }
@@ -252,7 +244,8 @@ absl::StatusOr<std::vector<Blocker>> PlannedUpdate::Rehearse(
   Look look;
   look.others = std::move(unmet);
   if (!look.others.empty() || options.without_stacks) return Explain(look);
-  INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode), &IsAuthors));
+  INSTAR_RETURN_IF_ERROR(
+      StartWatch(DeadlineAfter(kRehearsedCode), &IsAuthors, options));
   const absl::Cleanup end_watch = [this] { EndWatch(); };
   bool is_active = false;
   std::vector<Blocker> blockers;
@@ -294,7 +287,7 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
       add(look);
       break;
     }
-    MakeRoom(look);
+    INSTAR_RETURN_IF_ERROR(MakeRoom(look));
     RendezvousOptions hold_options;
     hold_options.limit = std::clamp<nanoseconds>(
         until - Clock::now(), milliseconds(1),
@@ -327,15 +320,16 @@ absl::Status PlannedUpdate::AskEach(const ApplyOptions& options, bool thorough,
     LookAtOthers(threads, *options.remarks);
   }
   Look look;
-  MakeRoom(look);
+  INSTAR_RETURN_IF_ERROR(MakeRoom(look));
   LookAtOwn(look);
   for (const auto& step : parts_.steps) {
     // What no thread was there to be asked for.
     if (!threads.empty() && !IsForNoneOf(*step, threads)) continue;
-    const Attempt attempt = TryAuthor([&] { return step->Ready({}); });
-    if (attempt.is_failed()) {
-      return InStep(*step, attempt.status());
-    }
+    Attempt attempt = Attempt::Done();
+    INSTAR_RETURN_IF_ERROR(CallUnheld(*step, "Ready()", [&] {
+      attempt = step->Ready({});
+      return attempt.status();
+    }));
     if (attempt.is_not_yet()) look.steps.push_back({step.get(), attempt});
   }
   add(look);
@@ -373,15 +367,23 @@ void PlannedUpdate::LookAtOthers(absl::Span<const ThreadRef> threads,
 }
 
 absl::Status PlannedUpdate::Apply(const ApplyOptions& options) {
+  const UpdatePhase before = run_.phase();
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
+  absl::Status status = StartWatch(until, &RunsAuthors, options);
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
+  if (!status.ok()) {
+    run_.End(before);
+    return status;
+  }
   // Also if it was prepared: the program has gone on meanwhile.
   UpdateForecast forecast;
-  absl::Status status = PrepareSteps(forecast);
+  status = PrepareSteps(forecast);
   if (!status.ok()) {
     run_.End(UpdatePhase::kNew);
     return status;
   }
-  status = Run(Direction::kApply, options);
+  status = Run(Direction::kApply, options, until);
   if (status.ok() && options.remarks != nullptr) {
     *options.remarks = std::move(forecast.warnings);
     const absl::StatusOr<std::vector<ThreadRef>> threads =
@@ -399,8 +401,16 @@ absl::Status PlannedUpdate::CanUndo() const {
     return absl::FailedPreconditionError(
         absl::StrCat("update '", name(), "' is not applied"));
   }
+  return AskCanUndo();
+}
+
+absl::Status PlannedUpdate::AskCanUndo() const {
   for (const auto& step : parts_.steps) {
-    const absl::Status status = CallAuthor([&] { return step->CanUndo(); });
+    const absl::Status status =
+        IsAuthors(*step)
+            ? CallUnheld(absl::StrCat("CanUndo() of ", step->name()),
+                         [&] { return step->CanUndo(); })
+            : CallAuthor([&] { return step->CanUndo(); });
     if (!status.ok()) {
       return absl::Status(status.code(), absl::StrCat("update '", name(),
                                                       "' cannot be undone: ",
@@ -411,9 +421,13 @@ absl::Status PlannedUpdate::CanUndo() const {
 }
 
 absl::Status PlannedUpdate::Undo(const ApplyOptions& options) {
-  INSTAR_RETURN_IF_ERROR(CanUndo());
+  if (run_.phase() != UpdatePhase::kApplied) return CanUndo();
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
-  const absl::Status status = Run(Direction::kUndo, options);
+  const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
+  absl::Status status = StartWatch(until, &RunsAuthors, options);
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
+  if (status.ok()) status = AskCanUndo();
+  if (status.ok()) status = Run(Direction::kUndo, options, until);
   run_.End(status.ok()  ? UpdatePhase::kPrepared
            : is_broken_ ? UpdatePhase::kBroken
                         : UpdatePhase::kApplied);
@@ -431,19 +445,17 @@ std::vector<ThreadRef> PlannedUpdate::StartedThreads() const {
 }
 
 absl::Status PlannedUpdate::Run(Direction direction,
-                                const ApplyOptions& options) {
+                                const ApplyOptions& options,
+                                Clock::time_point until) {
   const absl::Cleanup settle = [this] {
     for (const auto& step : parts_.steps) {
-      TellOfException(*step, [&] { step->Settle(); });
+      TellUnheld(*step, "Settle()", [&] { step->Settle(); }).IgnoreError();
     }
   };
   for (const auto& step : parts_.steps) {
-    const absl::Status status = CallAuthor([&] { return step->Stage(); });
-    if (!status.ok()) return InStep(*step, status);
+    INSTAR_RETURN_IF_ERROR(
+        CallUnheld(*step, "Stage()", [&] { return step->Stage(); }));
   }
-  const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
-  INSTAR_RETURN_IF_ERROR(StartWatch(until, &RunsAuthors));
-  const absl::Cleanup end_watch = [this] { EndWatch(); };
   Pacing pacing(PacingOfPlans());
   std::vector<MissingThread> late;  // when all were last asked
   std::size_t alone = 0;            // attempts with one of them asked first
@@ -506,8 +518,10 @@ std::optional<ThreadRef> PlannedUpdate::NextToAsk(
 }
 
 absl::Status PlannedUpdate::StartWatch(Clock::time_point until,
-                                       bool (*is_watched)(const PlanStep&)) {
-  if (std::none_of(parts_.steps.begin(), parts_.steps.end(),
+                                       bool (*is_watched)(const PlanStep&),
+                                       const ApplyOptions& options) {
+  if (parts_.requirements.empty() && options.threads == nullptr &&
+      std::none_of(parts_.steps.begin(), parts_.steps.end(),
                    [&](const auto& step) { return is_watched(*step); })) {
     return absl::OkStatus();
   }
@@ -538,7 +552,7 @@ absl::StatusOr<std::vector<ThreadRef>> PlannedUpdate::ThreadsOf(
     std::vector<ThreadRef> all) const {
   if (options.threads == nullptr) return all;
   std::vector<ThreadRef> threads;
-  INSTAR_RETURN_IF_ERROR(CallAuthor([&] {
+  INSTAR_RETURN_IF_ERROR(CallUnheld("what says which threads to hold", [&] {
     threads = options.threads();
     if (direction == Direction::kUndo) {
       for (ThreadRef& thread : StartedThreads()) {
@@ -548,17 +562,6 @@ absl::StatusOr<std::vector<ThreadRef>> PlannedUpdate::ThreadsOf(
     return absl::OkStatus();
   }));
   return threads;
-}
-
-absl::StatusOr<Rendezvous> PlannedUpdate::Hold(
-    Direction direction, const ApplyOptions& options,
-    RendezvousOptions rendezvous) const {
-  if (options.threads == nullptr) {
-    return Rendezvous::HoldAll(std::move(rendezvous));
-  }
-  INSTAR_ASSIGN_OR_RETURN(const std::vector<ThreadRef> threads,
-                          ThreadsOf(direction, options, {}));
-  return Rendezvous::Hold(threads, std::move(rendezvous));
 }
 
 Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
@@ -574,13 +577,21 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   if (!status.ok()) return Attempt::Failed(std::move(status));
 
   std::string why_not;
-  const std::optional<BackgroundPause> pause =
+  std::optional<BackgroundPause> pause =
       BackgroundPause::Until(DeadlineAfter(kPortionLimit), &why_not);
   if (!pause.has_value()) {
     look.others.push_back(why_not);
     return Attempt::NotYet(std::move(why_not));
   }
-  MakeRoom(look);
+  status = MakeRoom(look);
+  if (!status.ok()) return Attempt::Failed(std::move(status));
+  std::vector<ThreadRef> threads;
+  if (options.threads != nullptr) {
+    absl::StatusOr<std::vector<ThreadRef>> asked =
+        ThreadsOf(direction, options, {});
+    if (!asked.ok()) return Attempt::Failed(asked.status());
+    threads = *std::move(asked);
+  }
   RendezvousOptions hold_options;
   hold_options.limit = limit;
   hold_options.point = parts_.point;
@@ -591,7 +602,9 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   std::optional<Clock::time_point> released;
   hold_options.released = &released;
   absl::StatusOr<Rendezvous> rendezvous =
-      Hold(direction, options, std::move(hold_options));
+      options.threads == nullptr
+          ? Rendezvous::HoldAll(std::move(hold_options))
+          : Rendezvous::Hold(threads, std::move(hold_options));
   if (!rendezvous.ok()) {
     look.released = released.value_or(Clock::now());
     if (!absl::IsDeadlineExceeded(rendezvous.status())) {
@@ -618,27 +631,86 @@ Attempt PlannedUpdate::TryOnce(Direction direction, const ApplyOptions& options,
   rendezvous->Release();
   rendezvous_ = nullptr;
   look.released = Clock::now();
+  pause.reset();  // what follows may not return
   look.held = *std::move(rendezvous);
   if (is_cancelled) {
     return Attempt::Failed(absl::CancelledError("the update was cancelled"));
   }
   if (verdict == Verdict::kFailed) {
+    if (is_broken_ || !look.failure.not_taken_back.empty()) {
+      effect_.store(Effect::kUnknown, std::memory_order_relaxed);
+    }
     return Attempt::Failed(Explain(look.failure, direction));
   }
   if (verdict == Verdict::kNotYet) return Attempt::NotYet("it is not safe");
+  effect_.store(
+      direction == Direction::kApply ? Effect::kApplied : Effect::kUndone,
+      std::memory_order_relaxed);
   for (const auto& step : parts_.steps) {
-    TellOfException(*step, [&] { step->Released(); });
+    TellUnheld(*step, "Released()", [&] { step->Released(); }).IgnoreError();
   }
   last_hold_ = std::move(look.held);
   return Attempt::Done();
 }
 
-void PlannedUpdate::MakeRoom(Look& look) const {
+absl::Status PlannedUpdate::MakeRoom(Look& look) const {
   for (const auto& step : parts_.steps) {
-    TellOfException(*step, [&] { step->BeforeAttempt(); });
+    INSTAR_RETURN_IF_ERROR(
+        TellUnheld(*step, "BeforeAttempt()", [&] { step->BeforeAttempt(); }));
   }
   look.steps.reserve(parts_.steps.size());
   look.failure.not_taken_back.reserve(parts_.steps.size());
+  return absl::OkStatus();
+}
+
+absl::Status PlannedUpdate::CallUnheld(
+    const std::string& what, absl::FunctionRef<absl::Status()> function) const {
+  if (watch_ == nullptr) return CallAuthor(function);
+  absl::Status status = watch_->Call(what, function);
+  if (!watch_->gave_up()) return status;
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(), "; ",
+                   TextOf(effect_.load(std::memory_order_relaxed))));
+}
+
+absl::Status PlannedUpdate::CallUnheld(
+    const PlanStep& step, const char* what,
+    absl::FunctionRef<absl::Status()> function) const {
+  if (watch_ == nullptr || !IsAuthors(step)) {
+    const absl::Status status = CallAuthor(function);
+    return status.ok() ? status : InStep(step, status);
+  }
+  const absl::Status status =
+      CallUnheld(absl::StrCat(what, " of ", step.name()), function);
+  return status.ok() || watch_->gave_up() ? status : InStep(step, status);
+}
+
+absl::Status PlannedUpdate::TellUnheld(
+    const PlanStep& step, const char* what,
+    absl::FunctionRef<void()> function) const {
+  absl::Status status = CallUnheld(step, what, [&] {
+    function();
+    return absl::OkStatus();
+  });
+  if (status.ok() || (watch_ != nullptr && watch_->gave_up())) return status;
+  const std::string message = absl::StrCat("instar: ", status.message(), "\n");
+  std::fwrite(message.data(), 1, message.size(), stderr);
+  return absl::OkStatus();
+}
+
+const char* PlannedUpdate::TextOf(Effect effect) {
+  switch (effect) {
+    case Effect::kNone:
+      return "nothing was changed";
+    case Effect::kApplied:
+      return "the update has taken effect";
+    case Effect::kUndone:
+      return "the update has been undone";
+    case Effect::kUnknown:
+      break;
+  }
+  return "the state of the program is unknown";
 }
 
 // --- While the threads are held.
@@ -848,7 +920,9 @@ std::vector<Blocker> PlannedUpdate::Explain(const Look& look) const {
   for (const auto& asked : look.steps) {
     const PlanStep* const step = asked.first;
     std::vector<Blocker> own;
-    TellOfException(*step, [&] { own = step->Blockers(); });
+    TellUnheld(*step, "Blockers()", [&] {
+      own = step->Blockers();
+    }).IgnoreError();
     if (own.empty()) own.emplace_back().reason = asked.second.reason();
     for (Blocker& blocker : own) {
       blocker.reason = absl::StrCat(step->name(), ": ", blocker.reason);
@@ -880,6 +954,7 @@ void PlannedUpdate::SetBlockers(std::vector<Blocker> blockers) {
 
 absl::Status PlannedUpdate::Begin(UpdatePhase required) {
   INSTAR_RETURN_IF_ERROR(run_.Begin(required));
+  effect_.store(Effect::kNone, std::memory_order_relaxed);
   std::lock_guard<std::mutex> lock(lock_);
   blockers_.clear();
   since_.clear();
@@ -899,11 +974,13 @@ UpdateProgress PlannedUpdate::Progress() const {
     progress.blockers = blockers_;
     watch = watch_;
   }
-  std::string running = watch == nullptr ? "" : watch->running();
-  if (!running.empty()) {
-    progress.phase = UpdatePhase::kBroken;
-    progress.blockers.clear();
-    Blocker& blocker = progress.blockers.emplace_back();
+  bool released = false;
+  std::string running = watch == nullptr ? "" : watch->running(&released);
+  if (running.empty()) return progress;
+  progress.phase = UpdatePhase::kBroken;
+  progress.blockers.clear();
+  Blocker& blocker = progress.blockers.emplace_back();
+  if (released) {
     blocker.reason = absl::StrCat(
         running,
         "; the threads have been released, and the state of the program is "
@@ -911,7 +988,12 @@ UpdateProgress PlannedUpdate::Progress() const {
     blocker.remedy =
         "code that takes no lock of the program, or a plan that holds the "
         "threads where they own none (AtUpdatePoint())";
+    return progress;
   }
+  const Effect effect = effect_.load(std::memory_order_relaxed);
+  progress.is_unchanged = effect == Effect::kNone;
+  blocker.reason = absl::StrCat(running, "; ", TextOf(effect));
+  blocker.remedy = "code that returns";
   return progress;
 }
 

@@ -11,6 +11,7 @@
 #ifndef INSTAR_UPDATES_PLANNED_UPDATE_H_
 #define INSTAR_UPDATES_PLANNED_UPDATE_H_
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -94,12 +95,15 @@ class PlannedUpdate final : public Update {
   // "never".
   absl::StatusOr<std::vector<std::string>> AskRequirements() const;
   // Attempts until one is done or has failed, the time is up, or Cancel().
-  absl::Status Run(Direction direction, const ApplyOptions& options);
+  absl::Status Run(Direction direction, const ApplyOptions& options,
+                   Clock::time_point until);
   static std::optional<ThreadRef> NextToAsk(
       const std::vector<MissingThread>& late, std::size_t attempt);
-  // Over those that `is_watched` says, if there are any.
+  // Over those that `is_watched` says, requirements and what the options call,
+  // if there are any.
   absl::Status StartWatch(Clock::time_point until,
-                          bool (*is_watched)(const PlanStep&));
+                          bool (*is_watched)(const PlanStep&),
+                          const ApplyOptions& options);
   void EndWatch();
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
                   std::chrono::nanoseconds limit, bool thorough, Look& look);
@@ -113,12 +117,9 @@ class PlannedUpdate final : public Update {
   absl::StatusOr<std::vector<ThreadRef>> ThreadsOf(
       Direction direction, const ApplyOptions& options,
       std::vector<ThreadRef> all) const;
-  absl::StatusOr<Rendezvous> Hold(Direction direction,
-                                  const ApplyOptions& options,
-                                  RendezvousOptions rendezvous) const;
   // While the threads are held, and nothing is allocated but by the author's
   // code (base/no_allocation.h).
-  void MakeRoom(Look& look) const;  // before that
+  absl::Status MakeRoom(Look& look) const;  // before that
   Verdict AskSteps(Direction direction, const Rendezvous& rendezvous,
                    Look& look);
   Verdict LookAtStacks(absl::Span<const HeldThread> threads, Look& look);
@@ -128,12 +129,26 @@ class PlannedUpdate final : public Update {
               Look& look) const;
   bool ApplySteps(Failure& failure);
   bool UndoSteps(Failure& failure);
-  // CallAuthor(), with a watch over what is the author's.
+  // CallAuthor(), with a watch over what is the author's. The first one while
+  // threads are held. The others while they run: of a step, "Stage()", with the
+  // step's name in the error, and anything else.
   absl::Status Call(const PlanStep& step,
                     absl::FunctionRef<absl::Status()> function);
+  absl::Status CallUnheld(const PlanStep& step, const char* what,
+                          absl::FunctionRef<absl::Status()> function) const;
+  absl::Status CallUnheld(const std::string& what,
+                          absl::FunctionRef<absl::Status()> function) const;
+  // Of what answers nothing: an exception is said on standard error. An error
+  // is that it has been given up.
+  absl::Status TellUnheld(const PlanStep& step, const char* what,
+                          absl::FunctionRef<void()> function) const;
+  absl::Status AskCanUndo() const;
   bool threads_were_released() const {
     return watch_ != nullptr && watch_->has_released();
   }
+  // What a call comes to that is given up while threads run.
+  enum class Effect { kNone, kApplied, kUndone, kUnknown };
+  static const char* TextOf(Effect effect);
   // When they run again.
   absl::Status Explain(const Failure& failure, Direction direction) const;
   std::vector<Blocker> Explain(const Look& look) const;
@@ -150,6 +165,8 @@ class PlannedUpdate final : public Update {
   std::vector<std::string> names_;       // of the steps, while watch_ is there
   // What Apply() or Undo() has done could not be rolled back.
   bool is_broken_ = false;
+  // Of the latest Apply() or Undo() so far. Relaxed: for people.
+  std::atomic<Effect> effect_{Effect::kNone};
   // Of QuiescentFunctions() of all steps, and when that was looked up.
   std::vector<Function> functions_;
   std::shared_ptr<const WatchedFunctions> watched_functions_;

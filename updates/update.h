@@ -95,6 +95,9 @@ struct UpdateProgress {
   std::size_t objects_total = 0;
   // It is applied, and conversions go on in the background.
   bool is_converting = false;
+  // Of kBroken: code of the author does not return, nothing was changed before,
+  // and nothing will be.
+  bool is_unchanged = false;
 };
 
 // For how long threads were held by the latest Apply() or Undo() that succeeded

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "threads/thread_state.h"
 #include "updates/author_calls.h"
@@ -136,11 +138,32 @@ UpdateOfThreads::UpdateOfThreads(
 
 UpdateOfThreads::~UpdateOfThreads() = default;
 
+absl::Status UpdateOfThreads::StartWatch(Clock::time_point until) {
+  auto watch = std::make_shared<AuthorWatch>(
+      until, [this] { return run_.is_cancelled(); });
+  INSTAR_RETURN_IF_ERROR(watch->Start());
+  std::lock_guard<std::mutex> lock(lock_);
+  watch_ = std::move(watch);
+  return absl::OkStatus();
+}
+
+void UpdateOfThreads::EndWatch() {
+  std::shared_ptr<AuthorWatch> watch;  // ends when the lock is free
+  std::lock_guard<std::mutex> lock(lock_);
+  watch = std::move(watch_);
+}
+
+absl::Status UpdateOfThreads::Call(
+    const std::string& what, absl::FunctionRef<absl::Status()> function) const {
+  return watch_ == nullptr ? CallAuthor(function)
+                           : watch_->Call(what, function);
+}
+
 absl::Status UpdateOfThreads::PrepareParts(UpdateForecast& forecast) {
   for (const Part& part : parts_) {
     forecast.steps.push_back(part.name());
     if (part.prepare == nullptr) continue;
-    const absl::Status status = CallAuthor(part.prepare);
+    const absl::Status status = Call("the preparation", part.prepare);
     if (!status.ok()) return In(part.name(), status);
   }
   return absl::OkStatus();
@@ -149,7 +172,12 @@ absl::Status UpdateOfThreads::PrepareParts(UpdateForecast& forecast) {
 Attempt UpdateOfThreads::Requirements() {
   std::vector<std::string> obstacles;
   for (const auto& requirement : requirements_) {
-    const Attempt attempt = TryAuthor(requirement);
+    Attempt attempt = Attempt::Done();
+    absl::Status status = Call("a requirement", [&] {
+      attempt = TryAuthor(requirement);
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return Attempt::Failed(std::move(status));  // given up
     if (attempt.is_failed()) {
       return Attempt::Failed(absl::FailedPreconditionError(attempt.reason()));
     }
@@ -186,9 +214,17 @@ absl::StatusOr<UpdateForecast> UpdateOfThreads::Prepare() {
 }
 
 absl::Status UpdateOfThreads::Apply(const ApplyOptions& options) {
+  const UpdatePhase before = run_.phase();
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  absl::Status status =
+      StartWatch(DeadlineAfter(run_.begin(), options.timeout));
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
+  if (!status.ok()) {
+    run_.End(before);
+    return status;
+  }
   UpdateForecast forecast;
-  absl::Status status = PrepareParts(forecast);
+  status = PrepareParts(forecast);
   if (!status.ok()) {
     run_.End(UpdatePhase::kNew);
     return status;
@@ -216,7 +252,10 @@ absl::Status UpdateOfThreads::CanUndo() const {
 absl::Status UpdateOfThreads::Undo(const ApplyOptions& options) {
   INSTAR_RETURN_IF_ERROR(CanUndo());
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
-  const absl::Status status = Run(UpdateDirection::kUndo, options);
+  absl::Status status =
+      StartWatch(DeadlineAfter(run_.begin(), options.timeout));
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
+  if (status.ok()) status = Run(UpdateDirection::kUndo, options);
   run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
   return status;
 }
@@ -241,8 +280,11 @@ absl::Status UpdateOfThreads::Run(UpdateDirection direction,
   const auto stage_at = [&](int i) {
     return direction == UpdateDirection::kApply ? i : stages_ - 1 - i;
   };
-  Way way{
-      direction, run_.begin() + options.timeout, options.threads, false, {}};
+  Way way{direction,
+          DeadlineAfter(run_.begin(), options.timeout),
+          options.threads,
+          false,
+          {}};
   held_.clear();
   for (Part& part : parts_) {
     part.changed_in.clear();
@@ -252,6 +294,7 @@ absl::Status UpdateOfThreads::Run(UpdateDirection direction,
   if (direction == UpdateDirection::kApply) status = AwaitRequirements(way);
   int begun = 0;
   while (status.ok() && begun < stages_) {
+    has_begun_.store(true, std::memory_order_relaxed);
     status = RunStage(way, stage_at(begun++));
   }
   if (status.ok()) {
@@ -297,13 +340,21 @@ absl::Status UpdateOfThreads::RunHere(Way& way, Part& part) {
   nanoseconds pause = kFirstPause;
   absl::Status status = Guard(way);
   while (status.ok()) {
-    const Attempt attempt = TryAuthor(applies ? part.start : part.take_back);
+    Attempt attempt = Attempt::Done();
+    status = watch_->Call(
+        part.name(),
+        [&] {
+          attempt = TryAuthor(applies ? part.start : part.take_back);
+          return absl::OkStatus();
+        },
+        kLeastTimeToTakeBack);
     run_.CountAttempts(1);
     if (attempt.is_done()) {
       SetObstacles({});
       part.is_started = applies;
       part.is_changed_here = !way.takes_back;
-      return absl::OkStatus();
+      // If it was given up it is taken back.
+      return way.takes_back ? absl::OkStatus() : status;
     }
     if (attempt.is_failed()) {
       status = In(part.name(), attempt.status());
@@ -319,11 +370,19 @@ absl::Status UpdateOfThreads::RunHere(Way& way, Part& part) {
   return absl::OkStatus();
 }
 
-std::vector<ThreadRef> UpdateOfThreads::ThreadsOf(const Way& way,
-                                                  const Part& part) const {
+absl::StatusOr<std::vector<ThreadRef>> UpdateOfThreads::ThreadsOf(
+    const Way& way, const Part& part) const {
+  std::vector<ThreadRef> all;
+  if (way.threads == nullptr) {
+    all = ControlledThreads();
+  } else {
+    INSTAR_RETURN_IF_ERROR(Call("what says which threads there are", [&] {
+      all = way.threads();
+      return absl::OkStatus();
+    }));
+  }
   std::vector<ThreadRef> named;
-  for (ThreadRef& thread :
-       way.threads == nullptr ? ControlledThreads() : way.threads()) {
+  for (ThreadRef& thread : all) {
     if (thread.name() == part.thread_name && !HasEnded(thread)) {
       named.push_back(std::move(thread));
     }
@@ -361,13 +420,19 @@ UpdateOfThreads::FindThreads(Way& way, int stage) {
     std::vector<std::pair<Part*, ThreadRef>> found;
     std::vector<std::string> obstacles;
     for (Part* const part : parts) {
-      const std::vector<ThreadRef> threads = ThreadsOf(way, *part);
-      if (threads.empty()) {
+      const absl::StatusOr<std::vector<ThreadRef>> threads =
+          ThreadsOf(way, *part);
+      if (!threads.ok()) {
+        if (way.takes_back)
+          way.failures.emplace_back(threads.status().message());
+        return threads.status();
+      }
+      if (threads->empty()) {
         obstacles.push_back(absl::StrCat(part->name(),
                                          ": there is no controlled thread '",
                                          part->thread_name, "'"));
       }
-      for (const ThreadRef& thread : threads) {
+      for (const ThreadRef& thread : *threads) {
         if (applies && Contains(part->done_in, thread)) continue;
         found.emplace_back(part, thread);
       }
@@ -501,6 +566,7 @@ void UpdateOfThreads::SetObstacles(std::vector<std::string> obstacles) {
 absl::Status UpdateOfThreads::Begin(UpdatePhase required) {
   INSTAR_RETURN_IF_ERROR(run_.Begin(required));
   run_.Enter(UpdatePhase::kWaiting);
+  has_begun_.store(false, std::memory_order_relaxed);
   SetObstacles({});
   return absl::OkStatus();
 }
@@ -508,8 +574,10 @@ absl::Status UpdateOfThreads::Begin(UpdatePhase required) {
 UpdateProgress UpdateOfThreads::Progress() const {
   UpdateProgress progress = run_.Progress();
   std::vector<Pending> pending;
+  std::shared_ptr<AuthorWatch> watch;
   {
     std::lock_guard<std::mutex> lock(lock_);
+    watch = watch_;
     for (const std::string& obstacle : obstacles_) {
       Blocker& blocker = progress.blockers.emplace_back();
       blocker.reason = obstacle;
@@ -523,6 +591,15 @@ UpdateProgress UpdateOfThreads::Progress() const {
     if (p.request.is_finished()) continue;
     progress.blockers.push_back(p.ToBlocker());
   }
+  const std::string running = watch == nullptr ? "" : watch->running();
+  if (running.empty()) return progress;
+  progress.phase = UpdatePhase::kBroken;
+  progress.is_unchanged = !has_begun_.load(std::memory_order_relaxed);
+  progress.blockers.clear();
+  progress.blockers.emplace_back().reason = absl::StrCat(
+      running, "; ",
+      progress.is_unchanged ? "nothing was changed"
+                            : "the state of the program is unknown");
   return progress;
 }
 

@@ -12,6 +12,7 @@
 #ifndef INSTAR_UPDATES_UPDATE_OF_THREADS_H_
 #define INSTAR_UPDATES_UPDATE_OF_THREADS_H_
 
+#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -19,11 +20,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
 #include "threads/update_request.h"
+#include "updates/author_watch.h"
 #include "updates/update.h"
 #include "updates/update_run.h"
 
@@ -92,6 +95,12 @@ class UpdateOfThreads final : public Update {
     std::vector<std::string> failures;  // of what takes back
   };
 
+  // Of Apply() and Undo(), over what the author wrote and they call.
+  absl::Status StartWatch(Clock::time_point until);
+  void EndWatch();
+  // CallAuthor(), with that watch. An error of its own: it has been given up.
+  absl::Status Call(const std::string& what,
+                    absl::FunctionRef<absl::Status()> function) const;
   absl::Status PrepareParts(UpdateForecast& forecast);
   absl::Status AwaitRequirements(const Way& way);
   absl::Status Run(UpdateDirection direction, const ApplyOptions& options);
@@ -100,7 +109,8 @@ class UpdateOfThreads final : public Update {
   absl::Status RunInThreads(Way& way, int stage);
   // Waits for threads to be asked.
   absl::StatusOr<std::vector<Pending>> FindThreads(Way& way, int stage);
-  std::vector<ThreadRef> ThreadsOf(const Way& way, const Part& part) const;
+  absl::StatusOr<std::vector<ThreadRef>> ThreadsOf(const Way& way,
+                                                   const Part& part) const;
   // Until all are done, one has failed, the time is up, or Cancel().
   absl::Status AwaitAll(const Way& way);
   // Remembers which of them are done, and forgets the requests.
@@ -120,8 +130,14 @@ class UpdateOfThreads final : public Update {
   // Of the thread that calls Prepare(), Apply() and Undo().
   std::vector<Part> parts_;
   std::vector<std::chrono::nanoseconds> held_;
+  // Something is changed, or may be, since the latest Begin(). Relaxed: for
+  // people.
+  std::atomic<bool> has_begun_{false};
 
   mutable std::mutex lock_;  // of the rest
+  // While Apply() or Undo() runs. Set by the thread that calls them, which
+  // reads it without the lock.
+  std::shared_ptr<AuthorWatch> watch_;
   std::vector<Pending> pending_;
   std::vector<std::string> obstacles_;  // but for those of pending_
   Clock::time_point obstacles_since_;

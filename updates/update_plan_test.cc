@@ -476,7 +476,7 @@ TEST(UpdatePlanTest, OneMomentForAllSteps) {
   plan.ConvertEagerly<Product, ProductV2>();
   plan.Redefine(&Price, &Price2);
   const auto update = MakeUpdate(std::move(plan));
-  for (int i = 0; i < 50; ++i) {
+  for (int i = 0; i < 20; ++i) {
     absl::Status status = update->Apply(Patiently());
     if (!status.ok()) {
       FAIL() << status;
