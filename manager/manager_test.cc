@@ -44,6 +44,18 @@ struct ShelfV2 : Shelf {
   int depth = 40;
 };
 
+struct Crate : Updatable<Crate> {
+  virtual int Version() const { return 1; }
+};
+struct CrateV2 : Crate {
+  explicit CrateV2(Crate&& old) noexcept : Crate(std::move(old)) {}
+  int Version() const override { return 2; }
+  void Convert() {
+    while (waits) std::this_thread::yield();
+  }
+  static inline std::atomic<bool> waits{false};
+};
+
 // Of a thread that has not begun, nothing is waited for.
 void AwaitBegin(const ControlledThread& thread) {
   while (thread.state() == ThreadState::kNew) std::this_thread::yield();
@@ -230,6 +242,35 @@ TEST_F(ManagerTest, StatusCountsObjectsByVersion) {
   }
   EXPECT_TRUE(found);
   ASSERT_TRUE(manager.Undo().ok());
+}
+
+// One that old code has made, and the conversion of which does not return, is
+// seen, and nothing begins until it has.
+TEST_F(ManagerTest, AnObjectTheConversionOfWhichDoesNotReturn) {
+  Manager manager = Start();
+  UpdatePlan plan("crates");
+  plan.ConvertEagerly<Crate, CrateV2>();
+  ASSERT_TRUE(
+      manager.Apply(MakeUpdate(std::move(plan)), std::chrono::seconds(60))
+          .ok());
+  CrateV2::waits = true;
+  const auto late = std::make_unique<Crate>();
+  const auto remark = [&manager]() -> std::string {
+    for (const std::string& said : manager.Status().remarks) {
+      if (said.find("still runs") != std::string::npos) return said;
+    }
+    return "";
+  };
+  std::string said;
+  while (said.empty()) said = remark();
+  EXPECT_THAT(said,
+              testing::AllOf(HasSubstr("an object that old code has made"),
+                             HasSubstr("Crate still runs, in thread "),
+                             HasSubstr("no update begins")));
+  CrateV2::waits = false;
+  while (!remark().empty()) std::this_thread::yield();
+  EXPECT_EQ(late->Version(), 2);
+  EXPECT_TRUE(manager.Undo().ok());
 }
 
 // The program's end does not wait for a hook that never returns.

@@ -76,11 +76,15 @@ void UpdateDriver::Stop() {
     if (working_ != nullptr) working_->Cancel();
     waiting.swap(jobs_);
     waiting.remove(working_);
+    // While the worker is there.
+    for (const auto& job : waiting) {
+      if (job->has_remains()) remains_.push_back(job);
+    }
   }
   changed_.notify_one();
   watched_.notify_one();
   for (const auto& job : waiting) {
-    Finish(*job, absl::CancelledError("the program ends"));
+    Finish(job, absl::CancelledError("the program ends"));
   }
   if (worker_.joinable()) {
     std::unique_lock<std::mutex> lock(lock_);
@@ -94,6 +98,8 @@ void UpdateDriver::Stop() {
     if (has_worker_ended_) {
       lock.unlock();
       worker_.join();
+      lock.lock();
+      LetGoOfRemains(lock);  // what came since
     } else {
       worker_.detach();
     }
@@ -103,7 +109,8 @@ void UpdateDriver::Stop() {
 }
 
 bool UpdateDriver::IsStuck() const {
-  return working_ != nullptr && working_->is_answered;
+  if (working_ == nullptr || !working_->is_answered) return false;
+  return working_->outcome.empty() || Clock::now() - working_->over >= kOverdue;
 }
 
 // --- What others ask for.
@@ -117,7 +124,7 @@ void UpdateDriver::Add(std::shared_ptr<Job> job) {
     }
   }
   if (job != nullptr) {
-    Finish(*job, absl::CancelledError("the program ends"));
+    Finish(job, absl::CancelledError("the program ends"));
     return;
   }
   changed_.notify_one();
@@ -178,7 +185,7 @@ absl::StatusOr<std::vector<std::string>> UpdateDriver::Cancel(
   }
   watched_.notify_one();
   for (const auto& job : given_up) {
-    Finish(*job, absl::CancelledError("the update was cancelled"));
+    Finish(job, absl::CancelledError("the update was cancelled"));
   }
   if (!names.empty()) return names;
   return absl::NotFoundError(
@@ -188,6 +195,13 @@ absl::StatusOr<std::vector<std::string>> UpdateDriver::Cancel(
 
 std::vector<std::string> UpdateDriver::Remarks() const {
   std::vector<std::string> all = remarks_.All();
+  // Without the lock: a thread's stack is looked at.
+  if (std::string running = late_births_.running(); !running.empty()) {
+    all.push_back(absl::StrCat(
+        "an object that old code has made was to be converted: ", running,
+        "; the threads have been released, and no update begins until it has "
+        "returned"));
+  }
   std::lock_guard<std::mutex> lock(lock_);
   for (const auto& applied : applied_) {
     for (const std::string& remark : applied->remarks) {

@@ -18,10 +18,11 @@
 //
 // Code of an update's author may never return. Its job is answered all the
 // same, when its time is up or it has been cancelled: if the update says that
-// it is broken (its code ran while threads were held), or after kOverdue, if
-// nothing had been begun to be changed; nothing is then. It stays on the list,
-// and nothing else begins. Stop() leaves such a worker to itself: it keeps the
-// driver, its journal and its list of threads, until that code returns.
+// its code still runs, or after kOverdue, where that runs before or after the
+// update is at it. Where nothing had been changed, nothing is then. It stays on
+// the list, and nothing else begins. Destructors are such code: they run on the
+// worker alone. Stop() leaves such a worker to itself: it keeps the driver, its
+// journal and its list of threads, until that code returns.
 //
 // Threads. The driver has two of its own. One does the work. The other one
 // ends what waits for too long, and reminds an update of having been cancelled:
@@ -125,12 +126,18 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   void Work();
   void WorkUntilEnd();
   void Watch();
-  // Under the lock. An error if code of the update's author still runs although
-  // the threads have been released, or although nothing will be changed.
-  absl::Status FindStuck(const Job& job, Clock::time_point now) const;
+  // What code of the update's author has been given up.
+  struct Stuck {
+    absl::Status status;
+    std::string outcome;  // what came of the update; empty: `status` says it
+  };
+  // Under the lock; OK if there is no such code.
+  Stuck FindStuck(const Job& job, Clock::time_point now) const;
   // Answers a job, the worker of which does not.
-  void AnswerStuck(Job& job, const std::string& name, absl::Status status);
-  bool IsStuck() const;  // under the lock: the worker's job has been answered
+  void AnswerStuck(Job& job, const std::string& name, Stuck stuck);
+  // Under the lock: the worker's job has been answered, and is not about to
+  // end.
+  bool IsStuck() const;
 
   // On the worker, without the lock.
   absl::StatusOr<Step> WorkOn(Job& job);
@@ -143,6 +150,12 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   std::string FindMissing(const ModuleFile& file) const;
   // From here on the job changes something; an error if it has been given up.
   absl::Status BeginChange(Job& job);
+  // From here on nothing of the job is left but what its author may still do.
+  void EndChange(Job& job, std::string outcome, const absl::Status& error,
+                 const char* doing);
+  // Destroys what the job has loaded, unless it is applied.
+  void LetGo(Job& job, const absl::Status& status);
+  void LetGoOfRemains(std::unique_lock<std::mutex>& lock);
   // Notes what Applied() and StartedThreads() answer about it.
   void TakeNote(AppliedUpdate& applied);
   // Whom updates may hold.
@@ -151,18 +164,20 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   void ConvertLateBirths();
 
   Step Wait(Job& job, std::string waits_for);
-  // Lets go of what the job has loaded, writes the journal, calls `done`.
-  void Finish(Job& job, const absl::Status& status);
+  // Writes the journal, calls `done`. What the job has loaded is the worker's
+  // to let go of, if it is not gone.
+  void Finish(const std::shared_ptr<Job>& job, const absl::Status& status);
 
   const std::shared_ptr<Journal> journal_;
   const std::function<std::vector<ThreadRef>()> threads_;
 
   mutable std::mutex lock_;
-  std::condition_variable changed_;       // for the worker
-  std::condition_variable watched_;       // for the watcher
-  std::condition_variable stopped_;       // for Stop()
-  std::list<std::shared_ptr<Job>> jobs_;  // in order
-  std::shared_ptr<Job> working_;          // one of jobs_
+  std::condition_variable changed_;          // for the worker
+  std::condition_variable watched_;          // for the watcher
+  std::condition_variable stopped_;          // for Stop()
+  std::list<std::shared_ptr<Job>> jobs_;     // in order
+  std::shared_ptr<Job> working_;             // one of jobs_, or of what remains
+  std::list<std::shared_ptr<Job>> remains_;  // answered, to be let go of
   // Changed by the worker alone, which reads it without the lock.
   std::vector<std::unique_ptr<AppliedUpdate>> applied_;
   bool is_ending_ = false;

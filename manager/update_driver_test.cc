@@ -74,6 +74,29 @@ struct Script {
   std::atomic<bool> go{false};
   std::atomic<bool> is_waiting{false};
   std::atomic<bool> is_gone{false};
+  // Of Apply() and Undo(), when they are over, and of the destructor.
+  std::function<void()> when_asked = [] {}, at_end = [] {};
+};
+
+// Waits there until it may go on.
+class Gate {
+ public:
+  std::function<void()> Waiter() {
+    return [state = state_] {
+      state->is_inside = true;
+      while (!state->is_open) std::this_thread::yield();
+    };
+  }
+  void AwaitVisitor() const {
+    while (!state_->is_inside) std::this_thread::yield();
+  }
+  void Open() { state_->is_open = true; }
+
+ private:
+  struct State {
+    std::atomic<bool> is_inside{false}, is_open{false};
+  };
+  const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 class ScriptedUpdate final : public Update {
@@ -81,7 +104,10 @@ class ScriptedUpdate final : public Update {
   ScriptedUpdate(std::string name, std::shared_ptr<Script> script,
                  EventLog* log)
       : name_(std::move(name)), script_(std::move(script)), log_(log) {}
-  ~ScriptedUpdate() override { script_->is_gone = true; }
+  ~ScriptedUpdate() override {
+    script_->at_end();
+    script_->is_gone = true;
+  }
 
   const std::string& name() const override { return name_; }
   absl::StatusOr<UpdateForecast> Prepare() override {
@@ -111,7 +137,10 @@ class ScriptedUpdate final : public Update {
     log_->Add(absl::StrCat("+", name_));
     return absl::OkStatus();
   }
-  absl::Status CanUndo() const override { return script_->can_undo; }
+  absl::Status CanUndo() const override {
+    script_->when_asked();
+    return script_->can_undo;
+  }
   absl::Status Undo(const ApplyOptions&) override {
     if (script_->undo.ok()) log_->Add(absl::StrCat("-", name_));
     return script_->undo;
@@ -304,6 +333,65 @@ TEST_F(UpdateDriverTest, RequirementsThatDoNotReturn) {
     while (!left.expired()) std::this_thread::yield();
   }
   EXPECT_THAT(log_.Events(), ElementsAre("+next"));
+}
+
+// What is called when an update has taken effect does not return.
+TEST_F(UpdateDriverTest, CodeThatDoesNotReturnAfterwards) {
+  Gate gate;
+  auto script = std::make_shared<Script>();
+  script->when_asked = gate.Waiter();
+  Answer answer = Apply("stuck", script);
+  gate.AwaitVisitor();
+  EXPECT_TRUE(driver_->Cancel("stuck").ok());
+  const absl::Status status = answer.Await();
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(HasSubstr("what says whether it can be undone "
+                                       "still runs, in thread "),
+                             HasSubstr("the update has taken effect")));
+  Answer next = Apply("next", std::make_shared<Script>());
+  const std::vector<PendingReport> pending = driver_->Pending();
+  ASSERT_EQ(pending.size(), 2u);
+  EXPECT_THAT(pending[0].waits_for, HasSubstr("still runs, in thread "));
+  EXPECT_FALSE(next.has_come());
+  gate.Open();
+  EXPECT_EQ(next.Await(), absl::OkStatus());
+  EXPECT_THAT(AppliedNames(), ElementsAre("stuck", "next"));
+}
+
+// Nor do destructors: of what is refused, and of what waits and is given up.
+TEST_F(UpdateDriverTest, DestructorsThatDoNotReturn) {
+  Gate gate;
+  auto refused = std::make_shared<Script>();
+  refused->prepare = absl::InvalidArgumentError("does not fit");
+  refused->at_end = gate.Waiter();
+  Answer answer = Apply("refused", refused);
+  gate.AwaitVisitor();
+  EXPECT_TRUE(driver_->Cancel("refused").ok());
+  const absl::Status status = answer.Await();
+  EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              testing::AllOf(HasSubstr("a destructor of what it was made of "
+                                       "still runs, in thread "),
+                             HasSubstr("does not fit")));
+  EXPECT_FALSE(refused->is_gone);
+  gate.Open();
+
+  Gate waiting_gate;
+  auto waiting = std::make_shared<Script>();
+  waiting->requirements = [] { return Attempt::NotYet("never"); };
+  waiting->at_end = waiting_gate.Waiter();
+  answer = Apply("waiting", waiting);
+  AwaitWaitsFor(0);
+  EXPECT_TRUE(driver_->Cancel("waiting").ok());
+  EXPECT_TRUE(absl::IsCancelled(answer.Await()));
+  waiting_gate.AwaitVisitor();
+  Answer next = Apply("next", std::make_shared<Script>());
+  driver_->Stop();
+  EXPECT_TRUE(absl::IsCancelled(next.Await()));
+  EXPECT_FALSE(waiting->is_gone);
+  waiting_gate.Open();
+  while (!waiting->is_gone) std::this_thread::yield();
 }
 
 TEST_F(UpdateDriverTest, UpdatesAreAppliedInOrderAndUndoneBackwards) {

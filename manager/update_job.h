@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "base/linux/deadline.h"
 #include "manager/control_service.h"
 #include "manager/module_file.h"
@@ -36,6 +37,7 @@ struct UpdateDriver::Job {
     if (std::exchange(is_cancelled, true)) return;
     cancelled = Clock::now();
   }
+  bool has_remains() const { return update != nullptr || module != nullptr; }
 
   const Kind kind;
   const std::chrono::nanoseconds timeout;
@@ -63,6 +65,11 @@ struct UpdateDriver::Job {
   // come to that.
   bool is_changing = false;
   bool is_answered = false;
+  // Nothing of it is left to be done but what its author may still do: what
+  // came of it, in words, with its error, and since when; else empty.
+  std::string outcome;
+  absl::Status error;
+  Clock::time_point over;
 
   // What the worker is at, for people. Relaxed: it is a hint.
   std::atomic<const char*> doing{""};

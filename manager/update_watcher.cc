@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -44,32 +45,43 @@ std::string Text(nanoseconds duration) {
 
 }  // namespace
 
-absl::Status UpdateDriver::FindStuck(const Job& job,
-                                     Clock::time_point now) const {
-  if (job.is_changing) {
+UpdateDriver::Stuck UpdateDriver::FindStuck(const Job& job,
+                                            Clock::time_point now) const {
+  const absl::StatusCode given_up = job.is_cancelled
+                                        ? absl::StatusCode::kCancelled
+                                        : absl::StatusCode::kDeadlineExceeded;
+  if (job.is_changing && job.outcome.empty()) {
     const UpdateProgress progress = job.update->Progress();
     if (progress.phase != UpdatePhase::kBroken || progress.blockers.empty()) {
-      return absl::OkStatus();
+      return {};
     }
-    return absl::DataLossError(absl::StrCat(
-        progress.blockers.front().reason,
-        "; no other update begins, and its module stays loaded, until that has "
-        "returned"));
+    return {absl::Status(
+                progress.is_unchanged ? given_up : absl::StatusCode::kDataLoss,
+                absl::StrCat(progress.blockers.front().reason,
+                             "; no other update begins, and its module stays "
+                             "loaded, until that has returned")),
+            ""};
   }
-  const Clock::time_point until =
+  Clock::time_point until =
       job.is_cancelled ? std::min(job.cancelled, job.until) : job.until;
-  if (now - kOverdue < until) return absl::OkStatus();
-  return absl::Status(
-      job.is_cancelled ? absl::StatusCode::kCancelled
-                       : absl::StatusCode::kDeadlineExceeded,
-      absl::StrCat(job.is_cancelled ? "it was cancelled" : "its time is up",
-                   ", and ", job.doing.load(std::memory_order_relaxed),
-                   " still runs"));
+  if (!job.outcome.empty()) until = std::max(until, job.over);
+  if (now - kOverdue < until) return {};
+  absl::StatusCode code = given_up;
+  if (!job.outcome.empty()) {
+    code = job.error.ok() ? absl::StatusCode::kDataLoss : job.error.code();
+  }
+  return {
+      absl::Status(
+          code,
+          absl::StrCat(job.is_cancelled ? "it was cancelled" : "its time is up",
+                       ", and ", job.doing.load(std::memory_order_relaxed),
+                       " still runs")),
+      job.outcome.empty() ? "nothing was changed" : job.outcome};
 }
 
-void UpdateDriver::AnswerStuck(Job& job, const std::string& name,
-                               absl::Status status) {
-  if (!absl::IsDataLoss(status)) {
+void UpdateDriver::AnswerStuck(Job& job, const std::string& name, Stuck stuck) {
+  absl::Status status = std::move(stuck.status);
+  if (!stuck.outcome.empty()) {
     // The worker may have the locks that this needs: nobody waits for it here.
     const LockOwner owner = FindLockOwner(worker_tid_);
     const std::vector<std::string> functions = WhereIs(worker_tid_);
@@ -80,9 +92,10 @@ void UpdateDriver::AnswerStuck(Job& job, const std::string& name,
             functions.empty()
                 ? ""
                 : absl::StrCat(", in ", absl::StrJoin(functions, " <- ")),
-            Describe(owner),
-            "; nothing was changed, and no other update begins until that has "
-            "returned"));
+            Describe(owner), "; ", stuck.outcome,
+            ", and no other update begins until that has returned"));
+    std::lock_guard<std::mutex> lock(lock_);
+    job.waits_for = absl::StrCat("code to return: ", status.message());
   }
   if (job.kind == Job::Kind::kCheck) {
     job.checked(status);
@@ -111,7 +124,7 @@ void UpdateDriver::Watch() {
     }
     std::list<std::shared_ptr<Job>> late;
     std::shared_ptr<Job> stuck;
-    absl::Status unknown;
+    Stuck unknown;
     for (auto job = jobs_.begin(); job != jobs_.end();) {
       const auto following = std::next(job);
       if (*job != working_) {
@@ -134,7 +147,7 @@ void UpdateDriver::Watch() {
       } else {
         next = std::min(next, working_->until);
       }
-      if (!unknown.ok()) {
+      if (!unknown.status.ok()) {
         stuck = working_;
         stuck->is_answered = true;
       }
@@ -142,13 +155,13 @@ void UpdateDriver::Watch() {
     if (stuck != nullptr) {
       const std::string name = stuck->name.empty() ? stuck->path : stuck->name;
       lock.unlock();
-      AnswerStuck(*stuck, name, unknown);
+      AnswerStuck(*stuck, name, std::move(unknown));
       lock.lock();
       stopped_.notify_all();
     } else if (!late.empty()) {
       lock.unlock();
       for (const auto& job : late) {
-        Finish(*job,
+        Finish(job,
                absl::DeadlineExceededError(absl::StrCat(
                    "it waited ", Text(job->timeout), " for ", job->waits_for)));
       }

@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -79,7 +80,9 @@ void UpdateDriver::WorkUntilEnd() {
   } catch (const std::bad_alloc&) {
   }
   std::unique_lock<std::mutex> lock(lock_);
+  const absl::Cleanup at_the_end = [&] { LetGoOfRemains(lock); };
   while (!is_ending_) {
+    LetGoOfRemains(lock);
     bool has_finished = false;
     for (auto at = jobs_.begin(); at != jobs_.end() && !has_finished;) {
       working_ = *at;
@@ -87,13 +90,18 @@ void UpdateDriver::WorkUntilEnd() {
       lock.unlock();
       absl::StatusOr<Step> step = WorkOn(*working_);
       lock.lock();
-      const std::shared_ptr<Job> job = std::move(working_);
-      working_ = nullptr;
       if (step.ok() && *step == Step::kWaits &&
-          (job->is_cancelled || job->is_answered)) {
+          (working_->is_cancelled || working_->is_answered)) {
         step = absl::CancelledError("the update was cancelled");
       }
       has_finished = !step.ok() || *step == Step::kFinished;
+      if (has_finished) {
+        lock.unlock();
+        LetGo(*working_, step.status());
+        lock.lock();
+      }
+      const std::shared_ptr<Job> job = std::move(working_);
+      working_ = nullptr;
       // It was left in the list by all others, unless the driver ends.
       at = std::find(jobs_.begin(), jobs_.end(), job);
       if (at != jobs_.end()) {
@@ -103,12 +111,13 @@ void UpdateDriver::WorkUntilEnd() {
       if (has_finished) {
         // It is not pending any more when its answer comes.
         lock.unlock();
-        Finish(*job, step.status());
+        Finish(job, step.status());
         lock.lock();
       }
       if (is_ending_) return;
     }
-    if (has_finished) continue;  // others may have waited for it
+    // Others may have waited for it.
+    if (has_finished || !remains_.empty()) continue;
     if (!jobs_.empty()) {
       changed_.wait_for(lock, kAskAgain);
     } else if (applied_.empty()) {
@@ -262,10 +271,49 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   applied->report.elapsed = job.report.elapsed;
   applied->update = job.update;
   applied->remarks = job.report.remarks;
+  EndChange(job, "the update has taken effect", absl::OkStatus(),
+            "what says whether it can be undone");
   TakeNote(*applied);
   std::lock_guard<std::mutex> lock(lock_);
   applied_.push_back(std::move(applied));
   return Step::kFinished;
+}
+
+void UpdateDriver::EndChange(Job& job, std::string outcome,
+                             const absl::Status& error, const char* doing) {
+  job.doing = doing;
+  std::lock_guard<std::mutex> lock(lock_);
+  job.outcome = std::move(outcome);
+  job.error = error;
+  job.over = Clock::now();
+}
+
+void UpdateDriver::LetGo(Job& job, const absl::Status& status) {
+  EndChange(job,
+            !status.ok()                   ? std::string(status.message())
+            : job.kind == Job::Kind::kUndo ? "the update has been undone"
+                                           : "the update has taken effect",
+            status, "a destructor of what it was made of");
+  std::unique_ptr<LoadedModule> module;  // goes after `update`
+  std::shared_ptr<Update> update;
+  std::lock_guard<std::mutex> lock(lock_);
+  module = std::move(job.module);
+  update = std::move(job.update);
+}
+
+void UpdateDriver::LetGoOfRemains(std::unique_lock<std::mutex>& lock) {
+  while (!remains_.empty()) {
+    working_ = std::move(remains_.front());
+    remains_.pop_front();
+    // It has been answered, and is about to end all the same.
+    working_->outcome = "it was given up";
+    working_->over = Clock::now();
+    lock.unlock();
+    LetGo(*working_, absl::CancelledError("it was given up"));
+    lock.lock();
+    working_ = nullptr;
+    watched_.notify_one();
+  }
 }
 
 void UpdateDriver::TakeNote(AppliedUpdate& applied) {
@@ -299,6 +347,8 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
   const Clock::time_point begin = Clock::now();
   if (status.ok()) status = latest.update->Undo(OptionsFor(job.until));
   if (!status.ok()) {
+    EndChange(job, std::string(status.message()), status,
+              "what says whether it can be undone");
     TakeNote(latest);
     return status;
   }
@@ -308,9 +358,9 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
   job.report.attempts = latest.update->Progress().attempts;
   job.report.hold_times = latest.update->hold_times();
   job.report.update = job.name;
-  std::unique_ptr<AppliedUpdate> gone;  // when the lock is free
   std::lock_guard<std::mutex> lock(lock_);
-  gone = std::move(applied_.back());
+  // Together with the update, which the job has as well.
+  job.module = std::move(applied_.back()->module);
   applied_.pop_back();
   return Step::kFinished;
 }
@@ -385,12 +435,23 @@ void UpdateDriver::ConvertLateBirths() {
   }
 }
 
-void UpdateDriver::Finish(Job& job, const absl::Status& status) {
+void UpdateDriver::Finish(const std::shared_ptr<Job>& finished,
+                          const absl::Status& status) {
+  Job& job = *finished;
+  bool was_answered = false;
+  bool has_worker = false;
+  {
+    std::lock_guard<std::mutex> lock(lock_);
+    was_answered = std::exchange(job.is_answered, true);
+    // A module that was refused is gone when the answer comes. One that waited
+    // goes when the worker comes to it: its destructors may not return.
+    has_worker = !has_worker_ended_;
+    if (has_worker && job.has_remains()) remains_.push_back(finished);
+  }
+  changed_.notify_one();
+  if (!has_worker) LetGo(job, status);
   if (job.kind == Job::Kind::kCheck) {
-    {
-      std::lock_guard<std::mutex> lock(lock_);
-      if (std::exchange(job.is_answered, true)) return;
-    }
+    if (was_answered) return;
     if (status.ok()) {
       job.checked(std::move(job.check_report));
     } else {
@@ -398,16 +459,6 @@ void UpdateDriver::Finish(Job& job, const absl::Status& status) {
     }
     return;
   }
-  // A module that was refused is gone when the answer comes.
-  std::shared_ptr<Update> update;
-  bool was_answered = false;
-  {
-    std::lock_guard<std::mutex> lock(lock_);
-    update = std::move(job.update);
-    was_answered = std::exchange(job.is_answered, true);
-  }
-  update = nullptr;
-  job.module = nullptr;
   const bool undoes = job.kind == Job::Kind::kUndo;
   const std::string& name = job.name.empty() ? job.path : job.name;
   if (status.ok()) {
