@@ -105,6 +105,7 @@ struct FunctionSearch::Copy {
 struct FunctionSearch::InFile {
   std::optional<std::vector<const FunctionRecord*>> functions;
   std::optional<std::vector<Copy>> copies;
+  const InlinedCopyTable* copies_of = nullptr;  // the table that has them
 };
 
 FunctionSearch::FunctionSearch(Matches matches, std::vector<std::string> parts)
@@ -143,9 +144,8 @@ std::vector<const FunctionRecord*> FunctionSearch::LookForFunctions(
 }
 
 std::vector<FunctionSearch::Copy> FunctionSearch::LookForCopies(
-    const SymbolTable& symbols) const {
+    const InlinedCopyTable& table) const {
   std::vector<Copy> found;
-  const InlinedCopyTable& table = InlinedCopyTable::Of(symbols);
   const auto look_at = [&](uint32_t number) {
     const absl::string_view name = table.name(number);
     if (!HasPart(name) || !matches_(name)) return;
@@ -183,8 +183,12 @@ FoundFunctions FunctionSearch::Find(bool read_debug_information) {
           Function(image.symbols, record, image.load_base));
     }
     const bool is_read = reads || InlinedCopyTable::IsRead(*image.symbols);
-    if (is_read && !known.copies.has_value()) {
-      known.copies = LookForCopies(*image.symbols);
+    if (is_read) {
+      const InlinedCopyTable& table = InlinedCopyTable::Of(*image.symbols);
+      if (known.copies_of != &table) {
+        known.copies = LookForCopies(table);
+        known.copies_of = &table;
+      }
     }
     if (known.copies.has_value()) {
       for (const auto& [name, copy] : *known.copies) {
@@ -222,26 +226,60 @@ FoundFunctions FindFunctions(
       .Find(options.read_debug_information);
 }
 
-std::string CodeOfUnknownCopies() {
-  constexpr size_t kMostNames = 3;
-  const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
-  const SymbolTable& program = *images->images().front().symbols;
-  const std::vector<const FunctionRecord*> functions =
-      code_internal::UndescribedFunctions(program);
-  std::vector<std::string> names;
-  for (const FunctionRecord* function : functions) {
-    const auto all = program.names(*function);
-    if (!all.empty()) names.push_back(Demangle(all[0]));
-    if (names.size() == kMostNames) break;
+namespace {
+
+// What the compiler and the C library add to every shared object.
+bool IsOfStart(absl::Span<const char* const> names) {
+  for (const absl::string_view known :
+       {"_init", "_fini", "_start", "frame_dummy", "register_tm_clones",
+        "deregister_tm_clones", "__do_global_dtors_aux"}) {
+    if (!names.empty() && names[0] == known) return true;
   }
-  const size_t count = functions.size();
+  return false;
+}
+
+std::string UnknownCopiesIn(const LoadedImage& image) {
+  constexpr size_t kMostNames = 3;
+  const SymbolTable& symbols = *image.symbols;
+  size_t count = 0;
+  std::vector<std::string> names;
+  for (const FunctionRecord* function :
+       code_internal::UndescribedFunctions(symbols)) {
+    const auto all = symbols.names(*function);
+    if (!image.is_program && IsOfStart(all)) continue;
+    ++count;
+    if (!all.empty() && names.size() < kMostNames) {
+      names.push_back(Demangle(all[0]));
+    }
+  }
   if (count == 0) return "";
   return absl::StrCat(count, count == 1 ? " function of " : " functions of ",
-                      program.name(),
+                      symbols.name(),
                       count == 1 ? " that is not updatable has"
                                  : " that are not updatable have",
                       " no debug information (", absl::StrJoin(names, ", "),
                       count > names.size() ? ", ..." : "", ")");
+}
+
+bool HasEntries(const SymbolTable& symbols) {
+  const auto functions = symbols.functions();
+  return std::any_of(functions.begin(), functions.end(),
+                     [](const FunctionRecord& function) {
+                       return function.has_patchable_entry;
+                     });
+}
+
+}  // namespace
+
+std::string CodeOfUnknownCopies() {
+  std::vector<std::string> unknown;
+  for (const LoadedImage& image : LoadedImages::Current()->images()) {
+    // Others are no objects of the program: they say what they use.
+    if (!image.is_program && !HasEntries(*image.symbols)) continue;
+    std::string found = UnknownCopiesIn(image);
+    if (!found.empty()) unknown.push_back(std::move(found));
+  }
+  return absl::StrJoin(unknown, "; ");
 }
 
 void PreloadFindFunctions() try {

@@ -34,6 +34,10 @@
 
 namespace instar {
 
+namespace code_internal {
+class InlinedCopyTable;
+}  // namespace code_internal
+
 // A copy of a function, inlined into another one.
 struct InlinedFunction {
   std::string name;  // readable
@@ -97,7 +101,7 @@ class FunctionSearch {
   std::vector<const code_internal::FunctionRecord*> LookForFunctions(
       const code_internal::SymbolTable& symbols) const;
   std::vector<Copy> LookForCopies(
-      const code_internal::SymbolTable& symbols) const;
+      const code_internal::InlinedCopyTable& table) const;
   bool HasPart(absl::string_view linkage_name) const;
 
   const Matches matches_;
@@ -106,11 +110,12 @@ class FunctionSearch {
   absl::flat_hash_map<const code_internal::SymbolTable*, InFile> known_;
 };
 
-// What nobody can know: code of the program that was not compiled to be
-// updatable and has no debug information (what the compiler and the C library
-// add, assembly, libraries). If it uses an inline function, or a class, it may
-// hold copies. "12 functions of /usr/bin/shop that are not updatable have no
-// debug information (_start, ...)"; empty if there is none.
+// What nobody can know: code of the program, and of objects of which parts are
+// updatable, that was not compiled to be updatable and has no debug information
+// (what the compiler and the C library add, assembly, libraries). If it uses an
+// inline function, or a class, it may hold copies. "12 functions of
+// /usr/bin/shop that are not updatable have no debug information (_start,
+// ...)"; empty if there is none.
 std::string CodeOfUnknownCopies();
 
 // Reads all that a search needs of the objects that are loaded now.

@@ -4,6 +4,7 @@
 #include "code/function.h"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <new>
 #include <tuple>
@@ -166,8 +167,13 @@ struct ImagesWithCopies {
     const auto locked = latest.Lock();
     auto& current = *locked;
     std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
-    if (current != nullptr && current->images == images) return current;
+    const std::uint64_t declarations = InlinedCopyTable::declarations();
+    if (current != nullptr && current->images == images &&
+        current->declarations == declarations) {
+      return current;
+    }
     auto made = std::make_shared<ImagesWithCopies>();
+    made->declarations = declarations;
     bool is_complete = true;
     for (const LoadedImage& image : images->images()) {
       if (!read && !InlinedCopyTable::IsRead(*image.symbols)) {
@@ -188,7 +194,29 @@ struct ImagesWithCopies {
   std::shared_ptr<const LoadedImages> images;
   std::vector<std::pair<const LoadedImage*, const InlinedCopyTable*>> tables;
   std::vector<Unknown> unknown;
+  std::uint64_t declarations = 0;  // that the tables are of
 };
+
+bool IsWatched(const LoadedImage& image, absl::Span<const CodeRange> watched) {
+  return std::any_of(watched.begin(), watched.end(),
+                     [&image](const CodeRange& code) {
+                       return code.begin == image.code.begin;
+                     });
+}
+
+// Whether the object uses or has a function of one of these names, one that the
+// linker has made local included.
+bool Has(const SymbolTable& symbols, absl::Span<const char* const> names) {
+  for (const char* name : names) {
+    if (symbols.RefersTo(name) || symbols.Defines(name)) return true;
+    for (const FunctionRecord& function : symbols.functions()) {
+      for (const char* other : symbols.names(function)) {
+        if (std::strcmp(name, other) == 0) return true;
+      }
+    }
+  }
+  return false;
+}
 
 // Why a function that every unit may inline can have copies that nobody knows;
 // empty if it cannot. Units that were not compiled to be updatable, and that
@@ -197,29 +225,26 @@ struct ImagesWithCopies {
 std::string WhyCopiesAreUnknown(const Function& function,
                                 const ImagesWithCopies& images,
                                 absl::Span<const CodeRange> watched) {
-  const LoadedImage* const own = images.images->Find(function.entry());
-  const FunctionRecord* const record =
-      own == nullptr
-          ? nullptr
-          : own->symbols->FindEntry(function.entry() - own->load_base);
-  if (record != nullptr) {
-    const auto users = code_internal::UndescribedUsersOf(*own, *record);
-    if (!users.empty()) {
-      const absl::StatusOr<Function> user =
-          Function::AtEntry(own->load_base + users[0]->entry);
-      return absl::StrCat(
-          user.ok() ? user->name() : "code without a name",
-          ", which uses it, is not updatable and was compiled without debug "
-          "information");
-    }
-  }
-  for (const auto& [image, table] : images.unknown) {
-    const uintptr_t begin = image->code.begin;
-    if (std::any_of(
-            watched.begin(), watched.end(),
-            [begin](const CodeRange& code) { return code.begin == begin; })) {
+  const absl::Span<const char* const> names = function.linkage_names();
+  for (const LoadedImage& image : images.images->images()) {
+    const SymbolTable& symbols = *image.symbols;
+    if (IsWatched(image, watched) || !InlinedCopyTable::IsRead(symbols) ||
+        !InlinedCopyTable::Of(symbols).missing_because().empty() ||
+        !Has(symbols, names)) {
       continue;
     }
+    const auto users = code_internal::UndescribedUsersOf(image, names);
+    if (users.empty()) continue;
+    const absl::StatusOr<Function> user =
+        Function::AtEntry(image.load_base + users[0]->entry);
+    return absl::StrCat(
+        user.ok() ? user->name() : "code without a name",
+        image.is_program ? "" : absl::StrCat(" of ", symbols.name()),
+        ", which uses it, is not updatable and was compiled without debug "
+        "information");
+  }
+  for (const auto& [image, table] : images.unknown) {
+    if (IsWatched(*image, watched)) continue;
     if (!table->undescribed().empty()) {
       return code_internal::UndescribedCode(*image->symbols, *table);
     }
@@ -257,7 +282,8 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
             ? "its source file was compiled without debug information"
             : own.missing_because(),
         "; build it with updatable_cc_library, or with -g, and do not strip "
-        "it (bazel build --strip=never)"));
+        "it (bazel build --strip=never), or bring the list of its inlined "
+        "copies (code/inlined_copy_list.h)"));
   }
   std::vector<InlinedCopy> copies;
   const auto add = [&copies](const SymbolTable& table, uintptr_t load_base,

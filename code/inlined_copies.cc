@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <iterator>
 #include <memory>
 #include <new>
@@ -331,7 +332,8 @@ class InlinedCopyTable::Reader {
   absl::flat_hash_map<Place, uint32_t> entry_of_origin_;
 };
 
-InlinedCopyTable::InlinedCopyTable(const SymbolTable& table) : symbols_(table) {
+void InlinedCopyTable::Make() {
+  const SymbolTable& table = symbols_;
   try {
     described_.resize(table.functions().size());
     Read(table);
@@ -413,27 +415,111 @@ bool InlinedCopyTable::Keeps(absl::string_view linkage_name) const {
   return !is_without_library_ || !IsOfStandardLibrary(linkage_name);
 }
 
-struct InlinedCopyTable::All {
+absl::Status InlinedCopyTable::Add(const ListedCopy& copy) {
+  const auto refuse = [this](uintptr_t address) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "a list of inlined copies names a function at ", absl::Hex(address),
+        ", where ", symbols_.name(), " has none"));
+  };
+  const FunctionRecord* const into = symbols_.FindEntry(copy.into);
+  if (into == nullptr) return refuse(copy.into);
+  const auto offset = static_cast<std::int64_t>(copy.begin - copy.into);
+  const std::size_t size = copy.end - copy.begin;
+  if (!copy.of_name.empty()) {
+    by_name_.Add(names_.Add(copy.of_name), NumberOf(*into), offset, size);
+    return absl::OkStatus();
+  }
+  const FunctionRecord* const of = symbols_.FindEntry(copy.of_entry);
+  if (of == nullptr) return refuse(copy.of_entry);
+  by_entry_.Add(NumberOf(*of), NumberOf(*into), offset, size);
+  return absl::OkStatus();
+}
+
+std::vector<ListedCopy> InlinedCopyTable::All() const {
+  std::vector<ListedCopy> all;
+  const auto add = [&](std::string name, uintptr_t entry,
+                       const std::vector<Copy>& copies) {
+    for (const Copy& copy : copies) {
+      all.push_back(
+          {name, entry, copy.into->entry, copy.range.begin, copy.range.end});
+    }
+  };
+  for (uint32_t i = 0; i < name_count(); ++i) {
+    add(std::string(name(i)), 0, OfNumber(i));
+  }
+  // Constructors have other names in debug information: by entry as well.
+  for (const FunctionRecord& function : symbols_.functions()) {
+    add("", function.entry, Expand(by_entry_.Of(NumberOf(function))));
+  }
+  return all;
+}
+
+namespace {
+std::atomic<std::uint64_t> declaration_count{0};
+}  // namespace
+
+std::uint64_t InlinedCopyTable::declarations() {
+  // Pairs with the store in Declare().
+  return declaration_count.load(std::memory_order_acquire);
+}
+
+struct InlinedCopyTable::Tables {
   absl::flat_hash_map<const SymbolTable*,
                       std::unique_ptr<const InlinedCopyTable>>
       tables;
+  // Which others may use for as long as the process lives.
+  std::vector<std::unique_ptr<const InlinedCopyTable>> replaced;
 
   // fork() does not wait for it: it is owned while debug information is read.
-  static ForkGuarded<All>::Access Get() {
-    static ForkGuarded<All> all;
+  static ForkGuarded<Tables>::Access Get() {
+    static ForkGuarded<Tables> all;
     return all.Lock();
   }
 };
 
 const InlinedCopyTable& InlinedCopyTable::Of(const SymbolTable& table) {
-  const auto all = All::Get();
+  const auto all = Tables::Get();
   std::unique_ptr<const InlinedCopyTable>& copies = all->tables[&table];
-  if (copies == nullptr) copies.reset(new InlinedCopyTable(table));
+  if (copies == nullptr) {
+    std::unique_ptr<InlinedCopyTable> made(new InlinedCopyTable(table));
+    made->Make();
+    copies = std::move(made);
+  }
   return *copies;
 }
 
 bool InlinedCopyTable::IsRead(const SymbolTable& table) {
-  return All::Get()->tables.contains(&table);
+  const auto all = Tables::Get();
+  const auto known = all->tables.find(&table);
+  return known != all->tables.end() && known->second != nullptr;
+}
+
+absl::Status InlinedCopyTable::Declare(const SymbolTable& table,
+                                       absl::Span<const ListedCopy> copies) {
+  std::unique_ptr<InlinedCopyTable> made(new InlinedCopyTable(table));
+  for (const ListedCopy& copy : copies) {
+    const absl::Status status = made->Add(copy);
+    if (!status.ok()) return status;
+  }
+  if (!made->by_entry_.is_complete() || !made->by_name_.is_complete()) {
+    return absl::InvalidArgumentError(
+        "a list of inlined copies has one that is farther than 2 GiB away from "
+        "the function that holds it");
+  }
+  made->by_entry_.Finish();
+  made->by_name_.Finish();
+  made->names_.Finish();
+  // What the list does not say is not so.
+  made->described_.assign(table.functions().size(), true);
+  made->covered_.push_back({0, ~uintptr_t{0}});
+  const auto all = Tables::Get();
+  all->replaced.reserve(all->replaced.size() + 1);
+  std::unique_ptr<const InlinedCopyTable>& current = all->tables[&table];
+  if (current != nullptr) all->replaced.push_back(std::move(current));
+  current = std::move(made);
+  // Pairs with the load in declarations().
+  declaration_count.fetch_add(1, std::memory_order_release);
+  return absl::OkStatus();
 }
 
 uint32_t InlinedCopyTable::NumberOf(const FunctionRecord& function) const {

@@ -23,6 +23,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "code/code_range.h"
@@ -32,6 +33,16 @@
 
 namespace instar {
 namespace code_internal {
+
+// A copy as a list says it (code/inlined_copy_list.h), in the addresses of the
+// file: of a function by linkage name, or by entry if that is empty.
+struct ListedCopy {
+  std::string of_name;
+  uintptr_t of_entry = 0;
+  uintptr_t into = 0;
+  uintptr_t begin = 0;
+  uintptr_t end = 0;
+};
 
 class InlinedCopyTable {
  public:
@@ -45,6 +56,17 @@ class InlinedCopyTable {
   static const InlinedCopyTable& Of(const SymbolTable& table);
   // Whether that has been asked for.
   static bool IsRead(const SymbolTable& table);
+
+  // From now on the copies are these and no others, in place of what debug
+  // information says. What Of() has answered stays as it is.
+  // Error: InvalidArgument if one is of, or into, a function that is not there.
+  static absl::Status Declare(const SymbolTable& table,
+                              absl::Span<const ListedCopy> copies);
+  // Counts the calls of Declare(): what was made of tables before may be old.
+  static std::uint64_t declarations();
+
+  // All copies, in no order.
+  std::vector<ListedCopy> All() const;
 
   // Of the function of this file that starts at `entry`.
   std::vector<Copy> OfEntry(uintptr_t entry) const;
@@ -81,9 +103,13 @@ class InlinedCopyTable {
 
  private:
   class Reader;
-  struct All;
+  struct Tables;
 
-  explicit InlinedCopyTable(const SymbolTable& table);
+  // Empty.
+  explicit InlinedCopyTable(const SymbolTable& table) : symbols_(table) {}
+  // From debug information.
+  void Make();
+  absl::Status Add(const ListedCopy& copy);
   void Read(const SymbolTable& table);
   void FindUndescribed(const SymbolTable& table);
   void Clear(std::string why);

@@ -115,6 +115,8 @@ class SymbolTable {
   // A hash of the program headers, of .eh_frame_hdr and of the build id, by
   // which an image in memory is recognised as loaded from this very file.
   size_t fingerprint() const { return fingerprint_; }
+  // Its bytes; empty if it has none.
+  const std::string& build_id() const { return build_id_; }
 
   // Opens the file again, to be closed by the caller. Error: FailedPrecondition
   // if another file has its name now.
@@ -178,6 +180,7 @@ class SymbolTable {
   std::string unreadable_because_;
   bool has_local_symbols_ = false;
   size_t fingerprint_ = 0;
+  std::string build_id_;
   std::vector<std::string> string_tables_;  // what the names point into
   std::vector<FunctionRecord> functions_;   // by entry
   std::vector<VariableRecord> variables_;   // in the order of the file

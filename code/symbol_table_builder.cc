@@ -175,6 +175,7 @@ class SymbolTable::Builder {
         build_id = BuildIdIn(Loaded(header.p_vaddr).substr(0, header.p_filesz));
       }
     }
+    table_.build_id_ = std::string(build_id);
     const absl::string_view unwind_bytes =
         Loaded(unwind.p_vaddr).substr(0, unwind.p_memsz);
     table_.fingerprint_ =

@@ -26,11 +26,12 @@ namespace code_internal {
 std::vector<const FunctionRecord*> UndescribedFunctions(
     const SymbolTable& symbols);
 
-// Those of them that refer to this function of the same object, which is one
-// that every source file may have a copy of (SymbolBinding::kWeak). None if the
-// object was unloaded.
+// Those of them that refer to a function with one of these linkage names, which
+// is one that every source file may have a copy of (SymbolBinding::kWeak): to
+// the one of the same object, or through its procedure linkage table or global
+// offset table. None if the object was unloaded.
 std::vector<const FunctionRecord*> UndescribedUsersOf(
-    const LoadedImage& image, const FunctionRecord& function);
+    const LoadedImage& image, absl::Span<const char* const> linkage_names);
 
 }  // namespace code_internal
 }  // namespace instar
