@@ -27,6 +27,7 @@
 #include "base/linux/mapped_file.h"
 #include "base/status_macros.h"
 #include "code/dwarf_file.h"
+#include "code/elf_file.h"
 #include "code/loaded_images.h"
 #include "code/symbol_table.h"
 
@@ -34,6 +35,7 @@ namespace instar {
 namespace {
 
 using code_internal::DwarfFile;
+using code_internal::ElfFile;
 using code_internal::LoadedImages;
 using code_internal::SymbolTable;
 
@@ -216,17 +218,9 @@ void CheckProperties(Elf* elf, const std::string& name,
 absl::Status CheckPropertiesOf(int file, const std::string& name,
                                std::vector<std::string>* remarks) {
   const TruncationGuard guard;
-  INSTAR_ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Of(file));
-  elf_version(EV_CURRENT);
-  // Nothing is written to it.
-  Elf* const elf = elf_memory(const_cast<char*>(mapped.bytes().data()),
-                              mapped.bytes().size());
-  if (elf == nullptr) {
-    return absl::FailedPreconditionError("its file is not an ELF file");
-  }
-  const absl::Cleanup end = [elf] { elf_end(elf); };
+  INSTAR_ASSIGN_OR_RETURN(const ElfFile read, ElfFile::Of(file));
   std::vector<std::string> found;
-  CheckProperties(elf, name, &found);
+  CheckProperties(read.elf(), name, &found);
   if (guard.has_hit()) {
     return absl::FailedPreconditionError(
         "its file was overwritten while it was read");

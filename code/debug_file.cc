@@ -18,6 +18,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/linux/mapped_file.h"
+#include "code/elf_file.h"
 
 namespace instar {
 namespace code_internal {
@@ -53,20 +54,15 @@ uint32_t Checksum(int file) {
 
 absl::string_view BuildIdOf(Elf* elf) {
   const void* bytes = nullptr;
-  const ssize_t size = elf == nullptr ? 0 : dwelf_elf_gnu_build_id(elf, &bytes);
+  const ssize_t size = dwelf_elf_gnu_build_id(elf, &bytes);
   if (size <= 0) return {};
   return {static_cast<const char*>(bytes), static_cast<std::size_t>(size)};
 }
 
 bool HasBuildId(int file, absl::string_view wanted) {
   const TruncationGuard guard;  // it may be overwritten at any time
-  const absl::StatusOr<MappedFile> mapped = MappedFile::Of(file);
-  if (!mapped.ok()) return false;
-  // Nothing is written to it.
-  Elf* const elf = elf_memory(const_cast<char*>(mapped->bytes().data()),
-                              mapped->bytes().size());
-  const bool is_right = BuildIdOf(elf) == wanted;
-  elf_end(elf);
+  const absl::StatusOr<ElfFile> read = ElfFile::Of(file);
+  const bool is_right = read.ok() && BuildIdOf(read->elf()) == wanted;
   return is_right && !guard.has_hit();
 }
 

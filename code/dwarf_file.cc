@@ -53,12 +53,6 @@ std::uint64_t PackedSize(Elf* elf) {
   return size;
 }
 
-Elf* Open(const MappedFile& file) {
-  elf_version(EV_CURRENT);
-  return elf_memory(const_cast<char*>(file.bytes().data()),
-                    file.bytes().size());
-}
-
 }  // namespace
 
 absl::StatusOr<DwarfFile> DwarfFile::Of(int file) {
@@ -69,38 +63,27 @@ absl::StatusOr<DwarfFile> DwarfFile::Of(int file) {
   // must be in pages that can be written then.
   std::uint64_t packed = 0;
   {
-    INSTAR_ASSIGN_OR_RETURN(const MappedFile mapped, MappedFile::Of(file));
-    Elf* const elf = Open(mapped);
-    if (elf != nullptr) packed = PackedSize(elf);
-    elf_end(elf);
+    INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Of(file));
+    packed = PackedSize(elf.elf());
   }
   if (packed > kMostUnpacked) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "it is compressed and takes ", packed >> 20,
         " MiB of memory; link with --compress-debug-sections=none"));
   }
-  INSTAR_ASSIGN_OR_RETURN(MappedFile mapped,
-                          MappedFile::Of(file, /*writable=*/packed > 0));
-  Elf* const elf = Open(mapped);
-  Dwarf* const dwarf =
-      elf == nullptr ? nullptr : dwarf_begin_elf(elf, DWARF_C_READ, nullptr);
-  if (dwarf == nullptr) {
-    elf_end(elf);
-    return absl::NotFoundError("there is none");
-  }
+  INSTAR_ASSIGN_OR_RETURN(ElfFile elf,
+                          ElfFile::Of(file, /*writable=*/packed > 0));
+  Dwarf* const dwarf = dwarf_begin_elf(elf.elf(), DWARF_C_READ, nullptr);
+  if (dwarf == nullptr) return absl::NotFoundError("there is none");
   ThrowWhenOutOfMemory(dwarf);
-  return DwarfFile(std::move(mapped), elf, dwarf);
+  return DwarfFile(std::move(elf), dwarf);
 }
 
 DwarfFile::DwarfFile(DwarfFile&& other) noexcept
-    : mapped_(std::move(other.mapped_)),
-      elf_(std::exchange(other.elf_, nullptr)),
+    : elf_(std::move(other.elf_)),
       dwarf_(std::exchange(other.dwarf_, nullptr)) {}
 
-DwarfFile::~DwarfFile() {
-  dwarf_end(dwarf_);
-  elf_end(elf_);
-}
+DwarfFile::~DwarfFile() { dwarf_end(dwarf_); }
 
 void ThrowWhenOutOfMemory(Dwarf* dwarf) {
   dwarf_new_oom_handler(dwarf, [] { throw std::bad_alloc(); });
@@ -109,7 +92,7 @@ void ThrowWhenOutOfMemory(Dwarf* dwarf) {
 bool DwarfFile::Reopen() {
   if (!HasMemory()) throw std::bad_alloc();
   dwarf_end(dwarf_);
-  dwarf_ = dwarf_begin_elf(elf_, DWARF_C_READ, nullptr);
+  dwarf_ = dwarf_begin_elf(elf_.elf(), DWARF_C_READ, nullptr);
   if (dwarf_ == nullptr) return false;
   ThrowWhenOutOfMemory(dwarf_);
   return true;

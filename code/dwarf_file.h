@@ -16,7 +16,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
-#include "base/linux/mapped_file.h"
+#include "code/elf_file.h"
 
 namespace instar {
 namespace code_internal {
@@ -29,7 +29,7 @@ class DwarfFile {
   // The file may be closed afterwards.
   // Errors: NotFound if it has no debug information; ResourceExhausted if that
   // is compressed, and would take much memory, which libdw unpacks as a whole,
-  // or if there is no memory to read it; those of MappedFile::Of().
+  // or if there is no memory to read it; those of ElfFile::Of().
   static absl::StatusOr<DwarfFile> Of(int file);
 
   DwarfFile(DwarfFile&& other) noexcept;
@@ -51,11 +51,9 @@ class DwarfFile {
       absl::FunctionRef<bool(Dwarf_Die* unit, Dwarf_Die* contents)> visit);
 
  private:
-  DwarfFile(MappedFile mapped, Elf* elf, Dwarf* dwarf)
-      : mapped_(std::move(mapped)), elf_(elf), dwarf_(dwarf) {}
+  DwarfFile(ElfFile elf, Dwarf* dwarf) : elf_(std::move(elf)), dwarf_(dwarf) {}
 
-  MappedFile mapped_;
-  Elf* elf_;
+  ElfFile elf_;
   Dwarf* dwarf_;
 };
 

@@ -22,31 +22,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/linux/mapped_file.h"
 #include "code/debug_file.h"
+#include "code/elf_file.h"
 
 namespace instar {
 namespace code_internal {
 namespace {
-
-// The file that a descriptor stands for, mapped, as libelf sees it.
-class ElfFile {
- public:
-  explicit ElfFile(int file) : mapped_(MappedFile::Of(file)) {
-    if (!mapped_.ok()) return;
-    // Nothing is written to it.
-    elf_ = elf_memory(const_cast<char*>(mapped_->bytes().data()),
-                      mapped_->bytes().size());
-  }
-  ElfFile(const ElfFile&) = delete;
-  ElfFile& operator=(const ElfFile&) = delete;
-  ~ElfFile() { elf_end(elf_); }
-
-  Elf* elf() const { return elf_; }
-  const absl::Status& status() const { return mapped_.status(); }
-
- private:
-  absl::StatusOr<MappedFile> mapped_;
-  Elf* elf_ = nullptr;
-};
 
 // A debug file, while symbols are read from it.
 class DebugElf {
@@ -54,7 +34,7 @@ class DebugElf {
   // Empty: there is none. One that cannot be opened is none either.
   explicit DebugElf(const std::string& path)
       : file_(path.empty() ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (file_ >= 0) mapped_.emplace(file_);
+    if (file_ >= 0) read_.emplace(ElfFile::Of(file_));
   }
   DebugElf(const DebugElf&) = delete;
   DebugElf& operator=(const DebugElf&) = delete;
@@ -63,11 +43,13 @@ class DebugElf {
   }
 
   int file() const { return file_; }  // -1 if there is none
-  Elf* elf() const { return mapped_.has_value() ? mapped_->elf() : nullptr; }
+  Elf* elf() const {
+    return read_.has_value() && read_->ok() ? (*read_)->elf() : nullptr;
+  }
 
  private:
   const int file_;
-  std::optional<ElfFile> mapped_;
+  std::optional<absl::StatusOr<ElfFile>> read_;
 };
 
 }  // namespace
@@ -81,20 +63,18 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   }
   const absl::Cleanup close_file = [file] { close(file); };
   const FileIdentity identity = IdentityOf(file);
-  elf_version(EV_CURRENT);
   const TruncationGuard guard;  // it may be overwritten at any time
-  const ElfFile elf(file);
-  if (!elf.status().ok()) {
+  const absl::StatusOr<ElfFile> elf = ElfFile::Of(file);
+  if (!elf.ok()) {
     return absl::Status(
         elf.status().code(),
         absl::StrCat(name, " cannot be read: ", elf.status().message()));
   }
-  const std::string debug_path =
-      elf.elf() == nullptr ? "" : FindDebugFile(elf.elf(), name);
+  const std::string debug_path = FindDebugFile(elf->elf(), name);
   const DebugElf debug(debug_path);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
   try {
-    table = Of(name, elf.elf(), /*memory=*/nullptr, debug.elf());
+    table = Of(name, elf->elf(), /*memory=*/nullptr, debug.elf());
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
         absl::StrCat("there is no memory for the symbols of ", name));
@@ -117,7 +97,6 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
 absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfLoaded(
     const std::string& name, const ImageInMemory& image,
     const std::string& debug_path, const std::string& why) {
-  elf_version(EV_CURRENT);
   const TruncationGuard guard;  // both files may be overwritten at any time
   const DebugElf debug(debug_path);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
