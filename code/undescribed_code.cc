@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/strings/string_view.h"
 #include "base/fork_mutex.h"
 #include "base/linkage_stub.h"
 #include "base/linux/image_pin.h"
@@ -124,12 +123,9 @@ Slots SlotsOf(const LoadedImage& image) {
   return std::move(search.slots);
 }
 
-// From where and to what: a function of the same object, or a linkage name.
-struct Reference {
-  const FunctionRecord* from;
-  const FunctionRecord* to;  // or null
-  std::string name;
-};
+// Who refers to a function, by its linkage name; each once.
+using References =
+    absl::flat_hash_map<std::string, std::vector<const FunctionRecord*>>;
 
 // Whether the four bytes at `code` may be the distance that an instruction
 // refers to (Intel SDM, volume 2): that of a call or jump, or of lea, mov, or
@@ -152,7 +148,7 @@ class ReferenceReader {
   explicit ReferenceReader(const LoadedImage& image)
       : image_(image), symbols_(*image.symbols), slots_(SlotsOf(image)) {}
 
-  std::vector<Reference> Read() {
+  References Read() {
     for (const FunctionRecord* from : UndescribedFunctions(symbols_)) {
       for (const CodeRange& range : symbols_.ranges(*from)) {
         if (IsCode(range)) Read(*from, range);
@@ -191,9 +187,8 @@ class ReferenceReader {
   void Note(const FunctionRecord& from, std::uintptr_t target) {
     const FunctionRecord* const to = symbols_.FindEntry(target);
     if (to != nullptr) {
-      if (to->binding != SymbolBinding::kGlobal && to != &from) {
-        found_.push_back({&from, to, ""});
-      }
+      if (to->binding == SymbolBinding::kGlobal || to == &from) return;
+      for (const char* name : symbols_.names(*to)) Add(name, from);
       return;
     }
     auto slot = slots_.find(target);
@@ -202,14 +197,19 @@ class ReferenceReader {
     }
     // The linkage names of C++ alone: C has no such functions.
     if (slot != slots_.end() && std::strncmp(slot->second, "_Z", 2) == 0) {
-      found_.push_back({&from, nullptr, slot->second});
+      Add(slot->second, from);
     }
+  }
+
+  void Add(const char* name, const FunctionRecord& from) {
+    std::vector<const FunctionRecord*>& users = found_[name];
+    if (users.empty() || users.back() != &from) users.push_back(&from);
   }
 
   const LoadedImage& image_;
   const SymbolTable& symbols_;
   const Slots slots_;
-  std::vector<Reference> found_;
+  References found_;
 };
 
 }  // namespace
@@ -230,7 +230,6 @@ std::vector<const FunctionRecord*> UndescribedFunctions(
 
 std::vector<const FunctionRecord*> UndescribedUsersOf(
     const LoadedImage& image, absl::Span<const char* const> linkage_names) {
-  using References = std::vector<Reference>;
   // By what is known of the object, which may change.
   static ForkGuarded<absl::flat_hash_map<const InlinedCopyTable*,
                                          std::unique_ptr<const References>>>
@@ -245,20 +244,10 @@ std::vector<const FunctionRecord*> UndescribedUsersOf(
         std::make_unique<const References>(ReferenceReader(image).Read());
   }
   std::vector<const FunctionRecord*> users;
-  for (const Reference& reference : *references) {
-    const auto is_wanted = [&](absl::string_view name) {
-      return std::any_of(linkage_names.begin(), linkage_names.end(),
-                         [name](const char* wanted) { return name == wanted; });
-    };
-    bool is_user = is_wanted(reference.name);
-    if (reference.to != nullptr) {
-      for (const char* name : image.symbols->names(*reference.to)) {
-        is_user = is_user || is_wanted(name);
-      }
-    }
-    if (is_user && (users.empty() || users.back() != reference.from)) {
-      users.push_back(reference.from);
-    }
+  for (const char* name : linkage_names) {
+    const auto found = references->find(name);
+    if (found == references->end()) continue;
+    users.insert(users.end(), found->second.begin(), found->second.end());
   }
   return users;
 }
