@@ -6,7 +6,10 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <new>
+
 #include "base/check.h"
+#include "base/library_code.h"
 #include "base/linker_gate.h"
 
 namespace instar {
@@ -22,6 +25,9 @@ ForkHandlers g_handlers[kForkOrders];                 // under g_mutex
 bool g_is_registered;                                 // under g_mutex
 sigset_t g_mask;  // the forking thread's, while it owns g_mutex for a fork()
 
+// As g_mask. Has no destructor that runs at exit.
+alignas(LibraryCode) unsigned char g_library_code[sizeof(LibraryCode)];
+
 // Nobody stops the thread while it owns all those locks, nor does a handler of
 // the program run that needs one. Signals of its own errors stay as they are.
 void Prepare() {
@@ -34,6 +40,7 @@ void Prepare() {
   pthread_sigmask(SIG_BLOCK, &blocked, &before);
   pthread_mutex_lock(&g_mutex);
   g_mask = before;
+  ::new (static_cast<void*>(g_library_code)) LibraryCode;
   for (int i = 0; i < kForkOrders; ++i) {
     if (g_handlers[i].prepare != nullptr) g_handlers[i].prepare();
   }
@@ -43,6 +50,7 @@ void Prepare() {
 
 void Release() {
   const sigset_t before = g_mask;
+  std::launder(reinterpret_cast<LibraryCode*>(g_library_code))->~LibraryCode();
   pthread_mutex_unlock(&g_mutex);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }

@@ -19,7 +19,9 @@
 // its end.
 //
 // Threads: of the calling thread. IsOnThisThread() is async-signal-safe. Costs
-// two stores to the thread's own memory.
+// two stores to the thread's own memory. A thread that blocks all signals can
+// be stopped, too (base/linux/traced_threads.h): so locks that are taken with
+// signals blocked need it as well.
 
 #ifndef INSTAR_BASE_LIBRARY_CODE_H_
 #define INSTAR_BASE_LIBRARY_CODE_H_
@@ -39,6 +41,11 @@ class LibraryCode {
   static bool IsOnThisThread() {
     return depth_.load(std::memory_order_relaxed) != 0;
   }
+
+  // The same of another thread, which stands still: by its thread pointer (the
+  // base of fs). True, too, if that leads to no thread of libc. Async-signal-
+  // safe.
+  static bool IsOnThread(std::uintptr_t thread_pointer);
 
  private:
   // Only the thread itself writes it, and reads it in a signal handler: the

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/at_fork.h"
+#include "base/library_code.h"
 #include "base/linux/blocked_signals.h"
 #include "base/small_mutex.h"
 
@@ -29,12 +30,13 @@ SmallMutex g_slots;
                    [] { g_slots.unlock(); }});
 }
 
-// Whoever stops threads by signals, and redefines then, finds it free.
+// Whoever stops threads, and redefines then, finds it free.
 class SlotLock {
  public:
   SlotLock() : lock_(g_slots) {}
 
  private:
+  const LibraryCode here_;
   const BlockedSignals blocked_;
   const std::lock_guard<SmallMutex> lock_;
 };

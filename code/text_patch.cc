@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
@@ -19,6 +21,8 @@
 #include "base/at_fork.h"
 #include "base/check.h"
 #include "base/error_text.h"
+#include "base/linux/traced_threads.h"
+#include "base/no_allocation.h"
 #include "base/status_macros.h"
 #include "code/own_memory.h"
 #include "code/thread_survey.h"
@@ -38,6 +42,11 @@ constexpr uintptr_t kPageSize = 4096;
 // may have to wait for a processor in between.
 constexpr absl::Duration kLookLimit = absl::Seconds(1);
 constexpr absl::Duration kLookInterval = absl::Microseconds(100);
+
+// For how long one such thread is waited for to stop.
+constexpr absl::Duration kHoldLimit = absl::Milliseconds(200);
+// It is stopped after that time: most go on by themselves.
+constexpr absl::Duration kPatience = absl::Milliseconds(2);
 
 // For how long a thread is waited for that is to leave an entry. It blocks
 // SIGTRAP if it began to after it was looked at.
@@ -159,6 +168,8 @@ bool FlushThread(pid_t thread, void* argument) {
   auto& failure = *static_cast<FlushFailure*>(argument);
   if (thread == static_cast<pid_t>(syscall(SYS_gettid))) return true;
   if (!ExecutesCode(thread)) return true;
+  // It has been looked where.
+  if (TracedThreads::IsHeldByThisThread(thread)) return true;
   ++number;
   siginfo_t info;
   memset(&info, 0, sizeof(info));
@@ -265,24 +276,57 @@ absl::Status ReadOldBytes(EntryChange* changes, size_t count) {
   return absl::OkStatus();
 }
 
-// Whether threads may run into a trap, or why there must be none.
-absl::Status CheckOtherThreads(bool& others_run) {
+bool IsInsideEntry(const EntryChange* changes, size_t count, uintptr_t pc) {
+  return std::any_of(changes, changes + count, [pc](const EntryChange& change) {
+    const uintptr_t entry = change.record->entry;
+    return pc > entry && pc < entry + kEntrySize;
+  });
+}
+
+// Stops a thread that would die of a trap. One that stands in the midst of an
+// entry goes on: the next look finds it again.
+void HoldDeafThread(pid_t thread, const EntryChange* changes, size_t count,
+                    TracedThreads& deaf) {
+  TracedThreads::Registers registers;
+  const auto limit =
+      std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(kHoldLimit);
+  if (deaf.Hold(thread, limit, &registers) == TracedThreads::Result::kHeld &&
+      IsInsideEntry(changes, count, registers.rip)) {
+    deaf.Release(thread);
+  }
+}
+
+// Whether threads may run into a trap, or why there must be none. Those that
+// must not are held by `deaf` afterwards.
+absl::Status CheckOtherThreads(const EntryChange* changes, size_t count,
+                               bool& others_run, TracedThreads& deaf) {
   ThreadSurvey survey;
-  const absl::Time give_up = absl::Now() + kLookLimit;
+  const absl::Time begin = absl::Now();
   while (true) {
     INSTAR_RETURN_IF_ERROR(SurveyThreads(survey));
     others_run = survey.threads > 1;
-    if (!others_run || survey.blocks_trap == 0 || absl::Now() > give_up) break;
-    absl::SleepFor(kLookInterval);
+    if (!others_run || survey.blocks_trap == 0) break;
+    const absl::Duration waited = absl::Now() - begin;
+    if (waited > kLookLimit) break;
+    if (waited > kPatience) {
+      HoldDeafThread(survey.blocks_trap, changes, count, deaf);
+    }
+    if (!TracedThreads::IsHeldByThisThread(survey.blocks_trap)) {
+      absl::SleepFor(kLookInterval);
+    }
   }
   if (!others_run) return absl::OkStatus();
   if (survey.blocks_trap != 0) {
+    const TracedThreads::Refusal& refusal = deaf.refusal();
     return ErrorWithText(
         absl::StatusCode::kFailedPrecondition,
         "thread '%s' (%d) blocks SIGTRAP, so that the kernel would kill the "
-        "process if it ran into a function that is being changed; unblock the "
-        "signal there (pthread_sigmask) and try again",
-        absl::string_view(survey.blocks_trap_name), survey.blocks_trap);
+        "process if it ran into a function that is being changed, and it "
+        "cannot be stopped meanwhile: %s: %s; unblock the signal there "
+        "(pthread_sigmask) and try again",
+        absl::string_view(survey.blocks_trap_name), survey.blocks_trap,
+        refusal.call == nullptr ? "it does not stop" : refusal.call,
+        refusal.call == nullptr ? "in time" : strerrordesc_np(refusal.error));
   }
   if (survey.tracer != 0 && instar_patch_while_traced == 0) {
     return ErrorWithText(
@@ -312,6 +356,16 @@ absl::Status PutBack(const EntryChange* changes, size_t count, bool under_traps,
       "calls go through a trap now; no code can be changed any more. Restart "
       "the program. The cause: %s",
       TextOf(cause));
+}
+
+absl::Status WriteBatchOrPutBack(const EntryChange* changes, size_t count,
+                                 bool under_traps) {
+  if (under_traps) SetTrapResume(changes, count, true);
+  const absl::Status written =
+      WriteBatch(changes, count, under_traps, Bytes::kNew);
+  if (!written.ok()) return PutBack(changes, count, under_traps, written);
+  if (under_traps) SetTrapResume(changes, count, false);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -349,16 +403,21 @@ absl::Status WriteEntries(const CodeLock& lock, EntryChange* changes,
   }
   INSTAR_RETURN_IF_ERROR(PrepareToWriteCode(lock));
   INSTAR_RETURN_IF_ERROR(ReadOldBytes(changes, count));
-  bool under_traps = false;
-  if (others == OtherThreads::kRunning) {
-    INSTAR_RETURN_IF_ERROR(CheckOtherThreads(under_traps));
+  if (others == OtherThreads::kHeld) {
+    return WriteBatchOrPutBack(changes, count, /*under_traps=*/false);
   }
-  if (under_traps) SetTrapResume(changes, count, true);
-  const absl::Status written =
-      WriteBatch(changes, count, under_traps, Bytes::kNew);
-  if (!written.ok()) return PutBack(changes, count, under_traps, written);
-  if (under_traps) SetTrapResume(changes, count, false);
-  return absl::OkStatus();
+  absl::Status written;
+  {
+    const NoAllocation some_may_be_held;
+    TracedThreads deaf;
+    bool others_run = false;
+    written = CheckOtherThreads(changes, count, others_run, deaf);
+    if (written.ok()) {
+      written = WriteBatchOrPutBack(changes, count, others_run);
+    }
+  }
+  return NoAllocation::IsOnThisThread() ? written
+                                        : WithText(std::move(written));
 }
 
 absl::Status WriteUnusedCode(const CodeLock& lock, uintptr_t address,

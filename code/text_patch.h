@@ -24,9 +24,11 @@
 // Refused before anything is changed:
 //   - /proc/self/mem cannot be opened or written, or membarrier(2) is not
 //   there;
-//   - a thread blocks SIGTRAP: the kernel would kill the process at the first
-//     trap. (A thread that blocks it later, while the batch runs, and then
-//     enters one of its functions is not seen.);
+//   - a thread blocks SIGTRAP, and cannot be traced: the kernel would kill the
+//     process at the first trap. Where the kernel allows it, such threads are
+//     stopped for the time of the batch (base/linux/traced_threads.h). (A thread
+//     that blocks it later, while the batch runs, and then enters one of its
+//     functions is not seen.);
 //   - the process is traced: unless the debugger is told otherwise, it would
 //     stop at each trap. instar_patch_while_traced (code/trap_handler.h) says
 //     that it has been told;
@@ -58,6 +60,7 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "base/library_code.h"
 #include "code/entry_record.h"
 #include "code/other_threads.h"
 
@@ -76,6 +79,7 @@ class CodeLock {
   CodeLock& operator=(const CodeLock&) = delete;
 
  private:
+  const LibraryCode library_code_;
   sigset_t saved_mask_;
 };
 

@@ -16,6 +16,7 @@
 #include "base/error_text.h"
 #include "base/linux/system_threads.h"
 #include "base/linux/tasks.h"
+#include "base/linux/traced_threads.h"
 
 namespace instar {
 namespace code_internal {
@@ -79,7 +80,7 @@ bool SurveyThread(pid_t thread, void* argument) {
   if (const char* const blocked = StatField(stat, 32)) {
     const uint64_t mask = strtoull(blocked, nullptr, 10);
     if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask) &&
-        RunsProgramCode(thread)) {
+        RunsProgramCode(thread) && !TracedThreads::IsHeldByThisThread(thread)) {
       survey.blocks_trap = thread;
       CopyName(stat, survey.blocks_trap_name);
     }

@@ -21,7 +21,7 @@ struct ThreadSurvey {
   // The process that traces the calling thread, or 0: a debugger traces all.
   pid_t tracer = 0;
   // A thread that blocks SIGTRAP and may run code of the program, or 0; and its
-  // name.
+  // name. Not one that the calling thread holds by tracing it.
   pid_t blocks_trap = 0;
   char blocks_trap_name[16] = "";
 };

@@ -15,6 +15,7 @@
 #include "base/linux/deadline.h"
 #include "base/linux/maps.h"
 #include "base/linux/system_threads.h"
+#include "base/linux/tasks.h"
 
 namespace instar {
 namespace {
@@ -62,6 +63,43 @@ bool NoteIfOfSystem(pid_t tid) {
   return true;
 }
 
+bool Blocks(pid_t tid, int signal) {
+  return (SignalsBlockedBy(tid).value_or(0) >> (signal - 1) & 1) != 0;
+}
+
+// Threads that were found to block the signal, for the same reason. Each is
+// looked at anew.
+constexpr int kDeaf = 64;
+std::atomic<pid_t> deaf_threads[kDeaf];
+
+bool IsKnownDeaf(pid_t tid, int signal) {
+  for (const auto& known : deaf_threads) {
+    if (known.load(std::memory_order_relaxed) == tid) {
+      return Blocks(tid, signal);
+    }
+  }
+  return false;
+}
+
+void NoteDeaf(pid_t tid) {
+  static std::atomic<unsigned> next{0};
+  for (const auto& known : deaf_threads) {
+    if (known.load(std::memory_order_relaxed) == tid) return;
+  }
+  deaf_threads[next.fetch_add(1, std::memory_order_relaxed) % kDeaf].store(
+      tid, std::memory_order_relaxed);
+}
+
+// The kernel did not allow the latest attempt to trace. Then threads have all
+// their time to unblock the signal.
+std::atomic<bool> tracing_is_refused{false};
+// At which look (stack/interruption.h) a thread that blocks the signal is taken
+// for one that always does: after some 14 ms. libc blocks all signals for a
+// moment when it starts a thread.
+constexpr int kDeafAtLook = 3;
+// For each, in addition to the limit.
+constexpr std::chrono::milliseconds kTraceLimit(50);
+
 // Which of two entries of one thread is kept.
 int Rank(const Thread& thread) {
   switch (thread.state) {
@@ -91,7 +129,8 @@ InterruptedThreads::InterruptedThreads(InterruptedThreads&& other) noexcept
       capacity_(std::exchange(other.capacity_, 0)),
       held_(std::exchange(other.held_, 0)),
       has_turn_(std::exchange(other.has_turn_, false)),
-      others_may_start_(std::exchange(other.others_may_start_, false)) {}
+      others_may_start_(std::exchange(other.others_may_start_, false)),
+      traced_(std::move(other.traced_)) {}
 
 bool InterruptedThreads::Grow() {
   const std::size_t capacity = capacity_ == 0 ? 64 : 2 * capacity_;
@@ -113,7 +152,7 @@ bool InterruptedThreads::Add(pid_t tid) {
   return true;
 }
 
-bool InterruptedThreads::Hold(std::chrono::nanoseconds limit) {
+bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
   ForgetOfParent();
   std::sort(begin(), end(), [](const Thread& a, const Thread& b) {
     return a.tid != b.tid ? a.tid < b.tid : Rank(a) < Rank(b);
@@ -135,10 +174,16 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit) {
     has_turn_ = true;
   }
   Answers answers;
-  PostAll(&answers, *signal, deadline);
+  PostAll(&answers, *signal, deadline, deaf);
   stack_internal::AllPosted(&answers);
-  if (!stack_internal::AwaitAnswers(&answers, deadline,
-                                    [&] { CancelEnded(&answers); })) {
+  int looks = 0;
+  if (!stack_internal::AwaitAnswers(&answers, deadline, [&] {
+        CancelEnded(&answers);
+        if (deaf == Deaf::kTrace && ++looks >= kDeafAtLook &&
+            !tracing_is_refused.load(std::memory_order_relaxed)) {
+          CancelDeaf(&answers, *signal);
+        }
+      })) {
     for (Thread& thread : *this) {
       if (thread.state == State::kAdded &&
           stack_internal::Cancel(thread.use, &answers)) {
@@ -156,6 +201,7 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit) {
     thread.state = State::kHeld;
     ++held_;
   }
+  if (deaf == Deaf::kTrace) TraceDeaf(*signal, DeadlineAfter(kTraceLimit));
   FindStacks();
   if (held_ == 0) ReturnTurn();
   return true;
@@ -178,13 +224,18 @@ void InterruptedThreads::ForgetOfParent() {
 }
 
 void InterruptedThreads::PostAll(Answers* answers, int signal,
-                                 stack_internal::TimePoint deadline) {
+                                 stack_internal::TimePoint deadline,
+                                 Deaf deaf) {
   std::uint32_t scan = 0;
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded) continue;
     if (IsKnownOfSystem(thread.tid)) {
       others_may_start_ |= StartsThreads(thread.tid);
       thread.state = State::kEnded;
+      continue;
+    }
+    if (deaf == Deaf::kTrace && IsKnownDeaf(thread.tid, signal)) {
+      thread.state = State::kNotTaken;
       continue;
     }
     switch (stack_internal::Post(thread.tid, signal, nullptr, 0, answers,
@@ -215,6 +266,58 @@ void InterruptedThreads::CancelEnded(Answers* answers) {
         stack_internal::Cancel(thread.use, answers)) {
       thread.state = State::kEnded;
       others_may_start_ |= !ended && StartsThreads(thread.tid);
+    }
+  }
+}
+
+void InterruptedThreads::CancelDeaf(Answers* answers, int signal) {
+  for (Thread& thread : *this) {
+    if (thread.state == State::kAdded &&
+        !stack_internal::IsAnswered(thread.use) && Blocks(thread.tid, signal) &&
+        stack_internal::Cancel(thread.use, answers)) {
+      thread.state = State::kNotTaken;
+    }
+  }
+}
+
+void InterruptedThreads::TraceDeaf(int signal,
+                                   stack_internal::TimePoint deadline) {
+  for (Thread& thread : *this) {
+    if (thread.state != State::kNotTaken || !Blocks(thread.tid, signal)) {
+      continue;
+    }
+    NoteDeaf(thread.tid);
+    TracedThreads::Registers registers;
+    switch (traced_.Hold(thread.tid, deadline, &registers)) {
+      case TracedThreads::Result::kHeld:
+        tracing_is_refused.store(false, std::memory_order_relaxed);
+        thread.snapshot = StackSnapshot();
+        thread.snapshot.is_interrupted = true;
+        thread.snapshot.rip = registers.rip;
+        thread.snapshot.rsp = registers.rsp;
+        thread.snapshot.rbp = registers.rbp;
+        thread.in_library_code = false;
+        thread.use = stack_internal::OfThisProcess();
+        thread.is_traced = true;
+        thread.state = State::kHeld;
+        ++held_;
+        break;
+      case TracedThreads::Result::kEnded:
+        thread.state = State::kEnded;
+        break;
+      case TracedThreads::Result::kNotInTime:
+        // Those that were traced run again.
+        for (Thread& other : *this) {
+          if (other.is_traced && other.state == State::kHeld &&
+              !TracedThreads::IsHeldByThisThread(other.tid)) {
+            other.state = State::kNotTaken;
+            --held_;
+          }
+        }
+        return;
+      case TracedThreads::Result::kRefused:
+        tracing_is_refused.store(true, std::memory_order_relaxed);
+        return;
     }
   }
 }
@@ -258,12 +361,17 @@ void InterruptedThreads::Release(Thread& thread) {
   }
   if (thread.state != State::kHeld) return;
   thread.state = State::kReleased;
-  stack_internal::LetGo(thread.use);
+  if (thread.is_traced) {
+    traced_.Release(thread.tid);
+  } else {
+    stack_internal::LetGo(thread.use);
+  }
   if (--held_ == 0) ReturnTurn();
 }
 
 void InterruptedThreads::Release() {
   for (Thread& thread : *this) Release(thread);
+  traced_.Release();
   size_ = 0;
   others_may_start_ = false;
 }

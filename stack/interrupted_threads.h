@@ -19,6 +19,10 @@
 // may grow while threads are held. InterruptionSignal() is to be called before
 // the first is held.
 //
+// A thread that blocks the signal is traced instead (Deaf::kTrace), where the
+// kernel allows that (base/linux/traced_threads.h): it then stands still as the
+// others do.
+//
 // Threads: as one value of its own; released by the thread that holds.
 
 #ifndef INSTAR_STACK_INTERRUPTED_THREADS_H_
@@ -29,6 +33,7 @@
 #include <chrono>
 #include <cstddef>
 
+#include "base/linux/traced_threads.h"
 #include "stack/interruption.h"
 #include "stack/stack_snapshot.h"
 
@@ -42,7 +47,7 @@ class InterruptedThreads {
     kEnded,     // or runs nothing of the program (base/linux/system_threads.h)
                 // it is not, or no longer, in this process, or runs no more
     kNotTaken,  // it did not take the signal in time: it blocks it, or the
-                // system did not run it
+                // system did not run it; nor could it be traced
     kNotSent,   // no signal can be sent (RLIMIT_SIGPENDING), or no memory
     kReleased,
   };
@@ -53,8 +58,11 @@ class InterruptedThreads {
     // Of one that is held, as of InterruptedThread.
     bool in_library_code = false;
     StackSnapshot snapshot;
+    bool is_traced = false;
     stack_internal::RequestUse use;  // internal
   };
+  // What becomes of threads that block the signal.
+  enum class Deaf { kLeave, kTrace };
 
   InterruptedThreads() = default;
   ~InterruptedThreads();
@@ -70,7 +78,9 @@ class InterruptedThreads {
   // threads and does not let them go within `limit`; else each thread's state
   // says what became of it. Afterwards threads are in the order of their
   // numbers, and iterators and references are new.
-  bool Hold(std::chrono::nanoseconds limit);
+  bool Hold(std::chrono::nanoseconds limit, Deaf deaf = Deaf::kLeave);
+  // Why one could not be traced.
+  const TracedThreads::Refusal& refusal() const { return traced_.refusal(); }
 
   Thread* begin() { return threads_; }
   Thread* end() { return threads_ + size_; }
@@ -96,8 +106,10 @@ class InterruptedThreads {
   // In a child of fork(): it holds nobody.
   void ForgetOfParent();
   void PostAll(stack_internal::Answers* answers, int signal,
-               stack_internal::TimePoint deadline);
+               stack_internal::TimePoint deadline, Deaf deaf);
   void CancelEnded(stack_internal::Answers* answers);
+  void CancelDeaf(stack_internal::Answers* answers, int signal);
+  void TraceDeaf(int signal, stack_internal::TimePoint deadline);
   void FindStacks();
 
   Thread* threads_ = nullptr;
@@ -106,6 +118,7 @@ class InterruptedThreads {
   std::size_t held_ = 0;
   bool has_turn_ = false;  // while one is held
   bool others_may_start_ = false;
+  TracedThreads traced_;
 };
 
 }  // namespace instar

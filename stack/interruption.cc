@@ -290,6 +290,12 @@ bool IsOfThisProcess(const RequestUse& use) {
   return use.generation == ForkGeneration();
 }
 
+RequestUse OfThisProcess() {
+  RequestUse use;
+  use.generation = ForkGeneration();
+  return use;
+}
+
 bool ReserveRequests(std::size_t count) {
   for (int chunk = 0; chunk < kChunks && FirstOf(chunk) < count; ++chunk) {
     if (chunks[chunk].load(std::memory_order_acquire) == nullptr &&

@@ -82,6 +82,8 @@ struct RequestUse {
 // False in a child of fork(), of what its parent held: it is held by nobody
 // there, and neither let go of nor is its turn returned.
 bool IsOfThisProcess(const RequestUse& use);
+// None of a request; of a thread that is held by other means.
+RequestUse OfThisProcess();
 
 enum class Outcome {
   kPosted,

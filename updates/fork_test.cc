@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/linker_gate.h"
 #include "base/testing/sanitizers.h"
 #include "code/find_functions.h"
 #include "code/function.h"
@@ -75,11 +76,20 @@ bool LooksUpNames() {
   return FunctionsOfClassesNamed({"instar::updates_test::Site"}).ok();
 }
 
-// So that there is something new to be found each time.
+// So that there is something new to be found each time. What a thread of a
+// program does with the dynamic linker, fork() does not wait for: in the gate,
+// it is as if this library did it.
 bool LoadsAndLooksUpNames() {
-  void* const library = dlopen("libanl.so.1", RTLD_NOW | RTLD_LOCAL);
+  void* library = nullptr;
+  {
+    const LinkerGate gate;
+    library = dlopen("libanl.so.1", RTLD_NOW | RTLD_LOCAL);
+  }
   const bool ok = LooksUpNames();
-  if (library != nullptr) dlclose(library);
+  {
+    const LinkerGate gate;
+    if (library != nullptr) dlclose(library);
+  }
   // A child that comes in the middle of it reads all of it anew.
   std::this_thread::sleep_for(std::chrono::milliseconds(10));
   return ok;

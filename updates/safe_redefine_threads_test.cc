@@ -359,31 +359,6 @@ TEST(SafeRedefineThreadsTest, AllThreadsFromAnUpdateFunction) {
   stop = true;
 }
 
-TEST(SafeRedefineThreadsTest, ThreadThatBlocksSignalsIsNamed) {
-  std::atomic<bool> ready{false};
-  std::atomic<bool> stop{false};
-  std::thread deaf([&] {
-    pthread_setname_np(pthread_self(), "deaf");
-    sigset_t all;
-    sigfillset(&all);
-    sigdelset(&all, SIGTRAP);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
-    ready = true;
-    while (!stop) std::this_thread::yield();
-  });
-  while (!ready) std::this_thread::yield();
-  SafeRedefinition update = SafeRedefine(&Price, &Price2, Stacks::kAllThreads);
-  const Attempt attempt = update.Apply();
-  EXPECT_TRUE(attempt.is_not_yet());
-  EXPECT_THAT(attempt.reason(),
-              AllOf(HasSubstr("thread 'deaf' ("), HasSubstr("did not stop"),
-                    HasSubstr("blocks signal"),
-                    HasSubstr("let it unblock InterruptionSignal()")));
-  EXPECT_EQ(Price(7), 107);
-  stop = true;
-  deaf.join();
-}
-
 TEST(SafeRedefineThreadsTest, AnyNumberOfThreads) {
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> stop{false};

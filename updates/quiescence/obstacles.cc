@@ -101,8 +101,11 @@ Blocker ToBlocker(const Obstacle& obstacle) {
       }
       blocker.reason = absl::StrCat(
           "it did not stop in time: it blocks signal ", signal,
-          ", by which threads are stopped, so that its stack cannot be looked "
-          "at");
+          ", by which threads are stopped, and it cannot be traced (",
+          obstacle.refusal.call == nullptr
+              ? "it does not stop for that either"
+              : TracedThreads::ToString(obstacle.refusal),
+          "), so that its stack cannot be looked at");
       blocker.remedy =
           "let it unblock InterruptionSignal() (pthread_sigmask), or choose "
           "kControlledThreads if it never calls what is changed";

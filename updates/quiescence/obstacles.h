@@ -24,6 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "base/linux/mapped_array.h"
+#include "base/linux/traced_threads.h"
 #include "stack/activity.h"
 #include "stack/function_set.h"
 #include "threads/attempt.h"
@@ -54,6 +55,8 @@ struct Obstacle {
   const WatchedFunctions* watched = nullptr;  // of `activity`
   Activity activity;
   char continulet[40] = "";
+  // Of kDidNotStop: why the thread could not be traced either.
+  TracedThreads::Refusal refusal;
 };
 
 class Obstacles {

@@ -150,14 +150,19 @@ bool StoppedWorld::StopListed(Obstacles& obstacles) {
   if (!listed) return fail(Kind::kNoList, 0);
   if (!has_memory) return false;
   const Clock::time_point begin = Clock::now();
-  if (!interrupted_.Hold(options_.limit +
-                         interrupted_.size() * kStopLimitEach)) {
+  if (!interrupted_.Hold(options_.limit + interrupted_.size() * kStopLimitEach,
+                         InterruptedThreads::Deaf::kTrace)) {
     return fail(Kind::kNoTurn, 0);
   }
   if (!stopped_.has_value() && interrupted_.size() > 0) stopped_ = begin;
   for (const InterruptedThreads::Thread& thread : interrupted_) {
     if (thread.state == State::kNotTaken) {
-      return fail(Kind::kDidNotStop, thread.tid);
+      Obstacle obstacle;
+      obstacle.kind = Kind::kDidNotStop;
+      obstacle.tid = thread.tid;
+      obstacle.refusal = interrupted_.refusal();
+      obstacles.Add(obstacle);
+      return false;
     }
     if (thread.state == State::kNotSent) {
       return fail(Kind::kNotSent, thread.tid);

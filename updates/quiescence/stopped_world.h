@@ -36,8 +36,9 @@
 //
 // What stands in the way is noted in Obstacles, to be told when the threads run
 // again. With kAllThreads that is also
-//   - a thread that did not stop within `limit` (and 100 us for each thread),
-//     as one that blocks the signal;
+//   - a thread that did not stop within `limit` (and 100 us for each thread).
+//     One that blocks the signal is traced instead, and is an obstacle where the
+//     kernel does not allow that (base/linux/traced_threads.h);
 //   - another thread that holds threads and does not let them go within that;
 //   - a thread that has continulets and was stopped while it ran: it may have
 //     been in the middle of a switch. Its stacks are known when it is stopped

@@ -1,0 +1,57 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A process in which ptrace(2) fails with EPERM, as a sandbox may have it.
+//
+//   EXPECT_EQ(InAChild([] {
+//     if (!ForbidTracing()) return 1;   // for the rest of this process
+//     ...
+//     return 0;
+//   }), 0);
+
+#ifndef INSTAR_BASE_TESTING_NO_TRACING_H_
+#define INSTAR_BASE_TESTING_NO_TRACING_H_
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <functional>
+
+namespace instar {
+
+// Of the calling thread, and of those that it starts. False if the kernel does
+// not do that.
+inline bool ForbidTracing() {
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {4, filter};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+// What a child answers, as waitpid() has it: 0 if that is 0. One that waits for
+// ever is ended by SIGALRM.
+inline int InAChild(const std::function<int()>& what) {
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(60);
+    _exit(what());
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  return status;
+}
+
+}  // namespace instar
+
+#endif  // INSTAR_BASE_TESTING_NO_TRACING_H_
