@@ -41,6 +41,8 @@ constexpr uintptr_t kPageSize = 4096;
 // runs none of the program's functions then; on a busy machine such a thread
 // may have to wait for a processor in between.
 constexpr absl::Duration kLookLimit = absl::Seconds(1);
+// The same while nothing forbids to stop it: it was not run in time.
+constexpr absl::Duration kBusyLimit = absl::Seconds(5);
 constexpr absl::Duration kLookInterval = absl::Microseconds(100);
 
 // For how long one such thread is waited for to stop.
@@ -307,7 +309,9 @@ absl::Status CheckOtherThreads(const EntryChange* changes, size_t count,
     others_run = survey.threads > 1;
     if (!others_run || survey.blocks_trap == 0) break;
     const absl::Duration waited = absl::Now() - begin;
-    if (waited > kLookLimit) break;
+    if (waited > (deaf.refusal().call == nullptr ? kBusyLimit : kLookLimit)) {
+      break;
+    }
     if (waited > kPatience) {
       HoldDeafThread(survey.blocks_trap, changes, count, deaf);
     }

@@ -3,7 +3,6 @@
 
 #include "continuation/continulet.h"
 
-#include <cxxabi.h>
 #include <pthread.h>
 #include <unistd.h>
 #include <unwind.h>
@@ -17,6 +16,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/forced_unwind.h"
 #include "base/fork_mutex.h"
 #include "base/linux/stack_bounds.h"
 #include "continuation/cancellation_failure.h"
@@ -238,7 +238,8 @@ void Release(ControlBlock* c) {
 }
 
 // The first C++ function on every continulet's stack.
-extern "C" void instar_continulet_main(MachineContext* context) {
+extern "C" INSTAR_CATCHES_FORCED_UNWIND void instar_continulet_main(
+    MachineContext* context) {
   auto* const c = reinterpret_cast<ControlBlock*>(context);
   AfterSwitch(&c->fiber);
   std::exception_ptr thrown;

@@ -12,9 +12,9 @@
 #include "absl/status/status.h"
 #include "examples/ratings.h"
 #include "examples/site_manager.h"
-#include "updates/eager_update_class.h"
-#include "updates/lazy_update_class.h"
-#include "updates/safe_redefine.h"
+#include "updates/change.h"
+#include "updates/mechanisms/convert.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/thread_updates.h"
 #include "updates/update_module.h"
 
@@ -26,12 +26,12 @@ absl::Status AddRatings(instar::ThreadUpdates& threads) {
   instar::UpdateOptions at_once;
   at_once.interrupt_blocking_calls = true;
 
-  threads.StartUpdate(instar::LazyUpdateClass<Product, ProductV2>());
-  threads.SetUpdateFunction("site_manager",
-                            instar::EagerUpdateClass<Site, SiteV2>(), at_once);
+  threads.Start(instar::ConvertLazily<Product, ProductV2>());
+  threads.Add("site_manager", instar::ConvertEagerly<Site, SiteV2>(), {},
+              at_once);
   threads.Then();
-  threads.SetUpdateFunction(
-      "socket", instar::SafeRedefine(&DoCommand, &NewDoCommand), at_once);
+  threads.Add("socket", instar::Redefine(&DoCommand, &NewDoCommand), {},
+              at_once);
   return absl::OkStatus();
 }
 

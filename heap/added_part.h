@@ -17,14 +17,14 @@
 //     int peak = 0;
 //   };
 //
-//   instar::ConvertEagerly<Counter, CounterPeak>();  // and so on
+//   instar::EagerConversion<Counter, CounterPeak>();  // and so on
 //   // Or null:
 //   CounterPeak* added = instar::version_cast<CounterPeak>(counter);
 //
 // CounterPeak is the next version of Counter in every respect (strategies,
 // undo, counts), but for this:
 //   * The object's class does not change: no virtual function gets a new
-//     override. Functions are redefined for that (//updates:safe_redefine), and
+//     override. Functions are redefined for that (//updates/mechanisms:redefine), and
 //     reach the new members by version_cast.
 //   * New code cannot make objects of the next version: it makes a Counter, and
 //     CounterPeak is added to it as to any late birth.

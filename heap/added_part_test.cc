@@ -106,7 +106,7 @@ class AddedPartTest : public testing::Test {
 
 TEST_F(AddedPartTest, TheObjectStaysAndGetsNewMembers) {
   auto counters = Make(100);
-  auto step = ConvertEagerly<Counter, Peak>();
+  auto step = EagerConversion<Counter, Peak>();
   EXPECT_EQ(version_cast<Peak>(counters[5].get()), nullptr);
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
@@ -185,7 +185,7 @@ TEST_F(AddedPartTest, AProxyAddsAtTheFirstAccess) {
   LazyUnique<Counter> b(std::make_unique<Counter>(6));
   LazyUnique<Counter> c(std::make_unique<Counter>(7));
   LazyShared<Counter> d(std::shared_ptr<Counter>(new Counter(8)));
-  auto step = ConvertLazily<Counter, Peak>();
+  auto step = LazyConversion<Counter, Peak>();
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
   EXPECT_EQ(Peak::alive, 0);
@@ -221,7 +221,7 @@ TEST_F(AddedPartTest, TheSweepAddsWhileProxiesUseAndDestroy) {
   for (int i = 0; i < 3000; ++i) {
     counters.emplace_back(std::make_unique<Counter>(i));
   }
-  auto step = ConvertProgressively<Counter, Peak>({}, 16);
+  auto step = ProgressiveConversion<Counter, Peak>({}, 16);
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
   for (int i = 0; i < 3000; i += 2) {
@@ -240,11 +240,11 @@ TEST_F(AddedPartTest, TheSweepAddsWhileProxiesUseAndDestroy) {
 
 TEST_F(AddedPartTest, ALaterPartIsAddedToTheLast) {
   auto counters = Make(10);
-  auto first = ConvertLazily<Counter, Peak>();
+  auto first = LazyConversion<Counter, Peak>();
   ASSERT_TRUE(first->Prepare().ok());
   ASSERT_TRUE(first->Apply().ok());
   ASSERT_TRUE(ConvertObject(counters[0].get()).ok());
-  auto second = ConvertEagerly<Peak, Mean>();
+  auto second = EagerConversion<Peak, Mean>();
   ASSERT_TRUE(second->Prepare().ok());
   ASSERT_TRUE(second->Apply().ok());
   EXPECT_EQ(Of(2), 10u);
@@ -305,7 +305,7 @@ TEST_F(AddedPartTest, TooLittleRoomIsRefused) {
                       HasSubstr("std::shared_ptr<T>(new T)")));
     ConversionOptions options;
     options.leave_what_cannot_grow = true;
-    auto step = ConvertEagerly<Small, SmallByte>(options);
+    auto step = EagerConversion<Small, SmallByte>(options);
     ASSERT_TRUE(step->Prepare().ok());
     ASSERT_TRUE(step->Apply().ok());
     EXPECT_EQ(version_cast<SmallByte>(&global), nullptr);
@@ -377,7 +377,7 @@ TEST_F(AddedPartTest, WhatCanBeCopiedIsWarnedOf) {
     explicit BasePart(Base&) noexcept {}
     int mark = 4;
   };
-  auto step = ConvertEagerly<Base, BasePart>();
+  auto step = EagerConversion<Base, BasePart>();
   EXPECT_THAT(step->Check()->remarks, Contains(HasSubstr("copies, moves and")));
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());

@@ -3,7 +3,7 @@
 //
 // Converts, in a thread of its own and in small portions, the objects that a
 // class had when its next version was installed. Internal to heap/; users see
-// ConvertProgressively() in heap/conversion.h.
+// ProgressiveConversion() in heap/conversion.h.
 //
 // Which objects: those in slabs that were made before the sweep's birth epoch
 // began, so that none is met while its constructor runs. Objects outside of the

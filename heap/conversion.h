@@ -11,15 +11,15 @@
 // and each is a step that can be planned:
 //
 //   std::unique_ptr<ConversionStep> step =
-//       instar::ConvertEagerly<Product, ProductV2>();
+//       instar::EagerConversion<Product, ProductV2>();
 //   step->Prepare()    while the program runs: checks, allocates
 //   step->Apply()      while all threads are stopped
 //   step->Undo()       while all threads are stopped
 //
-//   ConvertEagerly        every object in Apply()
-//   ConvertLazily         each object at its first access through a LazyProxy
+//   EagerConversion        every object in Apply()
+//   LazyConversion         each object at its first access through a LazyProxy
 //                         after Apply()
-//   ConvertProgressively  lazily, and a thread in the background converts the
+//   ProgressiveConversion  lazily, and a thread in the background converts the
 //                         others in small portions; WaitUntilDone() ends then
 //
 // Another strategy is another class that implements ConversionStep, on top of
@@ -114,20 +114,21 @@ std::unique_ptr<ConversionStep> MakeProgressiveStep(
 }  // namespace heap_internal
 
 template <typename Old, typename New>
-std::unique_ptr<ConversionStep> ConvertEagerly(ConversionOptions options = {}) {
+std::unique_ptr<ConversionStep> EagerConversion(
+    ConversionOptions options = {}) {
   return heap_internal::MakeEagerStep(
       VersionChange::Of<Old, New>(std::move(options)));
 }
 
 template <typename Old, typename New>
-std::unique_ptr<ConversionStep> ConvertLazily(ConversionOptions options = {}) {
+std::unique_ptr<ConversionStep> LazyConversion(ConversionOptions options = {}) {
   return heap_internal::MakeLazyStep(
       VersionChange::Of<Old, New>(std::move(options)));
 }
 
 // `portion`: slots that the background looks at before it lets others run.
 template <typename Old, typename New>
-std::unique_ptr<ConversionStep> ConvertProgressively(
+std::unique_ptr<ConversionStep> ProgressiveConversion(
     ConversionOptions options = {}, std::size_t portion = 1000) {
   return heap_internal::MakeProgressiveStep(
       VersionChange::Of<Old, New>(std::move(options)), portion);
@@ -137,7 +138,7 @@ std::unique_ptr<ConversionStep> ConvertProgressively(
 // thread uses the class. On an error everything is as before.
 template <typename Old, typename New>
 absl::Status ConvertAll(ConversionOptions options = {}) {
-  auto step = ConvertEagerly<Old, New>(std::move(options));
+  auto step = EagerConversion<Old, New>(std::move(options));
   absl::Status status = step->Prepare();
   return status.ok() ? step->Apply() : status;
 }

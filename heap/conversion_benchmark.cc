@@ -48,7 +48,7 @@ void EagerInPlace(benchmark::State& state) {
   const std::size_t count = kCount;
   std::vector<std::unique_ptr<Item>> items(count);
   for (auto& item : items) item = std::make_unique<Item>();
-  auto step = ConvertEagerly<Item, ItemV2>();
+  auto step = EagerConversion<Item, ItemV2>();
   for (auto _ : state) {
     state.PauseTiming();
     if (!step->Undo().ok() || !step->Prepare().ok()) std::abort();
@@ -215,7 +215,7 @@ void FirstAccess(benchmark::State& state) {
   std::vector<LazyUnique<Accessed>> items;
   for (int i = 0; i < kChain; ++i)
     items.emplace_back(std::make_unique<Accessed>());
-  auto step = ConvertLazily<Accessed, AccessedV2>();
+  auto step = LazyConversion<Accessed, AccessedV2>();
   for (auto _ : state) {
     state.PauseTiming();
     if (!step->Undo().ok() || !step->Prepare().ok()) std::abort();

@@ -106,7 +106,7 @@ TEST_P(EveryFailureTest, AtEveryObjectPutsAllBack) {
   for (int i = 0; i < kObjects; ++i) EXPECT_EQ(items[i].get(), addresses[i]);
   // And without a failure it works.
   ItemV2::left = -1;
-  auto step = ConvertEagerly<Item, ItemV2>(options);
+  auto step = EagerConversion<Item, ItemV2>(options);
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
   EXPECT_EQ(ItemV2::alive, kObjects);
@@ -167,7 +167,7 @@ struct GrowerV2 : Grower {
 TEST(ConversionFailureTest, MemoryExhaustedHalfWayPutsAllBack) {
   std::vector<std::unique_ptr<Grower>> objects;
   for (int i = 0; i < 100; ++i) objects.push_back(std::make_unique<Grower>());
-  auto step = ConvertEagerly<Grower, GrowerV2>();
+  auto step = EagerConversion<Grower, GrowerV2>();
   ASSERT_TRUE(step->Prepare().ok());
   heap_internal::SetSlabBudgetForTesting(0);
   const absl::Status status = step->Apply();
@@ -186,7 +186,7 @@ TEST(ConversionFailureTest, ApplyItselfNeedsNoMemoryOfTheSlabs) {
     explicit CalmV2(Calm&& old) noexcept : Calm(std::move(old)) {}
   };
   auto object = std::make_unique<Calm>();
-  auto step = ConvertEagerly<Calm, CalmV2>();
+  auto step = EagerConversion<Calm, CalmV2>();
   ASSERT_TRUE(step->Prepare().ok());
   heap_internal::SetSlabBudgetForTesting(0);
   EXPECT_TRUE(step->Apply().ok());
@@ -287,8 +287,8 @@ struct ForkedRight : Forked {
 };
 
 TEST(ConversionFailureTest, OneNextVersionIsEnough) {
-  auto left = ConvertLazily<Forked, ForkedLeft>();
-  auto right = ConvertLazily<Forked, ForkedRight>();
+  auto left = LazyConversion<Forked, ForkedLeft>();
+  auto right = LazyConversion<Forked, ForkedRight>();
   ASSERT_TRUE(left->Prepare().ok());
   ASSERT_TRUE(right->Prepare().ok());
   ASSERT_TRUE(left->Apply().ok());
@@ -323,7 +323,7 @@ struct EndingV3 : EndingV2 {
 TEST(ConversionFailureTest, AThreadThatEndsInConvertLeavesTheObjectAsItWas) {
   auto object = std::make_unique<Ending>(7);
   auto other = std::make_unique<Ending>(8);
-  auto step = ConvertLazily<Ending, EndingV2>();
+  auto step = LazyConversion<Ending, EndingV2>();
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
   EndingV2::ends_at = 7;
@@ -353,7 +353,7 @@ TEST(ConversionFailureTest, WorkersThatEndInConvertFailTheConversion) {
   EndingV2::ends_at = 5000;
   ConversionOptions options;
   options.threads = 3;
-  auto step = ConvertEagerly<Ending, EndingV2>(options);
+  auto step = EagerConversion<Ending, EndingV2>(options);
   ASSERT_TRUE(step->Prepare().ok());
   const absl::Status failed = step->Apply();
   EXPECT_FALSE(failed.ok());

@@ -61,7 +61,7 @@ TEST(ConversionStepTest, NoObjectIsLeftOutWhileVersionsComeAndGo) {
     while (!stop) wrong += WeakObjectPool<Coin>().Counts().Total() != kCoins;
   });
   for (int i = 0; i < 2000; ++i) {
-    auto step = ConvertEagerly<Coin, Coin2>();
+    auto step = EagerConversion<Coin, Coin2>();
     ASSERT_TRUE(step->Prepare().ok());
     ASSERT_TRUE(step->Apply().ok());
     ASSERT_TRUE(step->Undo().ok());
@@ -73,11 +73,11 @@ TEST(ConversionStepTest, NoObjectIsLeftOutWhileVersionsComeAndGo) {
 
 TEST(ConversionStepTest, AnObjectThatMissedAnUpdateTakesBothSteps) {
   auto a = std::make_unique<Step1>();
-  auto lazily = ConvertLazily<Step1, Step2>();
+  auto lazily = LazyConversion<Step1, Step2>();
   ASSERT_TRUE(lazily->Prepare().ok());
   ASSERT_TRUE(lazily->Apply().ok());
   EXPECT_EQ(a->path, "1");
-  auto eagerly = ConvertEagerly<Step2, Step3>();
+  auto eagerly = EagerConversion<Step2, Step3>();
   ASSERT_TRUE(eagerly->Prepare().ok());
   ASSERT_TRUE(eagerly->Apply().ok());
   EXPECT_EQ(a->path, "123");
@@ -103,7 +103,7 @@ struct LateV2 : Late {
 
 TEST(ConversionStepTest, LateBirthsAreConvertedWhenAsked) {
   auto early = std::make_unique<Late>();
-  auto step = ConvertEagerly<Late, LateV2>();
+  auto step = EagerConversion<Late, LateV2>();
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
   EXPECT_FALSE(HaveLateBirths());
@@ -132,11 +132,11 @@ struct LateChildV2 : LateChild {
 };
 
 TEST(ConversionStepTest, ALateBirthIsNotForgottenOverAnotherUpdate) {
-  auto step = ConvertEagerly<Late, LateV2>();
+  auto step = EagerConversion<Late, LateV2>();
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
   auto late = std::make_unique<Late>();
-  auto other = ConvertLazily<LateChild, LateChildV2>();
+  auto other = LazyConversion<LateChild, LateChildV2>();
   ASSERT_TRUE(other->Prepare().ok());
   ASSERT_TRUE(other->Apply().ok());
   ASSERT_TRUE(ConvertAllLateBirths().ok());
@@ -190,7 +190,7 @@ TEST(ConversionStepTest, SeveralThreadsConvertAndReport) {
       last = done;
       ++reports;
     };
-    auto step = ConvertEagerly<Many, ManyV2>(options);
+    auto step = EagerConversion<Many, ManyV2>(options);
     ASSERT_TRUE(step->Prepare().ok());
     ASSERT_TRUE(step->Apply().ok());
     EXPECT_EQ(last, objects.size());

@@ -222,13 +222,13 @@ TEST(ConversionStressTest, UpdatesAndUndosWhileObjectsComeAndGo) {
       std::unique_ptr<ConversionStep> step;
       const int how = static_cast<int>(random() % 3);
       if (done.empty()) {
-        step = how == 0   ? ConvertEagerly<Item, ItemV2>()
-               : how == 1 ? ConvertLazily<Item, ItemV2>()
-                          : ConvertProgressively<Item, ItemV2>({}, 50);
+        step = how == 0   ? EagerConversion<Item, ItemV2>()
+               : how == 1 ? LazyConversion<Item, ItemV2>()
+                          : ProgressiveConversion<Item, ItemV2>({}, 50);
       } else {
-        step = how == 0   ? ConvertEagerly<ItemV2, ItemV3>()
-               : how == 1 ? ConvertLazily<ItemV2, ItemV3>()
-                          : ConvertProgressively<ItemV2, ItemV3>({}, 50);
+        step = how == 0   ? EagerConversion<ItemV2, ItemV3>()
+               : how == 1 ? LazyConversion<ItemV2, ItemV3>()
+                          : ProgressiveConversion<ItemV2, ItemV3>({}, 50);
       }
       const absl::Status ready = step->Prepare();
       ASSERT_TRUE(ready.ok()) << ready;

@@ -87,7 +87,7 @@ TEST(ConversionTest, PointersReferencesAndIteratorsStayRight) {
   auto position = map.find("m7");
 
   const int ended = Tag::ended;
-  auto step = ConvertEagerly<Node, NodeV2>();
+  auto step = EagerConversion<Node, NodeV2>();
   ASSERT_TRUE(step->Prepare().ok());
   ASSERT_TRUE(step->Apply().ok());
   EXPECT_EQ(step->name(),
@@ -190,7 +190,7 @@ TEST(ConversionTest, SubclassesAreCountedAndConvertedByTheirOwn) {
   auto parent = std::make_unique<Parent>();
   std::unique_ptr<Parent> child = std::make_unique<Child>();
   std::unique_ptr<Parent> same = std::make_unique<SameSizeChild>();
-  auto step = ConvertEagerly<Parent, ParentV2>();
+  auto step = EagerConversion<Parent, ParentV2>();
   const auto forecast = step->Check();
   ASSERT_TRUE(forecast.ok()) << forecast.status();
   EXPECT_EQ(forecast->objects, 3u);
@@ -251,7 +251,7 @@ TEST(ConversionTest, ObjectsElsewhereAreConvertedIfTheyFit) {
   auto city = std::make_unique<City>();
   auto pooled = std::make_unique<Site>();
 
-  auto step = ConvertEagerly<Site, SiteV2>();
+  auto step = EagerConversion<Site, SiteV2>();
   const auto forecast = step->Check();
   ASSERT_TRUE(forecast.ok()) << forecast.status();
   EXPECT_EQ(forecast->automatic, 1u);
@@ -268,7 +268,7 @@ TEST(ConversionTest, ObjectsElsewhereAreConvertedIfTheyFit) {
   EXPECT_EQ(counts.automatic, 1u);
 
   // The version after that is larger: named, and refused.
-  auto larger = ConvertEagerly<SiteV2, SiteV3>();
+  auto larger = EagerConversion<SiteV2, SiteV3>();
   const absl::Status refused = larger->Check().status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(
@@ -280,7 +280,7 @@ TEST(ConversionTest, ObjectsElsewhereAreConvertedIfTheyFit) {
   // Or left behind, if the author says so.
   ConversionOptions options;
   options.leave_what_cannot_grow = true;
-  auto leaving = ConvertEagerly<SiteV2, SiteV3>(options);
+  auto leaving = EagerConversion<SiteV2, SiteV3>(options);
   ASSERT_TRUE(leaving->Prepare().ok());
   ASSERT_TRUE(leaving->Apply().ok());
   EXPECT_EQ(version_cast<SiteV3>(pooled.get())->mark, 8);
@@ -306,7 +306,7 @@ struct TreeV2 : Tree {
 
 TEST(ConversionTest, MembersOfUpdatableClassesAreTrackedThroughout) {
   auto tree = std::make_unique<Tree>();
-  auto step = ConvertEagerly<Tree, TreeV2>();
+  auto step = EagerConversion<Tree, TreeV2>();
   EXPECT_EQ(WeakObjectPool<Leaf>().Counts().outside, 1u);
   for (int round = 0; round < 3; ++round) {
     ASSERT_TRUE(step->Prepare().ok());
@@ -354,7 +354,7 @@ struct CopiedV2 : Copied {
 TEST(ConversionTest, OldCodeCopiesAndAssignsTheOldPartOnly) {
   auto a = std::make_unique<Copied>();
   auto b = std::make_unique<Copied>();
-  auto step = ConvertEagerly<Copied, CopiedV2>();
+  auto step = EagerConversion<Copied, CopiedV2>();
   const auto forecast = step->Check();
   ASSERT_TRUE(forecast.ok());
   EXPECT_THAT(forecast->remarks,
@@ -393,7 +393,7 @@ struct OnlyMovedV2 : OnlyMoved {
 };
 
 TEST(ConversionTest, TheCheckWarnsOfMovesToo) {
-  const auto forecast = ConvertEagerly<OnlyMoved, OnlyMovedV2>()->Check();
+  const auto forecast = EagerConversion<OnlyMoved, OnlyMovedV2>()->Check();
   ASSERT_TRUE(forecast.ok()) << forecast.status();
   EXPECT_THAT(forecast->remarks,
               testing::Contains(HasSubstr("copies, moves and assigns only")));

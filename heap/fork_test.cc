@@ -114,7 +114,7 @@ struct SlowV3 : SlowV2 {
 // An object that another thread was converting when the process forked is left
 // alone in the child, whatever is done there to the others.
 TEST(ForkTest, ChildLeavesAloneWhatWasBeingConverted) {
-  auto change = ConvertLazily<Slow, SlowV2>();
+  auto change = LazyConversion<Slow, SlowV2>();
   ASSERT_TRUE(change->Prepare().ok());
   LazyProxy<Slow> stuck(new Slow);
   LazyProxy<Slow> other(new Slow);
@@ -146,7 +146,7 @@ TEST(ForkTest, ChildLeavesAloneWhatWasBeingConverted) {
         if (later->Version() != 2) return 1;
         if (WeakObjectPool<Slow>().Counts().being_converted != 1) return 2;
         if (!change.Undo().ok()) return 3;
-        auto again = ConvertEagerly<Slow, SlowV2>();
+        auto again = EagerConversion<Slow, SlowV2>();
         if (!again->Prepare().ok()) return 4;
         if (!again->Apply().ok()) return 5;
         if (later->Version() != 2 || other->Version() != 2) return 6;
@@ -155,7 +155,7 @@ TEST(ForkTest, ChildLeavesAloneWhatWasBeingConverted) {
       // Converts to the version after it, eagerly.
       [](ConversionStep&, LazyProxy<Slow>&, LazyProxy<Slow>& other,
          LazyProxy<Slow>& later) {
-        auto next = ConvertEagerly<SlowV2, SlowV3>();
+        auto next = EagerConversion<SlowV2, SlowV3>();
         if (!next->Prepare().ok()) return 1;
         if (!next->Apply().ok()) return 2;
         if (later->Version() != 3 || other->Version() != 3) return 3;
@@ -167,7 +167,7 @@ TEST(ForkTest, ChildLeavesAloneWhatWasBeingConverted) {
          LazyProxy<Slow>& later) {
         ConversionOptions options;
         options.threads = 2;
-        auto next = ConvertEagerly<SlowV2, SlowV3>(options);
+        auto next = EagerConversion<SlowV2, SlowV3>(options);
         if (!next->Prepare().ok()) return 1;
         if (!next->Apply().ok()) return 2;
         return later->Version() == 3 && other->Version() == 3 ? 0 : 3;
@@ -228,7 +228,7 @@ struct ForkingV2 : Forking {
 };
 
 TEST(ForkTest, ChildGoesOnWithItsOwnConversion) {
-  auto change = ConvertLazily<Forking, ForkingV2>();
+  auto change = LazyConversion<Forking, ForkingV2>();
   ASSERT_TRUE(change->Prepare().ok());
   LazyProxy<Forking> object(new Forking);
   ASSERT_TRUE(change->Apply().ok());

@@ -64,7 +64,7 @@ class LazyProxyTest : public testing::Test {
     ASSERT_TRUE(step_->Undo().ok());
     EXPECT_EQ(WeakObjectPool<Product>().Counts().Total(), 0u);
   }
-  std::unique_ptr<ConversionStep> step_ = ConvertLazily<Product, ProductV2>();
+  std::unique_ptr<ConversionStep> step_ = LazyConversion<Product, ProductV2>();
 };
 
 // The paper's listing: start_lazy_update_class(Foo, FooV2).
@@ -191,7 +191,7 @@ TEST_F(LazyProxyTest, ConversionsThatNeedEachOtherEnd) {
     LazyUnique<Friend> b(std::make_unique<Friend>());
     a->other = b.address();
     b->other = a.address();
-    auto step = ConvertLazily<Friend, FriendV2>();
+    auto step = LazyConversion<Friend, FriendV2>();
     ASSERT_TRUE(step->Prepare().ok());
     ASSERT_TRUE(step->Apply().ok());
     std::atomic<int> ready{0};
@@ -218,7 +218,7 @@ TEST(ProgressiveConversionTest, ConvertsEverythingInTheBackground) {
   for (int i = 0; i < kObjects; ++i) {
     products.emplace_back(std::make_unique<Product>(std::to_string(i)));
   }
-  auto step = ConvertProgressively<Product, ProductV2>({}, 64);
+  auto step = ProgressiveConversion<Product, ProductV2>({}, 64);
   EXPECT_TRUE(step->Done());
   ASSERT_TRUE(step->Prepare().ok());
   step->PauseBackground();
@@ -244,7 +244,7 @@ TEST(ProgressiveConversionTest, UndoStopsTheSweepHalfWay) {
   for (int i = 0; i < 20000; ++i) {
     products.emplace_back(std::make_unique<Product>("x"));
   }
-  auto step = ConvertProgressively<Product, ProductV2>({}, 16);
+  auto step = ProgressiveConversion<Product, ProductV2>({}, 16);
   for (int round = 0; round < 20; ++round) {
     ASSERT_TRUE(step->Prepare().ok());
     ASSERT_TRUE(step->Apply().ok());
@@ -259,12 +259,12 @@ TEST(ProgressiveConversionTest, AnObjectOfLongAgoIsConverted) {
   for (int updates = 1; updates <= 33; ++updates) {
     LazyUnique<Product> product(std::make_unique<Product>("old"));
     for (int i = 0; i < updates; ++i) {
-      auto lazily = ConvertLazily<Product, ProductV2>();
+      auto lazily = LazyConversion<Product, ProductV2>();
       ASSERT_TRUE(lazily->Prepare().ok());
       ASSERT_TRUE(lazily->Apply().ok());
       ASSERT_TRUE(lazily->Undo().ok());
     }
-    auto step = ConvertProgressively<Product, ProductV2>();
+    auto step = ProgressiveConversion<Product, ProductV2>();
     ASSERT_TRUE(step->Prepare().ok());
     ASSERT_TRUE(step->Apply().ok());
     step->WaitUntilDone();

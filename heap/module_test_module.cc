@@ -25,8 +25,8 @@ struct ProductV2 : Product {
 }  // namespace
 
 EXPORTED instar::ConversionStep* MakeStep(bool lazily) {
-  return lazily ? instar::ConvertLazily<Product, ProductV2>().release()
-                : instar::ConvertEagerly<Product, ProductV2>().release();
+  return lazily ? instar::LazyConversion<Product, ProductV2>().release()
+                : instar::EagerConversion<Product, ProductV2>().release();
 }
 
 EXPORTED Product* MakeProduct(bool of_the_next_version) {

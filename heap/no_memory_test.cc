@@ -77,7 +77,7 @@ void Number(std::vector<Box<kTest>>& boxes) {
 }
 
 TEST(NoMemoryTest, ObjectsMadeSinceThePreparationAreConverted) {
-  auto step = ConvertEagerly<Box<0>, BoxV2<0>>();
+  auto step = EagerConversion<Box<0>, BoxV2<0>>();
   ASSERT_EQ(step->Prepare(), absl::OkStatus());
   std::vector<Box<0>> boxes(kMany);
   Number(boxes);
@@ -97,7 +97,7 @@ TEST(NoMemoryTest, ObjectsMadeSinceThePreparationAreConverted) {
 }
 
 TEST(NoMemoryTest, AConversionThatFailsIsRolledBack) {
-  auto step = ConvertEagerly<Box<1>, BoxV2<1>>();
+  auto step = EagerConversion<Box<1>, BoxV2<1>>();
   ASSERT_EQ(step->Prepare(), absl::OkStatus());
   const auto first = std::make_unique<Box<1>>();  // in a slab
   std::vector<Box<1>> boxes(kMany);
@@ -120,7 +120,7 @@ TEST(NoMemoryTest, AConversionThatFailsIsRolledBack) {
 }
 
 TEST(NoMemoryTest, NoObjectThatOldCodeHasMadeIsForgotten) {
-  auto step = ConvertEagerly<Box<2>, BoxV2<2>>();
+  auto step = EagerConversion<Box<2>, BoxV2<2>>();
   ASSERT_EQ(step->Prepare(), absl::OkStatus());
   ASSERT_EQ(step->Apply(), absl::OkStatus());
   std::vector<Box<2>> boxes(kMany);

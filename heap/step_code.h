@@ -8,8 +8,6 @@
 #ifndef INSTAR_HEAP_STEP_CODE_H_
 #define INSTAR_HEAP_STEP_CODE_H_
 
-#include <cxxabi.h>
-
 #include <atomic>
 #include <cstddef>
 #include <exception>
@@ -20,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/forced_unwind.h"
 #include "heap/added_part.h"
 #include "heap/conversion_watch.h"
 #include "heap/slab.h"
@@ -34,7 +33,7 @@ namespace heap_internal {
 // (pthread_exit() or pthread_cancel()), `undo` is called while the thread's
 // stack is unwound.
 template <typename Function, typename Undo>
-absl::Status RunHook(Function hook, Undo undo) {
+INSTAR_CATCHES_FORCED_UNWIND absl::Status RunHook(Function hook, Undo undo) {
   try {
     if constexpr (std::is_void_v<decltype(hook())>) {
       hook();

@@ -13,7 +13,7 @@
 #include "code/function.h"
 #include "gtest/gtest.h"
 #include "manager/manager.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -31,7 +31,7 @@
 #include "manager/control_client.h"
 #include "manager/manager.h"
 #include "manager/socket_directory.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -23,7 +23,7 @@
 #include "manager/manager.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/plan_step.h"
+#include "updates/mechanisms/mechanism.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -38,16 +38,16 @@ struct ShelfV2 : Shelf {
 
 // As an author may write it: with state that nothing guards, since all of it
 // is said to be called by one thread.
-class UnguardedStep final : public PlanStep {
+class Unguarded final : public Mechanism {
  public:
   std::string name() const override { return "unguarded"; }
-  absl::Status Apply() override {
+  Attempt Apply(const StoppedWorld&) override {
     why_not_.clear();
-    return absl::OkStatus();
+    return Attempt::Done();
   }
-  absl::Status Undo() override {
+  Attempt Undo(const StoppedWorld&) override {
     why_not_ = "it is undone, as this sentence of some length says";
-    return absl::OkStatus();
+    return Attempt::Done();
   }
   absl::Status CanUndo() const override {
     return why_not_.empty() ? absl::OkStatus()
@@ -90,7 +90,7 @@ TEST(ManagerStatusTest, IsAnsweredWhileUpdatesComeAndGo) {
       plan.StartPassiveThread("started", [] {
         while (true) UpdatePoint();
       });
-      plan.Add(std::make_unique<UnguardedStep>());
+      plan.Add(std::make_shared<Unguarded>());
       const auto applied = manager->Apply(MakeUpdate(std::move(plan)));
       ASSERT_TRUE(applied.ok()) << applied.status();
       const auto undone = manager->Undo();

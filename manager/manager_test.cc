@@ -25,7 +25,7 @@
 #include "heap/updatable.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

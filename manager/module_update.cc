@@ -3,14 +3,13 @@
 
 #include "manager/module_update.h"
 
-#include <cxxabi.h>
-
 #include <exception>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/forced_unwind.h"
 #include "base/status_macros.h"
 #include "updates/thread_updates.h"
 #include "updates/update_plan.h"
@@ -28,7 +27,9 @@ absl::Status Say(const LoadedModule& module, absl::StatusCode code,
 // Calls what the module's author wrote. Exceptions, which may be of a class of
 // the module, are gone when this returns.
 template <typename F, typename Argument>
-absl::Status Call(const LoadedModule& module, F* function, Argument& argument) {
+INSTAR_CATCHES_FORCED_UNWIND absl::Status Call(const LoadedModule& module,
+                                               F* function,
+                                               Argument& argument) {
   try {
     const absl::Status status = function(argument);
     return status.ok() ? status : Say(module, status.code(), status.message());

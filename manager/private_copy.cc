@@ -3,7 +3,6 @@
 
 #include "manager/private_copy.h"
 
-#include <cxxabi.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -23,6 +22,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/forced_unwind.h"
 #include "base/status_macros.h"
 #include "code/image_copy.h"
 
@@ -238,7 +238,8 @@ PrivateCopy::~PrivateCopy() {
   (is_kept_ ? remainder.kept : remainder.lingering).push_back(std::move(*this));
 }
 
-absl::Status PrivateCopy::Initialize(const ElfImage& image) {
+INSTAR_CATCHES_FORCED_UNWIND absl::Status PrivateCopy::Initialize(
+    const ElfImage& image) {
   std::vector<Initializer> initializers;
   if (const auto address = image.DynamicValue(DT_INIT)) {
     initializers.push_back(

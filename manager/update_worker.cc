@@ -28,7 +28,7 @@
 #include "manager/module_update.h"
 #include "manager/update_driver.h"
 #include "manager/update_job.h"
-#include "updates/class_functions.h"
+#include "updates/mechanisms/class_functions.h"
 
 namespace instar {
 namespace manager_internal {

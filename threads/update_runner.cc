@@ -3,7 +3,6 @@
 //
 // What a thread does at an update point.
 
-#include <cxxabi.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/forced_unwind.h"
 #include "continuation/continulet.h"
 #include "continuation/paused_computations.h"
 #include "stack/stack_walker.h"
@@ -150,7 +150,8 @@ class UpdateRunner {
     return attempt;
   }
 
-  static Attempt Call(UpdateFunction& function, UpdateContext& context) {
+  INSTAR_CATCHES_FORCED_UNWIND static Attempt Call(UpdateFunction& function,
+                                                   UpdateContext& context) {
     try {
       return function(context);
     } catch (const std::exception& exception) {

@@ -7,8 +7,6 @@
 #ifndef INSTAR_UPDATES_AUTHOR_CALLS_H_
 #define INSTAR_UPDATES_AUTHOR_CALLS_H_
 
-#include <cxxabi.h>
-
 #include <exception>
 #include <optional>
 #include <utility>
@@ -16,6 +14,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/forced_unwind.h"
 #include "base/no_allocation.h"
 #include "threads/attempt.h"
 
@@ -24,7 +23,8 @@ namespace updates_internal {
 
 // What an exception says is allocated, and it is freed, as the author's code
 // allocates, also while threads are held (base/no_allocation.h).
-inline absl::Status CallAuthor(absl::FunctionRef<absl::Status()> function) {
+INSTAR_CATCHES_FORCED_UNWIND inline absl::Status CallAuthor(
+    absl::FunctionRef<absl::Status()> function) {
   std::optional<AuthorsCode> its_exception;
   try {
     return function();

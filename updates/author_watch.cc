@@ -56,11 +56,11 @@ absl::Status AuthorWatch::Start() {
   return absl::OkStatus();
 }
 
-AuthorWatch::Clock::rep AuthorWatch::BeginCall(Rendezvous* rendezvous,
+AuthorWatch::Clock::rep AuthorWatch::BeginCall(StoppedWorld* world,
                                                const std::string& what,
                                                Clock::duration at_least) {
   gave_up_ = false;
-  rendezvous_ = rendezvous;
+  world_ = world;
   call_at_least_.store(at_least, std::memory_order_relaxed);
   what_ = &what;
   caller_ = static_cast<pid_t>(syscall(SYS_gettid));
@@ -75,7 +75,7 @@ bool AuthorWatch::EndCall(Clock::rep since) {
     return true;
   }
   gave_up_ = true;
-  has_released_ |= rendezvous_ != nullptr;
+  has_released_ |= world_ != nullptr;
   std::unique_lock<std::mutex> lock(lock_);
   changed_.wait(lock, [this] { return is_given_up_; });
   is_given_up_ = false;
@@ -83,15 +83,15 @@ bool AuthorWatch::EndCall(Clock::rep since) {
   return false;
 }
 
-absl::Status AuthorWatch::Call(Rendezvous& rendezvous, const std::string& what,
+absl::Status AuthorWatch::Call(StoppedWorld& world, const std::string& what,
                                absl::FunctionRef<absl::Status()> function) {
-  const Clock::rep since = BeginCall(&rendezvous, what, at_least_);
+  const Clock::rep since = BeginCall(&world, what, at_least_);
   // Of a thread that ends there, by pthread_exit(): its rendezvous goes.
   absl::Cleanup unwound = [this, since] { EndCall(since); };
   absl::Status status = CallAuthor(function);
   std::move(unwound).Cancel();
   if (EndCall(since)) return status;
-  rendezvous.Release();  // what is this thread's own
+  world.Release();  // what is this thread's own
   return absl::DataLossError(absl::StrCat(
       what, " had not returned when the time was up", Describe(owner_),
       "; the threads were released while it ran, and went on with what had "
@@ -133,9 +133,9 @@ void AuthorWatch::Watch() {
         calls_since_.compare_exchange_strong(since, kGivenUp,
                                              std::memory_order_acq_rel)) {
       lock.unlock();
-      if (rendezvous_ != nullptr) conversion_.Stop();
+      if (world_ != nullptr) conversion_.Stop();
       const LockOwner owner = FindLockOwner(caller_);
-      if (rendezvous_ != nullptr) rendezvous_->ReleaseByAnother();
+      if (world_ != nullptr) world_->ReleaseByAnother();
       lock.lock();
       owner_ = owner;
       is_given_up_ = true;
@@ -154,7 +154,7 @@ std::string AuthorWatch::running(bool* released) const {
     // Call() may return, and its text end, as soon as the lock is free.
     what = *what_;
     caller = caller_;
-    if (released != nullptr) *released = rendezvous_ != nullptr;
+    if (released != nullptr) *released = world_ != nullptr;
   }
   const LockOwner owner = FindLockOwner(caller);
   const std::vector<std::string> functions = WhereIs(caller);

@@ -14,8 +14,8 @@
 //   AuthorWatch watch(until, is_cancelled);
 //   INSTAR_RETURN_IF_ERROR(watch.Start());        // while threads run
 //   ...
-//   INSTAR_ASSIGN_OR_RETURN(Rendezvous rendezvous, Rendezvous::HoldAll());
-//   status = watch.Call(rendezvous, "hook before the update", hook);
+//   if (!world.Stop(obstacles)) ...
+//   status = watch.Call(world, "hook before the update", hook);
 //   if (watch.has_released()) ...                 // the threads run again
 //   ...
 //   status = watch.Call("a requirement", ask);    // while threads run
@@ -41,8 +41,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "heap/conversion_watch.h"
-#include "threads/rendezvous.h"
 #include "updates/lock_owner.h"
+#include "updates/quiescence/stopped_world.h"
 
 namespace instar {
 namespace updates_internal {
@@ -70,7 +70,7 @@ class AuthorWatch {
   // Calls `function`, which `what` names for people (it is kept until then) and
   // which may throw. Allocates nothing of its own. Where has_released() is true
   // afterwards, the answer is DATA_LOSS, and `function` has returned since.
-  absl::Status Call(Rendezvous& rendezvous, const std::string& what,
+  absl::Status Call(StoppedWorld& world, const std::string& what,
                     absl::FunctionRef<absl::Status()> function);
   // The same while threads run. Where gave_up() is true afterwards, the answer
   // is DEADLINE_EXCEEDED or CANCELLED, and `function` has returned since.
@@ -94,7 +94,7 @@ class AuthorWatch {
   static constexpr Clock::rep kIdle = 0, kGivenUp = -1;
 
   void Watch();
-  Clock::rep BeginCall(Rendezvous* rendezvous, const std::string& what,
+  Clock::rep BeginCall(StoppedWorld* world, const std::string& what,
                        Clock::duration at_least);
   // What has been called since then is over. False: it has been given up. Its
   // rendezvous is not used afterwards.
@@ -110,7 +110,7 @@ class AuthorWatch {
   // other sees what that has done.
   std::atomic<Clock::rep> calls_since_{kIdle};
   // Set before that, by whoever calls.
-  Rendezvous* rendezvous_ = nullptr;  // null: no threads are held
+  StoppedWorld* world_ = nullptr;  // null: no threads are held
   // Atomic, relaxed: Watch() may read it of the next call.
   std::atomic<Clock::duration> call_at_least_{Clock::duration::zero()};
   const std::string* what_ = nullptr;

@@ -39,9 +39,10 @@
 #include "heap/updatable.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/eager_update_class.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/convert.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -169,7 +170,7 @@ void WaitingPlan(benchmark::State& state) {
 void WaitingClass(benchmark::State& state) {
   Late late;
   auto item = std::make_unique<Item>();
-  ClassUpdate update = EagerUpdateClass<Item, ItemV2>();
+  Change update(ConvertEagerly<Item, ItemV2>());
   if (!update.Prepare().ok()) state.SkipWithError("it cannot be prepared");
   Bystander bystander;
   std::atomic<bool> stop{false};
@@ -220,8 +221,8 @@ void BusyThreads(benchmark::State& state) {
   }
   nanoseconds stopped{0};
   for (auto _ : state) {
-    SafeRedefinition update = SafeRedefine(
-        &updates_test::Price, &updates_test::Price2, Stacks::kAllThreads);
+    Change update(Redefine(&updates_test::Price, &updates_test::Price2),
+                  Stacks::kAllThreads);
     while (update.Apply().is_not_yet()) {
       std::this_thread::sleep_for(milliseconds(1));
     }

@@ -32,11 +32,11 @@
 #include "threads/rendezvous.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
-#include "updates/class_functions.h"
-#include "updates/eager_update_class.h"
-#include "updates/lazy_update_class.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/class_functions.h"
+#include "updates/mechanisms/convert.h"
+#include "updates/mechanisms/redefine.h"
 
 namespace instar {
 namespace {
@@ -111,23 +111,26 @@ bool AppliesAndUndoes(Update update) {
 
 template <int kUser>
 bool Redefines() {
-  SafeRedefineOptions forced(Stacks::kAllThreads);
+  ChangeOptions forced(Stacks::kAllThreads);
   forced.forced_quiescence = std::chrono::milliseconds(50);
   Redefinable<int(int)> slot(&Price3);
   const auto twice = [](int a) { return 2 * a; };
   if (kUser == kOfChild) {
-    return AppliesAndUndoes(SafeRedefine(
-               &OfDouble, +[](double) { return 7; }, Stacks::kAllThreads)) &&
+    return AppliesAndUndoes(Change(Redefine(
+                                       &OfDouble, +[](double) { return 7; }),
+                                   Stacks::kAllThreads)) &&
            AppliesAndUndoes(
-               SafeRedefine(&Send, &Send2, Stacks::kControlledThreads)) &&
-           AppliesAndUndoes(SafeRedefine(&Dwell, &Dwell2, forced)) &&
-           AppliesAndUndoes(SafeRedefine(slot, +twice, Stacks::kAllThreads));
+               Change(Redefine(&Send, &Send2), Stacks::kControlledThreads)) &&
+           AppliesAndUndoes(Change(Redefine(&Dwell, &Dwell2), forced)) &&
+           AppliesAndUndoes(
+               Change(Redefine(slot, +twice), Stacks::kAllThreads));
   }
-  return AppliesAndUndoes(SafeRedefine(&Price, &Price2, Stacks::kAllThreads)) &&
+  return AppliesAndUndoes(
+             Change(Redefine(&Price, &Price2), Stacks::kAllThreads)) &&
          AppliesAndUndoes(
-             SafeRedefine(&Depth, &Depth2, Stacks::kControlledThreads)) &&
-         AppliesAndUndoes(SafeRedefine(&Receive, &Receive2, forced)) &&
-         AppliesAndUndoes(SafeRedefine(slot, +twice, Stacks::kAllThreads));
+             Change(Redefine(&Depth, &Depth2), Stacks::kControlledThreads)) &&
+         AppliesAndUndoes(Change(Redefine(&Receive, &Receive2), forced)) &&
+         AppliesAndUndoes(Change(Redefine(slot, +twice), Stacks::kAllThreads));
 }
 
 template <int kUser>
@@ -137,12 +140,12 @@ bool Converts() {
   const auto eager = std::make_unique<Eager>();
   const auto lazy = std::make_unique<Lazy>();
   WeakObjectPool<Eager>().Counts();
-  UpdateClassOptions parallel;
-  parallel.conversion.threads = 2;
-  return AppliesAndUndoes(EagerUpdateClass<Eager, ItemV2<2 * kUser>>()) &&
+  ConversionOptions parallel;
+  parallel.threads = 2;
+  return AppliesAndUndoes(Change(ConvertEagerly<Eager, ItemV2<2 * kUser>>())) &&
          AppliesAndUndoes(
-             EagerUpdateClass<Eager, ItemV2<2 * kUser>>(parallel)) &&
-         AppliesAndUndoes(LazyUpdateClass<Lazy, ItemV2<2 * kUser + 1>>());
+             Change(ConvertEagerly<Eager, ItemV2<2 * kUser>>(parallel))) &&
+         AppliesAndUndoes(Change(ConvertLazily<Lazy, ItemV2<2 * kUser + 1>>()));
 }
 
 bool HoldsThreads() {

@@ -3,10 +3,6 @@
 
 #include "updates/late_births.h"
 
-#include <chrono>
-#include <memory>
-#include <mutex>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -15,42 +11,92 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/status_macros.h"
 #include "heap/version_change.h"
-#include "updates/author_watch.h"
-#include "updates/class_watch.h"
+#include "updates/mechanisms/built_in.h"
+#include "updates/mechanisms/class_watch.h"
+#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/pacing.h"
+#include "updates/transition.h"
 
 namespace instar {
 
-using updates_internal::AuthorWatch;
-using updates_internal::HoldOptions;
-using updates_internal::Patience;
-using updates_internal::RememberedWatch;
-using updates_internal::WatchedSet;
-using updates_internal::WhenHeldAndQuiescent;
+using updates_internal::BuiltInMechanism;
+using updates_internal::Obstacles;
+using updates_internal::Pacing;
+using updates_internal::Retries;
+using updates_internal::Transition;
 
 namespace {
 
 // Threads are released under a Convert() that takes longer than this.
 constexpr std::chrono::seconds kLongestConversion(5);
+constexpr int kMostLimits = 32;
+
+Pacing::Options PacingOf(std::chrono::nanoseconds first_limit) {
+  Pacing::Options options;
+  options.first_limit = first_limit;
+  options.last_limit = kMostLimits * first_limit;
+  return options;
+}
+
+// Of one class.
+class ConvertLateBirthsMechanism final : public BuiltInMechanism {
+ public:
+  explicit ConvertLateBirthsMechanism(heap_internal::UpdatableClass* root)
+      : root_(root) {}
+
+  std::string name() const override {
+    return absl::StrCat("convert late objects of ", root_->name());
+  }
+  Authors authors() const override { return Authors::kInTheChange; }
+  std::string AuthorsPart() const override {
+    return absl::StrCat("Convert() of an object of ", root_->name());
+  }
+  Stacks least_stacks() const override { return Stacks::kControlledThreads; }
+  void WatchBy(ConversionWatch* watch) override { watch_ = watch; }
+  absl::StatusOr<QuiescentCode> MustBeQuiescent(bool thorough) override {
+    INSTAR_ASSIGN_OR_RETURN(
+        updates_internal::WatchedSet watched,
+        updates_internal::RememberedWatch(root_)->Get(thorough));
+    return QuiescentCode{{}, {std::move(watched)}};
+  }
+  Attempt Apply(const StoppedWorld&) override {
+    return updates_internal::AttemptOfAuthor(ConvertLateBirths(root_, watch_));
+  }
+  Attempt Undo(const StoppedWorld&) override {
+    return updates_internal::AttemptOfAuthor(
+        absl::UnimplementedError("converted objects stay converted"));
+  }
+
+ private:
+  heap_internal::UpdatableClass* const root_;
+  ConversionWatch* watch_ = nullptr;
+};
 
 }  // namespace
 
+LateBirths::LateBirths(LateBirthsOptions options)
+    : options_(std::move(options)), retries_(PacingOf(options_.limit)) {}
+
 Attempt LateBirths::TryConvert() {
-  if (const auto too_early = patience_.TooEarly(Patience::Clock::now());
-      too_early.has_value() && HaveLateBirths()) {
-    return *too_early;
+  if (retries_.IsTooEarly(Retries::Clock::now()) && HaveLateBirths()) {
+    return Attempt::NotYet(reason_);
   }
   std::vector<std::string> reasons;
   absl::Status first_error;
   // One after the other: a class in which somebody stays is in no other's way.
   for (heap_internal::UpdatableClass* root : ClassesWithLateBirths()) {
     // What those before it took may be all that others can be made to wait.
-    if (auto too_early = patience_.TooEarly(Patience::Clock::now())) {
-      reasons.push_back(too_early->reason());
+    if (retries_.IsTooEarly(Retries::Clock::now())) {
+      reasons.push_back(reason_);
       break;
     }
-    Attempt attempt = TryConvert(root);
-    if (attempt.is_not_yet()) reasons.push_back(attempt.reason());
+    const Attempt attempt = TryConvert(root);
+    if (attempt.is_not_yet()) {
+      reason_ = attempt.reason();
+      reasons.push_back(reason_);
+    }
     if (first_error.ok()) first_error = attempt.status();
   }
   is_thorough_ = !reasons.empty();
@@ -59,39 +105,44 @@ Attempt LateBirths::TryConvert() {
   return Attempt::NotYet(absl::StrJoin(reasons, "; "));
 }
 
-void LateBirths::SetWatch(std::shared_ptr<AuthorWatch> watch) {
+void LateBirths::SetTransition(std::shared_ptr<const Transition> transition) {
   std::lock_guard<std::mutex> lock(lock_);
-  watch_.swap(watch);
+  transition_.swap(transition);
 }
 
 std::string LateBirths::running() const {
-  std::shared_ptr<AuthorWatch> watch;
+  std::shared_ptr<const Transition> transition;
   {
     std::lock_guard<std::mutex> lock(lock_);
-    watch = watch_;
+    transition = transition_;
   }
+  const auto watch = transition == nullptr ? nullptr : transition->watch();
   return watch == nullptr ? "" : watch->running();
 }
 
 Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
-  const absl::StatusOr<WatchedSet> watched =
-      RememberedWatch(root)->Get(is_thorough_);
-  if (!watched.ok()) return Attempt::Failed(watched.status());
-  const auto watch = std::make_shared<AuthorWatch>(
-      AuthorWatch::Clock::time_point::min(), [] { return false; },
-      kLongestConversion);
-  absl::Status watching = watch->Start();
+  const auto transition =
+      std::make_shared<Transition>(std::vector<std::shared_ptr<Mechanism>>{
+          std::make_shared<ConvertLateBirthsMechanism>(root)});
+  Transition::WatchOptions watch;
+  watch.until = Transition::Clock::time_point::min();
+  watch.at_least = kLongestConversion;
+  absl::Status watching = transition->StartWatch(std::move(watch));
   if (!watching.ok()) return Attempt::Failed(std::move(watching));
-  SetWatch(watch);
-  const absl::Cleanup end = [this] { SetWatch(nullptr); };
-  HoldOptions options;
-  options.patience = &patience_;
-  options.threads = options_.threads;
-  options.watch = &*watch;
-  options.what = absl::StrCat("Convert() of an object of ", root->name());
-  return WhenHeldAndQuiescent({*watched}, options, [&] {
-    return ConvertLateBirths(root, &watch->conversion());
-  });
+  SetTransition(transition);
+  const absl::Cleanup end = [&] {
+    transition->EndWatch();
+    SetTransition(nullptr);
+  };
+  Transition::TryOptions options;
+  options.stop.limit = kMostLimits * options_.limit;
+  if (options_.threads != nullptr) options.stop.threads = options_.threads();
+  options.thorough = is_thorough_;
+  options.never_wait = true;
+  Obstacles obstacles(/*most=*/1);
+  const Attempt attempt = transition->Try(Direction::kApply, std::move(options),
+                                          &retries_, obstacles);
+  return attempt.is_not_yet() ? obstacles.ToAttempt() : attempt;
 }
 
 }  // namespace instar

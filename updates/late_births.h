@@ -15,10 +15,10 @@
 // (docs/object_conversion.md). A lazily converted class needs nothing: a proxy
 // converts it. Otherwise it is done here, as the update itself was: controlled
 // threads are held at a rendezvous, and nobody is inside the class (with the
-// options that its latest update had, updates/class_functions.h). Only classes
-// that may have such objects are looked for. New code that makes objects of the
-// latest version sets it off, too, so that a rendezvous may find nothing to do:
-// ask a few times a second rather than a thousand.
+// options that its latest update had, updates/mechanisms/class_functions.h).
+// Only classes that may have such objects are looked for. New code that makes
+// objects of the latest version sets it off, too, so that a rendezvous may find
+// nothing to do: ask a few times a second rather than a thousand.
 //
 // Threads: one at a time, also one that is controlled. Errors: as "failed", the
 // first that a Convert() answered; that object stays what it is and is not
@@ -33,20 +33,19 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "heap/version_change.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
-#include "updates/author_watch.h"
-#include "updates/held_quiescence.h"
+#include "updates/quiescence/retries.h"
+#include "updates/transition.h"
 
 namespace instar {
 
 struct LateBirthsOptions {
   // For how long an attempt waits for threads; longer after one to which that
-  // was too short, as of UpdateClassOptions (updates/class_update.h).
+  // was too short, as of ChangeOptions (updates/change.h).
   std::chrono::nanoseconds limit = std::chrono::milliseconds(10);
   // Which threads are held; null: all controlled ones.
   std::function<std::vector<ThreadRef>()> threads;
@@ -54,8 +53,7 @@ struct LateBirthsOptions {
 
 class LateBirths {
  public:
-  explicit LateBirths(LateBirthsOptions options = {})
-      : options_(std::move(options)), patience_(options_.limit) {}
+  explicit LateBirths(LateBirthsOptions options = {});
 
   // Done: there are none (any more).
   Attempt TryConvert();
@@ -67,12 +65,15 @@ class LateBirths {
 
  private:
   Attempt TryConvert(heap_internal::UpdatableClass* root);
-  void SetWatch(std::shared_ptr<updates_internal::AuthorWatch> watch);
+  void SetTransition(
+      std::shared_ptr<const updates_internal::Transition> transition);
 
   const LateBirthsOptions options_;
-  mutable std::mutex lock_;                               // of the next one
-  std::shared_ptr<updates_internal::AuthorWatch> watch_;  // during an attempt
-  updates_internal::Patience patience_;
+  mutable std::mutex lock_;  // of the next one
+  // During an attempt.
+  std::shared_ptr<const updates_internal::Transition> transition_;
+  updates_internal::Retries retries_;
+  std::string reason_;        // of the latest "not yet"
   bool is_thorough_ = false;  // since somebody was in the way
 };
 

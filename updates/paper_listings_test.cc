@@ -26,11 +26,11 @@
 #include "threads/thread_ref.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
-#include "updates/eager_update_class.h"
-#include "updates/lazy_update_class.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/convert.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/reboot_thread.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
 
 namespace instar {
 namespace {
@@ -127,7 +127,7 @@ TEST_F(PaperListingsTest, SafeRedefinition) {
   // def new_fun(args): ...
   int (*const new_fun)(int) = &Price2;
   // upd_fun = safe_redefine("fun", new_fun, "__main__")
-  auto upd_fun = SafeRedefine("instar::updates_test::Price", new_fun);
+  auto upd_fun = Change(Redefine("instar::updates_test::Price", new_fun));
   // set_update_function(upd_fun, thread)
   UpdateRequest request = SetUpdateFunction(thread, upd_fun);
   Finish(request);
@@ -140,8 +140,8 @@ TEST_F(PaperListingsTest, SafeRedefinition) {
 // One is updated while another is not yet, and sees a mixture meanwhile.
 TEST_F(PaperListingsTest, OneThreadIsUpdatedWhileAnotherIsNotYet) {
   StartThreads();
-  auto update_of_passive = SafeRedefine(&Price, &Price2);
-  auto update_of_active = SafeRedefine(&Depth, &Depth2);
+  auto update_of_passive = Change(Redefine(&Price, &Price2));
+  auto update_of_active = Change(Redefine(&Depth, &Depth2));
   UpdateRequest active = SetUpdateFunction(threads_[1], update_of_active);
   active.Trigger();
   Finish(SetUpdateFunction(threads_[0], update_of_passive));
@@ -220,7 +220,7 @@ TEST_F(PaperListingsTest, EagerObjectConversion) {
   EXPECT_EQ(ControlledThreads().size(), 4u);
   // # Using eager object conversion in thread 0
   // update_fun = eager_update_class(Foo,FooV2)
-  auto update_fun = EagerUpdateClass<Foo, FooV2>();
+  auto update_fun = Change(ConvertEagerly<Foo, FooV2>());
   // set_update_function(update_fun,threads[0])
   UpdateRequest request = SetUpdateFunction(threads_[0], update_fun);
   Finish(request);
@@ -247,7 +247,7 @@ TEST_F(PaperListingsTest, LazyObjectConversion) {
   StartThreads();
   // start_lazy_update_class(Foo,FooV2)
   const absl::Status started =
-      StartLazyUpdateClass<LazyFoo, LazyFooV2>({}, kLimit);
+      Apply(ConvertLazily<LazyFoo, LazyFooV2>(), {}, kLimit);
   ASSERT_TRUE(started.ok()) << started;
   EXPECT_EQ(objects[1].address()->Version(), 1);
   EXPECT_EQ(objects[1]->Version(), 2);

@@ -21,8 +21,9 @@
 #include "code/kernels_for_benchmark.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_request.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/redefine.h"
 
 namespace instar {
 namespace {
@@ -46,7 +47,8 @@ void Run(benchmark::State& state, Kernel kernel, Measured measured,
       const ThreadRef updated =
           measured == Measured::kThread ? *ThisControlledThread() : other.ref();
       UpdateRequest request = SetUpdateFunction(
-          updated, SafeRedefine(&updates_test::Depth, &updates_test::Depth2));
+          updated,
+          Change(Redefine(&updates_test::Depth, &updates_test::Depth2)));
       if (pending) request.Trigger();
       for (auto _ : state) benchmark::DoNotOptimize(kernel());
       if (request.is_finished()) state.SkipWithError("it was applied");

@@ -27,7 +27,6 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
-#include "updates/strategy.h"
 #include "updates/update_function.h"
 
 namespace instar {
@@ -254,41 +253,6 @@ TEST(UpdateFunctionTest, InTurnEndsWithTheFirstFailure) {
                          }));
   EXPECT_EQ(failed.code(), absl::StatusCode::kInternal);
   EXPECT_EQ(later, 0);
-  stop = true;
-}
-
-class Swap final : public Strategy {
- public:
-  explicit Swap(int* value) : value_(value) {}
-  std::string name() const override { return "swap"; }
-  absl::Status Prepare() override {
-    next_ = 2;
-    return absl::OkStatus();
-  }
-  Attempt Try(UpdateContext& context) override {
-    if (context.stack().rsp == 0) return Attempt::NotYet("no stack");
-    std::swap(*value_, next_);
-    return Attempt::Done();
-  }
-  Attempt Undo(UpdateContext& context) override { return Try(context); }
-
- private:
-  int* const value_;
-  int next_ = 0;
-};
-
-TEST(StrategyTest, OfOnesOwn) {
-  std::atomic<bool> stop{false};
-  int value = 1;
-  ControlledThread thread = StartPassiveThread("thread", [&] {
-    while (!stop) UpdatePoint();
-  });
-  const auto strategy = std::make_shared<Swap>(&value);
-  ASSERT_TRUE(strategy->Prepare().ok());
-  EXPECT_TRUE(Update(thread, AsUpdateFunction(strategy)).ok());
-  EXPECT_EQ(value, 2);
-  EXPECT_TRUE(Update(thread, AsUndoFunction(strategy)).ok());
-  EXPECT_EQ(value, 1);
   stop = true;
 }
 

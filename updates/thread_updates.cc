@@ -7,15 +7,15 @@
 #include <vector>
 
 #include "base/check.h"
-#include "updates/update_of_threads.h"
+#include "updates/thread_schedule.h"
 
 namespace instar {
 
-using updates_internal::UpdateOfThreads;
+using updates_internal::ThreadSchedule;
 
 struct ThreadUpdates::State {
   std::string name;
-  std::vector<UpdateOfThreads::Part> parts;
+  std::vector<ThreadSchedule::Part> parts;
   int stages = 1;
   std::vector<std::function<Attempt()>> requirements;
 };
@@ -30,52 +30,60 @@ ThreadUpdates::~ThreadUpdates() = default;
 
 const std::string& ThreadUpdates::name() const { return state_->name; }
 
+void ThreadUpdates::Add(std::string thread_name,
+                        std::shared_ptr<Mechanism> mechanism,
+                        ChangeOptions options, UpdateOptions where) {
+  auto change =
+      std::make_shared<Change>(std::move(mechanism), std::move(options));
+  UpdateFunction undo = change->UndoFunction();
+  std::string what = change->name();
+  UpdateFunction function(*change);
+  SetPart(std::move(thread_name), std::move(what), std::move(change),
+          std::move(function), std::move(undo), std::move(where));
+}
+
 void ThreadUpdates::SetUpdateFunction(std::string thread_name,
                                       UpdateFunction function,
                                       UpdateOptions options) {
-  SetPrepared(std::move(thread_name), "update function", nullptr,
-              std::move(function), nullptr, std::move(options));
+  SetPart(std::move(thread_name), "update function", nullptr,
+          std::move(function), nullptr, std::move(options));
 }
 
 void ThreadUpdates::SetUpdateFunction(std::string thread_name,
                                       UpdateFunction function,
                                       UpdateFunction undo,
                                       UpdateOptions options) {
-  SetPrepared(std::move(thread_name), "update function", nullptr,
-              std::move(function), std::move(undo), std::move(options));
+  SetPart(std::move(thread_name), "update function", nullptr,
+          std::move(function), std::move(undo), std::move(options));
 }
 
-void ThreadUpdates::SetPrepared(std::string thread_name, std::string what,
-                                std::function<absl::Status()> prepare,
-                                UpdateFunction function, UpdateFunction undo,
-                                UpdateOptions options) {
+void ThreadUpdates::SetPart(std::string thread_name, std::string what,
+                            std::shared_ptr<Change> change,
+                            UpdateFunction function, UpdateFunction undo,
+                            UpdateOptions options) {
   INSTAR_CHECK(!thread_name.empty())
       << "an update function is set for a thread with a name";
   INSTAR_CHECK(function != nullptr)
       << "the update function of thread '" << thread_name << "' is empty";
-  UpdateOfThreads::Part& part = state_->parts.emplace_back();
+  ThreadSchedule::Part& part = state_->parts.emplace_back();
   part.thread_name = std::move(thread_name);
   part.what = std::move(what);
   part.stage = state_->stages - 1;
-  part.prepare = std::move(prepare);
-  part.function =
-      std::make_shared<UpdateOfThreads::Shared>(std::move(function));
+  part.change = std::move(change);
+  part.function = std::make_shared<ThreadSchedule::Shared>(std::move(function));
   if (undo != nullptr) {
-    part.undo = std::make_shared<UpdateOfThreads::Shared>(std::move(undo));
+    part.undo = std::make_shared<ThreadSchedule::Shared>(std::move(undo));
   }
   part.options = std::move(options);
 }
 
-void ThreadUpdates::Start(std::string what,
-                          std::function<absl::Status()> prepare,
-                          std::function<Attempt()> apply,
-                          std::function<Attempt()> undo) {
-  UpdateOfThreads::Part& part = state_->parts.emplace_back();
-  part.what = std::move(what);
+void ThreadUpdates::Start(std::shared_ptr<Mechanism> mechanism,
+                          ChangeOptions options) {
+  ThreadSchedule::Part& part = state_->parts.emplace_back();
+  part.change =
+      std::make_shared<Change>(std::move(mechanism), std::move(options));
+  part.what = part.change->name();
   part.stage = state_->stages - 1;
-  part.prepare = std::move(prepare);
-  part.start = std::move(apply);
-  part.take_back = std::move(undo);
 }
 
 void ThreadUpdates::Then() { ++state_->stages; }
@@ -87,9 +95,9 @@ void ThreadUpdates::When(std::function<Attempt()> requirement) {
 
 std::unique_ptr<Update> MakeUpdate(ThreadUpdates threads) {
   ThreadUpdates::State& state = *threads.state_;
-  return std::make_unique<UpdateOfThreads>(std::move(state.name),
-                                           std::move(state.parts), state.stages,
-                                           std::move(state.requirements));
+  return std::make_unique<ThreadSchedule>(std::move(state.name),
+                                          std::move(state.parts), state.stages,
+                                          std::move(state.requirements));
 }
 
 }  // namespace instar

@@ -5,12 +5,10 @@
 // own update function at its own time. Figures 5 and 6 of the paper:
 //
 //   absl::Status AddRatings(instar::ThreadUpdates& threads) {
-//     threads.StartUpdate(LazyUpdateClass<Product, ProductV2>());
-//     threads.SetUpdateFunction("site_manager",
-//                               EagerUpdateClass<Site, SiteV2>());
+//     threads.Start(ConvertLazily<Product, ProductV2>());
+//     threads.Add("site_manager", ConvertEagerly<Site, SiteV2>());
 //     threads.Then();
-//     threads.SetUpdateFunction("socket",
-//                               SafeRedefine(&DoCommand, &NewDoCommand));
+//     threads.Add("socket", Redefine(&DoCommand, &NewDoCommand));
 //     return absl::OkStatus();
 //   }
 //   absl::Status ShowRatings(instar::ThreadUpdates& threads) {
@@ -31,7 +29,7 @@
 //
 // Apply() prepares what can be prepared, then, stage by stage (Then() begins
 // another):
-//   1. What was given to StartUpdate() is done on the thread that calls
+//   1. What was given to Start() is done on the thread that calls
 //      Apply(), in the order given.
 //   2. The update functions of all threads of the stage are triggered. Each is
 //      tried at its thread's update points until it is done. Those of a thread
@@ -71,53 +69,16 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <type_traits>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "threads/attempt.h"
 #include "threads/update_request.h"
+#include "updates/change.h"
+#include "updates/mechanisms/mechanism.h"
 #include "updates/reboot_thread.h"
-#include "updates/strategy.h"
 #include "updates/update.h"
 
 namespace instar {
-namespace updates_internal {
-
-// Whether an update function brings its way back with it, as SafeRedefinition
-// does.
-template <typename T, typename = void>
-struct HasUndoFunction : std::false_type {};
-template <typename T>
-struct HasUndoFunction<
-    T, std::void_t<decltype(std::declval<T&>().Prepare()),
-                   decltype(UpdateFunction(std::declval<T&>().UndoFunction())),
-                   decltype(UpdateFunction(std::declval<T>()))>>
-    : std::true_type {};
-
-// What messages call it.
-template <typename T, typename = void>
-struct NameOfHandle {
-  static std::string Of(const T&, const char* otherwise) { return otherwise; }
-};
-template <typename T>
-struct NameOfHandle<
-    T, std::void_t<decltype(std::string(std::declval<const T&>().name()))>> {
-  static std::string Of(const T& handle, const char*) { return handle.name(); }
-};
-
-// Whether it can be done from any thread.
-template <typename T, typename = void>
-struct CanBeStarted : std::false_type {};
-template <typename T>
-struct CanBeStarted<T,
-                    std::void_t<decltype(std::declval<T&>().Prepare()),
-                                decltype(Attempt(std::declval<T&>().Apply())),
-                                decltype(Attempt(std::declval<T&>().Undo()))>>
-    : std::true_type {};
-
-}  // namespace updates_internal
-
 class ThreadUpdates {
  public:
   explicit ThreadUpdates(std::string name);
@@ -127,38 +88,16 @@ class ThreadUpdates {
 
   const std::string& name() const;
 
-  // In every controlled thread of this name. Without `undo` there is no way
-  // back.
+  // In every controlled thread of this name, at its own update point: any
+  // mechanism (updates/mechanisms/mechanism.h), with the options of a change of
+  // its own (updates/change.h).
+  void Add(std::string thread_name, std::shared_ptr<Mechanism> mechanism,
+           ChangeOptions options = {}, UpdateOptions where = {});
+  // An update function; without `undo` there is no way back.
   void SetUpdateFunction(std::string thread_name, UpdateFunction function,
                          UpdateOptions options = {});
   void SetUpdateFunction(std::string thread_name, UpdateFunction function,
                          UpdateFunction undo, UpdateOptions options = {});
-
-  // A handle that can be prepared and knows its way back: SafeRedefine(),
-  // EagerUpdateClass().
-  template <typename Handle,
-            std::enable_if_t<updates_internal::HasUndoFunction<Handle>::value,
-                             int> = 0>
-  void SetUpdateFunction(std::string thread_name, Handle handle,
-                         UpdateOptions options = {}) {
-    UpdateFunction undo = handle.UndoFunction();
-    std::string what =
-        updates_internal::NameOfHandle<Handle>::Of(handle, "update function");
-    SetPrepared(
-        std::move(thread_name), std::move(what),
-        [handle]() mutable { return handle.Prepare(); }, UpdateFunction(handle),
-        std::move(undo), std::move(options));
-  }
-  template <typename S,
-            std::enable_if_t<std::is_base_of_v<Strategy, S>, int> = 0>
-  void SetUpdateFunction(std::string thread_name, std::shared_ptr<S> strategy,
-                         UpdateOptions options = {}) {
-    std::string what = strategy->name();
-    SetPrepared(
-        std::move(thread_name), std::move(what),
-        [strategy] { return strategy->Prepare(); }, AsUpdateFunction(strategy),
-        AsUndoFunction(strategy), std::move(options));
-  }
 
   // Ends the function of every controlled thread of this name and starts
   // another on it; when the update is undone, `main_when_undone`. Blocking
@@ -166,32 +105,22 @@ class ThreadUpdates {
   // RebootThreadWith() as update function.
   template <typename Main>
   void RebootThread(std::string thread_name, Main new_main) {
-    SetPrepared(std::move(thread_name), "reboot", nullptr,
-                instar::RebootThread(std::move(new_main)), nullptr,
-                RebootUpdateOptions());
+    SetPart(std::move(thread_name), "reboot", nullptr,
+            instar::RebootThread(std::move(new_main)), nullptr,
+            RebootUpdateOptions());
   }
   template <typename Main, typename MainWhenUndone>
   void RebootThread(std::string thread_name, Main new_main,
                     MainWhenUndone main_when_undone) {
-    SetPrepared(std::move(thread_name), "reboot", nullptr,
-                instar::RebootThread(std::move(new_main)),
-                instar::RebootThread(std::move(main_when_undone)),
-                RebootUpdateOptions());
+    SetPart(std::move(thread_name), "reboot", nullptr,
+            instar::RebootThread(std::move(new_main)),
+            instar::RebootThread(std::move(main_when_undone)),
+            RebootUpdateOptions());
   }
 
   // What needs no thread of the program, on the thread that applies the update:
-  // a handle with Prepare(), Apply() and Undo(), such as LazyUpdateClass(), or
-  // SafeRedefine() with a look at all threads.
-  template <
-      typename Handle,
-      std::enable_if_t<updates_internal::CanBeStarted<Handle>::value, int> = 0>
-  void StartUpdate(Handle handle) {
-    Start(
-        updates_internal::NameOfHandle<Handle>::Of(handle, "started update"),
-        [handle]() mutable { return handle.Prepare(); },
-        [handle]() mutable { return handle.Apply(); },
-        [handle]() mutable { return handle.Undo(); });
-  }
+  // a lazy conversion, say, or a redefinition with a look at all threads.
+  void Start(std::shared_ptr<Mechanism> mechanism, ChangeOptions options = {});
 
   // What follows begins when everything before it is done.
   void Then();
@@ -204,13 +133,10 @@ class ThreadUpdates {
   friend std::unique_ptr<Update> MakeUpdate(ThreadUpdates threads);
   struct State;
 
-  // `prepare` and `undo` may be null.
-  void SetPrepared(std::string thread_name, std::string what,
-                   std::function<absl::Status()> prepare,
-                   UpdateFunction function, UpdateFunction undo,
-                   UpdateOptions options);
-  void Start(std::string what, std::function<absl::Status()> prepare,
-             std::function<Attempt()> apply, std::function<Attempt()> undo);
+  // `change` and `undo` may be null.
+  void SetPart(std::string thread_name, std::string what,
+               std::shared_ptr<Change> change, UpdateFunction function,
+               UpdateFunction undo, UpdateOptions options);
 
   std::unique_ptr<State> state_;
 };

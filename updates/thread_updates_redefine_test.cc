@@ -16,8 +16,9 @@
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/thread_updates.h"
 
 namespace instar {
@@ -95,12 +96,13 @@ TEST(ThreadUpdatesRedefineTest, RedefinitionAndReboot) {
   };
   ControlledThread manager = StartActiveThread("site_manager", old_main);
   ThreadUpdates threads("ratings");
-  threads.SetUpdateFunction("socket", SafeRedefine(&Price, &Price2));
+  threads.Add("socket", Redefine(&Price, &Price2));
   threads.RebootThread("site_manager", new_main, old_main);
   const auto update = MakeUpdate(std::move(threads));
   const auto forecast = update->Prepare();
   ASSERT_TRUE(forecast.ok()) << forecast.status();
-  EXPECT_THAT(forecast->steps, ElementsAre("thread 'socket': update function",
+  EXPECT_THAT(forecast->steps, ElementsAre("thread 'socket': redefine "
+                                           "instar::updates_test::Price(int)",
                                            "thread 'site_manager': reboot"));
   EXPECT_THAT(forecast->obstacles, IsEmpty());
   EXPECT_THAT(forecast->remarks, IsEmpty());
@@ -122,10 +124,10 @@ TEST(ThreadUpdatesRedefineTest, RedefinitionAndReboot) {
   stop = true;
 }
 
-TEST(ThreadUpdatesRedefineTest, StartUpdateNeedsNoThread) {
+TEST(ThreadUpdatesRedefineTest, StartNeedsNoThread) {
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   ThreadUpdates threads("at once");
-  threads.StartUpdate(SafeRedefine(&Price, &Price2, Stacks::kAllThreads));
+  threads.Start(Redefine(&Price, &Price2), Stacks::kAllThreads);
   const auto update = MakeUpdate(std::move(threads));
   const absl::Status applied = update->Apply(Patiently());
   ASSERT_TRUE(applied.ok()) << applied;
@@ -137,7 +139,7 @@ TEST(ThreadUpdatesRedefineTest, StartUpdateNeedsNoThread) {
 
 TEST(ThreadUpdatesRedefineTest, UndoGoesToAnotherThreadIfTheFirstHasEnded) {
   ThreadUpdates threads("replaced");
-  threads.SetUpdateFunction("thread", SafeRedefine(&Price, &Price2));
+  threads.Add("thread", Redefine(&Price, &Price2));
   const auto update = MakeUpdate(std::move(threads));
   {
     Looping first("thread");
@@ -156,8 +158,7 @@ TEST(ThreadUpdatesRedefineTest, WhatCannotBePreparedDisturbsNobody) {
   Looping thread("thread");
   ThreadUpdates threads("unknown");
   threads.SetUpdateFunction("thread", Count(done, 1));
-  threads.SetUpdateFunction("thread",
-                            SafeRedefine("no_such_function(int)", &Price2));
+  threads.Add("thread", Redefine("no_such_function(int)", &Price2));
   const auto update = MakeUpdate(std::move(threads));
   const absl::Status refused = update->Prepare().status();
   EXPECT_THAT(MessageOf(refused), AllOf(HasSubstr("thread 'thread': "),

@@ -18,7 +18,8 @@
 #include "heap/updatable.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/eager_update_class.h"
+#include "updates/change.h"
+#include "updates/mechanisms/convert.h"
 #include "updates/thread_updates.h"
 
 namespace instar {
@@ -96,7 +97,7 @@ TEST(ThreadUpdatesStuckTest, OneThatIsStarted) {
   const auto second = std::make_unique<Item<0>>();
   Looping worker("worker");
   ThreadUpdates threads("stuck");
-  threads.StartUpdate(EagerUpdateClass<Item<0>, ItemV2<0>>());
+  threads.Start(ConvertEagerly<Item<0>, ItemV2<0>>());
   Applying<0> applying(std::move(threads));
   UpdateProgress progress;
   do {
@@ -120,7 +121,7 @@ TEST(ThreadUpdatesStuckTest, OneInAThread) {
   const auto item = std::make_unique<Item<1>>();
   Looping worker("worker"), other("other");
   ThreadUpdates threads("stuck");
-  threads.SetUpdateFunction("worker", EagerUpdateClass<Item<1>, ItemV2<1>>());
+  threads.Add("worker", ConvertEagerly<Item<1>, ItemV2<1>>());
   Applying<1> applying(std::move(threads));
   other.AwaitRounds();
   const absl::Status status = applying.Await();

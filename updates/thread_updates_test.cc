@@ -195,20 +195,21 @@ TEST(ThreadUpdatesTest, AllThreadsOfAName) {
   EXPECT_THAT(updated, testing::UnorderedElementsAreArray(expected));
 }
 
-class CountingStrategy final : public Strategy {
+class Counting final : public Mechanism {
  public:
-  explicit CountingStrategy(std::vector<std::string>& log) : log_(log) {}
+  explicit Counting(std::vector<std::string>& log) : log_(log) {}
   std::string name() const override { return "count"; }
-  absl::Status Prepare() override {
+  absl::Status Prepare(UpdateForecast& forecast) override {
+    forecast.remarks.push_back("it counts");
     log_.push_back("prepare");
     return absl::OkStatus();
   }
-  Attempt Try(UpdateContext&) override {
+  Attempt Apply(const StoppedWorld&) override {
     log_.push_back("try");
     return log_.size() < 3 ? Attempt::NotYet("not the first time")
                            : Attempt::Done();
   }
-  Attempt Undo(UpdateContext&) override {
+  Attempt Undo(const StoppedWorld&) override {
     log_.push_back("undo");
     return Attempt::Done();
   }
@@ -217,12 +218,17 @@ class CountingStrategy final : public Strategy {
   std::vector<std::string>& log_;
 };
 
-TEST(ThreadUpdatesTest, AStrategyBringsItsWayBack) {
+TEST(ThreadUpdatesTest, AMechanismBringsItsWayBack) {
   std::vector<std::string> log;
   Looping thread("thread");
-  ThreadUpdates threads("strategy");
-  threads.SetUpdateFunction("thread", std::make_shared<CountingStrategy>(log));
+  ThreadUpdates threads("mechanism");
+  threads.Add("thread", std::make_shared<Counting>(log));
   const auto update = MakeUpdate(std::move(threads));
+  const auto forecast = update->Prepare();
+  ASSERT_TRUE(forecast.ok()) << forecast.status();
+  EXPECT_THAT(forecast->steps, ElementsAre("thread 'thread': count"));
+  EXPECT_THAT(forecast->remarks, ElementsAre("it counts"));
+  log.clear();
   ASSERT_TRUE(update->Apply(Patiently()).ok());
   EXPECT_GE(update->Progress().attempts, 2);
   ASSERT_TRUE(update->Undo(Patiently()).ok());
@@ -400,20 +406,25 @@ TEST(ThreadUpdatesTest, CancelledBetweenTwo) {
 struct Six {
   static constexpr int kParts = 6;
 
-  // As a handle that is done in a thread or at once.
-  struct Handle {
-    Six* six;
-    int number;
-
-    absl::Status Prepare() { return absl::OkStatus(); }
-    Attempt Apply() { return six->Change(number, true); }
-    Attempt Undo() { return six->Change(number, false); }
-    Attempt operator()(UpdateContext&) { return Apply(); }
-    UpdateFunction UndoFunction() const {
-      return [handle = *this](UpdateContext&) mutable { return handle.Undo(); };
+  class Part final : public Mechanism {
+   public:
+    Part(Six* six, int number) : six_(six), number_(number) {}
+    std::string name() const override { return absl::StrCat("part ", number_); }
+    Attempt Apply(const StoppedWorld&) override {
+      return six_->Change(number_, true);
     }
-    std::string name() const { return absl::StrCat("part ", number); }
+    Attempt Undo(const StoppedWorld&) override {
+      return six_->Change(number_, false);
+    }
+
+   private:
+    Six* const six_;
+    const int number_;
   };
+  void AddTo(ThreadUpdates& threads, const char* thread, int number) {
+    threads.Add(thread, std::make_shared<Part>(this, number),
+                Stacks::kThisThread);
+  }
 
   Attempt Change(int number, bool to) {
     std::lock_guard<std::mutex> guard(lock);
@@ -432,13 +443,13 @@ struct Six {
   }
   std::unique_ptr<Update> Make() {
     ThreadUpdates threads("six");
-    threads.StartUpdate(Handle{this, 0});
-    threads.SetUpdateFunction("a", Handle{this, 1});
-    threads.SetUpdateFunction("b", Handle{this, 2});
+    threads.Start(std::make_shared<Part>(this, 0));
+    AddTo(threads, "a", 1);
+    AddTo(threads, "b", 2);
     threads.Then();
-    threads.StartUpdate(Handle{this, 3});
-    threads.SetUpdateFunction("b", Handle{this, 4});
-    threads.SetUpdateFunction("c", Handle{this, 5});
+    threads.Start(std::make_shared<Part>(this, 3));
+    AddTo(threads, "b", 4);
+    AddTo(threads, "c", 5);
     return MakeUpdate(std::move(threads));
   }
 
@@ -502,11 +513,11 @@ TEST(ThreadUpdatesFailureTest, TakingBackFailsAtEachPosition) {
     Six six;
     ThreadUpdates threads("kept");
     bool fails = true;
-    threads.StartUpdate(Six::Handle{&six, 0});
-    threads.SetUpdateFunction("a", Six::Handle{&six, 1});
-    threads.SetUpdateFunction("b", Six::Handle{&six, 2});
-    threads.SetUpdateFunction("b", Six::Handle{&six, 3});
-    threads.SetUpdateFunction("c", Six::Handle{&six, 4});
+    threads.Start(std::make_shared<Six::Part>(&six, 0));
+    six.AddTo(threads, "a", 1);
+    six.AddTo(threads, "b", 2);
+    six.AddTo(threads, "b", 3);
+    six.AddTo(threads, "c", 4);
     threads.Then();
     threads.SetUpdateFunction("c", [&](UpdateContext&) {
       return fails ? Attempt::Failed(absl::UnavailableError("the last fails"))

@@ -38,8 +38,6 @@
 #ifndef INSTAR_UPDATES_UPDATE_H_
 #define INSTAR_UPDATES_UPDATE_H_
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -51,28 +49,10 @@
 #include "absl/strings/str_cat.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
+#include "updates/mechanisms/update_forecast.h"
+#include "updates/quiescence/blocker.h"
 
 namespace instar {
-
-// What an update would do, and what stands in its way at the moment.
-struct UpdateForecast {
-  std::vector<std::string> steps;      // "redefine DoCommand(...)", in order
-  std::vector<std::string> obstacles;  // "DoCommand is active: thread ..."
-  std::vector<std::string> remarks;    // sizes, objects, warnings
-  // Those of the remarks that are as true once it is applied.
-  std::vector<std::string> warnings;
-};
-
-// What an update waits for.
-struct Blocker {
-  std::string thread;  // its name; empty if it is no thread that blocks
-  pid_t tid = 0;
-  std::string function;  // demangled; empty if unknown
-  int frame = -1;        // its depth on that stack, 0 is the innermost
-  std::chrono::nanoseconds since{};  // for how long
-  std::string reason;                // a sentence
-  std::string remedy;  // what would help; empty if nothing is known
-};
 
 enum class UpdatePhase {
   kNew,  // or put back after a failure
@@ -170,9 +150,9 @@ class Update {
   virtual void Cancel() = 0;
 
   virtual UpdateProgress Progress() const = 0;
-  virtual HoldTimes hold_times() const = 0;
+  virtual HoldTimes hold_times() const { return {}; }
   // Threads that the update has started, while it is applied.
-  virtual std::vector<ThreadRef> StartedThreads() const = 0;
+  virtual std::vector<ThreadRef> StartedThreads() const { return {}; }
 };
 
 }  // namespace instar

@@ -12,8 +12,9 @@
 #include "gtest/gtest-spi.h"
 #include "gtest/gtest.h"
 #include "threads/update_point.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/redefine.h"
 
 namespace instar {
 namespace {
@@ -27,7 +28,7 @@ absl::Status RaisePrices(UpdatePlan& plan) {
 }
 
 absl::Status RaisePricesPerThread(ThreadUpdates& threads) {
-  threads.SetUpdateFunction("shop", SafeRedefine(&Price, &Price2));
+  threads.Add("shop", Redefine(&Price, &Price2));
   return absl::OkStatus();
 }
 

@@ -3,7 +3,7 @@
 //
 // Update functions and how they are put together.
 //
-//   SetUpdateFunction(thread, InTurn(SafeRedefine(&DoCommand, &NewDoCommand),
+//   SetUpdateFunction(thread, InTurn(Change(Redefine(&DoCommand, &NewDoCommand)),
 //                                    RebootThread(&NewMain)));
 //
 // An update function is called with an UpdateContext and answers an Attempt
@@ -14,7 +14,7 @@
 // InTurn() does one after the other: each is tried until it is done, and is not
 // called again; what is done stays done if a later one fails. They need not be
 // done at the same update point. Several functions that must switch at the same
-// moment are one redefinition (updates/safe_redefine.h).
+// moment are one redefinition (updates/mechanisms/redefine.h).
 
 #ifndef INSTAR_UPDATES_UPDATE_FUNCTION_H_
 #define INSTAR_UPDATES_UPDATE_FUNCTION_H_

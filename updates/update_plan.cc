@@ -3,28 +3,23 @@
 
 #include "updates/update_plan.h"
 
-#include <utility>
+#include <vector>
 
 #include "base/check.h"
-#include "threads/thread_state.h"
-#include "updates/plan_steps.h"
-#include "updates/planned_update.h"
+#include "updates/mechanisms/redefine.h"
+#include "updates/plan_schedule.h"
 
 namespace instar {
 
-using updates_internal::ConversionPlanStep;
-using updates_internal::HookStep;
-using updates_internal::PlannedUpdate;
-using updates_internal::RebootStep;
-using updates_internal::RedefinitionStep;
-using updates_internal::StartStep;
+using updates_internal::PlanSchedule;
 
 struct UpdatePlan::State {
   std::string name;
-  std::vector<std::unique_ptr<PlanStep>> before, steps, after;
-  RedefinitionStep* redefinitions = nullptr;  // one of `steps`
-  bool ignore_inlined_copies = false;
-  std::vector<const ConversionPlanStep*> conversions;  // of `steps`
+  std::vector<std::shared_ptr<Mechanism>> before, mechanisms, after;
+  // Of the one that has all redefinitions, if there are any.
+  std::shared_ptr<Redefinitions> redefinitions;
+  const std::shared_ptr<RedefineOptions> redefine_options =
+      std::make_shared<RedefineOptions>();
   std::vector<std::function<Attempt()>> requirements;
   std::string point;
 };
@@ -40,60 +35,25 @@ const std::string& UpdatePlan::name() const { return state_->name; }
 
 Redefinitions& UpdatePlan::redefinitions() {
   if (state_->redefinitions == nullptr) {
-    auto step = std::make_unique<RedefinitionStep>();
-    state_->redefinitions = step.get();
-    state_->steps.push_back(std::move(step));
+    state_->redefinitions = std::make_shared<Redefinitions>();
+    Add(updates_internal::RedefineAll(state_->redefinitions,
+                                      state_->redefine_options));
   }
-  return state_->redefinitions->redefinitions();
+  return *state_->redefinitions;
 }
 
-void UpdatePlan::IgnoreInlinedCopies() { state_->ignore_inlined_copies = true; }
-
-void UpdatePlan::AddConversion(std::unique_ptr<ConversionStep> step,
-                               Watch watch, Counter converted) {
-  auto made = std::make_unique<ConversionPlanStep>(
-      std::move(step), std::move(watch), std::move(converted));
-  state_->conversions.push_back(made.get());
-  state_->steps.push_back(std::move(made));
-}
-
-ConversionOptions UpdatePlan::Counted(ConversionOptions options,
-                                      Counter converted) {
-  options.progress = [own = std::move(options.progress),
-                      converted = std::move(converted)](std::size_t done) {
-    converted->store(done, std::memory_order_relaxed);
-    if (own != nullptr) own(done);
-  };
-  return options;
-}
-
-void UpdatePlan::Reboot(std::string thread_name, ThreadMain new_main,
-                        ThreadMain main_when_undone) {
-  state_->steps.push_back(
-      std::make_unique<RebootStep>(std::move(thread_name), std::move(new_main),
-                                   std::move(main_when_undone)));
-}
-
-void UpdatePlan::StartActiveThread(std::string name,
-                                   std::function<void()> main) {
-  state_->steps.push_back(std::make_unique<StartStep>(
-      std::move(name), ThreadKind::kActive, std::move(main)));
-}
-
-void UpdatePlan::StartPassiveThread(std::string name,
-                                    std::function<void()> main) {
-  state_->steps.push_back(std::make_unique<StartStep>(
-      std::move(name), ThreadKind::kPassive, std::move(main)));
+void UpdatePlan::IgnoreInlinedCopies() {
+  state_->redefine_options->ignore_inlined_copies = true;
 }
 
 void UpdatePlan::Before(Hook hook, Hook undo) {
-  state_->before.push_back(std::make_unique<HookStep>(
-      "hook before the update", std::move(hook), std::move(undo)));
+  state_->before.push_back(
+      MakeHook("hook before the update", std::move(hook), std::move(undo)));
 }
 
 void UpdatePlan::After(Hook hook, Hook undo) {
-  state_->after.push_back(std::make_unique<HookStep>(
-      "hook after the update", std::move(hook), std::move(undo)));
+  state_->after.push_back(
+      MakeHook("hook after the update", std::move(hook), std::move(undo)));
 }
 
 void UpdatePlan::When(std::function<Attempt()> requirement) {
@@ -105,27 +65,23 @@ void UpdatePlan::AtUpdatePoint(std::string point) {
   state_->point = std::move(point);
 }
 
-void UpdatePlan::Add(std::unique_ptr<PlanStep> step) {
-  INSTAR_CHECK(step != nullptr) << "a step is an object";
-  state_->steps.push_back(std::move(step));
+void UpdatePlan::Add(std::shared_ptr<Mechanism> mechanism) {
+  INSTAR_CHECK(mechanism != nullptr) << "a mechanism is an object";
+  state_->mechanisms.push_back(std::move(mechanism));
 }
 
 std::unique_ptr<Update> MakeUpdate(UpdatePlan plan) {
   UpdatePlan::State& state = *plan.state_;
-  if (state.redefinitions != nullptr && state.ignore_inlined_copies) {
-    state.redefinitions->IgnoreInlinedCopies();
-  }
-  PlannedUpdate::Parts parts;
+  PlanSchedule::Parts parts;
   parts.name = std::move(state.name);
-  for (auto* const part : {&state.before, &state.steps, &state.after}) {
-    for (std::unique_ptr<PlanStep>& step : *part) {
-      parts.steps.push_back(std::move(step));
+  for (auto* const part : {&state.before, &state.mechanisms, &state.after}) {
+    for (std::shared_ptr<Mechanism>& mechanism : *part) {
+      parts.mechanisms.push_back(std::move(mechanism));
     }
   }
   parts.requirements = std::move(state.requirements);
   parts.point = std::move(state.point);
-  parts.conversions = std::move(state.conversions);
-  return std::make_unique<PlannedUpdate>(std::move(parts));
+  return std::make_unique<PlanSchedule>(std::move(parts));
 }
 
 }  // namespace instar

@@ -53,7 +53,7 @@
 // Stacks: those of the held threads, their paused continulets' included, and of
 // the caller of Apply(). Threads that are not controlled are neither held nor
 // looked at: what a plan redefines or converts must not be used by them (or see
-// updates/safe_redefine.h, which looks at all threads).
+// updates/change.h, which can look at all threads).
 //
 // Lifetime: a plan is moved into its update. Functions and callables stay in
 // use for as long as the update is applied, and longer where threads run them.
@@ -62,99 +62,32 @@
 #ifndef INSTAR_UPDATES_UPDATE_PLAN_H_
 #define INSTAR_UPDATES_UPDATE_PLAN_H_
 
-#include <atomic>
-#include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "heap/conversion.h"
+#include "code/redefinable.h"
+#include "heap/version_change.h"
 #include "threads/attempt.h"
-#include "threads/rendezvous.h"
-#include "threads/update_request.h"
-#include "updates/class_functions.h"
-#include "updates/class_watch.h"
-#include "updates/empty_callable.h"
-#include "updates/plan_step.h"
-#include "updates/redefinitions.h"
+#include "threads/thread_state.h"
+#include "updates/mechanisms/class_functions.h"
+#include "updates/mechanisms/convert.h"
+#include "updates/mechanisms/hook.h"
+#include "updates/mechanisms/mechanism.h"
+#include "updates/mechanisms/new_thread.h"
+#include "updates/mechanisms/reboot.h"
+#include "updates/mechanisms/redefinitions.h"
+#include "updates/mechanisms/thread_main.h"
 #include "updates/update.h"
 
 namespace instar {
 
-// What a rebooted thread goes on with: a callable, or MainWith().
-class ThreadMain {
- public:
-  using Function = std::function<void()>;
-
-  ThreadMain() = default;        // none
-  ThreadMain(std::nullptr_t) {}  // NOLINT: as std::function
-  template <typename F,
-            std::enable_if_t<std::is_invocable_v<std::decay_t<F>&> &&
-                                 !std::is_same_v<std::decay_t<F>, ThreadMain>,
-                             int> = 0>
-  ThreadMain(F&& main) {  // NOLINT: a callable is one
-    Function function(std::forward<F>(main));
-    if (function == nullptr) return;  // as an empty std::function of any type
-    make_ = [function = std::move(function)](
-                const HeldThread&) -> absl::StatusOr<Function> {
-      return function;
-    };
-  }
-
-  // False also if what it was made of is empty.
-  explicit operator bool() const { return make_ != nullptr; }
-
-  // The same, with these options for the reboot.
-  ThreadMain With(RebootOptions options) const {
-    ThreadMain made = *this;
-    made.options_ = options;
-    return made;
-  }
-
- private:
-  template <typename Main, typename Capture>
-  friend ThreadMain MainWith(Main new_main, Capture capture);
-  friend class RebootTargets;
-
-  // Called while the thread is held.
-  std::function<absl::StatusOr<Function>(const HeldThread&)> make_;
-  RebootOptions options_;
-};
-
-// new_main(State), with what absl::StatusOr<State> capture(const HeldThread&)
-// answers. FindExposed() and ReadExposed() (stack/exposed_values.h) find, in
-// the capture, what the held thread's functions expose. It copies: what the
-// values refer to on the old stack is gone when the new function starts.
-// NotFound means not yet; another error fails the update. State must be
-// copyable.
-template <typename Main, typename Capture>
-ThreadMain MainWith(Main new_main, Capture capture) {
-  ThreadMain made;
-  if (updates_internal::IsEmpty(new_main) ||
-      updates_internal::IsEmpty(capture)) {
-    return made;
-  }
-  made.make_ = [new_main = std::move(new_main),
-                capture = std::move(capture)](const HeldThread& thread) mutable
-      -> absl::StatusOr<ThreadMain::Function> {
-    auto state = capture(thread);
-    if (!state.ok()) return state.status();
-    return ThreadMain::Function([new_main, state = *std::move(state)] {
-      std::invoke(new_main, state);
-    });
-  };
-  return made;
-}
-
 class UpdatePlan {
  public:
-  using Hook = std::function<absl::Status()>;
+  using Hook = instar::Hook;
 
   explicit UpdatePlan(std::string name);
   UpdatePlan(UpdatePlan&&) noexcept;
@@ -201,53 +134,50 @@ class UpdatePlan {
   // are.
   void IgnoreInlinedCopies();
 
-  // Classes (heap/conversion.h). Nobody may be inside one, in whichever version
-  // (updates/class_functions.h, whose options these are): not while eager
-  // conversion changes the objects; and not at the moment at which a lazy or a
-  // progressive one begins, since other threads, or the background, change them
-  // from then on.
+  // Classes (updates/mechanisms/convert.h).
   template <typename Old, typename New>
   void ConvertEagerly(ConversionOptions options = {},
                       ClassFunctionsOptions functions = {}) {
-    auto converted = std::make_shared<std::atomic<std::size_t>>(0);
-    AddConversion(instar::ConvertEagerly<Old, New>(
-                      Counted(std::move(options), converted)),
-                  WatchOf<Old, New>(std::move(functions)), converted);
+    Add(instar::ConvertEagerly<Old, New>(std::move(options),
+                                         std::move(functions)));
   }
   template <typename Old, typename New>
   void ConvertLazily(ConversionOptions options = {},
                      ClassFunctionsOptions functions = {}) {
-    AddConversion(instar::ConvertLazily<Old, New>(std::move(options)),
-                  WatchOf<Old, New>(std::move(functions)), nullptr);
+    Add(instar::ConvertLazily<Old, New>(std::move(options),
+                                        std::move(functions)));
   }
   template <typename Old, typename New>
   void ConvertProgressively(ConversionOptions options = {},
                             ClassFunctionsOptions functions = {}) {
-    AddConversion(instar::ConvertProgressively<Old, New>(std::move(options)),
-                  WatchOf<Old, New>(std::move(functions)), nullptr);
+    Add(instar::ConvertProgressively<Old, New>(std::move(options),
+                                               std::move(functions)));
   }
 
-  // Ends the function of every controlled thread of this name and starts
-  // another on it. There must be one such thread at that moment, or it is not
-  // yet. When the update is undone, it is rebooted into `main_when_undone`, if
-  // it has not ended since; without that, the update cannot be undone.
+  // As instar::Reboot() (updates/mechanisms/reboot.h).
   void Reboot(std::string thread_name, ThreadMain new_main,
-              ThreadMain main_when_undone = nullptr);
+              ThreadMain main_when_undone = nullptr) {
+    Add(instar::Reboot(std::move(thread_name), std::move(new_main),
+                       std::move(main_when_undone)));
+  }
 
-  // A controlled thread that begins when the update has taken effect. Undo()
-  // ends it as a reboot does, with nothing to follow. It is detached: the
-  // program may end while it runs.
-  void StartActiveThread(std::string name, std::function<void()> main);
-  void StartPassiveThread(std::string name, std::function<void()> main);
+  // As NewThread() (updates/mechanisms/new_thread.h).
+  void StartActiveThread(std::string name, std::function<void()> main) {
+    Add(NewThread(std::move(name), ThreadKind::kActive, std::move(main)));
+  }
+  void StartPassiveThread(std::string name, std::function<void()> main) {
+    Add(NewThread(std::move(name), ThreadKind::kPassive, std::move(main)));
+  }
 
   // While the threads are held, before all steps and after them; Before() hooks
   // in the order given, After() hooks too. `undo` takes it back; without it,
   // the update cannot be undone, and if a later step fails, what the hook did
   // stays, and the error says so. No lock of the program may be taken
-  // (updates/plan_step.h), unless the plan holds the threads where they own
-  // none (AtUpdatePoint()). A hook that has not returned when the time is up,
-  // and has run for a second, is given up: the threads are released, nothing
-  // more is done or undone, and the answer, when it returns, is DataLoss.
+  // (updates/mechanisms/mechanism.h), unless the plan holds the threads where
+  // they own none (AtUpdatePoint()). A hook that has not returned when the time
+  // is up, and has run for a second, is given up: the threads are released,
+  // nothing more is done or undone, and the answer, when it returns, is
+  // DataLoss.
   void Before(Hook hook, Hook undo = nullptr);
   void After(Hook hook, Hook undo = nullptr);
 
@@ -260,27 +190,14 @@ class UpdatePlan {
   // "between requests", where whole requests must see one version.
   void AtUpdatePoint(std::string point);
 
-  // A step of one's own.
-  void Add(std::unique_ptr<PlanStep> step);
+  // Any mechanism, one's own too (updates/mechanisms/mechanism.h).
+  void Add(std::shared_ptr<Mechanism> mechanism);
 
  private:
   friend std::unique_ptr<Update> MakeUpdate(UpdatePlan plan);
-  using Counter = std::shared_ptr<std::atomic<std::size_t>>;
   struct State;
 
   Redefinitions& redefinitions();
-  using Watch = std::shared_ptr<updates_internal::ClassWatch>;
-  template <typename Old, typename New>
-  static Watch WatchOf(ClassFunctionsOptions functions) {
-    return std::make_shared<updates_internal::ClassWatch>(
-        Old::UpdatableRoot::Class(), &TypesOfChange<Old, New>,
-        std::move(functions));
-  }
-  // `converted`: where an eager conversion counts.
-  void AddConversion(std::unique_ptr<ConversionStep> step, Watch watch,
-                     Counter converted);
-  static ConversionOptions Counted(ConversionOptions options,
-                                   Counter converted);
 
   std::unique_ptr<State> state_;
 };

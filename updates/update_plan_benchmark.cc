@@ -33,7 +33,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/rendezvous.h"
 #include "threads/update_point.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -115,7 +115,7 @@ Rendezvous HoldAll() {
 
 void RendezvousAndConversion(benchmark::State& state) {
   const Program program(state.range(0), state.range(1));
-  const auto step = ConvertEagerly<Site, SiteV2>();
+  const auto step = EagerConversion<Site, SiteV2>();
   for (auto _ : state) {
     nanoseconds longest{0};
     AwaitCommand();

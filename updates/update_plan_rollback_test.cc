@@ -25,8 +25,8 @@
 #include "threads/controlled_thread.h"
 #include "threads/thread_ref.h"
 #include "threads/update_point.h"
-#include "updates/plan_step.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/mechanism.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -141,17 +141,28 @@ struct Fault {
   Way apply = Way::kNone, undo = Way::kNone;
   Way cancel_apply = Way::kNone, cancel_undo = Way::kNone;
 };
-class FaultyStep final : public PlanStep {
+class Faulty final : public Mechanism {
  public:
-  FaultyStep(std::string name, const Fault& fault)
+  Faulty(std::string name, const Fault& fault)
       : name_(std::move(name)), fault_(fault) {}
   std::string name() const override { return name_; }
-  absl::Status Apply() override { return Fail(fault_.apply); }
-  absl::Status Undo() override { return Fail(fault_.undo); }
-  absl::Status CancelApply() override { return Fail(fault_.cancel_apply); }
-  absl::Status CancelUndo() override { return Fail(fault_.cancel_undo); }
+  Attempt Apply(const StoppedWorld&) override {
+    return Change(is_changed_ ? fault_.cancel_undo : fault_.apply);
+  }
+  Attempt Undo(const StoppedWorld&) override {
+    return Change(is_changed_ ? fault_.cancel_apply : fault_.undo);
+  }
+  void AfterStop(AttemptResult) override { is_changed_ = false; }
 
  private:
+  Attempt Change(Way way) {
+    absl::Status status = Fail(way);
+    if (!status.ok()) return Attempt::Failed(std::move(status));
+    is_changed_ = !is_changed_;
+    return Attempt::Done();
+  }
+
+  bool is_changed_ = false;  // at this stop: the next change is a rollback
   const std::string name_;
   const Fault& fault_;
 };
@@ -207,7 +218,7 @@ class Program {
         };
     const auto fault_step = [&] {
       if (at++ != place) return;
-      plan.Add(std::make_unique<FaultyStep>("the fault", fault));
+      plan.Add(std::make_shared<Faulty>("the fault", fault));
     };
     fault_hook(&UpdatePlan::Before);
     plan.Before(Count(hooks.before), Count(hooks.before_undone));
@@ -381,8 +392,8 @@ TEST(UpdatePlanRollbackTest, WhatCannotBeTakenBackIsNamed) {
     for (const bool is_undo : {false, true}) {
       Fault last, first;
       UpdatePlan plan("sticky");
-      plan.Add(std::make_unique<FaultyStep>("the first", first));
-      plan.Add(std::make_unique<FaultyStep>("the last", last));
+      plan.Add(std::make_shared<Faulty>("the first", first));
+      plan.Add(std::make_shared<Faulty>("the last", last));
       const auto update = MakeUpdate(std::move(plan));
       if (is_undo) {
         ASSERT_EQ(update->Apply({}), absl::OkStatus());
@@ -407,7 +418,7 @@ TEST(UpdatePlanRollbackTest, AHookWithoutUndoIsNamed) {
   UpdatePlan plan("hooked");
   plan.Before(Count(calls));
   plan.Before(Count(calls_with_undo), Count(undone));
-  plan.Add(std::make_unique<FaultyStep>("the last", last));
+  plan.Add(std::make_shared<Faulty>("the last", last));
   const auto update = MakeUpdate(std::move(plan));
   last.apply = Way::kStatus;
   const absl::Status status = update->Apply({});

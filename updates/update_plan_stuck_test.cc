@@ -25,7 +25,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/rendezvous.h"
 #include "threads/update_point.h"
-#include "updates/plan_step.h"
+#include "updates/mechanisms/mechanism.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -175,16 +175,16 @@ TEST(UpdatePlanStuckTest, WhatStillRunsIsShown) {
 }
 
 // Where nothing was changed, nothing is lost.
-class SlowToBeReady : public PlanStep {
+class SlowToBeReady : public Mechanism {
  public:
   explicit SlowToBeReady(Owner& owner) : owner_(owner) {}
   std::string name() const override { return "a step"; }
-  Attempt Ready(absl::Span<const HeldThread>) override {
+  Attempt Ready(const StoppedWorld&, Direction) override {
     if (waits) owner_.Visit();
     return Attempt::Done();
   }
-  absl::Status Apply() override { return absl::OkStatus(); }
-  absl::Status Undo() override { return absl::OkStatus(); }
+  Attempt Apply(const StoppedWorld&) override { return Attempt::Done(); }
+  Attempt Undo(const StoppedWorld&) override { return Attempt::Done(); }
 
   bool waits = true;
 
@@ -194,7 +194,7 @@ class SlowToBeReady : public PlanStep {
 
 TEST(UpdatePlanStuckTest, AStepThatDoesNotSayWhetherItIsReady) {
   Owner owner;
-  auto made = std::make_unique<SlowToBeReady>(owner);
+  auto made = std::make_shared<SlowToBeReady>(owner);
   SlowToBeReady& step = *made;
   UpdatePlan plan("stuck");
   plan.Add(std::move(made));

@@ -31,7 +31,7 @@
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/functions_for_test.h"
 
 namespace instar {
 namespace {

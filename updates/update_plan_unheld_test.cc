@@ -20,7 +20,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
-#include "updates/plan_step.h"
+#include "updates/mechanisms/mechanism.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -32,9 +32,9 @@ using testing::HasSubstr;
 constexpr std::chrono::hours kLong(1);
 
 // Does not return from the function that it is told, until it may leave.
-class StuckStep final : public PlanStep {
+class StuckMechanism final : public Mechanism {
  public:
-  StuckStep(std::string where, std::function<void()> wait)
+  StuckMechanism(std::string where, std::function<void()> wait)
       : where_(std::move(where)), wait_(std::move(wait)) {}
 
   std::string name() const override { return "the step"; }
@@ -42,34 +42,27 @@ class StuckStep final : public PlanStep {
     Come("Prepare()");
     return absl::OkStatus();
   }
-  absl::StatusOr<std::vector<Function>> QuiescentFunctions() override {
-    Come("functions");
-    return std::vector<Function>();
-  }
-  absl::StatusOr<std::shared_ptr<const WatchedFunctions>> QuiescentCode(
-      bool) override {
+  absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override {
     Come("code");
-    return nullptr;
+    return QuiescentCode();
   }
-  void BeforeAttempt() override { Come("BeforeAttempt()"); }
-  absl::Status Stage() override {
-    Come("Stage()");
+  absl::Status BeforeStop() override {
+    Come("BeforeStop()");
     return absl::OkStatus();
   }
-  absl::Status Apply() override {
+  Attempt Apply(const StoppedWorld&) override {
     ++applied;
-    return absl::OkStatus();
+    return Attempt::Done();
   }
-  absl::Status Undo() override {
+  Attempt Undo(const StoppedWorld&) override {
     --applied;
-    return absl::OkStatus();
+    return Attempt::Done();
   }
   absl::Status CanUndo() const override {
     Come("CanUndo()");
     return absl::OkStatus();
   }
-  void Released() override { Come("Released()"); }
-  void Settle() override { Come("Settle()"); }
+  void AfterStop(AttemptResult) override { Come("AfterStop()"); }
 
   std::atomic<int> applied{0};
 
@@ -91,7 +84,7 @@ struct Case {
 class Stuck {
  public:
   explicit Stuck(const Case& c) : case_(c) {
-    auto made = std::make_unique<StuckStep>(c.where, [this] { Wait(); });
+    auto made = std::make_shared<StuckMechanism>(c.where, [this] { Wait(); });
     step_ = made.get();
     UpdatePlan plan("stuck");
     plan.Add(std::move(made));
@@ -155,7 +148,7 @@ class Stuck {
   }
 
   const Case case_;
-  StuckStep* step_;
+  StuckMechanism* step_;
   std::unique_ptr<Update> update_;
   std::atomic<bool> leave_{false}, is_inside_{false};
   absl::Status status_;
@@ -172,9 +165,7 @@ std::vector<std::unique_ptr<Stuck>> Make(const std::vector<Case>& cases) {
 TEST(UpdatePlanUnheldTest, BeforeAnythingIsChanged) {
   const auto all = Make({
       {"Prepare()", "Prepare() of the step"},
-      {"functions", "which functions must not be active of the step"},
       {"code", "which functions must not be active of the step"},
-      {"Stage()", "Stage() of the step"},
       {"requirement", "a requirement"},
   });
   for (const auto& stuck : all) {
@@ -197,7 +188,7 @@ TEST(UpdatePlanUnheldTest, BeforeAnythingIsChanged) {
 
 // These have the turn to hold threads meanwhile: one after the other.
 TEST(UpdatePlanUnheldTest, JustBeforeThreadsAreHeld) {
-  for (const Case& c : {Case{"BeforeAttempt()", "BeforeAttempt() of the step"},
+  for (const Case& c : {Case{"BeforeStop()", "BeforeStop() of the step"},
                         Case{"threads", "what says which threads to hold"}}) {
     Stuck stuck(c);
     stuck.Start(/*apply=*/true, std::chrono::milliseconds(1));
@@ -210,10 +201,8 @@ TEST(UpdatePlanUnheldTest, JustBeforeThreadsAreHeld) {
 }
 
 TEST(UpdatePlanUnheldTest, WhenItHasTakenEffect) {
-  for (const Case& c : {Case{"Released()", "Released() of the step"},
-                        Case{"Settle()", "Settle() of the step"}}) {
-    Stuck stuck(c);
-    const bool apply = c.where == std::string("Settle()");
+  for (const bool apply : {true, false}) {
+    Stuck stuck({"AfterStop()", "AfterStop() of the step"});
     if (!apply) {
       stuck.Pass();
       ASSERT_EQ(stuck.update().Apply(stuck.Options()), absl::OkStatus());
@@ -259,7 +248,7 @@ TEST(UpdatePlanUnheldTest, TheOwnerOfALockIsNamed) {
   while (!has_it) std::this_thread::yield();
   std::atomic<bool> comes{false};
   UpdatePlan plan("stuck");
-  plan.Add(std::make_unique<StuckStep>("Stage()", [&] {
+  plan.Add(std::make_shared<StuckMechanism>("BeforeStop()", [&] {
     comes = true;
     std::lock_guard<std::mutex> owns(lock);
   }));
@@ -278,7 +267,7 @@ TEST(UpdatePlanUnheldTest, TheOwnerOfALockIsNamed) {
   } while (progress.phase != UpdatePhase::kBroken);
   EXPECT_THAT(
       progress.blockers[0].reason,
-      AllOf(HasSubstr("Stage() of the step still runs"),
+      AllOf(HasSubstr("BeforeStop() of the step still runs"),
             HasSubstr(absl::StrCat("which waits for a lock that thread ",
                                    owner.ref().tid()))));
   leave = true;

@@ -23,8 +23,8 @@
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/plan_step.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/mechanism.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -51,17 +51,17 @@ ssize_t FailOnce(int file, const void* bytes, std::size_t size,
 }
 
 // First and last of a plan: between two of them, threads are held.
-class HeldMark final : public PlanStep {
+class HeldMark final : public Mechanism {
  public:
   explicit HeldMark(bool is_first) : is_first_(is_first) {}
   std::string name() const override { return "a mark"; }
-  absl::Status Apply() override {
+  Attempt Apply(const StoppedWorld&) override {
     are_held = is_first_;
-    return absl::OkStatus();
+    return Attempt::Done();
   }
-  absl::Status Undo() override {
+  Attempt Undo(const StoppedWorld&) override {
     are_held = !is_first_;
-    return absl::OkStatus();
+    return Attempt::Done();
   }
 
  private:
@@ -87,9 +87,9 @@ class Changing {
   explicit Changing(Changeable function)
       : function_(function), old_result_(function(7)) {
     UpdatePlan plan("write");
-    plan.Add(std::make_unique<HeldMark>(true));
+    plan.Add(std::make_shared<HeldMark>(true));
     plan.Redefine(function, &Changed);
-    plan.Add(std::make_unique<HeldMark>(false));
+    plan.Add(std::make_shared<HeldMark>(false));
     update_ = MakeUpdate(std::move(plan));
   }
   ~Changing() { stop_ = true; }

@@ -4,36 +4,27 @@
 #include "updates/update_run.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/check.h"
+#include "base/linux/deadline.h"
 
 namespace instar {
-namespace updates_internal {
 namespace {
+
+// Between attempts.
+constexpr std::chrono::nanoseconds kFirstPause = std::chrono::microseconds(200);
+constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(4);
 
 std::string Milliseconds(std::chrono::nanoseconds duration) {
   return absl::StrCat(
       std::chrono::duration_cast<std::chrono::milliseconds>(duration).count(),
       " ms");
-}
-
-std::string Sentence(const Blocker& blocker) {
-  std::string text;
-  if (!blocker.thread.empty()) {
-    text = absl::StrCat("thread '", blocker.thread, "' (", blocker.tid, "): ");
-  }
-  absl::StrAppend(&text, blocker.reason);
-  if (blocker.since.count() > 0) {
-    absl::StrAppend(&text, ", for ", Milliseconds(blocker.since));
-  }
-  if (!blocker.remedy.empty()) {
-    absl::StrAppend(&text, " (", blocker.remedy, ")");
-  }
-  return text;
 }
 
 }  // namespace
@@ -66,6 +57,8 @@ absl::Status UpdateRun::Begin(UpdatePhase required) {
   cancelled_.store(false, std::memory_order_relaxed);
   attempts_ = 0;
   begin_ = Clock::now();
+  blockers_.clear();
+  since_.clear();
   return absl::OkStatus();
 }
 
@@ -91,15 +84,54 @@ void UpdateRun::End(UpdatePhase phase) {
   end_ = Clock::now();
 }
 
-absl::Status UpdateRun::TimeIsUp(UpdateDirection direction,
+absl::Status UpdateRun::Repeat(Direction direction, const ApplyOptions& options,
+                               absl::FunctionRef<Attempt()> attempt) {
+  const Clock::time_point until = DeadlineAfter(begin_, options.timeout);
+  Clock::duration pause = kFirstPause;
+  while (true) {
+    if (is_cancelled()) {
+      return absl::CancelledError("the update was cancelled");
+    }
+    Enter(UpdatePhase::kWaiting);
+    const Attempt tried = attempt();
+    CountAttempts(1);
+    if (tried.is_failed()) return tried.status();
+    std::vector<Blocker> blockers;
+    if (tried.is_not_yet()) blockers.emplace_back().reason = tried.reason();
+    SetBlockers(std::move(blockers));
+    if (tried.is_done()) return absl::OkStatus();
+    if (Clock::now() >= until) return TimeIsUp(direction, Progress());
+    WaitUntil(std::min(until, Clock::now() + pause));
+    pause = std::min(2 * pause, kLastPause);
+  }
+}
+
+void UpdateRun::SetBlockers(std::vector<Blocker> blockers) {
+  const Clock::time_point now = Clock::now();
+  std::map<std::string, Clock::time_point> since;
+  std::lock_guard<std::mutex> lock(lock_);
+  for (Blocker& blocker : blockers) {
+    // The frame and the place in a loop may change while the reason does not.
+    const std::string key =
+        absl::StrCat(blocker.tid, blocker.tid == 0 ? blocker.reason : "");
+    const auto known = since_.find(key);
+    const Clock::time_point first = known == since_.end() ? now : known->second;
+    since[key] = first;
+    blocker.since = now - first;
+  }
+  since_ = std::move(since);
+  blockers_ = std::move(blockers);
+}
+
+absl::Status UpdateRun::TimeIsUp(Direction direction,
                                  const UpdateProgress& progress) const {
   std::vector<std::string> sentences;
   for (const Blocker& blocker : progress.blockers) {
-    sentences.push_back(Sentence(blocker));
+    sentences.push_back(ToString(blocker));
   }
   return absl::DeadlineExceededError(absl::StrCat(
       "update '", name_, "' was not ",
-      direction == UpdateDirection::kApply ? "applied" : "undone", " in ",
+      direction == Direction::kApply ? "applied" : "undone", " in ",
       Milliseconds(progress.elapsed), " (", progress.attempts,
       " attempts): ", absl::StrJoin(sentences, "; ")));
 }
@@ -118,11 +150,11 @@ UpdateProgress UpdateRun::Progress() const {
   progress.phase = phase();
   std::lock_guard<std::mutex> lock(lock_);
   progress.attempts = attempts_;
+  progress.blockers = blockers_;
   if (begin_ != Clock::time_point()) {
     progress.elapsed = (is_running_ ? Clock::now() : end_) - begin_;
   }
   return progress;
 }
 
-}  // namespace updates_internal
 }  // namespace instar

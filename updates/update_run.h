@@ -2,11 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What every update keeps of the Prepare(), Apply() or Undo() that goes on: one
-// thread works on it, others look and cancel.
+// thread works on it, others look and cancel. For whoever writes a schedule.
 //
 //   INSTAR_RETURN_IF_ERROR(run.Begin(UpdatePhase::kPrepared));
-//   const absl::Status status = ...;  // which asks run.is_cancelled()
-//   run.End(UpdatePhase::kApplied);
+//   const absl::Status status = run.Repeat(
+//       Direction::kApply, options, [&] { return change.Apply(); });
+//   run.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
 
 #ifndef INSTAR_UPDATES_UPDATE_RUN_H_
 #define INSTAR_UPDATES_UPDATE_RUN_H_
@@ -14,18 +15,19 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "threads/attempt.h"
+#include "updates/mechanisms/direction.h"
 #include "updates/update.h"
 
 namespace instar {
-namespace updates_internal {
-
-enum class UpdateDirection { kApply, kUndo };
 
 // Of how long each thread was held.
 HoldTimes HoldTimesOf(std::vector<std::chrono::nanoseconds> held);
@@ -50,9 +52,18 @@ class UpdateRun {
   Clock::time_point begin() const { return begin_; }
   void End(UpdatePhase phase);
 
+  // Tries until it is done, has failed, is cancelled, or the time of the
+  // options is up, with pauses of some milliseconds. Why it is not yet is in
+  // Progress().
+  absl::Status Repeat(Direction direction, const ApplyOptions& options,
+                      absl::FunctionRef<Attempt()> attempt);
+
+  // What is in the way at the moment, and since when; in Progress().
+  void SetBlockers(std::vector<Blocker> blockers);
+
   // DeadlineExceeded: "update 'ratings' was not applied in 30000 ms (12
   // attempts): <what was in its way>".
-  absl::Status TimeIsUp(UpdateDirection direction,
+  absl::Status TimeIsUp(Direction direction,
                         const UpdateProgress& progress) const;
 
   // --- Of any thread.
@@ -63,7 +74,7 @@ class UpdateRun {
     return cancelled_.load(std::memory_order_relaxed);
   }
   UpdatePhase phase() const { return phase_.load(std::memory_order_relaxed); }
-  // The phase, attempts and time of it.
+  // The phase, attempts, time and blockers of it.
   UpdateProgress Progress() const;
 
  private:
@@ -80,9 +91,11 @@ class UpdateRun {
   int attempts_ = 0;
   Clock::time_point begin_;  // changed by who works on it, under the lock
   Clock::time_point end_;
+  std::vector<Blocker> blockers_;
+  // Since when each of them has been there, by what it is.
+  std::map<std::string, Clock::time_point> since_;
 };
 
-}  // namespace updates_internal
 }  // namespace instar
 
 #endif  // INSTAR_UPDATES_UPDATE_RUN_H_

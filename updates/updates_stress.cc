@@ -29,10 +29,11 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/redefine.h"
+#include "updates/mechanisms/replace_activation.h"
 #include "updates/reboot_thread.h"
-#include "updates/replace_activation.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
 
 namespace instar {
 namespace {
@@ -95,7 +96,7 @@ void Work() {
 
 // Each update was applied and undone by turns, and is as its last event says.
 void CheckLog(const std::vector<std::string>& events,
-              const std::vector<SafeRedefinition>& updates) {
+              const std::vector<Change>& updates) {
   std::vector<bool> applied(updates.size(), false);
   for (const std::string& event : events) {
     const std::size_t space = event.find(' ');
@@ -109,6 +110,14 @@ void CheckLog(const std::vector<std::string>& events,
   }
 }
 
+// ThreadSanitizer has a thread that blocks all signals and that cannot be
+// traced, and delivers signals late.
+#if defined(__SANITIZE_THREAD__)
+constexpr bool kCanStopAll = false;
+#else
+constexpr bool kCanStopAll = true;
+#endif
+
 int Main(int minutes) {
   std::vector<ControlledThread> threads;
   for (int i = 0; i < 4; ++i) {
@@ -116,21 +125,22 @@ int Main(int minutes) {
     threads.push_back(i % 2 == 0 ? StartActiveThread(name, &Work)
                                  : StartPassiveThread(name, &Work));
   }
-  std::vector<SafeRedefinition> updates;
+  std::vector<Change> updates;
   for (const Stacks stacks :
-       {Stacks::kAllThreads, Stacks::kControlledThreads}) {
-    updates.push_back(SafeRedefine(&Price, &Price2, stacks));
-    updates.push_back(SafeRedefine(&Depth, &Depth2, stacks));
-    updates.push_back(SafeRedefinition(Redefinitions()
-                                           .Add(&Relay, &Relay2)
-                                           .Add(&Send, &Send2)
-                                           .Add(&Receive, &Receive2),
-                                       stacks));
-    updates.push_back(SafeRedefine(price_slot, &Twice, stacks));
+       {kCanStopAll ? Stacks::kAllThreads : Stacks::kControlledThreads,
+        Stacks::kControlledThreads}) {
+    updates.push_back(Change(Redefine(&Price, &Price2), stacks));
+    updates.push_back(Change(Redefine(&Depth, &Depth2), stacks));
+    updates.push_back(Change(Redefine(Redefinitions()
+                                          .Add(&Relay, &Relay2)
+                                          .Add(&Send, &Send2)
+                                          .Add(&Receive, &Receive2)),
+                             stacks));
+    updates.push_back(Change(Redefine(price_slot, &Twice), stacks));
     // Never quiescent for long.
-    SafeRedefineOptions forced(stacks);
+    ChangeOptions forced(stacks);
     forced.forced_quiescence = std::chrono::milliseconds(200);
-    updates.push_back(SafeRedefine(&Dwell, &Dwell2, forced));
+    updates.push_back(Change(Redefine(&Dwell, &Dwell2), forced));
   }
   EventLog log;
   std::minstd_rand random(1);
@@ -149,7 +159,7 @@ int Main(int minutes) {
       continue;
     }
     const std::size_t number = random() % updates.size();
-    SafeRedefinition& update = updates[number];
+    Change& update = updates[number];
     const bool was_applied = update.is_applied();
     const std::string name =
         (was_applied ? "undo " : "apply ") + std::to_string(number);

@@ -6,8 +6,9 @@
 
 #include "absl/status/status.h"
 #include "examples/cases/program.h"
+#include "updates/change.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/quiescence/when_quiescent.h"
-#include "updates/safe_redefine.h"
 #include "updates/thread_updates.h"
 #include "updates/update_module.h"
 
@@ -23,10 +24,10 @@ void NewVisit(const std::string& who) {
 }
 
 absl::Status Describe(instar::ThreadUpdates& threads) {
-  instar::SafeRedefineOptions options(instar::Stacks::kControlledThreads);
+  instar::ChangeOptions options(instar::Stacks::kControlledThreads);
   // Longer than the test takes.
   options.forced_quiescence = std::chrono::seconds(100);
-  threads.StartUpdate(instar::SafeRedefine(&Visit, &NewVisit, options));
+  threads.Start(instar::Redefine(&Visit, &NewVisit), options);
   return absl::OkStatus();
 }
 

@@ -6,7 +6,7 @@
 #include "base/status_macros.h"
 #include "examples/cases/program.h"
 #include "stack/exposed_values.h"
-#include "updates/replace_activation.h"
+#include "updates/mechanisms/replace_activation.h"
 #include "updates/update_module.h"
 #include "updates/update_plan.h"
 

@@ -10,7 +10,8 @@
 #include "examples/mechanism_bench/program.h"
 #include "heap/lazy_proxy.h"
 #include "threads/attempt.h"
-#include "updates/safe_redefine.h"
+#include "updates/change.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/thread_updates.h"
 #include "updates/update.h"
 #include "updates/update_plan.h"
@@ -77,11 +78,11 @@ std::unique_ptr<Program> RedefinedAtARendezvous() {
 }
 
 std::unique_ptr<Program> RedefinedUnderAllThreads() {
-  instar::SafeRedefineOptions options(instar::Stacks::kAllThreads);
+  instar::ChangeOptions options(instar::Stacks::kAllThreads);
   // Some thread is inside of it whenever one looks.
   options.forced_quiescence = std::chrono::seconds(1);
-  instar::SafeRedefinition update =
-      instar::SafeRedefine(&Work, &NextWork, options);
+  instar::Change update =
+      instar::Change(instar::Redefine(&Work, &NextWork), options);
   return ProgramOf(
       &Work,
       [update]() mutable { return UntilDone([&] { return update.Apply(); }); },
@@ -99,7 +100,7 @@ std::unique_ptr<Program> RedefinedByASlot() {
 
 std::unique_ptr<Program> RedefinedPerThread() {
   instar::ThreadUpdates threads("per thread");
-  threads.SetUpdateFunction(kWorker, instar::SafeRedefine(&Work, &NextWork));
+  threads.Add(kWorker, instar::Redefine(&Work, &NextWork));
   return Calling(&Work, MakeUpdate(std::move(threads)));
 }
 

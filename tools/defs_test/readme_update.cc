@@ -24,8 +24,9 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "tools/defs_test/readme_shop.h"
+#include "updates/change.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/reboot_thread.h"
-#include "updates/safe_redefine.h"
 #include "updates/update_module.h"
 #include "updates/update_plan.h"
 
@@ -77,7 +78,7 @@ absl::Status Update(instar::UpdatePlan& plan) {
     });
     return one.Switch(1) == 2 ? absl::OkStatus() : absl::InternalError("not 2");
   });
-  instar::SafeRedefine(&Total, &NewTotal);
+  instar::Change(instar::Redefine(&Total, &NewTotal));
   instar::StartActiveThread("other", [] {}).Join();
   instar::RunControlled("self", instar::ThreadKind::kPassive, [] {});
   plan.AtUpdatePoint("between requests");

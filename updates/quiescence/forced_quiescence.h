@@ -11,7 +11,7 @@
 //   ... look, with pauses, until they are quiescent, and change something ...
 //   // the calls go on, in the new version, when it goes
 //
-// SafeRedefine() does that if it is told to (updates/safe_redefine.h).
+// A Change does that if it is told to (updates/change.h).
 //
 // A call passes, and does not wait,
 //   - if the thread has one of the functions on a stack already: as a

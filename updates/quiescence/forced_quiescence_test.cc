@@ -26,8 +26,9 @@
 #include "threads/rendezvous.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/redefine.h"
 
 namespace instar {
 namespace {
@@ -39,9 +40,9 @@ constexpr std::chrono::seconds kLimit(60);
 // For what must be given up: nothing depends on how long it is.
 constexpr std::chrono::milliseconds kShort(20);
 
-SafeRedefineOptions Forced(Stacks stacks, std::chrono::nanoseconds limit) {
-  SafeRedefineOptions options(stacks);
-  options.rendezvous_limit = kLimit;
+ChangeOptions Forced(Stacks stacks, std::chrono::nanoseconds limit) {
+  ChangeOptions options(stacks);
+  options.limit = kLimit;
   options.forced_quiescence = limit;
   return options;
 }
@@ -69,8 +70,8 @@ TEST(ForcedQuiescenceTest, FourThreadsInTightLoops) {
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&, i] { calls[i] = CallDwell(&stop); });
   }
-  SafeRedefinition update =
-      SafeRedefine(&Dwell, &Dwell2, Forced(Stacks::kAllThreads, kLimit));
+  Change update =
+      Change(Redefine(&Dwell, &Dwell2), Forced(Stacks::kAllThreads, kLimit));
   for (int round = 0; round < 10; ++round) {
     Attempt attempt = update.Apply();
     EXPECT_TRUE(attempt.is_done()) << attempt.reason();
@@ -108,8 +109,8 @@ TEST(ForcedQuiescenceTest, NewOnesWaitRecursiveOnesPassOldOnesDrain) {
     });
   });
   while (!inside) std::this_thread::yield();
-  SafeRedefinition update =
-      SafeRedefine(&Depth, &Depth2, Forced(Stacks::kControlledThreads, kLimit));
+  Change update = Change(Redefine(&Depth, &Depth2),
+                         Forced(Stacks::kControlledThreads, kLimit));
   Attempt attempt = Attempt::NotYet("");
   std::thread updater([&] { attempt = update.Apply(); });
   // New calls, until one has to wait.
@@ -156,8 +157,7 @@ TEST(ForcedQuiescenceTest, GivenUpWithoutHarm) {
   std::thread plain(call);
   for (const Stacks stacks :
        {Stacks::kControlledThreads, Stacks::kAllThreads}) {
-    SafeRedefinition update =
-        SafeRedefine(&Depth, &Depth2, Forced(stacks, kShort));
+    Change update = Change(Redefine(&Depth, &Depth2), Forced(stacks, kShort));
     const Attempt attempt = update.Apply();
     EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
     EXPECT_THAT(attempt.reason(), HasSubstr("given up after 20 ms"));
@@ -172,8 +172,8 @@ TEST(ForcedQuiescenceTest, GivenUpWithoutHarm) {
   controlled.Join();
   plain.join();
   EXPECT_EQ(results, 1000);
-  SafeRedefinition update =
-      SafeRedefine(&Depth, &Depth2, Forced(Stacks::kControlledThreads, kShort));
+  Change update = Change(Redefine(&Depth, &Depth2),
+                         Forced(Stacks::kControlledThreads, kShort));
   EXPECT_TRUE(update.Apply().is_done());
   EXPECT_EQ(Depth(1, [] {}), -1);
   EXPECT_TRUE(update.Undo().is_done());
@@ -327,8 +327,8 @@ TEST(ForcedQuiescenceTest, FromAnUpdateFunction) {
       UpdatePoint();
     }
   });
-  SafeRedefinition update =
-      SafeRedefine(&Dwell, &Dwell2, Forced(Stacks::kAllThreads, kLimit));
+  Change update =
+      Change(Redefine(&Dwell, &Dwell2), Forced(Stacks::kAllThreads, kLimit));
   UpdateRequest request = SetUpdateFunction(thread, update);
   request.Trigger();
   const absl::Status done = request.Await(kLimit);
@@ -344,8 +344,8 @@ TEST(ForcedQuiescenceTest, FromAnUpdateFunction) {
 
 // It cannot drain while its own thread waits for that.
 TEST(ForcedQuiescenceTest, NotTriedFromInside) {
-  SafeRedefinition update =
-      SafeRedefine(&Depth, &Depth2, Forced(Stacks::kControlledThreads, kLimit));
+  Change update = Change(Redefine(&Depth, &Depth2),
+                         Forced(Stacks::kControlledThreads, kLimit));
   Attempt attempt = Attempt::Done();
   EXPECT_EQ(Depth(7, [&] { attempt = update.Apply(); }), 7);
   EXPECT_TRUE(attempt.is_not_yet());
@@ -353,10 +353,11 @@ TEST(ForcedQuiescenceTest, NotTriedFromInside) {
 }
 
 TEST(ForcedQuiescenceTest, NeedsMoreStacksThanItsOwn) {
-  EXPECT_EQ(SafeRedefine(&Price, &Price2, Forced(Stacks::kThisThread, kLimit))
-                .Prepare()
-                .code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(
+      Change(Redefine(&Price, &Price2), Forced(Stacks::kThisThread, kLimit))
+          .Prepare()
+          .code(),
+      absl::StatusCode::kInvalidArgument);
 }
 
 // Two at once, of functions that they share: a call waits for both.

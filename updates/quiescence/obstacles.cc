@@ -171,7 +171,13 @@ void Obstacles::AddMissing(std::vector<MissingThread> missing,
 }
 
 void Obstacles::AddReason(std::string reason) {
-  others_.push_back(std::move(reason));
+  others_.emplace_back().reason = std::move(reason);
+}
+
+bool Obstacles::has_active() const {
+  return std::any_of(noted_.begin(), noted_.end(), [](const Obstacle& each) {
+    return each.kind == Obstacle::Kind::kActive;
+  });
 }
 
 bool Obstacles::needs_time() const {
@@ -196,9 +202,7 @@ std::vector<Blocker> Obstacles::ToBlockers() const {
     blockers.emplace_back().reason =
         "there is no memory to note what is on stacks";
   }
-  for (const std::string& other : others_) {
-    blockers.emplace_back().reason = other;
-  }
+  blockers.insert(blockers.end(), others_.begin(), others_.end());
   return blockers;
 }
 

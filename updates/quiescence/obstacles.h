@@ -19,6 +19,7 @@
 
 #include <cstddef>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -77,12 +78,15 @@ class Obstacles {
   // --- When they run.
 
   void AddMissing(std::vector<MissingThread> missing, absl::string_view point);
+  void Add(Blocker blocker) { others_.push_back(std::move(blocker)); }
   void AddReason(std::string reason);
   // An error that no other attempt mends.
   void Fail(absl::Status failure) { failure_ = std::move(failure); }
 
   const std::vector<MissingThread>& missing() const { return missing_; }
   const absl::Status& failure() const { return failure_; }
+  // Whether a function is active on a stack.
+  bool has_active() const;
   // Whether a longer limit may help: a thread did not come, or did not take a
   // signal that it does not block.
   bool needs_time() const;
@@ -97,7 +101,7 @@ class Obstacles {
   bool is_complete_ = true;  // there was memory for all
   std::vector<MissingThread> missing_;
   std::string point_;
-  std::vector<std::string> others_;
+  std::vector<Blocker> others_;
   absl::Status failure_;
 };
 

@@ -22,9 +22,11 @@
 #include "updates/quiescence/own_stacks.h"
 
 namespace instar {
-namespace updates_internal {
 namespace {
 
+using updates_internal::Obstacle;
+using updates_internal::Obstacles;
+using updates_internal::VisitOwnStack;
 using Kind = Obstacle::Kind;
 using State = InterruptedThreads::State;
 
@@ -84,18 +86,16 @@ bool StoppedWorld::StopControlled(Obstacles& obstacles) {
   options.missing = &missing;
   options.asked_all = &stopped_;
   options.released = &released;
-  std::vector<ThreadRef> threads;
-  if (options_.threads != nullptr) threads = options_.threads();
-  if (options.first.has_value() && options_.threads != nullptr &&
-      std::find(threads.begin(), threads.end(), *options.first) ==
-          threads.end()) {
+  const auto& threads = options_.threads;
+  if (options.first.has_value() && threads.has_value() &&
+      std::find(threads->begin(), threads->end(), *options.first) ==
+          threads->end()) {
     options.first.reset();
   }
   const bool has_first = options.first.has_value();
   absl::StatusOr<Rendezvous> rendezvous =
-      options_.threads == nullptr
-          ? Rendezvous::HoldAll(std::move(options))
-          : Rendezvous::Hold(threads, std::move(options));
+      threads.has_value() ? Rendezvous::Hold(*threads, std::move(options))
+                          : Rendezvous::HoldAll(std::move(options));
   if (rendezvous.ok()) {
     rendezvous_ = *std::move(rendezvous);
     return true;
@@ -306,5 +306,4 @@ std::vector<std::chrono::nanoseconds> StoppedWorld::HoldTimes() const {
   return rendezvous_->HoldTimes();
 }
 
-}  // namespace updates_internal
 }  // namespace instar

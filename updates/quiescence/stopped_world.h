@@ -5,6 +5,9 @@
 // they were stopped, and what is on their stacks. Nothing else in this package
 // stops a thread or walks a stack.
 //
+// A mechanism (updates/mechanisms/mechanism.h) is given one, and asks threads()
+// and others(). Who makes one is in this package:
+//
 //   StopOptions options;
 //   options.stacks = Stacks::kAllThreads;
 //   StoppedWorld world(options);
@@ -76,7 +79,6 @@
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -99,8 +101,8 @@ namespace instar {
 enum class Stacks { kThisThread, kControlledThreads, kAllThreads };
 
 namespace updates_internal {
-
 class Obstacles;
+}  // namespace updates_internal
 
 struct StopOptions {
   Stacks stacks = Stacks::kControlledThreads;
@@ -112,8 +114,8 @@ struct StopOptions {
 
   // --- Of kControlledThreads; as of RendezvousOptions.
 
-  // Which of them; null: all.
-  std::function<std::vector<ThreadRef>()> threads;
+  // Which of them; none given: all.
+  std::optional<std::vector<ThreadRef>> threads;
   std::string point;
   std::optional<ThreadRef> first;
   std::chrono::nanoseconds first_limit{0};
@@ -132,7 +134,7 @@ class StoppedWorld {
 
   // False, with nobody stopped or with obstacles that only a Release() ends:
   // they say why.
-  bool Stop(Obstacles& obstacles);
+  bool Stop(updates_internal::Obstacles& obstacles);
 
   // --- While they are stopped.
 
@@ -149,12 +151,12 @@ class StoppedWorld {
   // none is visited. False if not all could be: an obstacle says why.
   bool VisitStacks(absl::FunctionRef<bool(const Stack&)> visit,
                    absl::FunctionRef<bool(const ThreadRef&)> leave_out,
-                   Obstacles& obstacles);
+                   updates_internal::Obstacles& obstacles);
 
   // Right before the change, when all that is stopped has been looked at:
   // whether that is all. `grew`: threads had been started, and are stopped now;
   // their stacks have to be looked at.
-  bool IsComplete(bool* grew, Obstacles& obstacles);
+  bool IsComplete(bool* grew, updates_internal::Obstacles& obstacles);
 
   // kHeld if all threads of the process are stopped, and no timer can start
   // another.
@@ -182,12 +184,12 @@ class StoppedWorld {
   std::vector<std::chrono::nanoseconds> HoldTimes() const;
 
  private:
-  bool StopControlled(Obstacles& obstacles);
-  bool StopAll(Obstacles& obstacles);
-  bool StopListed(Obstacles& obstacles);
+  bool StopControlled(updates_internal::Obstacles& obstacles);
+  bool StopAll(updates_internal::Obstacles& obstacles);
+  bool StopListed(updates_internal::Obstacles& obstacles);
   bool VisitOwn(absl::FunctionRef<bool(const Stack&)> visit,
-                Obstacles& obstacles);
-  bool CanBeTrapped(Obstacles& obstacles);
+                updates_internal::Obstacles& obstacles);
+  bool CanBeTrapped(updates_internal::Obstacles& obstacles);
 
   const StopOptions options_;
   const pid_t self_;
@@ -202,7 +204,6 @@ class StoppedWorld {
   bool is_released_ = false;
 };
 
-}  // namespace updates_internal
 }  // namespace instar
 
 #endif  // INSTAR_UPDATES_QUIESCENCE_STOPPED_WORLD_H_

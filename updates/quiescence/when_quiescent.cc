@@ -15,11 +15,11 @@ Attempt WhenQuiescent(
     const WatchedFunctions& watched, Stacks stacks,
     absl::FunctionRef<absl::Status(OtherThreads others)> change,
     std::optional<std::chrono::nanoseconds> limit, QuiescenceReport* report) {
-  updates_internal::StopOptions options;
+  StopOptions options;
   options.stacks = stacks;
   options.limit = limit.value_or(
       stacks == Stacks::kAllThreads ? kStopLimit : kRendezvousLimit);
-  updates_internal::StoppedWorld world(std::move(options));
+  StoppedWorld world(std::move(options));
   updates_internal::Obstacles obstacles(/*most=*/1);
   absl::Status status;
   if (world.Stop(obstacles) &&

@@ -27,8 +27,9 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
-#include "updates/safe_redefine.h"
-#include "updates/safe_redefine_functions_for_test.h"
+#include "updates/change.h"
+#include "updates/functions_for_test.h"
+#include "updates/mechanisms/redefine.h"
 
 namespace instar {
 namespace {
@@ -256,9 +257,9 @@ TEST(QuiescenceAtRendezvousTest, OwnComputationOfAnUpdateFunction) {
     }
   });
   while (!inside) std::this_thread::yield();
-  SafeRedefineOptions options(Stacks::kControlledThreads);
-  options.rendezvous_limit = kLimit;
-  SafeRedefinition update = SafeRedefine(&Depth, &Depth2, options);
+  ChangeOptions options(Stacks::kControlledThreads);
+  options.limit = kLimit;
+  Change update(Redefine(&Depth, &Depth2), options);
   UpdateRequest request = SetUpdateFunction(thread, update);
   request.Trigger();
   while (request.attempts() < 2) std::this_thread::yield();
@@ -275,15 +276,15 @@ TEST(QuiescenceAtRendezvousTest, OwnComputationOfAnUpdateFunction) {
 TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
   std::list<Worker> workers;
   for (int i = 0; i < 4; ++i) workers.emplace_back("worker");
-  SafeRedefineOptions options(Stacks::kControlledThreads);
-  options.rendezvous_limit = kLimit;
-  SafeRedefinition update = SafeRedefine(&Price, &Price2, options);
-  SafeRedefinition other = SafeRedefine(&Depth, &Depth2, options);
+  ChangeOptions options(Stacks::kControlledThreads);
+  options.limit = kLimit;
+  Change update(Redefine(&Price, &Price2), options);
+  Change other(Redefine(&Depth, &Depth2), options);
   for (int round = 0; round < 10; ++round) {
     for (const bool apply : {true, false}) {
       std::vector<UpdateRequest> requests;
       for (const Worker& worker : workers) {
-        for (SafeRedefinition* redefinition : {&update, &other}) {
+        for (Change* redefinition : {&update, &other}) {
           requests.push_back(SetUpdateFunction(
               worker.ref(), apply ? UpdateFunction(*redefinition)
                                   : redefinition->UndoFunction()));
@@ -317,9 +318,9 @@ TEST(QuiescenceAtRendezvousTest, ThreadsComeAndGo) {
       }
     });
   }
-  SafeRedefineOptions options(Stacks::kControlledThreads);
-  options.rendezvous_limit = kLimit;
-  SafeRedefinition update = SafeRedefine(&Price, &Price2, options);
+  ChangeOptions options(Stacks::kControlledThreads);
+  options.limit = kLimit;
+  Change update(Redefine(&Price, &Price2), options);
   for (int round = 0; round < 50; ++round) {
     Attempt attempt = Attempt::NotYet("");
     while (attempt.is_not_yet()) attempt = update.Apply();

@@ -1,0 +1,375 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/change.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "base/at_fork.h"
+#include "base/fork_mutex.h"
+#include "base/linux/deadline.h"
+#include "base/status_macros.h"
+#include "stack/stack_snapshot.h"
+#include "threads/blocking_region.h"
+#include "threads/stopped_wait.h"
+#include "updates/mechanisms/built_in.h"
+#include "updates/quiescence/forced_quiescence.h"
+#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/pacing.h"
+#include "updates/quiescence/retries.h"
+#include "updates/transition.h"
+
+namespace instar {
+
+using updates_internal::AuthorWatch;
+using updates_internal::BuiltInMechanism;
+using updates_internal::Obstacles;
+using updates_internal::Pacing;
+using updates_internal::Retries;
+using updates_internal::Transition;
+
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using Clock = std::chrono::steady_clock;
+
+// How long threads have to come or to stop, at first and at most.
+constexpr milliseconds kFirstLimit(10);
+constexpr milliseconds kLastLimit(320);
+// The same where calls are made to wait meanwhile, which is limited itself.
+constexpr milliseconds kForcedLimit(100);
+// Between two attempts while calls wait, and of one thread that waits itself.
+constexpr nanoseconds kFirstPause = std::chrono::microseconds(50);
+constexpr nanoseconds kLastForcedPause = milliseconds(1);
+constexpr nanoseconds kLastPause = milliseconds(4);
+// There is no time limit: threads are released under code of the author that
+// takes longer than this (of a conversion, for one object).
+constexpr std::chrono::seconds kLongestCall(5);
+
+// Threads are stopped for at most a tenth of any second at any instruction, and
+// stand still for a fiftieth at rendezvous. Whoever makes the attempts decides
+// how often.
+Pacing::Options PacingOf(const ChangeOptions& options, Stacks stacks) {
+  Pacing::Options pacing;
+  pacing.first_pause = pacing.last_pause = nanoseconds(0);
+  pacing.first_limit = options.limit.value_or(kFirstLimit);
+  pacing.last_limit = options.limit.value_or(kLastLimit);
+  if (stacks == Stacks::kAllThreads) pacing.per_second = milliseconds(100);
+  return pacing;
+}
+
+}  // namespace
+
+struct Change::State {
+  State(std::shared_ptr<Mechanism> m, ChangeOptions o)
+      : name(m->name()),
+        options(std::move(o)),
+        built_in(dynamic_cast<BuiltInMechanism*>(&*m)),
+        stacks(options.stacks.value_or(built_in == nullptr
+                                           ? Stacks::kControlledThreads
+                                           : built_in->least_stacks())),
+        transition({std::move(m)}),
+        retries(PacingOf(options, stacks)) {}
+
+  bool runs_authors() const {
+    return built_in == nullptr ||
+           built_in->authors() != BuiltInMechanism::Authors::kNothing;
+  }
+
+  // Whether it is known what is in effect.
+  absl::Status CheckKnown() {
+    // In a child of a process in which another thread was about it.
+    is_unknown = is_unknown || lock.WasLostInFork();
+    if (is_unknown) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "whether this is in effect is not known: ", name,
+          ": another thread was applying or undoing it when this process was "
+          "forked; make a new one here"));
+    }
+    if (!broken.ok()) return broken;
+    return absl::OkStatus();
+  }
+
+  nanoseconds ForcedLimit() const {
+    return options.limit.value_or(kForcedLimit);
+  }
+
+  absl::Status PrepareLocked(bool again, UpdateForecast& forecast);
+  absl::Status StartWatch();
+  void EndWatch();
+  Attempt TryOnce(Direction direction, const UpdateContext* context,
+                  std::optional<nanoseconds> limit);
+  Attempt TryOrForce(Direction direction, const UpdateContext* context);
+  Attempt Force(Direction direction, const UpdateContext* context);
+  Attempt Try(Direction direction, const UpdateContext* context);
+
+  const std::string name;
+  const ChangeOptions options;
+  BuiltInMechanism* const built_in;  // null: it is somebody else's
+  const Stacks stacks;
+
+  // Held during an attempt. Nothing that is done while threads are stopped
+  // takes it.
+  ForkMutex lock;
+  Transition transition;
+  Retries retries;
+  bool is_unknown = false;
+  absl::Status broken;  // why it can neither be applied nor undone any more
+  bool is_prepared = false;
+  bool is_first = true;  // the next attempt, since the latest change
+  std::string reason;    // of the latest attempt
+  bool has_watch = false;
+  std::uint32_t watch_generation = 0;  // of the process that has its thread
+};
+
+absl::Status Change::State::PrepareLocked(bool again,
+                                          UpdateForecast& forecast) {
+  INSTAR_RETURN_IF_ERROR(CheckKnown());
+  if (transition.is_applied() || (is_prepared && !again)) {
+    return absl::OkStatus();
+  }
+  if (stacks <
+      (built_in == nullptr ? Stacks::kThisThread : built_in->least_stacks())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name,
+                     ": other threads may use what is changed, but only the "
+                     "calling thread's stack is looked at; choose "
+                     "Stacks::kControlledThreads"));
+  }
+  if (stacks == Stacks::kAllThreads && runs_authors()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name,
+        ": threads that are stopped at any instruction may own the allocator's "
+        "lock, and code of the update runs meanwhile; choose "
+        "Stacks::kControlledThreads"));
+  }
+  if (options.forced_quiescence.count() > 0 && stacks == Stacks::kThisThread) {
+    return absl::InvalidArgumentError(
+        "forced quiescence makes other threads wait, but only the calling "
+        "thread's stack is looked at; choose Stacks::kControlledThreads or "
+        "kAllThreads");
+  }
+  UpdateForecast own;
+  INSTAR_RETURN_IF_ERROR(transition.Prepare(own));
+  forecast.Add(std::move(own));
+  if (options.forced_quiescence.count() > 0 && built_in != nullptr &&
+      !built_in->CanBeForced()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name,
+        ": a slot has no entry at which calls could wait; redefine it without "
+        "forced quiescence"));
+  }
+  is_prepared = true;
+  is_first = true;
+  return absl::OkStatus();
+}
+
+// Over what the author wrote, from the first attempt on until one is through.
+absl::Status Change::State::StartWatch() {
+  if (stacks == Stacks::kThisThread) return absl::OkStatus();
+  if (has_watch) {
+    if (watch_generation == ForkGeneration()) return absl::OkStatus();
+    EndWatch();
+  }
+  Transition::WatchOptions watch;
+  watch.until = Clock::time_point::min();
+  watch.at_least = kLongestCall;
+  INSTAR_RETURN_IF_ERROR(transition.StartWatch(std::move(watch)));
+  has_watch = true;
+  watch_generation = ForkGeneration();
+  return absl::OkStatus();
+}
+
+void Change::State::EndWatch() {
+  if (!has_watch) return;
+  has_watch = false;
+  // In a child its thread is not there to be joined: it is left as it is.
+  if (watch_generation == ForkGeneration()) {
+    transition.EndWatch();
+  } else {
+    transition.LeaveWatch();
+  }
+}
+
+Attempt Change::State::TryOnce(Direction direction,
+                               const UpdateContext* context,
+                               std::optional<nanoseconds> limit) {
+  Transition::TryOptions attempt_options;
+  StopOptions& stop = attempt_options.stop;
+  stop.stacks = stacks;
+  stop.context = context;
+  stop.limit = limit.value_or(options.limit.value_or(kLastLimit));
+  if (options.threads != nullptr) stop.threads = options.threads();
+  attempt_options.thorough = !is_first;
+  attempt_options.never_wait = true;
+  is_first = false;
+  Obstacles obstacles(/*most=*/1);
+  Attempt attempt = transition.Try(
+      direction, std::move(attempt_options),
+      stacks == Stacks::kThisThread || limit.has_value() ? nullptr : &retries,
+      obstacles);
+  return attempt.is_not_yet() ? obstacles.ToAttempt() : attempt;
+}
+
+Attempt Change::State::TryOrForce(Direction direction,
+                                  const UpdateContext* context) {
+  // Who makes calls wait has said for how long.
+  const bool can_force = options.forced_quiescence.count() > 0;
+  if (!can_force && retries.IsTooEarly(Clock::now())) {
+    return Attempt::NotYet(reason);
+  }
+  absl::Status watching = StartWatch();
+  if (!watching.ok()) return Attempt::Failed(std::move(watching));
+  Attempt attempt = TryOnce(
+      direction, context,
+      can_force ? std::optional<nanoseconds>(ForcedLimit()) : std::nullopt);
+  if (attempt.is_not_yet() && can_force) attempt = Force(direction, context);
+  const auto watch = transition.watch();
+  if (attempt.is_failed() &&
+      (transition.is_broken() || (watch != nullptr && watch->has_released()))) {
+    broken = absl::DataLossError(
+        absl::StrCat(name, " was given up half way: ", attempt.reason()));
+  }
+  if (!attempt.is_not_yet()) EndWatch();
+  if (attempt.is_done()) {
+    is_first = true;
+    is_prepared = false;  // the program goes on meanwhile
+  }
+  reason = attempt.reason();
+  return attempt;
+}
+
+// New calls wait while it is tried again and again, at most for the time that
+// the options give.
+Attempt Change::State::Force(Direction direction,
+                             const UpdateContext* context) {
+  Attempt attempt = Attempt::NotYet(reason);
+  {
+    // What the caller is inside of cannot drain while it waits.
+    StopOptions own;
+    own.stacks = Stacks::kThisThread;
+    own.context = context;
+    Obstacles obstacles(/*most=*/1);
+    if (!transition.IsQuiescentNow(std::move(own), obstacles)) {
+      return obstacles.ToAttempt();
+    }
+  }
+  const auto until = DeadlineAfter(options.forced_quiescence);
+  const auto forced = ForcedQuiescence::Begin(
+      transition.functions(), *transition.watched_functions(), until);
+  if (!forced.ok()) return Attempt::Failed(forced.status());
+  nanoseconds pause = kFirstPause;
+  auto now = ForcedQuiescence::Clock::now();
+  while (true) {
+    attempt = TryOnce(direction, context,
+                      std::min<nanoseconds>(ForcedLimit(), until - now));
+    now = ForcedQuiescence::Clock::now();
+    if (!attempt.is_not_yet()) return attempt;
+    if (now >= until) break;
+    // It counts as stopped: other updates may go on.
+    const auto next = std::min(until, now + pause);
+    threads_internal::WaitAsStopped(
+        SnapshotOfCaller(), [next] { std::this_thread::sleep_until(next); });
+    pause = std::min(2 * pause, kLastForcedPause);
+    now = next;
+  }
+  return Attempt::NotYet(absl::StrCat(
+      attempt.reason(), "; forced quiescence was given up after ",
+      std::chrono::duration_cast<milliseconds>(options.forced_quiescence)
+          .count(),
+      " ms, in which ", forced->waited(), " calls waited"));
+}
+
+Attempt Change::State::Try(Direction direction, const UpdateContext* context) {
+  std::unique_lock<ForkMutex> guard(lock, std::try_to_lock);
+  if (!guard.owns_lock()) {
+    // Code of the author may not return; and whoever waited for it could be a
+    // thread that the attempt waits for.
+    if (runs_authors()) {
+      return Attempt::NotYet("another thread is about to do it");
+    }
+    threads_internal::WaitAsStopped(SnapshotOfCaller(),
+                                    [&guard] { guard.lock(); });
+  }
+  absl::Status known = CheckKnown();
+  if (!known.ok()) return Attempt::Failed(std::move(known));
+  const bool applies = direction == Direction::kApply;
+  if (transition.is_applied() == applies) return Attempt::Done();
+  if (applies) {
+    UpdateForecast unwanted;
+    absl::Status prepared = PrepareLocked(/*again=*/false, unwanted);
+    if (!prepared.ok()) return Attempt::Failed(std::move(prepared));
+  }
+  return TryOrForce(direction, context);
+}
+
+Change::Change(std::shared_ptr<Mechanism> mechanism, ChangeOptions options)
+    : state_(
+          std::make_shared<State>(std::move(mechanism), std::move(options))) {}
+
+std::string Change::name() const { return state_->name; }
+
+absl::Status Change::Prepare(UpdateForecast* forecast) {
+  std::unique_lock<ForkMutex> lock(state_->lock, std::try_to_lock);
+  if (!lock.owns_lock()) {
+    threads_internal::WaitAsStopped(SnapshotOfCaller(),
+                                    [&lock] { lock.lock(); });
+  }
+  UpdateForecast unwanted;
+  return state_->PrepareLocked(/*again=*/true,
+                               forecast != nullptr ? *forecast : unwanted);
+}
+
+absl::Status Change::CanUndo() const { return state_->transition.CanUndo(); }
+
+Attempt Change::Apply() { return state_->Try(Direction::kApply, nullptr); }
+Attempt Change::Undo() { return state_->Try(Direction::kUndo, nullptr); }
+Attempt Change::operator()(UpdateContext& context) {
+  return state_->Try(Direction::kApply, &context);
+}
+
+UpdateFunction Change::UndoFunction() const {
+  return [state = state_](UpdateContext& context) {
+    return state->Try(Direction::kUndo, &context);
+  };
+}
+
+bool Change::is_applied() const { return state_->transition.is_applied(); }
+
+bool Change::is_converting() const {
+  return state_->transition.progress().is_converting;
+}
+
+std::chrono::nanoseconds Change::time_stopped() const {
+  std::lock_guard<ForkMutex> lock(state_->lock);
+  return state_->transition.time_stopped();
+}
+
+absl::Status Apply(std::shared_ptr<Mechanism> mechanism, ChangeOptions options,
+                   std::chrono::nanoseconds timeout) {
+  Change change(std::move(mechanism), std::move(options));
+  INSTAR_RETURN_IF_ERROR(change.Prepare());
+  const Clock::time_point until = DeadlineAfter(timeout);
+  nanoseconds pause = kFirstPause;
+  while (true) {
+    const Attempt attempt = change.Apply();
+    if (attempt.is_done()) return absl::OkStatus();
+    if (attempt.is_failed()) return attempt.status();
+    if (Clock::now() >= until) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          change.name(), ": there was no safe moment: ", attempt.reason()));
+    }
+    // A controlled thread can be held here by others meanwhile.
+    SleepFor(std::min<nanoseconds>(pause, until - Clock::now()));
+    pause = std::min(2 * pause, kLastPause);
+  }
+}
+
+}  // namespace instar

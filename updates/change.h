@@ -1,0 +1,134 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// One mechanism, alone: no plan, no manager. From any thread, or as an update
+// function in a thread of its own choosing.
+//
+//   INSTAR_RETURN_IF_ERROR(
+//       Apply(Redefine(&Price, &NewPrice), Stacks::kAllThreads));
+//
+//   Change change(ConvertEagerly<Site, SiteV2>());
+//   INSTAR_RETURN_IF_ERROR(change.Prepare());
+//   Attempt attempt = change.Apply();     // once; not yet: try again later
+//   ...
+//   attempt = change.Undo();
+//
+//   // The paper's way (PyMoult (HotSWUP'13), listing 2):
+//   SetUpdateFunction(thread, Change(Redefine(&DoCommand, &NewDoCommand)))
+//       .Trigger();
+//
+// An attempt stops threads, looks at their stacks (updates/quiescence/
+// stopped_world.h says which, and what that costs), and changes everything, or
+// answers "not yet" with what was in the way, having changed nothing.
+//
+//   state    | Prepare() | Apply()                | Undo()
+//   ---------+-----------+------------------------+--------------------------
+//   new      | prepared  | as prepared            | done, nothing happens
+//   prepared | prepared  | applied or not yet     | done, nothing happens
+//   applied  | -         | done, nothing happens  | prepared or not yet
+// After an error the state is as before, unless the error is DATA_LOSS: code of
+// the author that did not return while threads were stopped, or a rollback that
+// failed. Then each of these answers that.
+//
+// Attempts that are "not yet" keep other threads stopped for at most a tenth of
+// any second with kAllThreads, and a fiftieth with kControlledThreads: when
+// that is used up, Apply() and Undo() stop nobody for a while, and answer as
+// the attempt before. A passive thread that has not come is asked alone next
+// time (updates/quiescence/retries.h).
+//
+// Forced quiescence: functions that are active on some stack whenever one looks
+// are made quiescent. An attempt that finds one active lets new calls wait at
+// the entries, those of threads that are inside of one pass, and looks again
+// until all have drained (updates/quiescence/forced_quiescence.h says what
+// waits, and what passes). At the limit it is given up, everybody goes on, and
+// the answer is "not yet". It needs kControlledThreads or kAllThreads, is not
+// for slots, which have no entry, and is not tried while the calling thread
+// itself is inside of a function, which cannot drain then.
+//
+// Lifetime: a Change is a handle; copies are the same change. Dropping it
+// leaves in effect what is.
+//
+// Threads: everything may be called from any thread, not in signal handlers.
+// Given to several threads as update function, it is applied by the first at
+// whose point it can be; the others find it done.
+
+#ifndef INSTAR_UPDATES_CHANGE_H_
+#define INSTAR_UPDATES_CHANGE_H_
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "threads/attempt.h"
+#include "threads/thread_ref.h"
+#include "threads/update_request.h"
+#include "updates/mechanisms/mechanism.h"
+#include "updates/quiescence/stopped_world.h"
+
+namespace instar {
+
+struct ChangeOptions {
+  // Whose stacks are looked at. By default those that the mechanism needs at
+  // least: of redefinitions the calling thread's, of all else those of the
+  // controlled threads.
+  std::optional<Stacks> stacks;
+  // With kControlledThreads: which of them; null: all.
+  std::function<std::vector<ThreadRef>()> threads;
+  // For how long an attempt waits for threads; those that have come stand still
+  // meanwhile. By default 10 ms, and longer, up to 320 ms, after attempts to
+  // which that was too short.
+  std::optional<std::chrono::nanoseconds> limit;
+  // For how long new calls may be made to wait; 0: they are not.
+  std::chrono::nanoseconds forced_quiescence{0};
+
+  ChangeOptions() = default;
+  ChangeOptions(Stacks s) : stacks(s) {}  // NOLINT: usually all there is
+};
+
+class Change {
+ public:
+  explicit Change(std::shared_ptr<Mechanism> mechanism,
+                  ChangeOptions options = {});
+
+  // "redefine shop::Price(int)"
+  std::string name() const;
+
+  // Checks everything that can be checked and allocates, so that errors show
+  // before a thread is asked. Called by Apply() if it was not. What is to be
+  // known besides is appended to `forecast`, if that is given.
+  absl::Status Prepare(UpdateForecast* forecast = nullptr);
+  // Why Undo() is impossible, known beforehand.
+  absl::Status CanUndo() const;
+
+  Attempt Apply();
+  Attempt Undo();
+  bool is_applied() const;
+  // It is applied, and objects are converted in the background.
+  bool is_converting() const;
+  // For how long all attempts together have kept other threads stopped.
+  std::chrono::nanoseconds time_stopped() const;
+
+  // As an update function: Apply() in the thread, at its update point.
+  Attempt operator()(UpdateContext& context);
+  // The update function that takes it back.
+  UpdateFunction UndoFunction() const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// Tries until it is done, has failed, or the time is up (DeadlineExceeded, with
+// what was in the way). The calling thread sleeps in between, where others may
+// hold it.
+absl::Status Apply(std::shared_ptr<Mechanism> mechanism,
+                   ChangeOptions options = {},
+                   std::chrono::nanoseconds timeout = std::chrono::seconds(5));
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_CHANGE_H_

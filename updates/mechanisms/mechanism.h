@@ -1,0 +1,155 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A mechanism changes one thing in a running program, and takes it back. This
+// is all that a new one has to be; those of the library are written against the
+// same interface.
+//
+//   class SwapTable final : public Mechanism {
+//    public:
+//     std::string name() const override { return "swap the routing table"; }
+//     absl::Status Prepare(UpdateForecast&) override { return Build(&next_); }
+//     absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override {
+//       INSTAR_ASSIGN_OR_RETURN(const Function route, Function::Of(&Route));
+//       return QuiescentCode{{route}, {}};
+//     }
+//     Attempt Apply(const StoppedWorld&) override {
+//       std::swap(table, next_);
+//       return Attempt::Done();
+//     }
+//     Attempt Undo(const StoppedWorld& world) override { return Apply(world); }
+//   };
+//
+// It says what is changed, not when: one mechanism works under every schedule.
+//
+//   plan.Add(std::make_shared<SwapTable>());       // with others, at one moment
+//   threads.Add("worker", std::make_shared<SwapTable>());  // at its own point
+//   Change change(std::make_shared<SwapTable>(), Stacks::kAllThreads);  // alone
+//
+// What is called when:
+//
+//   threads run    | Prepare(), MustBeQuiescent(), CanUndo(), name(), at any
+//                  | time
+//   threads run    | BeforeStop(), before each attempt
+//   threads stand  | Ready() of all mechanisms of the update; if all are done,
+//                  | Apply() of all, in order, or Undo() of all, backwards. If
+//                  | one fails or is not yet, those before it are rolled back:
+//                  | Undo(), or Apply(), at the same stop, the other way round
+//   threads run    | AfterStop(), after each attempt; Blockers(), if Ready() or
+//                  | the change said not yet
+//
+// While threads stand still they may own any lock of the program, stdio's
+// included: nothing here takes one. A mechanism of yours may allocate then,
+// since no thread is held that could own a lock of the allocator; what can be
+// allocated before should be, for the program stands still. Those of the
+// library allocate nothing (base/no_allocation.h).
+//
+// An exception that leaves a function here counts as an error; that of one that
+// answers none is said on standard error. One that does not return is given up
+// when the time of the update is up (updates/update.h).
+//
+// Threads: of one update, one call at a time, on the thread that applies it.
+
+#ifndef INSTAR_UPDATES_MECHANISMS_MECHANISM_H_
+#define INSTAR_UPDATES_MECHANISMS_MECHANISM_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "code/function.h"
+#include "stack/function_set.h"
+#include "threads/attempt.h"
+#include "threads/thread_ref.h"
+#include "updates/mechanisms/direction.h"
+#include "updates/mechanisms/update_forecast.h"
+#include "updates/quiescence/blocker.h"
+#include "updates/quiescence/stopped_world.h"
+
+namespace instar {
+
+// What must be on no stack.
+struct QuiescentCode {
+  // In every version that they ever had, their inlined copies included.
+  std::vector<Function> functions;
+  // Sets that the mechanism keeps, for as long as they are right.
+  std::vector<std::shared_ptr<const WatchedFunctions>> sets;
+};
+
+// What came of an attempt.
+enum class AttemptResult {
+  kTookEffect,  // the change of all mechanisms of the update
+  kNothing,     // nothing was changed, or all was rolled back
+};
+
+class Mechanism {
+ public:
+  virtual ~Mechanism() = default;
+
+  // For people: "redefine shop::Price(int)". Any number of times.
+  virtual std::string name() const = 0;
+
+  // Checks and allocates all that can be; changes nothing. An error is final:
+  // this update does not fit this program. What is in the way for now, and
+  // remarks, are appended to `forecast`. Called again before each Apply() of
+  // the update: the program has gone on meanwhile.
+  virtual absl::Status Prepare(UpdateForecast& forecast) {
+    static_cast<void>(forecast);
+    return absl::OkStatus();
+  }
+
+  // Before each attempt. Threads whose function the update ends
+  // (EndsFunctionOf()) are not looked at. `thorough` from the second attempt
+  // on: what is costly to look up, and was taken for active for want of it, is
+  // looked up now.
+  virtual absl::StatusOr<QuiescentCode> MustBeQuiescent(bool thorough) {
+    static_cast<void>(thorough);
+    return QuiescentCode();
+  }
+
+  // Why Undo() on request is impossible, known beforehand.
+  virtual absl::Status CanUndo() const { return absl::OkStatus(); }
+
+  // What is best done right before, as making room that depends on the threads
+  // there are. An error gives the update up; AfterStop() follows nevertheless.
+  virtual absl::Status BeforeStop() { return absl::OkStatus(); }
+
+  // Whether Apply() or Undo() would be done now. Not yet: the threads go on,
+  // and it is asked again later. Failed: the update is given up. A mechanism
+  // that leaves this as it is finds out when it is applied, and those before it
+  // are rolled back.
+  virtual Attempt Ready(const StoppedWorld& world, Direction direction) {
+    static_cast<void>(world);
+    static_cast<void>(direction);
+    return Attempt::Done();
+  }
+
+  // After Ready() was done: whether the mechanism makes this thread unwind its
+  // stack when it goes on, without a way back.
+  virtual bool EndsFunctionOf(const ThreadRef& thread) const {
+    static_cast<void>(thread);
+    return false;
+  }
+
+  // All or nothing. Undo() follows an Apply() that was done: at the same stop,
+  // which is a rollback, or at a later one. Apply() may follow such an Undo()
+  // in the same way. Unimplemented from an Undo() that is a rollback: what
+  // Apply() did stays in effect, and the update's error says so.
+  virtual Attempt Apply(const StoppedWorld& world) = 0;
+  virtual Attempt Undo(const StoppedWorld& world) = 0;
+
+  // When the threads have gone on.
+  virtual void AfterStop(AttemptResult result) { static_cast<void>(result); }
+
+  // What the latest "not yet" waited for; empty: its reason says it all.
+  virtual std::vector<Blocker> Blockers() const { return {}; }
+
+  // Threads that were started and run because it is applied.
+  virtual std::vector<ThreadRef> StartedThreads() const { return {}; }
+};
+
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_MECHANISMS_MECHANISM_H_

@@ -1,0 +1,119 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/mechanisms/new_thread.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "threads/held_reboot.h"
+#include "threads/parked_thread.h"
+#include "updates/mechanisms/built_in.h"
+#include "updates/mechanisms/reboot_targets.h"
+#include "updates/mechanisms/thread_main.h"
+
+namespace instar {
+namespace {
+
+class StartMechanism final : public updates_internal::BuiltInMechanism {
+ public:
+  StartMechanism(std::string thread_name, ThreadKind kind,
+                 std::function<void()> main)
+      : thread_name_(std::move(thread_name)),
+        kind_(kind),
+        main_(std::move(main)) {}
+
+  std::string name() const override {
+    return absl::StrCat("start ", ToString(kind_), " thread '", thread_name_,
+                        "'");
+  }
+  Authors authors() const override { return Authors::kAlways; }
+  Stacks least_stacks() const override { return Stacks::kControlledThreads; }
+
+  absl::Status Prepare(UpdateForecast&) override;
+  absl::Status BeforeStop() override {
+    targets_.MakeRoom(StartedThreads());
+    return absl::OkStatus();
+  }
+  Attempt Ready(const StoppedWorld& world, Direction direction) override;
+  bool EndsFunctionOf(const ThreadRef& thread) const override {
+    return targets_.EndsFunctionOf(thread);
+  }
+  // Each takes back the other, if that was at the same stop.
+  Attempt Apply(const StoppedWorld&) override {
+    if (std::exchange(ends_, false)) {
+      targets_.Cancel();
+    } else {
+      starts_ = true;
+    }
+    return Attempt::Done();
+  }
+  Attempt Undo(const StoppedWorld&) override {
+    if (!std::exchange(starts_, false)) {
+      targets_.Begin();
+      ends_ = true;
+    }
+    return Attempt::Done();
+  }
+  void AfterStop(AttemptResult) override;
+  std::vector<Blocker> Blockers() const override { return targets_.Blockers(); }
+  std::vector<ThreadRef> StartedThreads() const override {
+    if (!started_.has_value()) return {};
+    return {*started_};
+  }
+
+ private:
+  const std::string thread_name_;
+  const ThreadKind kind_;
+  const std::function<void()> main_;
+  std::optional<ParkedThread> parked_;  // when prepared
+  bool starts_ = false;                 // when the threads go on
+  bool ends_ = false;                   // when the threads go on
+  std::optional<ThreadRef> started_;
+  const ThreadMain nothing_{[] {}};  // what it runs when it has ended
+  RebootTargets targets_;
+};
+
+absl::Status StartMechanism::Prepare(UpdateForecast&) {
+  if (main_ == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "thread '", thread_name_, "' is to run a function that is empty"));
+  }
+  PrepareToFindRebootObstacles();  // when it is undone
+  if (parked_.has_value()) return absl::OkStatus();
+  INSTAR_ASSIGN_OR_RETURN(parked_,
+                          ParkedThread::Make(thread_name_, kind_, main_));
+  return absl::OkStatus();
+}
+
+Attempt StartMechanism::Ready(const StoppedWorld& world, Direction direction) {
+  if (direction != Direction::kUndo) return Attempt::Done();
+  return targets_.Find(
+      world.threads(),
+      [this](const ThreadRef& thread) { return thread == *started_; },
+      nothing_);
+}
+
+void StartMechanism::AfterStop(AttemptResult) {
+  if (std::exchange(starts_, false)) {
+    started_ = parked_->Start();
+    parked_.reset();
+  }
+  if (std::exchange(ends_, false)) {
+    targets_.Released();
+    started_.reset();
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<Mechanism> NewThread(std::string name, ThreadKind kind,
+                                     std::function<void()> main) {
+  return std::make_shared<StartMechanism>(std::move(name), kind,
+                                          std::move(main));
+}
+
+}  // namespace instar

@@ -1,0 +1,130 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/mechanisms/reboot.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "threads/held_reboot.h"
+#include "updates/mechanisms/built_in.h"
+#include "updates/mechanisms/reboot_targets.h"
+
+namespace instar {
+namespace {
+
+class RebootMechanism final : public updates_internal::BuiltInMechanism {
+ public:
+  RebootMechanism(std::string thread_name, ThreadMain new_main,
+                  ThreadMain main_when_undone)
+      : thread_name_(std::move(thread_name)),
+        new_main_(std::move(new_main)),
+        main_when_undone_(std::move(main_when_undone)) {}
+
+  std::string name() const override {
+    return absl::StrCat("reboot thread '", thread_name_, "'");
+  }
+  Authors authors() const override { return Authors::kAlways; }
+  Stacks least_stacks() const override { return Stacks::kControlledThreads; }
+
+  absl::Status Prepare(UpdateForecast& forecast) override;
+  absl::Status CanUndo() const override;
+  absl::Status BeforeStop() override {
+    targets_.MakeRoom(ControlledThreads(thread_name_));
+    return absl::OkStatus();
+  }
+  Attempt Ready(const StoppedWorld& world, Direction direction) override;
+  bool EndsFunctionOf(const ThreadRef& thread) const override {
+    return targets_.EndsFunctionOf(thread);
+  }
+  Attempt Apply(const StoppedWorld&) override { return BeginOrCancel(); }
+  Attempt Undo(const StoppedWorld&) override { return BeginOrCancel(); }
+  void AfterStop(AttemptResult) override {
+    if (std::exchange(begins_, false)) targets_.Released();
+  }
+  std::vector<Blocker> Blockers() const override;
+
+ private:
+  // A second change at one stop takes the first one back.
+  Attempt BeginOrCancel() {
+    if (begins_) {
+      targets_.Cancel();
+    } else {
+      targets_.Begin();
+    }
+    begins_ = !begins_;
+    return Attempt::Done();
+  }
+  std::string NoSuchThread() const;
+
+  const std::string thread_name_;
+  const ThreadMain new_main_;
+  const ThreadMain main_when_undone_;
+  RebootTargets targets_;
+  bool begins_ = false;  // when the threads go on
+  bool no_thread_ = false;
+};
+
+std::string RebootMechanism::NoSuchThread() const {
+  std::vector<std::string> names;
+  for (const ThreadRef& thread : ControlledThreads()) {
+    names.push_back(absl::StrCat("'", thread.name(), "'"));
+  }
+  return absl::StrCat(
+      "there is no controlled thread '", thread_name_, "'; there ",
+      names.empty() ? "are none"
+                    : absl::StrCat("are ", absl::StrJoin(names, ", ")));
+}
+
+absl::Status RebootMechanism::Prepare(UpdateForecast& forecast) {
+  if (!new_main_) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("thread '", thread_name_,
+                     "' is to be rebooted into a function that is empty"));
+  }
+  PrepareToFindRebootObstacles();
+  if (ControlledThreads(thread_name_).empty()) {
+    forecast.obstacles.push_back(NoSuchThread());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RebootMechanism::CanUndo() const {
+  if (main_when_undone_) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("thread '", thread_name_,
+                   "' was rebooted, and the update does not say what it runs "
+                   "when that is undone"));
+}
+
+Attempt RebootMechanism::Ready(const StoppedWorld& world, Direction direction) {
+  Attempt found = targets_.Find(
+      world.threads(),
+      [this](const ThreadRef& thread) { return thread.name() == thread_name_; },
+      direction == Direction::kUndo ? main_when_undone_ : new_main_);
+  // When it is undone, one that has ended runs nothing of the new version. A
+  // check asks for one thread after the other.
+  no_thread_ =
+      direction == Direction::kApply && found.is_done() && targets_.size() == 0;
+  return no_thread_ ? Attempt::NotYet("") : found;  // Blockers() say it
+}
+
+std::vector<Blocker> RebootMechanism::Blockers() const {
+  if (!no_thread_) return targets_.Blockers();
+  Blocker blocker;
+  blocker.reason = NoSuchThread();
+  return {blocker};
+}
+
+}  // namespace
+
+std::shared_ptr<Mechanism> Reboot(std::string thread_name, ThreadMain new_main,
+                                  ThreadMain main_when_undone) {
+  return std::make_shared<RebootMechanism>(
+      std::move(thread_name), std::move(new_main), std::move(main_when_undone));
+}
+
+}  // namespace instar

@@ -1,0 +1,107 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/mechanisms/redefine.h"
+
+#include <optional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/check.h"
+#include "base/status_macros.h"
+#include "code/coroutine.h"
+#include "code/other_threads.h"
+#include "updates/mechanisms/built_in.h"
+#include "updates/mechanisms/unknown_copies.h"
+
+namespace instar {
+namespace {
+
+class RedefineMechanism final : public updates_internal::BuiltInMechanism {
+ public:
+  RedefineMechanism(std::shared_ptr<const Redefinitions> redefinitions,
+                    std::shared_ptr<const RedefineOptions> options)
+      : redefinitions_(std::move(redefinitions)),
+        options_(std::move(options)) {}
+
+  std::string name() const override {
+    return absl::StrCat("redefine ",
+                        absl::StrJoin(redefinitions_->names(), ", "));
+  }
+  Authors authors() const override { return Authors::kNothing; }
+
+  absl::Status Prepare(UpdateForecast& forecast) override;
+  absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override;
+
+  bool CanBeForced() const override { return redefinitions_->slots().empty(); }
+  absl::Status Stage() override { return prepared_->Stage(); }
+  void Settle() override { prepared_->Settle(); }
+
+  Attempt Apply(const StoppedWorld& world) override {
+    return AttemptOf(prepared_->Apply(world.others()));
+  }
+  Attempt Undo(const StoppedWorld& world) override {
+    return AttemptOf(prepared_->Undo(world.others()));
+  }
+
+ private:
+  static Attempt AttemptOf(absl::Status status) {
+    return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+  }
+
+  const std::shared_ptr<const Redefinitions> redefinitions_;
+  const std::shared_ptr<const RedefineOptions> options_;
+  std::optional<PreparedRedefinitions> prepared_;  // when prepared
+};
+
+absl::Status RedefineMechanism::Prepare(UpdateForecast& forecast) {
+  std::vector<Function> functions;
+  for (const EntryRedirection& entry : redefinitions_->entries()) {
+    functions.push_back(entry.from);
+  }
+  for (const Function& function : CoroutinesAmong(functions)) {
+    forecast.Warn(absl::StrCat(
+        function.name(),
+        " is a coroutine: those that are suspended are on no stack, so "
+        "nobody waits for them, and they go on in the old version"));
+  }
+  if (!prepared_.has_value()) {
+    RedirectionOptions options;
+    options.ignore_inlined_copies = options_->ignore_inlined_copies;
+    auto prepared = PreparedRedefinitions::Make(*redefinitions_, options);
+    INSTAR_RETURN_IF_ERROR(prepared.status());
+    prepared_.emplace(*std::move(prepared));
+  }
+  for (const Function& function : functions) {
+    if (function.binding() != SymbolBinding::kWeak) continue;
+    updates_internal::RemarkOnUnknownCopies(forecast);
+    break;
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<QuiescentCode> RedefineMechanism::MustBeQuiescent(bool) {
+  INSTAR_CHECK(prepared_.has_value()) << "it has not been prepared";
+  INSTAR_ASSIGN_OR_RETURN(std::vector<Function> functions,
+                          prepared_->QuiescentFunctions());
+  return QuiescentCode{std::move(functions), {}};
+}
+
+}  // namespace
+
+std::shared_ptr<Mechanism> Redefine(Redefinitions redefinitions,
+                                    RedefineOptions options) {
+  return updates_internal::RedefineAll(
+      std::make_shared<const Redefinitions>(std::move(redefinitions)),
+      std::make_shared<const RedefineOptions>(options));
+}
+
+std::shared_ptr<Mechanism> updates_internal::RedefineAll(
+    std::shared_ptr<const Redefinitions> redefinitions,
+    std::shared_ptr<const RedefineOptions> options) {
+  return std::make_shared<RedefineMechanism>(std::move(redefinitions),
+                                             std::move(options));
+}
+
+}  // namespace instar

@@ -1,0 +1,207 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/mechanisms/replace_activation.h"
+
+#include <unwind.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "stack/stack_walker.h"
+#include "stack/unwind_safety.h"
+#include "updates/mechanisms/enter_successor.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define INSTAR_HAS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define INSTAR_HAS_ASAN 1
+#endif
+#endif
+
+#ifdef INSTAR_HAS_ASAN
+extern "C" void __asan_handle_no_return();
+#endif
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+// Numbers of registers, in DWARF and in _Unwind_GetGR (psABI, figure 3.36).
+enum Register { kRbx = 3, kRbp = 6, kR12 = 12, kR13, kR14, kR15 };
+
+// "INSTARUP": a foreign exception to everybody else.
+constexpr _Unwind_Exception_Class kExceptionClass = 0x494e535441525550;
+
+// Lives on the heap: the frames of whoever made it are unwound.
+struct Unwinding {
+  _Unwind_Exception exception = {};
+  std::uintptr_t cfa = 0;
+  Successor successor = {};
+};
+
+// A handler has swallowed the unwinding and has come to its end.
+void Swallowed(_Unwind_Reason_Code, _Unwind_Exception* exception) {
+  auto* const unwinding = reinterpret_cast<Unwinding*>(exception);
+  unwinding->successor.drop(unwinding->successor.state);
+  delete unwinding;
+}
+
+// Called for each frame before its cleanups run, with the registers as they are
+// when that frame goes on. The first frame that is not to be unwound begins at
+// the canonical frame address of the activation. Addresses of code are not
+// asked: cleanups run in the function's .cold part.
+__attribute__((no_sanitize("thread"))) _Unwind_Reason_Code StopAtCaller(
+    int, _Unwind_Action actions, _Unwind_Exception_Class, _Unwind_Exception*,
+    _Unwind_Context* context, void* argument) {
+  auto* const unwinding = static_cast<Unwinding*>(argument);
+  const std::uintptr_t rsp = _Unwind_GetCFA(context);
+  if (rsp < unwinding->cfa && (actions & _UA_END_OF_STACK) == 0) {
+    return _URC_NO_REASON;
+  }
+  INSTAR_CHECK(rsp == unwinding->cfa)
+      << "the unwinder does not see the frames that the stack walk saw";
+  CallerRegisters registers;
+  registers.rbx = _Unwind_GetGR(context, kRbx);
+  registers.rbp = _Unwind_GetGR(context, kRbp);
+  registers.r12 = _Unwind_GetGR(context, kR12);
+  registers.r13 = _Unwind_GetGR(context, kR13);
+  registers.r14 = _Unwind_GetGR(context, kR14);
+  registers.r15 = _Unwind_GetGR(context, kR15);
+  // As after the call: its return address, in its own place, lies on top.
+  registers.rsp = rsp - 8;
+  INSTAR_CHECK(*reinterpret_cast<const std::uintptr_t*>(registers.rsp) ==
+               _Unwind_GetIP(context))
+      << "the return address is not below the canonical frame address";
+  const Successor successor = unwinding->successor;
+  delete unwinding;
+  registers.target = reinterpret_cast<std::uintptr_t>(successor.enter);
+  const auto state = reinterpret_cast<std::uintptr_t>(successor.state);
+  if (successor.return_slot != nullptr) {
+    registers.first = reinterpret_cast<std::uintptr_t>(successor.return_slot);
+    registers.second = state;
+  } else {
+    registers.first = state;
+    registers.second = 0;
+  }
+#ifdef INSTAR_HAS_ASAN
+  __asan_handle_no_return();
+#endif
+  instar_enter_successor(&registers);
+}
+
+absl::Status CannotWalk(const Function& function, const WalkResult& walk) {
+  return absl::UnavailableError(absl::StrCat(
+      "the activations of ", function.name(),
+      " are not known: ", walk.ToString(), "; try again at another point"));
+}
+
+std::string Place(std::uintptr_t pc) {
+  const absl::StatusOr<Function> in = Function::Containing(pc);
+  return in.ok() ? in->name() : absl::StrCat("code at 0x", absl::Hex(pc));
+}
+
+}  // namespace
+
+// Not inlined: what is looked at begins with its caller, at a call, since what
+// is unwound later begins there, too.
+__attribute__((noinline)) absl::StatusOr<Activation> FindActivation(
+    const Function& function, const ReplaceActivationOptions& options) {
+  const auto* const own_frame =
+      static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
+  const StackSnapshot here = SnapshotAtEntry(
+      reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
+      reinterpret_cast<std::uintptr_t>(own_frame + 2), own_frame[0],
+      StackOfCaller());
+  Activation activation;
+  bool found = false;
+  const WalkResult walk = WalkStack(here, [&](const Frame& frame) {
+    if (found) {
+      activation.cfa = frame.rsp;
+      activation.frame.high = frame.rsp;
+      return false;
+    }
+    if (function.Contains(frame.lookup_pc)) {
+      found = true;
+      activation.frame.low = frame.rsp;
+    }
+    return true;
+  });
+  if (activation.cfa == 0) {
+    if (!walk.complete()) return CannotWalk(function, walk);
+    if (found) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(function.name(),
+                       " has no caller that its successor could return "
+                       "to: it is the base of the stack"));
+    }
+    return absl::NotFoundError(absl::StrCat(
+        function.name(), " is not active on the stack of the caller"));
+  }
+  const UnwindSafety safety = CheckUnwindSafety(here, activation.cfa);
+  if (safety.safe() && !options.pass_c) {
+    PrepareToFindCFrames();
+    if (const auto frame = FindCFrame(here, activation.cfa)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the activation of ", function.name(),
+          " is not unwound: ", Place(frame->lookup_pc),
+          " is on the way, and is C, whose locks nobody would release; if it "
+          "owns nothing there, set pass_c"));
+    }
+  }
+  switch (safety.verdict) {
+    case UnwindSafety::Verdict::kSafe:
+      break;
+    case UnwindSafety::Verdict::kUnsafe:
+    case UnwindSafety::Verdict::kThroughC:
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the activation of ", function.name(), " cannot be unwound: ",
+          Place(safety.frame.lookup_pc), " is on the way (", safety.ToString(),
+          "); try again at another point"));
+    case UnwindSafety::Verdict::kUnknown:
+      return CannotWalk(function, safety.walk);
+  }
+  if (safety.catch_all_frames > 0 && !options.pass_catch_all) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a catch (...) in ", Place(safety.first_catch_all.lookup_pc),
+        " may keep the unwinding of ", function.name(),
+        "; if it rethrows, set pass_catch_all"));
+  }
+  return activation;
+}
+
+absl::Status CheckReturnSlot(const Activation& activation, const void* slot) {
+  const auto address = reinterpret_cast<std::uintptr_t>(slot);
+  const StackBounds stack = StackOfCaller();
+  if (slot == nullptr ||
+      (stack.Contains(address) && address < activation.cfa)) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the return slot 0x", absl::Hex(address),
+        " lies in what is unwound: the variable that was exposed is not the "
+        "one that the function returns, or is not built in its place"));
+  }
+  return absl::OkStatus();
+}
+
+__attribute__((no_sanitize("thread"))) void UnwindAndEnter(
+    const Activation& activation, const Successor& successor) {
+  auto* const unwinding = new Unwinding;
+  unwinding->exception.exception_class = kExceptionClass;
+  unwinding->exception.exception_cleanup = &Swallowed;
+  unwinding->cfa = activation.cfa;
+  unwinding->successor = successor;
+#ifdef INSTAR_HAS_ASAN
+  __asan_handle_no_return();
+#endif
+  const _Unwind_Reason_Code code =
+      _Unwind_ForcedUnwind(&unwinding->exception, &StopAtCaller, unwinding);
+  INSTAR_FATAL() << "the stack could not be unwound, reason " << code;
+  __builtin_unreachable();
+}
+
+}  // namespace updates_internal
+}  // namespace instar
