@@ -15,8 +15,8 @@ namespace site_manager {
 namespace {
 
 absl::Status ShowRatings(instar::ThreadUpdates& threads) {
-  threads.RebootThread("site_manager", &NewSiteManagerMain,
-                       /*main_when_undone=*/&SiteManagerMain);
+  threads.Reboot("site_manager", &NewSiteManagerMain,
+                 /*main_when_undone=*/&SiteManagerMain);
   return absl::OkStatus();
 }
 

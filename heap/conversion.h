@@ -22,8 +22,9 @@
 //   ProgressiveConversion  lazily, and a thread in the background converts the
 //                         others in small portions; WaitUntilDone() ends then
 //
-// Another strategy is another class that implements ConversionStep, on top of
-// VersionChange (heap/version_change.h).
+// In updates each is a mechanism (updates/mechanisms/convert.h). Another one is
+// another class that implements ConversionStep, on top of VersionChange
+// (heap/version_change.h), or a mechanism of its own.
 //
 // Threads: see each function. Errors: those of VersionChange::Check(), and what
 // Convert() answers, with the object's address and number before it.

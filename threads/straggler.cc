@@ -228,9 +228,12 @@ bool UnsafeCode::IsAllocator(absl::string_view image) const {
 
 bool MayStayInterrupted(const StackSnapshot& stack, const FunctionMap& map,
                         const UnsafeCode& unsafe) {
-  if (!map.Containing(stack.rip).has_value() || !IsAtSystemCall(stack.rip)) {
-    return false;
-  }
+  return map.Containing(stack.rip).has_value() && IsAtSystemCall(stack.rip) &&
+         OwnsNoLockOfAllocator(stack, map, unsafe);
+}
+
+bool OwnsNoLockOfAllocator(const StackSnapshot& stack, const FunctionMap& map,
+                           const UnsafeCode& unsafe) {
   bool allowed = true;
   bool in_innermost_libc = true;
   bool is_known = true;  // what the program called of libc

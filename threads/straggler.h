@@ -56,6 +56,10 @@ class UnsafeCode {
 bool MayStayInterrupted(const StackSnapshot& stack, const FunctionMap& map,
                         const UnsafeCode& unsafe);
 
+// The same of a thread that was stopped at any instruction.
+bool OwnsNoLockOfAllocator(const StackSnapshot& stack, const FunctionMap& map,
+                           const UnsafeCode& unsafe);
+
 // With record.lock held. Whether it is worth while to interrupt the thread:
 // each time costs it a system call that returns EINTR. Not where it runs, nor
 // where it may not stay, until a pause is over that grows each time. Takes no

@@ -97,7 +97,7 @@ class AuthorWatch {
   Clock::rep BeginCall(StoppedWorld* world, const std::string& what,
                        Clock::duration at_least);
   // What has been called since then is over. False: it has been given up. Its
-  // rendezvous is not used afterwards.
+  // stopped world is not used afterwards.
   bool EndCall(Clock::rep since);
 
   const Clock::time_point until_;

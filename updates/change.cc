@@ -56,12 +56,14 @@ constexpr std::chrono::seconds kLongestCall(5);
 // Threads are stopped for at most a tenth of any second at any instruction, and
 // stand still for a fiftieth at rendezvous. Whoever makes the attempts decides
 // how often.
-Pacing::Options PacingOf(const ChangeOptions& options, Stacks stacks) {
+Pacing::Options PacingOf(const ChangeOptions& options) {
   Pacing::Options pacing;
   pacing.first_pause = pacing.last_pause = nanoseconds(0);
   pacing.first_limit = options.limit.value_or(kFirstLimit);
   pacing.last_limit = options.limit.value_or(kLastLimit);
-  if (stacks == Stacks::kAllThreads) pacing.per_second = milliseconds(100);
+  if (options.stacks == Stacks::kAllThreads) {
+    pacing.per_second = milliseconds(100);
+  }
   return pacing;
 }
 
@@ -72,17 +74,31 @@ struct Change::State {
       : name(m->name()),
         options(std::move(o)),
         built_in(dynamic_cast<BuiltInMechanism*>(&*m)),
-        stacks(options.stacks.value_or(built_in == nullptr
-                                           ? Stacks::kControlledThreads
-                                           : built_in->least_stacks())),
         transition({std::move(m)}),
-        retries(PacingOf(options, stacks)) {}
+        retries(PacingOf(options)) {}
+  // In a child of fork() the thread of a watch is not there.
+  ~State() { EndWatch(); }
 
+  // Whose stacks are looked at.
+  Stacks StacksOf(UpdateContext* context) const {
+    if (options.stacks.has_value()) return *options.stacks;
+    return built_in == nullptr ? Stacks::kControlledThreads
+                               : built_in->least_stacks(context != nullptr);
+  }
   bool runs_authors() const {
     return built_in == nullptr ||
            built_in->authors() != BuiltInMechanism::Authors::kNothing;
   }
 
+  // Whoever waits for it counts as stopped: others may be about to stop it.
+  std::unique_lock<ForkMutex> Lock() {
+    std::unique_lock<ForkMutex> guard(lock, std::try_to_lock);
+    if (!guard.owns_lock()) {
+      threads_internal::WaitAsStopped(SnapshotOfCaller(),
+                                      [&guard] { guard.lock(); });
+    }
+    return guard;
+  }
   // Whether it is known what is in effect.
   absl::Status CheckKnown() {
     // In a child of a process in which another thread was about it.
@@ -102,18 +118,17 @@ struct Change::State {
   }
 
   absl::Status PrepareLocked(bool again, UpdateForecast& forecast);
-  absl::Status StartWatch();
+  absl::Status StartWatch(UpdateContext* context);
   void EndWatch();
-  Attempt TryOnce(Direction direction, const UpdateContext* context,
+  Attempt TryOnce(Direction direction, UpdateContext* context,
                   std::optional<nanoseconds> limit);
-  Attempt TryOrForce(Direction direction, const UpdateContext* context);
-  Attempt Force(Direction direction, const UpdateContext* context);
-  Attempt Try(Direction direction, const UpdateContext* context);
+  Attempt TryOrForce(Direction direction, UpdateContext* context);
+  Attempt Force(Direction direction, UpdateContext* context);
+  Attempt Try(Direction direction, UpdateContext* context);
 
   const std::string name;
   const ChangeOptions options;
   BuiltInMechanism* const built_in;  // null: it is somebody else's
-  const Stacks stacks;
 
   // Held during an attempt. Nothing that is done while threads are stopped
   // takes it.
@@ -135,22 +150,17 @@ absl::Status Change::State::PrepareLocked(bool again,
   if (transition.is_applied() || (is_prepared && !again)) {
     return absl::OkStatus();
   }
-  if (stacks <
-      (built_in == nullptr ? Stacks::kThisThread : built_in->least_stacks())) {
+  if (built_in != nullptr && options.stacks == Stacks::kThisThread &&
+      built_in->least_stacks(/*in_update_function=*/true) !=
+          Stacks::kThisThread) {
     return absl::InvalidArgumentError(
         absl::StrCat(name,
                      ": other threads may use what is changed, but only the "
                      "calling thread's stack is looked at; choose "
                      "Stacks::kControlledThreads"));
   }
-  if (stacks == Stacks::kAllThreads && runs_authors()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        name,
-        ": threads that are stopped at any instruction may own the allocator's "
-        "lock, and code of the update runs meanwhile; choose "
-        "Stacks::kControlledThreads"));
-  }
-  if (options.forced_quiescence.count() > 0 && stacks == Stacks::kThisThread) {
+  if (options.forced_quiescence.count() > 0 &&
+      StacksOf(nullptr) == Stacks::kThisThread) {
     return absl::InvalidArgumentError(
         "forced quiescence makes other threads wait, but only the calling "
         "thread's stack is looked at; choose Stacks::kControlledThreads or "
@@ -163,8 +173,8 @@ absl::Status Change::State::PrepareLocked(bool again,
       !built_in->CanBeForced()) {
     return absl::InvalidArgumentError(absl::StrCat(
         name,
-        ": a slot has no entry at which calls could wait; redefine it without "
-        "forced quiescence"));
+        ": only functions can be forced to be quiescent: a slot has no entry "
+        "at which calls could wait, and nothing else has one"));
   }
   is_prepared = true;
   is_first = true;
@@ -172,8 +182,8 @@ absl::Status Change::State::PrepareLocked(bool again,
 }
 
 // Over what the author wrote, from the first attempt on until one is through.
-absl::Status Change::State::StartWatch() {
-  if (stacks == Stacks::kThisThread) return absl::OkStatus();
+absl::Status Change::State::StartWatch(UpdateContext* context) {
+  if (StacksOf(context) == Stacks::kThisThread) return absl::OkStatus();
   if (has_watch) {
     if (watch_generation == ForkGeneration()) return absl::OkStatus();
     EndWatch();
@@ -198,12 +208,11 @@ void Change::State::EndWatch() {
   }
 }
 
-Attempt Change::State::TryOnce(Direction direction,
-                               const UpdateContext* context,
+Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
                                std::optional<nanoseconds> limit) {
   Transition::TryOptions attempt_options;
   StopOptions& stop = attempt_options.stop;
-  stop.stacks = stacks;
+  stop.stacks = StacksOf(context);
   stop.context = context;
   stop.limit = limit.value_or(options.limit.value_or(kLastLimit));
   if (options.threads != nullptr) stop.threads = options.threads();
@@ -213,27 +222,25 @@ Attempt Change::State::TryOnce(Direction direction,
   Obstacles obstacles(/*most=*/1);
   Attempt attempt = transition.Try(
       direction, std::move(attempt_options),
-      stacks == Stacks::kThisThread || limit.has_value() ? nullptr : &retries,
+      StacksOf(context) == Stacks::kThisThread || limit.has_value() ? nullptr
+                                                                    : &retries,
       obstacles);
   return attempt.is_not_yet() ? obstacles.ToAttempt() : attempt;
 }
 
-Attempt Change::State::TryOrForce(Direction direction,
-                                  const UpdateContext* context) {
+Attempt Change::State::TryOrForce(Direction direction, UpdateContext* context) {
   // Who makes calls wait has said for how long.
   const bool can_force = options.forced_quiescence.count() > 0;
   if (!can_force && retries.IsTooEarly(Clock::now())) {
     return Attempt::NotYet(reason);
   }
-  absl::Status watching = StartWatch();
+  absl::Status watching = StartWatch(context);
   if (!watching.ok()) return Attempt::Failed(std::move(watching));
   Attempt attempt = TryOnce(
       direction, context,
       can_force ? std::optional<nanoseconds>(ForcedLimit()) : std::nullopt);
   if (attempt.is_not_yet() && can_force) attempt = Force(direction, context);
-  const auto watch = transition.watch();
-  if (attempt.is_failed() &&
-      (transition.is_broken() || (watch != nullptr && watch->has_released()))) {
+  if (attempt.is_failed() && transition.is_broken()) {
     broken = absl::DataLossError(
         absl::StrCat(name, " was given up half way: ", attempt.reason()));
   }
@@ -248,8 +255,7 @@ Attempt Change::State::TryOrForce(Direction direction,
 
 // New calls wait while it is tried again and again, at most for the time that
 // the options give.
-Attempt Change::State::Force(Direction direction,
-                             const UpdateContext* context) {
+Attempt Change::State::Force(Direction direction, UpdateContext* context) {
   Attempt attempt = Attempt::NotYet(reason);
   {
     // What the caller is inside of cannot drain while it waits.
@@ -287,16 +293,14 @@ Attempt Change::State::Force(Direction direction,
       " ms, in which ", forced->waited(), " calls waited"));
 }
 
-Attempt Change::State::Try(Direction direction, const UpdateContext* context) {
+Attempt Change::State::Try(Direction direction, UpdateContext* context) {
   std::unique_lock<ForkMutex> guard(lock, std::try_to_lock);
   if (!guard.owns_lock()) {
-    // Code of the author may not return; and whoever waited for it could be a
-    // thread that the attempt waits for.
+    // Code of the author may not return.
     if (runs_authors()) {
       return Attempt::NotYet("another thread is about to do it");
     }
-    threads_internal::WaitAsStopped(SnapshotOfCaller(),
-                                    [&guard] { guard.lock(); });
+    guard = Lock();
   }
   absl::Status known = CheckKnown();
   if (!known.ok()) return Attempt::Failed(std::move(known));
@@ -317,17 +321,16 @@ Change::Change(std::shared_ptr<Mechanism> mechanism, ChangeOptions options)
 std::string Change::name() const { return state_->name; }
 
 absl::Status Change::Prepare(UpdateForecast* forecast) {
-  std::unique_lock<ForkMutex> lock(state_->lock, std::try_to_lock);
-  if (!lock.owns_lock()) {
-    threads_internal::WaitAsStopped(SnapshotOfCaller(),
-                                    [&lock] { lock.lock(); });
-  }
+  const std::unique_lock<ForkMutex> lock = state_->Lock();
   UpdateForecast unwanted;
   return state_->PrepareLocked(/*again=*/true,
                                forecast != nullptr ? *forecast : unwanted);
 }
 
-absl::Status Change::CanUndo() const { return state_->transition.CanUndo(); }
+absl::Status Change::CanUndo() const {
+  const std::unique_lock<ForkMutex> lock = state_->Lock();
+  return state_->transition.CanUndo();
+}
 
 Attempt Change::Apply() { return state_->Try(Direction::kApply, nullptr); }
 Attempt Change::Undo() { return state_->Try(Direction::kUndo, nullptr); }
@@ -348,7 +351,7 @@ bool Change::is_converting() const {
 }
 
 std::chrono::nanoseconds Change::time_stopped() const {
-  std::lock_guard<ForkMutex> lock(state_->lock);
+  const std::unique_lock<ForkMutex> lock = state_->Lock();
   return state_->transition.time_stopped();
 }
 

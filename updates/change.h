@@ -25,10 +25,11 @@
 //   ---------+-----------+------------------------+--------------------------
 //   new      | prepared  | as prepared            | done, nothing happens
 //   prepared | prepared  | applied or not yet     | done, nothing happens
-//   applied  | -         | done, nothing happens  | prepared or not yet
+//   applied  | applied   | done, nothing happens  | prepared or not yet
 // After an error the state is as before, unless the error is DATA_LOSS: code of
 // the author that did not return while threads were stopped, or a rollback that
-// failed. Then each of these answers that.
+// failed. Then each of these answers that. In a child of fork(), while another
+// thread was about it, the error is FAILED_PRECONDITION: make a new one there.
 //
 // Attempts that are "not yet" keep other threads stopped for at most a tenth of
 // any second with kAllThreads, and a fiftieth with kControlledThreads: when
@@ -41,9 +42,15 @@
 // the entries, those of threads that are inside of one pass, and looks again
 // until all have drained (updates/quiescence/forced_quiescence.h says what
 // waits, and what passes). At the limit it is given up, everybody goes on, and
-// the answer is "not yet". It needs kControlledThreads or kAllThreads, is not
-// for slots, which have no entry, and is not tried while the calling thread
-// itself is inside of a function, which cannot drain then.
+// the answer is "not yet". It needs kControlledThreads or kAllThreads, is for
+// redefinitions of functions alone (a slot has no entry), and is not tried
+// while the calling thread itself is inside of a function, which cannot drain
+// then. Its attempts are not paced: the limit says for how long callers may
+// stand still.
+//
+// Code of an update's author that does not return is given up: after five
+// seconds if threads stand still meanwhile, which are released, and after three
+// where they run. Prepare() is not limited.
 //
 // Lifetime: a Change is a handle; copies are the same change. Dropping it
 // leaves in effect what is.
@@ -73,8 +80,8 @@ namespace instar {
 
 struct ChangeOptions {
   // Whose stacks are looked at. By default those that the mechanism needs at
-  // least: of redefinitions the calling thread's, of all else those of the
-  // controlled threads.
+  // least: of redefinitions the calling thread's, and so of a reboot in the
+  // thread itself; of all else those of the controlled threads.
   std::optional<Stacks> stacks;
   // With kControlledThreads: which of them; null: all.
   std::function<std::vector<ThreadRef>()> threads;

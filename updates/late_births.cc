@@ -53,7 +53,9 @@ class ConvertLateBirthsMechanism final : public BuiltInMechanism {
   std::string AuthorsPart() const override {
     return absl::StrCat("Convert() of an object of ", root_->name());
   }
-  Stacks least_stacks() const override { return Stacks::kControlledThreads; }
+  Stacks least_stacks(bool) const override {
+    return Stacks::kControlledThreads;
+  }
   void WatchBy(ConversionWatch* watch) override { watch_ = watch; }
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool thorough) override {
     INSTAR_ASSIGN_OR_RETURN(

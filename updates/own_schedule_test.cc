@@ -3,12 +3,14 @@
 //
 // A schedule and a mechanism of one's own, with public headers alone.
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "code/function.h"
@@ -54,7 +56,11 @@ class OneByOne final : public Update {
   absl::Status Undo(const ApplyOptions& options) override {
     return Run(Direction::kUndo, options);
   }
-  absl::Status CanUndo() const override { return absl::OkStatus(); }
+  absl::Status CanUndo() const override {
+    absl::Status status;
+    for (const Change& change : changes_) status.Update(change.CanUndo());
+    return status;
+  }
   void Cancel() override { run_.Cancel(); }
   UpdateProgress Progress() const override { return run_.Progress(); }
 
@@ -65,12 +71,16 @@ class OneByOne final : public Update {
         run_.Begin(applies ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
     if (!status.ok()) return status;
     const std::size_t all = changes_.size();
-    for (std::size_t i = 0; i < all && status.ok(); ++i) {
+    const auto step = [&](std::size_t i, bool apply) {
       Change& change = changes_[applies ? i : all - 1 - i];
-      status = run_.Repeat(direction, options, [&] {
-        return applies ? change.Apply() : change.Undo();
+      return run_.Repeat(direction, options, [&] {
+        return apply ? change.Apply() : change.Undo();
       });
-    }
+    };
+    std::size_t done = 0;
+    while (done < all && (status = step(done, applies)).ok()) ++done;
+    // All or nothing.
+    while (!status.ok() && done > 0) step(--done, !applies).IgnoreError();
     run_.End(status.ok() == applies ? UpdatePhase::kApplied
                                     : UpdatePhase::kPrepared);
     return status;
@@ -111,9 +121,11 @@ class SwapTable final : public Mechanism {
 
 TEST(OwnScheduleTest, OneByOne) {
   std::vector<int> prices = {1, 2}, stock = {3, 4};
+  std::atomic<bool> stop{false};
   ControlledThread reader = StartPassiveThread("reader", [&] {
-    while (Lookup(prices, 0) + Lookup(stock, 0) >= 0) UpdatePoint();
+    while (!stop && Lookup(prices, 0) + Lookup(stock, 0) >= 0) UpdatePoint();
   });
+  const absl::Cleanup end = [&stop] { stop = true; };
   OneByOne update(
       "tables", {std::make_shared<SwapTable>(prices, std::vector<int>{10, 20}),
                  std::make_shared<SwapTable>(stock, std::vector<int>{30, 40})});
@@ -139,9 +151,15 @@ TEST(OwnScheduleTest, OneByOne) {
   EXPECT_EQ(MakeUpdate(std::move(threads))->Apply({}), absl::OkStatus());
   EXPECT_THAT(prices, ElementsAre(11, 21));
   EXPECT_EQ(
-      Apply(std::make_shared<SwapTable>(prices, std::vector<int>{-100, -100})),
+      Apply(std::make_shared<SwapTable>(prices, std::vector<int>{12, 22})),
       absl::OkStatus());
-  EXPECT_THAT(prices, ElementsAre(-100, -100));
+  EXPECT_THAT(prices, ElementsAre(12, 22));
+  // Where threads are stopped at any instruction, as far as they own no lock of
+  // the allocator.
+  EXPECT_EQ(Apply(std::make_shared<SwapTable>(prices, std::vector<int>{13, 23}),
+                  Stacks::kAllThreads),
+            absl::OkStatus());
+  EXPECT_THAT(prices, ElementsAre(13, 23));
   // One that cannot be is refused by its own words.
   EXPECT_TRUE(absl::IsInvalidArgument(
       Apply(std::make_shared<SwapTable>(prices, std::vector<int>{}))));

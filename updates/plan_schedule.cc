@@ -209,7 +209,9 @@ absl::Status PlanSchedule::AskEach(const ApplyOptions& options, bool thorough,
   std::vector<std::vector<ThreadRef>> groups;
   for (const ThreadRef& thread : threads) groups.push_back({thread});
   if (groups.empty()) groups.emplace_back();
+  bool is_first = true;
   for (std::vector<ThreadRef>& group : groups) {
+    if (!std::exchange(is_first, false) && Clock::now() >= until) break;
     Transition::TryOptions attempt_options;
     attempt_options.stop.limit = std::clamp<nanoseconds>(
         until - Clock::now(), milliseconds(1),

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "updates/mechanisms/built_in.h"
 #include "updates/thread_schedule.h"
 
 namespace instar {
@@ -33,6 +34,10 @@ const std::string& ThreadUpdates::name() const { return state_->name; }
 void ThreadUpdates::Add(std::string thread_name,
                         std::shared_ptr<Mechanism> mechanism,
                         ChangeOptions options, UpdateOptions where) {
+  const auto* const built_in =
+      dynamic_cast<const updates_internal::BuiltInMechanism*>(&*mechanism);
+  where.interrupt_blocking_calls |=
+      built_in != nullptr && built_in->InterruptsBlockingCalls();
   auto change =
       std::make_shared<Change>(std::move(mechanism), std::move(options));
   UpdateFunction undo = change->UndoFunction();

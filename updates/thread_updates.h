@@ -12,7 +12,7 @@
 //     return absl::OkStatus();
 //   }
 //   absl::Status ShowRatings(instar::ThreadUpdates& threads) {
-//     threads.RebootThread("site_manager", &NewMain, &SiteManagerMain);
+//     threads.Reboot("site_manager", &NewMain, &SiteManagerMain);
 //     return absl::OkStatus();
 //   }
 //
@@ -48,11 +48,11 @@
 // Undo() is Apply() with the ways back and the stages backwards. It runs in the
 // threads in which the update functions ran; if all of those have ended, in
 // those that have that name now. CanUndo() is an error if a way back is
-// missing.
+// missing, or a mechanism says that there is none.
 //
 // A thread that waits in a blocking region comes to its update function when
 // its call returns; with UpdateOptions::interrupt_blocking_calls at once
-// (RebootUpdateOptions() of updates/reboot_thread.h).
+// (RebootUpdateOptions() of updates/reboot_thread.h; a reboot does so anyway).
 //
 // Progress() names each thread that is not done, with what its update function
 // answered the last time, or with where the thread is. Hold times are those of
@@ -75,7 +75,8 @@
 #include "threads/update_request.h"
 #include "updates/change.h"
 #include "updates/mechanisms/mechanism.h"
-#include "updates/reboot_thread.h"
+#include "updates/mechanisms/reboot.h"
+#include "updates/mechanisms/thread_main.h"
 #include "updates/update.h"
 
 namespace instar {
@@ -99,23 +100,11 @@ class ThreadUpdates {
   void SetUpdateFunction(std::string thread_name, UpdateFunction function,
                          UpdateFunction undo, UpdateOptions options = {});
 
-  // Ends the function of every controlled thread of this name and starts
-  // another on it; when the update is undone, `main_when_undone`. Blocking
-  // calls are interrupted. To take values from the old stack, set
-  // RebootThreadWith() as update function.
-  template <typename Main>
-  void RebootThread(std::string thread_name, Main new_main) {
-    SetPart(std::move(thread_name), "reboot", nullptr,
-            instar::RebootThread(std::move(new_main)), nullptr,
-            RebootUpdateOptions());
-  }
-  template <typename Main, typename MainWhenUndone>
-  void RebootThread(std::string thread_name, Main new_main,
-                    MainWhenUndone main_when_undone) {
-    SetPart(std::move(thread_name), "reboot", nullptr,
-            instar::RebootThread(std::move(new_main)),
-            instar::RebootThread(std::move(main_when_undone)),
-            RebootUpdateOptions());
+  // As instar::Reboot() (updates/mechanisms/reboot.h), in each of them.
+  void Reboot(const std::string& thread_name, ThreadMain new_main,
+              ThreadMain main_when_undone = nullptr) {
+    Add(thread_name, instar::Reboot(thread_name, std::move(new_main),
+                                    std::move(main_when_undone)));
   }
 
   // What needs no thread of the program, on the thread that applies the update:

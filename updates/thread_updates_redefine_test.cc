@@ -97,13 +97,14 @@ TEST(ThreadUpdatesRedefineTest, RedefinitionAndReboot) {
   ControlledThread manager = StartActiveThread("site_manager", old_main);
   ThreadUpdates threads("ratings");
   threads.Add("socket", Redefine(&Price, &Price2));
-  threads.RebootThread("site_manager", new_main, old_main);
+  threads.Reboot("site_manager", new_main, old_main);
   const auto update = MakeUpdate(std::move(threads));
   const auto forecast = update->Prepare();
   ASSERT_TRUE(forecast.ok()) << forecast.status();
   EXPECT_THAT(forecast->steps, ElementsAre("thread 'socket': redefine "
                                            "instar::updates_test::Price(int)",
-                                           "thread 'site_manager': reboot"));
+                                           "thread 'site_manager': reboot "
+                                           "thread 'site_manager'"));
   EXPECT_THAT(forecast->obstacles, IsEmpty());
   EXPECT_THAT(forecast->remarks, IsEmpty());
   for (int i = 0; i < 3; ++i) {

@@ -25,6 +25,7 @@
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
+#include "updates/reboot_thread.h"
 
 namespace instar {
 namespace {

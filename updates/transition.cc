@@ -212,10 +212,30 @@ void Transition::Settle() {
   }
 }
 
+absl::Status Transition::Functions::Watch(std::vector<Function> wanted,
+                                          bool ignore_unknown_copies) {
+  if (watched != nullptr && wanted == functions && version->IsCurrent()) {
+    return absl::OkStatus();
+  }
+  // Before anything is looked up: what changes meanwhile is seen next time.
+  std::optional<CodeVersion> looked_up_at;
+  looked_up_at.emplace();
+  WatchedFunctions::Options options;
+  options.ignore_unknown_copies = ignore_unknown_copies;
+  INSTAR_ASSIGN_OR_RETURN(WatchedFunctions made,
+                          WatchedFunctions::Make(wanted, options));
+  watched = std::make_shared<WatchedFunctions>(std::move(made));
+  version = looked_up_at;
+  functions = std::move(wanted);
+  return absl::OkStatus();
+}
+
 absl::Status Transition::FindCode(bool thorough) {
-  std::vector<Function> functions;
+  std::vector<Function> redefined, others;
   watched_.clear();
   for (const Part& part : parts_) {
+    std::vector<Function>& functions =
+        part.built_in == nullptr ? others : redefined;
     const auto ask = [&]() -> absl::Status {
       INSTAR_ASSIGN_OR_RETURN(QuiescentCode own,
                               part.mechanism->MustBeQuiescent(thorough));
@@ -227,18 +247,13 @@ absl::Status Transition::FindCode(bool thorough) {
     INSTAR_RETURN_IF_ERROR(
         CallUnheld(part, "what says which functions must not be active", ask));
   }
-  if (watched_functions_ == nullptr || functions != functions_ ||
-      !code_version_->IsCurrent()) {
-    // Before anything is looked up: what changes meanwhile is seen next time.
-    code_version_.emplace();
-    WatchedFunctions::Options options;
-    options.ignore_unknown_copies = true;  // Redirection::Prepare() asked
-    INSTAR_ASSIGN_OR_RETURN(WatchedFunctions watched,
-                            WatchedFunctions::Make(functions, options));
-    watched_functions_ = std::make_shared<WatchedFunctions>(std::move(watched));
-    functions_ = std::move(functions);
-  }
-  watched_.push_back(watched_functions_);
+  INSTAR_RETURN_IF_ERROR(redefined_.Watch(std::move(redefined),
+                                          /*ignore_unknown_copies=*/true));
+  watched_.push_back(redefined_.watched);
+  if (others.empty()) return absl::OkStatus();
+  INSTAR_RETURN_IF_ERROR(
+      others_.Watch(std::move(others), /*ignore_unknown_copies=*/false));
+  watched_.push_back(others_.watched);
   return absl::OkStatus();
 }
 
@@ -272,12 +287,15 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   const bool runs_authors =
       std::any_of(parts_.begin(), parts_.end(),
                   [](const Part& part) { return part.RunsAuthors(); });
+  // A redefinition in one thread, or with all stopped, has to do with none.
+  const bool pauses =
+      runs_authors || options.stop.stacks == Stacks::kControlledThreads;
   std::optional<BackgroundPause> pause =
-      !runs_authors ? std::nullopt
+      !pauses ? std::nullopt
       : options.never_wait
           ? BackgroundPause::Try(DeadlineAfter(kShortLimit), &why_not)
           : BackgroundPause::Until(DeadlineAfter(kPortionLimit), &why_not);
-  if (runs_authors && !pause.has_value()) {
+  if (pauses && !pause.has_value()) {
     obstacles.AddReason(std::move(why_not));
     if (retries != nullptr) retries->NoteOther();
     return Attempt::NotYet("");
@@ -290,6 +308,7 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   std::vector<const WatchedFunctions*> watched;
   for (const auto& set : watched_) watched.push_back(&*set);
   if (retries != nullptr) retries->Prepare(options.stop);
+  options.stop.for_authors_code = runs_authors;
   auto world = std::make_unique<StoppedWorld>(std::move(options.stop));
   Verdict verdict = Verdict::kNotYet;
   bool is_cancelled = false;
@@ -332,7 +351,8 @@ Attempt Transition::Try(Direction direction, TryOptions options,
     Explain(obstacles);
     if (retries != nullptr) retries->Note(*world, obstacles);
   }
-  if (!threads_were_released()) {
+  // Whatever was begun when the threads were released under it stays so.
+  if (!threads_were_released() || !is_broken_) {
     AfterStop(took_effect ? AttemptResult::kTookEffect
                           : AttemptResult::kNothing);
   }
@@ -448,7 +468,7 @@ Transition::Verdict Transition::ChangeAll(Direction direction,
       const Part& before = part_at(i);
       Attempt rolled_back = Change(before, back, world);
       if (rolled_back.is_done()) continue;
-      is_broken_ |= !absl::IsUnimplemented(rolled_back.status());
+      is_broken_ |= !applies || !absl::IsUnimplemented(rolled_back.status());
       failure_->not_rolled_back.emplace_back(&before, std::move(rolled_back));
     }
     if (!failure_->attempt.is_not_yet() || !failure_->not_rolled_back.empty()) {
@@ -467,7 +487,8 @@ absl::Status Transition::Explain(Direction direction) const {
       In(failure_->part->mechanism->name(), ErrorOf(failure_->attempt));
   for (const auto& [part, attempt] : failure_->not_rolled_back) {
     const std::string name = part->mechanism->name();
-    if (absl::IsUnimplemented(attempt.status())) {
+    if (direction == Direction::kApply &&
+        absl::IsUnimplemented(attempt.status())) {
       result = absl::Status(
           result.code(),
           absl::StrCat(result.message(), "; what the ", name,

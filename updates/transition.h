@@ -130,10 +130,13 @@ class Transition {
   }
   // For how long all attempts together have kept other threads stopped.
   std::chrono::nanoseconds time_stopped() const { return time_stopped_; }
-  // Of MustBeQuiescent() of all, and what has been looked up for them.
-  const std::vector<Function>& functions() const { return functions_; }
+  // Those at which new calls can be made to wait, and what has been looked up
+  // for them: of the library's own mechanisms.
+  const std::vector<Function>& functions() const {
+    return redefined_.functions;
+  }
   const std::shared_ptr<const WatchedFunctions>& watched_functions() const {
-    return watched_functions_;
+    return redefined_.watched;
   }
   // How long the latest change held threads.
   std::vector<std::chrono::nanoseconds> HoldTimes() const;
@@ -190,11 +193,20 @@ class Transition {
 
   std::vector<Part> parts_;
 
-  // Of MustBeQuiescent(): the functions of all, and when they were looked up;
-  // that and the sets of all.
-  std::vector<Function> functions_;
-  std::shared_ptr<const WatchedFunctions> watched_functions_;
-  std::optional<CodeVersion> code_version_;
+  // Functions that must be quiescent, and what was looked up for them.
+  struct Functions {
+    // Unless that is right still.
+    absl::Status Watch(std::vector<Function> functions,
+                       bool ignore_unknown_copies);
+
+    std::vector<Function> functions;
+    std::optional<CodeVersion> version;
+    std::shared_ptr<const WatchedFunctions> watched;
+  };
+  // Of MustBeQuiescent(). Redefinitions have asked where their functions have
+  // been inlined, and say what they ignore; others have not.
+  Functions redefined_, others_;
+  // Both, and the sets of all.
   std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
 
   StoppedWorld* world_ = nullptr;  // while threads stand still

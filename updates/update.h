@@ -3,8 +3,9 @@
 //
 // An update of a running program as whoever drives it sees it: the manager
 // (manager/manager.h), a test, or the program itself. What is in it was said
-// elsewhere: in a plan (updates/update_plan.h) or in update functions of each
-// thread (updates/thread_updates.h).
+// elsewhere: in a plan (updates/update_plan.h), in what each thread does
+// (updates/thread_updates.h), or by a schedule of one's own
+// (updates/update_run.h).
 //
 //   std::unique_ptr<Update> update = MakeUpdate(std::move(plan));
 //   INSTAR_ASSIGN_OR_RETURN(UpdateForecast forecast, update->Prepare());
@@ -30,7 +31,8 @@
 //
 // Threads: name(), Cancel() and Progress() by any, at any time. All others by
 // one thread at a time, which is not among those that are held: they call what
-// the authors of steps wrote, which need not expect another thread beside it.
+// the authors of mechanisms wrote, which need not expect another thread beside
+// it.
 //
 // Lifetime: an update that is destroyed while applied stays in effect; it can
 // no longer be taken back.

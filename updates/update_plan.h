@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plan: several steps that take effect at one moment, or not at all.
+// A plan: mechanisms that take effect at one moment, or not at all.
 //
 //   absl::Status AddRatings(instar::UpdatePlan& plan) {
 //     plan.ConvertLazily<Product, ProductV2>();
@@ -36,15 +36,15 @@
 //      and never so that threads are held for more than 20 ms of any second.
 //      A passive thread that has not come in time is waited for alone from then
 //      on, and the others are held when it has come.
-//   4. The hooks of Before(), the steps in the order in which they were added
-//      (all redefinitions are one, at the place of the first), the hooks of
-//      After(). If one fails, those before it are taken back, and the threads
-//      go on as if nothing had been.
+//   4. The hooks of Before(), the mechanisms in the order in which they were
+//      added (all redefinitions are one, at the place of the first), the hooks
+//      of After(). If one fails, those before it are rolled back, and the
+//      threads go on as if nothing had been.
 //   5. The threads go on. Those that are rebooted unwind their stacks; they run
 //      nothing old but destructors, except where a catch (...) keeps the
 //      reboot's exception (threads/update_request.h).
-// Undo() is the same with the steps backwards. If one fails, objects that had
-// been taken back are converted anew: what only their new version holds begins
+// Undo() is the same backwards. If one fails, objects that had been taken back
+// are converted anew: what only their new version holds begins
 // again as that makes it.
 //
 // Errors in what was given (an unknown function, an empty hook) are kept, and

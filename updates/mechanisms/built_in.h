@@ -34,8 +34,8 @@ class BuiltInMechanism : public Mechanism {
   // What is said to run, if that does not return.
   virtual std::string AuthorsPart() const { return name(); }
 
-  // What makes the change quick, from before threads are stopped for the first
-  // time until the last time is over, whatever came of it.
+  // Of plans: what makes the change quick, from before threads are stopped for
+  // the first time until the last time is over, whatever came of it.
   virtual absl::Status Stage() { return absl::OkStatus(); }
   virtual void Settle() {}
 
@@ -51,8 +51,14 @@ class BuiltInMechanism : public Mechanism {
   // Tells each object that it converts (heap/conversion.h); null: nobody.
   virtual void WatchBy(ConversionWatch* watch) { static_cast<void>(watch); }
 
-  // Alone, and under a schedule of threads: who must be stopped at least.
-  virtual Stacks least_stacks() const { return Stacks::kThisThread; }
+  // Who must be stopped at least, if it is not in a plan: called by an update
+  // function, or from anywhere else.
+  virtual Stacks least_stacks(bool in_update_function) const {
+    static_cast<void>(in_update_function);
+    return Stacks::kThisThread;
+  }
+  // In a thread that waits in a blocking region: it is to be got out of it.
+  virtual bool InterruptsBlockingCalls() const { return false; }
   // Whether new calls can be made to wait, at the entries of the functions that
   // must be quiescent (updates/quiescence/forced_quiescence.h).
   virtual bool CanBeForced() const { return false; }

@@ -39,7 +39,9 @@ class ConvertMechanism final : public BuiltInMechanism {
   std::string AuthorsPart() const override {
     return absl::StrCat("Convert() of ", step_->name());
   }
-  Stacks least_stacks() const override { return Stacks::kControlledThreads; }
+  Stacks least_stacks(bool) const override {
+    return Stacks::kControlledThreads;
+  }
   void WatchBy(ConversionWatch* watch) override { step_->WatchBy(watch); }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
@@ -60,8 +62,10 @@ class ConvertMechanism final : public BuiltInMechanism {
     if (counter_ != nullptr) counter_->store(0, std::memory_order_relaxed);
     return attempt;
   }
-  void AfterStop(AttemptResult) override {
-    if (is_applied_) RememberWatch(watch_);
+  void AfterStop(AttemptResult result) override {
+    if (result == AttemptResult::kTookEffect && is_applied_) {
+      RememberWatch(watch_);
+    }
   }
 
   Progress progress() const override {

@@ -30,6 +30,9 @@ class HookMechanism final : public updates_internal::BuiltInMechanism {
 
   std::string name() const override { return name_; }
   Authors authors() const override { return Authors::kInTheChange; }
+  Stacks least_stacks(bool) const override {
+    return Stacks::kControlledThreads;
+  }
 
   absl::Status Prepare(UpdateForecast&) override {
     if (hook_ != nullptr) return absl::OkStatus();
@@ -41,7 +44,14 @@ class HookMechanism final : public updates_internal::BuiltInMechanism {
   }
   Attempt Apply(const StoppedWorld&) override { return Call(hook_); }
   Attempt Undo(const StoppedWorld&) override {
-    return undo_ == nullptr ? AttemptOfAuthor(no_undo_) : Call(undo_);
+    if (undo_ == nullptr) return AttemptOfAuthor(no_undo_);
+    const AuthorsCode its_own;
+    absl::Status status = undo_();
+    // There is an undo, and it failed.
+    if (absl::IsUnimplemented(status)) {
+      status = absl::FailedPreconditionError(status.message());
+    }
+    return AttemptOfAuthor(std::move(status));
   }
 
  private:

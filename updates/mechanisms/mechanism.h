@@ -24,19 +24,21 @@
 //
 //   plan.Add(std::make_shared<SwapTable>());       // with others, at one moment
 //   threads.Add("worker", std::make_shared<SwapTable>());  // at its own point
-//   Change change(std::make_shared<SwapTable>(), Stacks::kAllThreads);  // alone
+//   Apply(std::make_shared<SwapTable>(), Stacks::kAllThreads);    // alone
 //
 // What is called when:
 //
 //   threads run    | Prepare(), MustBeQuiescent(), CanUndo(), name(), at any
 //                  | time
 //   threads run    | BeforeStop(), before each attempt
-//   threads stand  | Ready() of all mechanisms of the update; if all are done,
-//                  | Apply() of all, in order, or Undo() of all, backwards. If
-//                  | one fails or is not yet, those before it are rolled back:
-//                  | Undo(), or Apply(), at the same stop, the other way round
-//   threads run    | AfterStop(), after each attempt; Blockers(), if Ready() or
-//                  | the change said not yet
+//   threads stand  | Ready() of all mechanisms of the update, and
+//                  | EndsFunctionOf(); if all are done, and what must be
+//                  | quiescent is, Apply() of all, in order, or Undo() of all,
+//                  | backwards. If one fails or is not yet, those before it are
+//                  | rolled back: Undo(), or Apply(), at the same stop, the
+//                  | other way round
+//   threads run    | Blockers(), if Ready() or the change said not yet;
+//                  | AfterStop(), after each attempt
 //
 // While threads stand still they may own any lock of the program, stdio's
 // included: nothing here takes one. A mechanism of yours may allocate then,
@@ -45,8 +47,10 @@
 // library allocate nothing (base/no_allocation.h).
 //
 // An exception that leaves a function here counts as an error; that of one that
-// answers none is said on standard error. One that does not return is given up
-// when the time of the update is up (updates/update.h).
+// answers none is said on standard error. One that does not return is given up:
+// in a plan when its time is up, in a Change after some seconds
+// (docs/when_is_it_safe.md). Where that was Apply() or Undo(), nothing of the
+// update is called any more.
 //
 // Threads: of one update, one call at a time, on the thread that applies it.
 
@@ -72,7 +76,9 @@ namespace instar {
 
 // What must be on no stack.
 struct QuiescentCode {
-  // In every version that they ever had, their inlined copies included.
+  // In every version that they ever had, their inlined copies included. Where
+  // code has no debug information that would tell of those, it is an error; a
+  // set that is made with other options (stack/function_set.h) accepts that.
   std::vector<Function> functions;
   // Sets that the mechanism keeps, for as long as they are right.
   std::vector<std::shared_ptr<const WatchedFunctions>> sets;

@@ -31,7 +31,9 @@ class StartMechanism final : public updates_internal::BuiltInMechanism {
                         "'");
   }
   Authors authors() const override { return Authors::kAlways; }
-  Stacks least_stacks() const override { return Stacks::kControlledThreads; }
+  Stacks least_stacks(bool) const override {
+    return Stacks::kControlledThreads;
+  }
 
   absl::Status Prepare(UpdateForecast&) override;
   absl::Status BeforeStop() override {

@@ -28,7 +28,12 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
     return absl::StrCat("reboot thread '", thread_name_, "'");
   }
   Authors authors() const override { return Authors::kAlways; }
-  Stacks least_stacks() const override { return Stacks::kControlledThreads; }
+  // In the thread itself nobody else has to be stopped.
+  Stacks least_stacks(bool in_update_function) const override {
+    return in_update_function ? Stacks::kThisThread
+                              : Stacks::kControlledThreads;
+  }
+  bool InterruptsBlockingCalls() const override { return true; }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::Status CanUndo() const override;
@@ -40,8 +45,15 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
   bool EndsFunctionOf(const ThreadRef& thread) const override {
     return targets_.EndsFunctionOf(thread);
   }
-  Attempt Apply(const StoppedWorld&) override { return BeginOrCancel(); }
-  Attempt Undo(const StoppedWorld&) override { return BeginOrCancel(); }
+  Attempt Apply(const StoppedWorld& world) override {
+    return world.context() == nullptr ? BeginOrCancel()
+                                      : RebootHere(*world.context(), new_main_);
+  }
+  Attempt Undo(const StoppedWorld& world) override {
+    return world.context() == nullptr
+               ? BeginOrCancel()
+               : RebootHere(*world.context(), main_when_undone_);
+  }
   void AfterStop(AttemptResult) override {
     if (std::exchange(begins_, false)) targets_.Released();
   }
@@ -58,6 +70,8 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
     begins_ = !begins_;
     return Attempt::Done();
   }
+  // In an update function of that thread.
+  Attempt RebootHere(UpdateContext& context, const ThreadMain& main) const;
   std::string NoSuchThread() const;
 
   const std::string thread_name_;
@@ -100,7 +114,17 @@ absl::Status RebootMechanism::CanUndo() const {
                    "when that is undone"));
 }
 
+Attempt RebootMechanism::RebootHere(UpdateContext& context,
+                                    const ThreadMain& main) const {
+  if (context.thread().name() != thread_name_) {
+    return Attempt::Failed(absl::InvalidArgumentError(absl::StrCat(
+        "it is an update function of thread '", context.thread().name(), "'")));
+  }
+  return RebootTargets::RebootHere(context, main);
+}
+
 Attempt RebootMechanism::Ready(const StoppedWorld& world, Direction direction) {
+  if (world.context() != nullptr) return Attempt::Done();
   Attempt found = targets_.Find(
       world.threads(),
       [this](const ThreadRef& thread) { return thread.name() == thread_name_; },

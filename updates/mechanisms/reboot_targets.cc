@@ -128,6 +128,18 @@ bool RebootTargets::EndsFunctionOf(const ThreadRef& thread) const {
   });
 }
 
+Attempt RebootTargets::RebootHere(UpdateContext& context,
+                                  const ThreadMain& main) {
+  const HeldThread here{context.thread(), false,
+                        absl::MakeConstSpan(&context.stack(), 1)};
+  absl::StatusOr<ThreadMain::Function> made = main.make_(here);
+  if (absl::IsNotFound(made.status())) {
+    return Attempt::NotYet(std::string(made.status().message()));
+  }
+  if (!made.ok()) return Attempt::Failed(made.status());
+  return context.Reboot(*std::move(made), main.options_);
+}
+
 void RebootTargets::Begin() {
   for (Target& target : targets_) {
     target.reboot.Begin(std::move(target.main), target.options);

@@ -43,6 +43,9 @@ class RebootTargets {
   // One of them, of which nothing keeps the reboot's exception.
   bool EndsFunctionOf(const ThreadRef& thread) const;
 
+  // In an update function of the thread: when that has returned.
+  static Attempt RebootHere(UpdateContext& context, const ThreadMain& main);
+
   void Begin();
   void Cancel();
   void Released();

@@ -4,7 +4,7 @@
 // How long it takes to redefine a function safely and to take that back, with
 // other threads at work; and to reboot a thread.
 //
-//   bazelw run -c opt //updates:safe_redefine_benchmark
+//   bazelw run -c opt //updates/mechanisms:redefine_benchmark
 //
 // redefine_undo_<n>/limit redirects without a look at any stack. The others
 // look at the stacks of <n> threads, at a rendezvous or stopped by signals.

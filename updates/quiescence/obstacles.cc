@@ -142,6 +142,11 @@ Blocker ToBlocker(const Obstacle& obstacle) {
           "detach it, or tell gdb: handle SIGTRAP nostop noprint pass, and "
           "then: set variable instar_patch_while_traced=1";
       break;
+    case Obstacle::Kind::kMayAllocate:
+      blocker.reason =
+          "it may own a lock of the allocator, or of the dynamic linker, and "
+          "the update's own code may need that";
+      break;
     case Obstacle::Kind::kNoList:
       blocker.reason =
           "the threads of the process cannot be listed: /proc/self/task is not "

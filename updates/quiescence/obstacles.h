@@ -47,6 +47,7 @@ struct Obstacle {
     kNoList,        // of threads
     kNoTraps,       // the thread blocks SIGTRAP, and others may start
     kTraced,        // by this process, and others may start
+    kMayAllocate,   // it may own a lock of the allocator
   };
   Kind kind = Kind::kActive;
   // The thread, or the process that traces; 0 if there is none.

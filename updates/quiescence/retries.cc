@@ -51,9 +51,15 @@ void Retries::Note(const StoppedWorld& world, const Obstacles& obstacles) {
     if (++alone_ == kTimesAlone) next_ = std::max(next_, pacing_.next());
     return;
   }
-  // Where only one is late it is waited for alone from now on; where several
-  // are, or others than that one, they have to meet, which takes longer.
-  const bool must_meet = obstacles.missing().size() > 1 || alone_ > 0;
+  // Where only one is late it is waited for alone from now on, if it can be;
+  // where several are, or others than that one, they have to meet, which takes
+  // longer.
+  const bool must_meet =
+      obstacles.missing().size() > 1 || alone_ > 0 ||
+      std::none_of(obstacles.missing().begin(), obstacles.missing().end(),
+                   [](const MissingThread& missing) {
+                     return CanBeAskedFirst(missing.thread);
+                   });
   late_ = obstacles.missing();
   alone_ = 0;
   if (!world.stopped().has_value()) {
@@ -61,7 +67,7 @@ void Retries::Note(const StoppedWorld& world, const Obstacles& obstacles) {
     return;
   }
   pacing_.Note(*world.stopped(), world.released(),
-               obstacles.needs_time() && (late_.empty() || must_meet));
+               obstacles.needs_time() && must_meet);
   next_ = pacing_.next();
 }
 

@@ -5,8 +5,8 @@
 // and whoever makes the attempts: when the next may stop threads, for how long
 // it waits for them, and which of them it asks first. Internal to this package.
 //
-//   Retries retries(PacingOptions());
-//   if (retries.IsTooEarly(now)) return Attempt::NotYet(retries.reason());
+//   Retries retries{Pacing::Options()};
+//   if (retries.IsTooEarly(now)) return Attempt::NotYet(reason);
 //   retries.Prepare(options);                 // limit, and whom to ask first
 //   StoppedWorld world(options);
 //   ...

@@ -18,6 +18,7 @@
 #include "continuation/paused_context.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
+#include "threads/straggler.h"
 #include "updates/quiescence/obstacles.h"
 #include "updates/quiescence/own_stacks.h"
 
@@ -123,6 +124,10 @@ bool StoppedWorld::StopAll(Obstacles& obstacles) {
     obstacles.Fail(signal.status());
     return false;
   } else {
+    if (options_.for_authors_code) {
+      map_ = FunctionMap::Preload();
+      unsafe_ = &threads_internal::UnsafeCode::Get();
+    }
     // Whoever waits here can be stopped.
     turn_ = std::unique_lock<ForkMutex>(stopping_all);
     no_allocation_.emplace();
@@ -134,6 +139,18 @@ bool StoppedWorld::StopAll(Obstacles& obstacles) {
     before = interrupted_.held();
     if (!StopListed(obstacles)) return false;
   } while (interrupted_.held() != before);
+  return !options_.for_authors_code || MayRunAuthorsCode(obstacles);
+}
+
+bool StoppedWorld::MayRunAuthorsCode(Obstacles& obstacles) const {
+  for (const InterruptedThreads::Thread& thread : interrupted_) {
+    if (thread.state == State::kHeld &&
+        !threads_internal::OwnsNoLockOfAllocator(thread.snapshot, *map_,
+                                                 *unsafe_)) {
+      obstacles.Add(Kind::kMayAllocate, thread.tid);
+      return false;
+    }
+  }
   return true;
 }
 

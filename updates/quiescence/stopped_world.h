@@ -59,9 +59,9 @@
 // traces this one (code/text_patch.h says why).
 //
 // While threads are stopped, no lock of the program is taken: its owner may be
-// among them. With kAllThreads nothing is allocated or freed either; with
-// kControlledThreads, no thread is held that could own a lock of the allocator,
-// and only the library allocates nothing (base/no_allocation.h).
+// among them. The library allocates and frees nothing either
+// (base/no_allocation.h). Code of an update's author may, since it runs only
+// while no thread is stopped that could own a lock of the allocator.
 //
 // poll(), epoll_wait() and sleeping calls of threads that were stopped by a
 // signal return EINTR (signal(7)).
@@ -89,6 +89,7 @@
 #include "absl/types/span.h"
 #include "base/fork_mutex.h"
 #include "base/no_allocation.h"
+#include "code/function.h"
 #include "code/other_threads.h"
 #include "stack/interrupted_threads.h"
 #include "stack/stack_snapshot.h"
@@ -100,6 +101,9 @@ namespace instar {
 
 enum class Stacks { kThisThread, kControlledThreads, kAllThreads };
 
+namespace threads_internal {
+class UnsafeCode;
+}  // namespace threads_internal
 namespace updates_internal {
 class Obstacles;
 }  // namespace updates_internal
@@ -110,7 +114,10 @@ struct StopOptions {
   std::chrono::nanoseconds limit = std::chrono::milliseconds(50);
   // Of the update function that calls: what it paused is the calling thread's
   // own stack. Null: called from anywhere else.
-  const UpdateContext* context = nullptr;
+  UpdateContext* context = nullptr;
+  // With kAllThreads: code of the update's author will run, which may allocate.
+  // A thread that may own a lock of the allocator is an obstacle then.
+  bool for_authors_code = false;
 
   // --- Of kControlledThreads; as of RendezvousOptions.
 
@@ -138,6 +145,8 @@ class StoppedWorld {
 
   // --- While they are stopped.
 
+  // Of the update function that the change is made in; null if there is none.
+  UpdateContext* context() const { return options_.context; }
   // The controlled threads that are held; of kControlledThreads.
   absl::Span<const HeldThread> threads() const;
 
@@ -190,6 +199,7 @@ class StoppedWorld {
   bool VisitOwn(absl::FunctionRef<bool(const Stack&)> visit,
                 updates_internal::Obstacles& obstacles);
   bool CanBeTrapped(updates_internal::Obstacles& obstacles);
+  bool MayRunAuthorsCode(updates_internal::Obstacles& obstacles) const;
 
   const StopOptions options_;
   const pid_t self_;
@@ -198,6 +208,9 @@ class StoppedWorld {
   std::optional<NoAllocation> no_allocation_;
   InterruptedThreads interrupted_;
   std::optional<Rendezvous> rendezvous_;
+  // If code of an author is to run: read before the first is stopped.
+  std::optional<FunctionMap> map_;
+  const threads_internal::UnsafeCode* unsafe_ = nullptr;
   std::optional<Clock::time_point> stopped_;
   Clock::time_point released_;
   bool first_did_not_come_ = false;

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Quiescence on the stacks of controlled threads, which meet at a rendezvous.
-// updates/safe_redefine_threads_test.cc stops threads by signals.
+// updates/mechanisms/redefine_threads_test.cc stops threads by signals.
 
 #include "updates/quiescence/when_quiescent.h"
 
@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/testing/sanitizers.h"
 #include "code/function.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
@@ -71,6 +72,7 @@ class Worker {
 // turns; each would otherwise stop the other, or whom the other waits for, and
 // both would wait in vain with everybody stopped, until their time is up.
 TEST(QuiescenceOfAllThreadsTest, ACopyOfAThreadIsInNobodysWay) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> stop{false};
   std::atomic<pid_t> busy_tid{0};
   std::thread busy([&] {
