@@ -56,7 +56,7 @@ std::optional<BackgroundPause> BackgroundPause::Until(Clock::time_point until,
       return std::nullopt;
     }
     std::this_thread::sleep_for(kTryAgain);
-    lock.try_lock();
+    static_cast<void>(lock.try_lock());
   }
   return Make(std::move(lock), until + (Clock::now() - begin), why_not);
 }
