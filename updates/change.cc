@@ -4,14 +4,12 @@
 #include "updates/change.h"
 
 #include <algorithm>
-#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "base/at_fork.h"
 #include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
 #include "base/status_macros.h"
@@ -76,8 +74,6 @@ struct Change::State {
         built_in(dynamic_cast<BuiltInMechanism*>(&*m)),
         transition({std::move(m)}),
         retries(PacingOf(options)) {}
-  // In a child of fork() the thread of a watch is not there.
-  ~State() { EndWatch(); }
 
   // Whose stacks are looked at.
   Stacks StacksOf(UpdateContext* context) const {
@@ -119,7 +115,6 @@ struct Change::State {
 
   absl::Status PrepareLocked(bool again, UpdateForecast& forecast);
   absl::Status StartWatch(UpdateContext* context);
-  void EndWatch();
   Attempt TryOnce(Direction direction, UpdateContext* context,
                   std::optional<nanoseconds> limit);
   Attempt TryOrForce(Direction direction, UpdateContext* context);
@@ -140,8 +135,6 @@ struct Change::State {
   bool is_prepared = false;
   bool is_first = true;  // the next attempt, since the latest change
   std::string reason;    // of the latest attempt
-  bool has_watch = false;
-  std::uint32_t watch_generation = 0;  // of the process that has its thread
 };
 
 absl::Status Change::State::PrepareLocked(bool again,
@@ -184,28 +177,10 @@ absl::Status Change::State::PrepareLocked(bool again,
 // Over what the author wrote, from the first attempt on until one is through.
 absl::Status Change::State::StartWatch(UpdateContext* context) {
   if (StacksOf(context) == Stacks::kThisThread) return absl::OkStatus();
-  if (has_watch) {
-    if (watch_generation == ForkGeneration()) return absl::OkStatus();
-    EndWatch();
-  }
   Transition::WatchOptions watch;
   watch.until = Clock::time_point::min();
   watch.at_least = kLongestCall;
-  INSTAR_RETURN_IF_ERROR(transition.StartWatch(std::move(watch)));
-  has_watch = true;
-  watch_generation = ForkGeneration();
-  return absl::OkStatus();
-}
-
-void Change::State::EndWatch() {
-  if (!has_watch) return;
-  has_watch = false;
-  // In a child its thread is not there to be joined: it is left as it is.
-  if (watch_generation == ForkGeneration()) {
-    transition.EndWatch();
-  } else {
-    transition.LeaveWatch();
-  }
+  return transition.StartWatch(std::move(watch));
 }
 
 Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
@@ -244,7 +219,7 @@ Attempt Change::State::TryOrForce(Direction direction, UpdateContext* context) {
     broken = absl::DataLossError(
         absl::StrCat(name, " was given up half way: ", attempt.reason()));
   }
-  if (!attempt.is_not_yet()) EndWatch();
+  if (!attempt.is_not_yet()) transition.EndWatch();
   if (attempt.is_done()) {
     is_first = true;
     is_prepared = false;  // the program goes on meanwhile

@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
+#include "base/at_fork.h"
 #include "base/check.h"
 #include "base/error_text.h"
 #include "base/linux/deadline.h"
@@ -57,11 +58,15 @@ Transition::Transition(std::vector<std::shared_ptr<Mechanism>> mechanisms) {
     parts_.push_back(Part{std::move(mechanism), built_in, {}});
   }
 }
-Transition::~Transition() = default;
+Transition::~Transition() { EndWatch(); }
 
 // --- The watch.
 
 absl::Status Transition::StartWatch(WatchOptions options) {
+  if (watch_ != nullptr) {
+    if (watch_generation_ == ForkGeneration()) return absl::OkStatus();
+    EndWatch();
+  }
   bool is_needed = options.in_any_case;
   for (Part& part : parts_) {
     is_needed |= options.for_questions ? part.IsAuthors() : part.RunsAuthors();
@@ -75,26 +80,24 @@ absl::Status Transition::StartWatch(WatchOptions options) {
   for (const Part& part : parts_) {
     if (part.built_in != nullptr) part.built_in->WatchBy(&watch->conversion());
   }
+  watch_generation_ = ForkGeneration();
   std::lock_guard<std::mutex> lock(lock_);
   watch_ = std::move(watch);
   return absl::OkStatus();
 }
 
 void Transition::EndWatch() {
+  if (watch_ == nullptr) return;
   for (const Part& part : parts_) {
     if (part.built_in != nullptr) part.built_in->WatchBy(nullptr);
   }
   std::shared_ptr<AuthorWatch> watch;  // ends when the lock is free
   std::lock_guard<std::mutex> lock(lock_);
   watch = std::move(watch_);
-}
-
-void Transition::LeaveWatch() {
-  for (const Part& part : parts_) {
-    if (part.built_in != nullptr) part.built_in->WatchBy(nullptr);
-  }
-  std::lock_guard<std::mutex> lock(lock_);
-  static_cast<void>(new std::shared_ptr<AuthorWatch>(std::move(watch_)));
+  if (watch_generation_ == ForkGeneration()) return;
+  // In a child of fork() its thread is not there to be joined: it is left as it
+  // is, for good.
+  static_cast<void>(new std::shared_ptr<AuthorWatch>(std::move(watch)));
 }
 
 std::shared_ptr<AuthorWatch> Transition::watch() const {
@@ -218,8 +221,7 @@ absl::Status Transition::Functions::Watch(std::vector<Function> wanted,
     return absl::OkStatus();
   }
   // Before anything is looked up: what changes meanwhile is seen next time.
-  std::optional<CodeVersion> looked_up_at;
-  looked_up_at.emplace();
+  const CodeVersion looked_up_at;
   WatchedFunctions::Options options;
   options.ignore_unknown_copies = ignore_unknown_copies;
   INSTAR_ASSIGN_OR_RETURN(WatchedFunctions made,
@@ -305,8 +307,7 @@ Attempt Transition::Try(Direction direction, TryOptions options,
     AfterStop(AttemptResult::kNothing);
     return Attempt::Failed(std::move(status));
   }
-  std::vector<const WatchedFunctions*> watched;
-  for (const auto& set : watched_) watched.push_back(&*set);
+  const std::vector<const WatchedFunctions*> watched = AllWatched();
   if (retries != nullptr) retries->Prepare(options.stop);
   options.stop.for_authors_code = runs_authors;
   auto world = std::make_unique<StoppedWorld>(std::move(options.stop));
@@ -362,9 +363,14 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   return verdict == Verdict::kDone ? Attempt::Done() : Attempt::NotYet("");
 }
 
-bool Transition::IsQuiescentNow(StopOptions stop, Obstacles& obstacles) const {
+std::vector<const WatchedFunctions*> Transition::AllWatched() const {
   std::vector<const WatchedFunctions*> watched;
   for (const auto& set : watched_) watched.push_back(&*set);
+  return watched;
+}
+
+bool Transition::IsQuiescentNow(StopOptions stop, Obstacles& obstacles) const {
+  const std::vector<const WatchedFunctions*> watched = AllWatched();
   StoppedWorld world(std::move(stop));
   return world.Stop(obstacles) && IsQuiescent(world, watched, obstacles);
 }

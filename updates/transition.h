@@ -31,6 +31,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -78,11 +79,11 @@ class Transition {
     // Other code of the author is called by CallUnheld().
     bool in_any_case = false;
   };
-  // If there is such code. ResourceExhausted if no thread can be started.
+  // If there is such code, and no watch yet. ResourceExhausted if no thread can
+  // be started.
   absl::Status StartWatch(WatchOptions options);
+  // Also in a child of the process that started it, whose thread is not there.
   void EndWatch();
-  // In a child of the process that started it: its thread is not there.
-  void LeaveWatch();
   // By any thread; null if there is none.
   std::shared_ptr<AuthorWatch> watch() const;
   // While threads run: code of the author that is not a mechanism's.
@@ -167,6 +168,7 @@ class Transition {
   };
 
   absl::Status FindCode(bool thorough);
+  std::vector<const WatchedFunctions*> AllWatched() const;
   absl::Status BeforeStop();
 
   // While threads stand still.
@@ -224,6 +226,7 @@ class Transition {
   // Since Begin(). Relaxed: for people.
   std::atomic<Effect> effect_{Effect::kNone};
 
+  std::uint32_t watch_generation_ = 0;  // of the process that has its thread
   mutable std::mutex lock_;  // guards what follows against other threads
   std::shared_ptr<AuthorWatch> watch_;
 };

@@ -33,11 +33,8 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
-#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "code/function.h"
 #include "code/redefinable.h"
 #include "updates/mechanisms/mechanism.h"
 #include "updates/mechanisms/redefinitions.h"

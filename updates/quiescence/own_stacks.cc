@@ -22,14 +22,6 @@ bool VisitOwnStack(absl::FunctionRef<void(const StackSnapshot& stack)> visit) {
   return true;
 }
 
-bool VisitOwnStacks(absl::FunctionRef<void(const StackSnapshot& stack)> visit) {
-  if (!VisitOwnStack(visit)) return false;
-  VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
-    visit(SnapshotOf(paused.context));
-  });
-  return true;
-}
-
 std::string TooDeep() {
   return absl::StrCat("the caller runs in more than ", kMostSwitchers,
                       " continulets within another");

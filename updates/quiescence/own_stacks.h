@@ -1,11 +1,11 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The stacks of the thread that looks at those of others, which count as well:
-// its own, with the computations that wait for it because it runs in their
-// continulets, and its paused continulets.
+// The stack of the thread that looks at those of others, which counts as well,
+// with the computations that wait for it because it runs in their continulets.
+// (Its paused continulets: continuation/paused_computations.h.)
 //
-//   if (!VisitOwnStacks([&](const StackSnapshot& stack) {
+//   if (!VisitOwnStack([&](const StackSnapshot& stack) {
 //         if (!FindActivity(stack, set).quiescent()) ...
 //       })) ...                       // TooDeep() says why not
 //
@@ -26,12 +26,9 @@ namespace updates_internal {
 
 // False, having visited nothing, if the caller runs in too many continulets
 // within continulets. What is visited is valid while `visit` runs.
-bool VisitOwnStacks(absl::FunctionRef<void(const StackSnapshot& stack)> visit);
-
-// The first of them alone: the caller's own.
 bool VisitOwnStack(absl::FunctionRef<void(const StackSnapshot& stack)> visit);
 
-// Why they could not be visited.
+// Why it could not be visited.
 std::string TooDeep();
 
 }  // namespace updates_internal
