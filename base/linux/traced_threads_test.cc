@@ -243,18 +243,6 @@ TEST(TracedThreadsTest, TheHelperIsKilled) {
   EXPECT_EQ(traced.Hold(thread.tid(), Soon(), &registers), Result::kHeld);
 }
 
-// Of what a child does: 0 if all is well.
-int InAChild(const std::function<int()>& what) {
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(60);
-    _exit(what());
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  return status;
-}
-
 TEST(TracedThreadsTest, AKernelThatForbidsIt) {
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   EXPECT_EQ(
