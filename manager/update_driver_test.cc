@@ -34,6 +34,8 @@ using testing::IsEmpty;
 
 constexpr std::chrono::seconds kLong(60);
 constexpr std::chrono::milliseconds kShort(20);
+// Of what looks again and again for seconds.
+constexpr std::chrono::microseconds kPause(200);
 
 // An answer that comes later.
 class Answer {
@@ -84,11 +86,11 @@ class Gate {
   std::function<void()> Waiter() {
     return [state = state_] {
       state->is_inside = true;
-      while (!state->is_open) std::this_thread::yield();
+      while (!state->is_open) std::this_thread::sleep_for(kPause);
     };
   }
   void AwaitVisitor() const {
-    while (!state_->is_inside) std::this_thread::yield();
+    while (!state_->is_inside) std::this_thread::sleep_for(kPause);
   }
   void Open() { state_->is_open = true; }
 
@@ -121,16 +123,16 @@ class ScriptedUpdate final : public Update {
     const auto until = std::chrono::steady_clock::now() + options.timeout;
     script_->is_waiting = true;
     while (script_->waits && !script_->go) {
-      const bool is_over =
-          cancelled_ || std::chrono::steady_clock::now() > until;
-      if (is_over && script_->is_stuck) {
+      const bool is_late = std::chrono::steady_clock::now() > until;
+      const bool is_cancelled = cancelled_;
+      if ((is_late || is_cancelled) && script_->is_stuck) {
         phase_ = UpdatePhase::kBroken;
-      } else if (cancelled_) {
+      } else if (is_cancelled) {
         return absl::CancelledError("cancelled");
-      } else if (is_over) {
+      } else if (is_late) {
         return absl::DeadlineExceededError("no safe moment");
       }
-      std::this_thread::yield();
+      std::this_thread::sleep_for(kPause);
     }
     if (!script_->apply.ok()) return script_->apply;
     phase_ = UpdatePhase::kApplied;
@@ -175,6 +177,10 @@ class UpdateDriverTest : public testing::Test {
   }
   ~UpdateDriverTest() override {
     driver_->Stop();
+    // Its worker ends in any case, if later, and may write until then.
+    const std::weak_ptr<UpdateDriver> left = driver_;
+    driver_ = nullptr;
+    while (!left.expired()) std::this_thread::yield();
     unlink(path_.c_str());
   }
 
@@ -225,7 +231,7 @@ class UpdateDriverTest : public testing::Test {
   const std::string path_;
   EventLog log_;
   const std::shared_ptr<Journal> journal_;
-  const std::shared_ptr<UpdateDriver> driver_;
+  std::shared_ptr<UpdateDriver> driver_;
 };
 
 // The answer comes, and nothing else begins before it has returned.
@@ -295,7 +301,7 @@ TEST_F(UpdateDriverTest, RequirementsThatDoNotReturn) {
     auto go = std::make_shared<std::atomic<bool>>(false);
     script->requirements = [asked, go] {
       *asked = true;
-      while (!*go) std::this_thread::yield();
+      while (!*go) std::this_thread::sleep_for(kPause);
       return Attempt::Done();
     };
     auto driver = UpdateDriver::Make(journal_, nullptr);
@@ -392,6 +398,32 @@ TEST_F(UpdateDriverTest, DestructorsThatDoNotReturn) {
   EXPECT_FALSE(waiting->is_gone);
   waiting_gate.Open();
   while (!waiting->is_gone) std::this_thread::yield();
+}
+
+// The end comes while the worker is in the destructor of the last update, one
+// that was given up before its turn came.
+TEST_F(UpdateDriverTest, ItsEndDuringADestructor) {
+  auto first = std::make_shared<Script>();
+  first->waits = true;
+  first->apply = absl::InternalError("nothing is applied");
+  Answer answer = Apply("first", first);
+  while (!first->is_waiting) std::this_thread::yield();
+  Gate gate;
+  auto last = std::make_shared<Script>();
+  last->at_end = gate.Waiter();
+  Answer last_answer = Apply("last", last);
+  EXPECT_TRUE(driver_->Cancel("last").ok());
+  EXPECT_TRUE(absl::IsCancelled(last_answer.Await()));
+  first->go = true;
+  EXPECT_TRUE(absl::IsInternal(answer.Await()));
+  gate.AwaitVisitor();
+  std::thread end([&] { driver_->Stop(); });
+  // It waits for that destructor, until the end comes or since it came.
+  EXPECT_THAT(std::string(ApplyNow("late").message()),
+              HasSubstr("the program ends"));
+  gate.Open();
+  end.join();
+  EXPECT_TRUE(last->is_gone);
 }
 
 TEST_F(UpdateDriverTest, UpdatesAreAppliedInOrderAndUndoneBackwards) {

@@ -81,8 +81,11 @@ void UpdateDriver::WorkUntilEnd() {
   }
   std::unique_lock<std::mutex> lock(lock_);
   const absl::Cleanup at_the_end = [&] { LetGoOfRemains(lock); };
-  while (!is_ending_) {
+  while (true) {
     LetGoOfRemains(lock);
+    // The lock was free: the end may have come, and its notification is over.
+    // From here to the waits below it stays taken, but for jobs, which ask.
+    if (is_ending_) return;
     bool has_finished = false;
     for (auto at = jobs_.begin(); at != jobs_.end() && !has_finished;) {
       working_ = *at;
