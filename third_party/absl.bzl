@@ -10,6 +10,7 @@ ABSL_TARGETS = {
     "absl/memory": ["memory"],
     "absl/status": ["status", "statusor"],
     "absl/strings": ["cord", "str_format", "strings"],
+    "absl/synchronization": ["synchronization"],
     "absl/time": ["time"],
     "absl/types": ["optional", "span"],
 }

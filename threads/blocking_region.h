@@ -13,6 +13,7 @@
 //   std::unique_lock<std::mutex> lock(mutex);
 //   Wait(not_empty, lock, [&] { return !queue.empty(); });
 //   if (!WaitFor(not_empty, lock, std::chrono::seconds(1), ready)) ...
+//   AwaitReady(future);
 //   SleepFor(std::chrono::seconds(10));
 //
 // A thread in a blocking region counts as stopped: a rendezvous does not wait
@@ -43,6 +44,8 @@
 //     anew each time.
 //   - Wait(): by notify_all(), which other waiters take for a spurious wakeup.
 //   - SleepFor(): by the signal; it sleeps on until its time.
+//   - AwaitReady(): nothing ends the wait for a future but its result. So it
+//     looks ten times a second whether it is to go on.
 // Without such an update nothing is different from the bare call: SA_RESTART,
 // the program's signals and limits are as ever, and errno is kept.
 //
@@ -81,6 +84,7 @@
 #include "base/linux/deadline.h"
 #include "stack/stack_snapshot.h"
 #include "threads/thread_record.h"
+#include "threads/wait_adapter.h"
 
 namespace instar {
 namespace threads_internal {
@@ -89,11 +93,16 @@ namespace threads_internal {
 Wakeup WakeupBySignal();
 template <typename Condition>
 Wakeup WakeupByNotifying(Condition* condition) {
-  return Wakeup{[](const ThreadRecord&, void* notified) {
-                  static_cast<Condition*>(notified)->notify_all();
-                  return true;
-                },
-                condition};
+  return Wakeup{
+      [](const ThreadRecord&, void* notified) {
+        WaitAdapter<Condition>::NotifyAll(*static_cast<Condition*>(notified));
+        return true;
+      },
+      condition};
+}
+// Of a wait that is left every now and then in any case.
+inline Wakeup WakeupByItself() {
+  return Wakeup{[](const ThreadRecord&, void*) { return true; }, nullptr};
 }
 
 // The calling thread is blocked from the construction until Leave().
@@ -184,15 +193,16 @@ bool AwaitWritableFor(int descriptor, std::chrono::nanoseconds limit);
 // As condition.wait(lock, predicate). The predicate is evaluated outside of the
 // region. A thread that is held or rebooted has the lock. A condition is a
 // std::condition_variable, a std::condition_variable_any with whatever lock it
-// takes, or what has the same members. What waits otherwise (a future, an
-// absl::Mutex) waits in an IdleScope (threads/idle_scope.h), whose `wake` is
-// what ends that wait.
+// takes, what has the same members, or what has a WaitAdapter
+// (threads/wait_adapter.h), as absl::CondVar with an absl::Mutex has
+// (threads/absl_waits.h). What waits by means of a library's own waits in an
+// IdleScope (threads/idle_scope.h), whose `wake` is what ends that wait.
 template <typename Condition, typename Lock, typename Predicate>
 void Wait(Condition& condition, Lock& lock, Predicate predicate) {
   while (!predicate()) {
     threads_internal::BlockingRegion region(
         threads_internal::WakeupByNotifying(&condition));
-    condition.wait(lock);
+    WaitAdapter<Condition>::Wait(condition, lock);
     region.Leave();
   }
 }
@@ -205,9 +215,10 @@ bool WaitUntil(Condition& condition, Lock& lock,
   while (!predicate()) {
     threads_internal::BlockingRegion region(
         threads_internal::WakeupByNotifying(&condition));
-    const std::cv_status status = condition.wait_until(lock, until);
+    const bool in_time =
+        WaitAdapter<Condition>::WaitUntil(condition, lock, until);
     region.Leave();
-    if (status == std::cv_status::timeout) return predicate();
+    if (!in_time) return predicate();
   }
   return true;
 }
@@ -216,6 +227,37 @@ template <typename Condition, typename Lock, typename Predicate>
 bool WaitFor(Condition& condition, Lock& lock, std::chrono::nanoseconds limit,
              Predicate predicate) {
   return WaitUntil(condition, lock, DeadlineAfter(limit), std::move(predicate));
+}
+
+// Waits until a std::future, a std::shared_future or what else has a
+// WaitAdapter (absl::Notification) is ready. False when the time is up. One
+// whose function has been deferred runs it here, outside of the region.
+template <typename T>
+bool AwaitReadyUntil(const T& awaited,
+                     std::chrono::steady_clock::time_point until) {
+  using Clock = std::chrono::steady_clock;
+  constexpr Clock::duration kAtOnce = std::chrono::milliseconds(100);
+  if (WaitAdapter<T>::WaitFor(awaited, Clock::duration::zero())) return true;
+  while (true) {
+    const Clock::duration left = until - Clock::now();
+    if (left <= Clock::duration::zero()) return false;
+    threads_internal::BlockingRegion region(threads_internal::WakeupByItself());
+    const bool ready =
+        WaitAdapter<T>::WaitFor(awaited, left < kAtOnce ? left : kAtOnce);
+    region.Leave();
+    if (ready) return true;
+  }
+}
+
+template <typename T>
+bool AwaitReadyFor(const T& awaited, std::chrono::nanoseconds limit) {
+  return AwaitReadyUntil(awaited, DeadlineAfter(limit));
+}
+
+template <typename T>
+void AwaitReady(const T& awaited) {
+  while (!AwaitReadyFor(awaited, std::chrono::hours(1))) {
+  }
 }
 
 // As std::this_thread::sleep_until() and sleep_for().
