@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/at_fork.h"
+#include "base/testing/child_process.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -62,16 +63,11 @@ TEST(LinkerGateTest, ForkComesBetweenStays) {
 
 TEST(LinkerGateTest, WhoIsInsideMayFork) {
   const LinkerGate gate;
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    alarm(60);
-    { const LinkerGate inner; }
-    _exit(0);
-  }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(InAChild([] {
+              const LinkerGate inner;
+              return 0;
+            }),
+            0);
 }
 
 // It may wait for the thread that forks.

@@ -4,7 +4,6 @@
 #include "code/entry_interception.h"
 
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/testing/child_process.h"
+#include "base/testing/hammer.h"
 #include "code/function.h"
 #include "code/function_entry.h"
 #include "code/program_text_for_test.h"
@@ -373,16 +374,13 @@ TEST(EntryInterceptionTest, NothingIsInterceptedInAChild) {
   Entered entered;
   const std::string before = ProgramText();
   EntryInterception interception = OfAll();
-  const pid_t child = fork();
-  if (child == 0) {
-    if (Answer(1) != 101 || entered.size() != 0) _exit(1);
-    if (ProgramText() != before) _exit(2);
-    if (!interception.Stop().ok() || ProgramText() != before) _exit(3);
-    _exit(0);
-  }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(InAChild([&] {
+              if (Answer(1) != 101 || entered.size() != 0) return 1;
+              if (ProgramText() != before) return 2;
+              if (!interception.Stop().ok()) return 3;
+              return ProgramText() == before ? 0 : 4;
+            }),
+            0);
   EXPECT_NE(ProgramText(), before);
   Answer(1);
   EXPECT_EQ(entered.Count(Address(&Answer)), 1);
@@ -422,10 +420,7 @@ void FailEachWrite(F change) {
 }
 
 TEST(EntryInterceptionTest, FailingWritesAreUndone) {
-  std::atomic<bool> stop{false};
-  std::thread other([&stop] {
-    while (!stop) EXPECT_EQ(Answer(1), 101);
-  });
+  Hammer hammer(1, [] { EXPECT_EQ(Answer(1), 101); });
   Entered entered;
   const std::string before = ProgramText();
   std::vector<EntryInterception> interceptions;
@@ -441,8 +436,6 @@ TEST(EntryInterceptionTest, FailingWritesAreUndone) {
 
   FailEachWrite([&interceptions] { return interceptions[0].Stop(); });
   EXPECT_EQ(ProgramText(), before);
-  stop = true;
-  other.join();
 }
 
 TEST(EntryInterceptionTest, SmallestStackOfAContinulet) {

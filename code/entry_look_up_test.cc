@@ -4,10 +4,10 @@
 // EntryInterception::ThatLookUp(): redirections that change no code.
 
 #include <atomic>
-#include <thread>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "base/testing/hammer.h"
 #include "code/entry_interception.h"
 #include "code/function.h"
 #include "code/function_entry.h"
@@ -79,18 +79,13 @@ TEST(EntryLookUpTest, RedirectionsChangeNoCode) {
 }
 
 TEST(EntryLookUpTest, UnderLoad) {
-  std::atomic<bool> stop{false};
-  std::atomic<long> calls{0};
-  std::thread other([&] {
-    while (!stop) {
-      const int answer = Answer(1);
-      EXPECT_TRUE(answer == 101 || answer == 201) << answer;
-      ++calls;
-    }
+  Hammer hammer(1, [] {
+    const int answer = Answer(1);
+    EXPECT_TRUE(answer == 101 || answer == 201) << answer;
   });
   Redirection redirection = ToAnswer2();
   for (int i = 0; i < 200; ++i) {
-    const long seen = calls;
+    const long seen = hammer.calls();
     {
       const EntryInterception look_up = ThatLookUp();
       ASSERT_TRUE(redirection.Apply().ok());
@@ -102,10 +97,8 @@ TEST(EntryLookUpTest, UnderLoad) {
       ASSERT_TRUE(redirection.Undo().ok());
     }
     EXPECT_EQ(Answer(1), 101);
-    while (calls == seen) std::this_thread::yield();
+    while (hammer.calls() == seen) std::this_thread::yield();
   }
-  stop = true;
-  other.join();
 }
 
 }  // namespace

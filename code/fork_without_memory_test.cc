@@ -7,12 +7,12 @@
 
 #include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/testing/child_process.h"
 #include "base/testing/other_user.h"
 #include "code/entry_interception.h"
 #include "code/function.h"
@@ -40,17 +40,10 @@ bool CanOpenMemory() {
   return file >= 0;
 }
 
-int ExitCode(pid_t child) {
-  int status = -1;
-  if (waitpid(child, &status, 0) != child) return -1;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
-}
-
 // Root without the capability to be somebody else may open it all the same.
 bool CanLoseMemory() {
-  const pid_t child = fork();
-  if (child == 0) _exit(DropPrivileges() && !CanOpenMemory() ? 0 : 1);
-  return ExitCode(child) == 0;
+  return InAChild(
+             [] { return DropPrivileges() && !CanOpenMemory() ? 0 : 1; }) == 0;
 }
 
 class ForkWithoutMemoryTest : public testing::Test {
@@ -60,19 +53,11 @@ class ForkWithoutMemoryTest : public testing::Test {
   }
 };
 
-// Runs in a process of its own, which then has other privileges.
-template <typename F>
-int InChild(F run) {
-  const pid_t child = fork();
-  if (child == 0) _exit(run());
-  return ExitCode(child);
-}
-
 int g_called = 0;
 void CountCall(const InterceptedEntry&) { ++g_called; }
 
 TEST_F(ForkWithoutMemoryTest, ChildrenLive) {
-  EXPECT_EQ(InChild([] {
+  EXPECT_EQ(InAChild([] {
               const ScopedEntryInterceptor interceptor(
                   [](const InterceptedEntry&) { ++g_called; });
               auto called = EntryInterception::OfAll();
@@ -85,7 +70,7 @@ TEST_F(ForkWithoutMemoryTest, ChildrenLive) {
               int lived = 0;
               for (int i = 0; i < 100; ++i) {
                 lived +=
-                    InChild([&called, &kept, &redirection] {
+                    InAChild([&called, &kept, &redirection] {
                       if (CanOpenMemory()) return 1;
                       g_called = 0;
                       if (Answer(1) != 201 || Answer2(1) != 201) return 2;
@@ -95,7 +80,7 @@ TEST_F(ForkWithoutMemoryTest, ChildrenLive) {
                       if (!redirection->Undo().ok() || Answer(1) != 101)
                         return 5;
                       // A child of the child.
-                      return InChild([] { return Answer(1) == 101 ? 0 : 1; });
+                      return InAChild([] { return Answer(1) == 101 ? 0 : 1; });
                     }) == 0;
               }
               if (lived != 100) {
@@ -111,10 +96,10 @@ TEST_F(ForkWithoutMemoryTest, ChildrenLive) {
 
 TEST_F(ForkWithoutMemoryTest, ChildSaysWhyItCannotChangeCode) {
   EXPECT_EQ(
-      InChild([] {
+      InAChild([] {
         if (!Redirect(&Answer, &Answer2).ok()) return 2;
         if (!DropPrivileges()) return 3;
-        return InChild([] {
+        return InAChild([] {
           const absl::Status status = Redirect(&Answer2, &Answer).status();
           EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
           EXPECT_THAT(std::string(status.message()), HasSubstr("not dumpable"));
@@ -125,7 +110,7 @@ TEST_F(ForkWithoutMemoryTest, ChildSaysWhyItCannotChangeCode) {
 }
 
 TEST_F(ForkWithoutMemoryTest, WhatWasOpenedBeforeWorksAfterwards) {
-  EXPECT_EQ(InChild([] {
+  EXPECT_EQ(InAChild([] {
               if (!EntryInterception::Preload().ok()) return 2;
               if (!DropPrivileges() || CanOpenMemory()) return 3;
               auto redirection = Redirect(&Answer, &Answer2);

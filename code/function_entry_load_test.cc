@@ -5,7 +5,6 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/testing/child_process.h"
 #include "code/function_entry.h"
 #include "code/updatable_functions_for_test.h"
 #include "gtest/gtest.h"
@@ -168,22 +168,13 @@ TEST(FunctionEntryLoadTest, CalledFromASignalHandlerMeanwhile) {
   ASSERT_EQ(sigaction(SIGUSR1, &before, nullptr), 0);
 }
 
-// The child's exit code, or -1 if it crashed.
-int Wait(pid_t child) {
-  int status = 0;
-  if (waitpid(child, &status, 0) != child || !WIFEXITED(status)) return -1;
-  return WEXITSTATUS(status);
-}
-
 TEST(FunctionEntryLoadTest, ChildPatchesItselfAndNotItsParent) {
   Redirection redirection = *Redirect(&Answer, &Answer2);
-  const pid_t child = fork();
-  if (child == 0) {
-    if (Answer(1) != 201) _exit(1);
-    if (!redirection.Undo().ok() || Answer(1) != 101) _exit(2);
-    _exit(0);
-  }
-  EXPECT_EQ(Wait(child), 0);
+  EXPECT_EQ(InAChild([&] {
+              if (Answer(1) != 201) return 1;
+              return redirection.Undo().ok() && Answer(1) == 101 ? 0 : 2;
+            }),
+            0);
   EXPECT_EQ(Answer(1), 201);
   ASSERT_TRUE(redirection.Undo().ok());
   EXPECT_EQ(Answer(1), 101);
@@ -199,12 +190,11 @@ TEST(FunctionEntryLoadTest, ForkWhileEntriesFlip) {
     }
   });
   for (int i = 0; i < 50; ++i) {
-    const pid_t child = fork();
-    if (child == 0) {
-      const int result = Answer(1);
-      _exit(result == 101 || result == 201 ? 0 : 1);
-    }
-    EXPECT_EQ(Wait(child), 0);
+    EXPECT_EQ(InAChild([] {
+                const int result = Answer(1);
+                return result == 101 || result == 201 ? 0 : 1;
+              }),
+              0);
   }
   stop = true;
   flipper.join();

@@ -11,9 +11,8 @@
 #include <fstream>
 #include <iterator>
 #include <string>
-#include <thread>
-#include <vector>
 
+#include "base/testing/hammer.h"
 #include "code/patchable_entries_test_functions.h"
 #include "gtest/gtest.h"
 
@@ -126,23 +125,13 @@ TEST(PatchableEntriesTest, ReloadedObjectIsNoticedThoughNobodyAskedBetween) {
 TEST(PatchableEntriesTest, LoadedObjectIsRewrittenWhileThreadsRunThroughIt) {
   for (int i = 0; i < 10; ++i) {
     LoadedObject object;
-    std::atomic<int> running{0};
-    std::atomic<bool> stop{false};
     std::atomic<long> wrong{0};
-    std::vector<std::thread> threads;
-    for (int thread = 0; thread < 3; ++thread) {
-      threads.emplace_back([&, function = object.function()] {
-        ++running;
-        while (!stop.load(std::memory_order_relaxed)) {
-          if (function(7) != 10) ++wrong;
-        }
-      });
-    }
-    while (running < 3) std::this_thread::yield();
+    Hammer hammer(3, [&, function = object.function()] {
+      if (function(7) != 10) ++wrong;
+    });
     EXPECT_TRUE(Current()->Contains(Entry(object.function())));
     EXPECT_TRUE(IsOneNoOp(Entry(object.function())));
-    stop = true;
-    for (std::thread& thread : threads) thread.join();
+    hammer.Stop();
     EXPECT_EQ(wrong, 0);
   }
 }

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/testing/hammer.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -109,17 +110,11 @@ TEST(RedefinableTest, RedefinedWhileThreadsCall) {
   Redefinable<int(int)> function(&One);
   RedefinableRedirection second(function, &Two);
   second.Apply();
-  std::atomic<bool> stop{false};
   std::atomic<long> wrong{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 3; ++i) {
-    threads.emplace_back([&] {
-      while (!stop.load(std::memory_order_relaxed)) {
-        const int result = function(1);
-        if (result != 201 && result != 301) ++wrong;
-      }
-    });
-  }
+  Hammer hammer(3, [&] {
+    const int result = function(1);
+    if (result != 201 && result != 301) ++wrong;
+  });
   std::vector<std::thread> redefiners;
   for (int i = 0; i < 2; ++i) {
     redefiners.emplace_back([&] {
@@ -131,8 +126,7 @@ TEST(RedefinableTest, RedefinedWhileThreadsCall) {
     });
   }
   for (std::thread& thread : redefiners) thread.join();
-  stop = true;
-  for (std::thread& thread : threads) thread.join();
+  hammer.Stop();
   EXPECT_EQ(wrong, 0);
   EXPECT_EQ(function(1), 201);
 }

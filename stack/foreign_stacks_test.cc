@@ -3,7 +3,6 @@
 
 #include "continuation/foreign_stacks.h"
 
-#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/testing/child_process.h"
 #include "continuation/boost_fcontext.h"
 #include "continuation/continulet.h"
 #include "continuation/paused_computations.h"
@@ -156,15 +156,11 @@ TEST(ForeignStacksTest, AChildIsAtNoVisitOfAnotherThread) {
   });
   std::thread visiting([] { PausedFibers(); });
   while (!is_visiting) std::this_thread::yield();
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(60);
-    declared.reset();
-    _exit(0);
-  }
-  int status = -1;
-  EXPECT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(InAChild([&] {
+              declared.reset();
+              return 0;
+            }),
+            0);
   go_on = true;
   visiting.join();
 }

@@ -18,7 +18,7 @@
 #include <optional>
 #include <thread>
 
-#include "base/testing/child_status.h"
+#include "base/testing/child_process.h"
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/rendezvous.h"

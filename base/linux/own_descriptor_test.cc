@@ -8,12 +8,12 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <utility>
 
+#include "base/testing/child_process.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -177,15 +177,12 @@ TEST(OwnDescriptor, Moves) {
 
 TEST(OwnDescriptor, IsKnownInAChild) {
   OwnDescriptor file(OpenEpoll());
-  const pid_t child = fork();
-  if (child == 0) {
-    const int number = file.number();
-    file.Close();
-    _exit(number >= 0 && !IsOpen(number) ? 0 : 1);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(InAChild([&] {
+              const int number = file.number();
+              file.Close();
+              return number >= 0 && !IsOpen(number) ? 0 : 1;
+            }),
+            0);
   EXPECT_GE(file.number(), 0);
 }
 

@@ -14,7 +14,7 @@
 #include <new>
 #include <optional>
 
-#include "base/testing/child_status.h"
+#include "base/testing/child_process.h"
 
 namespace instar {
 namespace {

@@ -18,10 +18,6 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <functional>
 
 namespace instar {
 
@@ -37,19 +33,6 @@ inline bool ForbidTracing() {
   const sock_fprog program = {4, filter};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
-// What a child answers, as waitpid() has it: 0 if that is 0. One that waits for
-// ever is ended by SIGALRM.
-inline int InAChild(const std::function<int()>& what) {
-  const pid_t child = fork();
-  if (child == 0) {
-    alarm(60);
-    _exit(what());
-  }
-  int status = -1;
-  waitpid(child, &status, 0);
-  return status;
 }
 
 }  // namespace instar

@@ -21,6 +21,7 @@
 #include <string>
 #include <thread>
 
+#include "base/testing/child_process.h"
 #include "base/testing/no_tracing.h"
 #include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
