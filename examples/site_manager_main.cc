@@ -125,7 +125,6 @@ int main(int argc, char** argv) {
         "site_manager", site_manager::SiteManagerMain);
     instar::ControlledThread commands = instar::StartPassiveThread(
         "socket", site_manager::SocketMain, *listener);
-    manager->Register({&display, &commands});
     AwaitEnd(signals);
     site_manager::ending.Announce();
   }  // both threads have ended here

@@ -89,16 +89,16 @@ absl::StatusOr<std::string> JournalPath(const std::string& program) {
 
 class Manager::State final : public ControlService {
  public:
-  State(std::string name, bool register_all_threads)
+  State(std::string name, bool only_registered_threads)
       : journal_(std::make_shared<instar::Journal>(
             JournalPath(name).value_or(""),
             [name] { return JournalPath(name); })),
-        registers_all_(register_all_threads),
+        registers_all_(!only_registered_threads),
         driver_(UpdateDriver::Make(
             journal_,
-            register_all_threads
-                ? std::function<std::vector<ThreadRef>()>()
-                : [registered = registered_] { return registered->All(); })) {
+            only_registered_threads
+                ? [registered = registered_] { return registered->All(); }
+                : std::function<std::vector<ThreadRef>()>())) {
     program_.name = std::move(name);
     program_.pid = getpid();
     program_.build_id = OwnBuildId();
@@ -196,7 +196,7 @@ absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
   const std::string name =
       options.name.empty() ? OwnProgramName() : std::move(options.name);
   INSTAR_RETURN_IF_ERROR(PrepareSocketDirectory().status());
-  auto state = std::make_unique<State>(name, options.register_all_threads);
+  auto state = std::make_unique<State>(name, options.only_registered_threads);
   INSTAR_RETURN_IF_ERROR(state->Serve());
   return Manager(std::move(state));
 }

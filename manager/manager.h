@@ -11,7 +11,6 @@
 //         instar::StartActiveThread("display", DisplayMain);
 //     instar::ControlledThread socket =
 //         instar::StartPassiveThread("socket", SocketMain, port);
-//     manager->Register({&display, &socket});
 //   }                                 // the threads are joined, then it stops
 //
 // From then on `instarctl load add_ratings.so` applies an update. The manager
@@ -21,9 +20,11 @@
 // journal (manager/journal.h), and answers what is going on. It composes: what
 // an update does is in updates/.
 //
-// Threads that are not registered are left alone: they are neither held nor
-// looked at, and an update that names one waits for it in vain. Threads that an
-// update starts are registered with it.
+// An update takes effect in all controlled threads (threads/controlled_thread.h),
+// also in those that start later. A program can register the ones concerned
+// instead (ManagerOptions::only_registered_threads): others are then neither
+// held nor looked at, and an update that names one waits for it in vain. Threads
+// that an update starts are registered with it.
 //
 // Updates are applied one at a time, in the order in which they were asked for.
 // One that waits for others, which it requires, or for a condition of its own,
@@ -74,8 +75,8 @@ namespace instar {
 struct ManagerOptions {
   // By which instarctl finds it; empty: the name of the executable.
   std::string name;
-  // Every controlled thread is registered, also those that start later.
-  bool register_all_threads = false;
+  // Controlled threads are left alone until they are given to Register().
+  bool only_registered_threads = false;
 };
 
 class Manager {
@@ -87,7 +88,8 @@ class Manager {
   Manager& operator=(Manager&&) noexcept;
   ~Manager();
 
-  // Until the threads end. Again does no harm.
+  // With ManagerOptions::only_registered_threads: until the threads end. Again
+  // does no harm.
   void Register(std::initializer_list<const ControlledThread*> threads);
   void Register(const ThreadRef& thread);
 

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -21,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "base/testing/child_process.h"
 #include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -105,7 +105,6 @@ int UpdateAsNobody() {
       while (!stop) UpdatePoint();
     });
     while (thread.state() == ThreadState::kNew) std::this_thread::yield();
-    manager->Register({&thread});
     if (!BecomeNobody()) {
       code = 3;
     } else if (open("/proc/self/mem", O_RDWR | O_CLOEXEC) >= 0) {
@@ -123,11 +122,7 @@ int UpdateAsNobody() {
 
 TEST_F(ManagerRemarksTest, ProgramThatDroppedItsPrivilegesIsUpdated) {
   if (!CanBecomeNobody()) GTEST_SKIP() << "it cannot become somebody else";
-  const pid_t child = fork();
-  if (child == 0) _exit(UpdateAsNobody());
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0) << WEXITSTATUS(status);
+  EXPECT_EQ(InAChild(&UpdateAsNobody), 0);
 }
 
 }  // namespace

@@ -64,9 +64,7 @@ TEST(ManagerStatusTest, IsAnsweredWhileUpdatesComeAndGo) {
   ASSERT_NE(mkdtemp(directory), nullptr);
   setenv("INSTAR_SOCKET_DIRECTORY", directory, 1);
   {
-    ManagerOptions options;
-    options.register_all_threads = true;
-    absl::StatusOr<Manager> manager = Manager::Start(std::move(options));
+    absl::StatusOr<Manager> manager = Manager::Start();
     ASSERT_TRUE(manager.ok()) << manager.status();
     std::vector<std::unique_ptr<Shelf>> shelves;
     for (int i = 0; i < 100; ++i) shelves.push_back(std::make_unique<Shelf>());

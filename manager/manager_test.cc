@@ -5,7 +5,6 @@
 
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -20,10 +19,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/testing/child_process.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/updatable.h"
 #include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "updates/functions_for_test.h"
 #include "updates/update_plan.h"
@@ -61,21 +62,6 @@ struct CrateV2 : Crate {
 void AwaitBegin(const ControlledThread& thread) {
   while (thread.state() == ThreadState::kNew) std::this_thread::yield();
 }
-
-// A thread that comes to update points all the time.
-class Looping {
- public:
-  explicit Looping(std::string name)
-      : thread_(StartPassiveThread(std::move(name), [this] {
-          while (!stop_) UpdatePoint();
-        })) {}
-  ~Looping() { stop_ = true; }
-  const ControlledThread* thread() const { return &thread_; }
-
- private:
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
-};
 
 class ManagerTest : public testing::Test {
  protected:
@@ -134,7 +120,8 @@ TEST_F(ManagerTest, ListensWhereItSaysAndLeavesNothingButItsJournal) {
 TEST_F(ManagerTest, AppliesAndUndoesFromWithinTheProgram) {
   Manager manager = Start();
   Looping one("one"), two("two");
-  manager.Register({one.thread(), two.thread()});
+  one.AwaitRounds();
+  two.AwaitRounds();
   const auto applied = manager.Apply(Prices());
   ASSERT_TRUE(applied.ok()) << applied.status();
   EXPECT_EQ(Price(1), 1001);
@@ -166,9 +153,7 @@ TEST_F(ManagerTest, AppliesAndUndoesFromWithinTheProgram) {
 
 // The caller is a controlled thread itself, and counts as stopped.
 TEST_F(ManagerTest, AControlledThreadUpdatesItsOwnProgram) {
-  ManagerOptions options;
-  options.register_all_threads = true;
-  Manager manager = Start(options);
+  Manager manager = Start();
   Looping other("other");
   std::atomic<int> price{0};
   ControlledThread self = StartPassiveThread("self", [&] {
@@ -180,8 +165,39 @@ TEST_F(ManagerTest, AControlledThreadUpdatesItsOwnProgram) {
   EXPECT_EQ(price, 1001);
 }
 
-TEST_F(ManagerTest, ThreadsThatAreNotRegisteredAreLeftAlone) {
+// Those of RunControlled() and ControlledThisThread as well.
+TEST_F(ManagerTest, EveryControlledThreadIsRegistered) {
   Manager manager = Start();
+  std::atomic<bool> stop{false};
+  std::atomic<int> begun{0};
+  const auto loop = [&] {
+    ++begun;
+    while (!stop) UpdatePoint();
+  };
+  std::thread pool([&] {
+    const ControlledThisThread worker("pool");
+    loop();
+  });
+  std::thread other([&] { RunControlled("run", ThreadKind::kPassive, loop); });
+  Looping started("started");
+  started.AwaitRounds();
+  while (begun < 2) std::this_thread::yield();
+  const auto applied = manager.Apply(Prices());
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  EXPECT_EQ(applied->hold_times.threads, 3);
+  for (const ThreadReport& thread : manager.Status().threads) {
+    EXPECT_TRUE(thread.is_registered) << thread.name;
+  }
+  ASSERT_TRUE(manager.Undo().ok());
+  stop = true;
+  pool.join();
+  other.join();
+}
+
+TEST_F(ManagerTest, OnlyRegisteredThreads) {
+  ManagerOptions options;
+  options.only_registered_threads = true;
+  Manager manager = Start(options);
   std::atomic<bool> stop{false};
   // Never comes to an update point.
   ControlledThread stubborn = StartPassiveThread("stubborn", [&stop] {
@@ -190,8 +206,9 @@ TEST_F(ManagerTest, ThreadsThatAreNotRegisteredAreLeftAlone) {
   });
   AwaitBegin(stubborn);
   Looping looping("looping");
-  manager.Register({looping.thread()});
-  manager.Register({looping.thread()});
+  looping.AwaitRounds();
+  manager.Register(looping.ref());
+  manager.Register(looping.ref());
   const auto applied = manager.Apply(Prices());
   ASSERT_TRUE(applied.ok()) << applied.status();
   EXPECT_EQ(applied->hold_times.threads, 1);
@@ -213,7 +230,6 @@ TEST_F(ManagerTest, WhatBlocksAnUpdateIsInItsStatusAndItsError) {
     }
   });
   AwaitBegin(stubborn);
-  manager.Register({&stubborn});
   std::atomic<bool> seen{false};
   std::thread watcher([&] {
     while (!seen) {
@@ -312,14 +328,11 @@ TEST_F(ManagerTest, ItsEndWithAHookThatDoesNotReturn) {
 
 TEST_F(ManagerTest, TheChildOfAForkHasNone) {
   const Manager manager = Start();
-  const pid_t child = fork();
-  if (child == 0) {
-    { Manager gone = std::move(const_cast<Manager&>(manager)); }
-    _exit(0);
-  }
-  int status = -1;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  EXPECT_EQ(status, 0);
+  EXPECT_EQ(InAChild([&] {
+              Manager gone = std::move(const_cast<Manager&>(manager));
+              return 0;
+            }),
+            0);
   EXPECT_TRUE(std::filesystem::exists(manager.socket_path()));
 }
 

@@ -22,7 +22,6 @@ int main() {
       instar::StartPassiveThread("worker", cases::WorkerMain);
   instar::ControlledThread guest =
       instar::StartPassiveThread("guest", cases::GuestMain);
-  manager->Register({&worker, &guest});
   cases::Say("ready");
   worker.Join();
   cases::EndGuests();
