@@ -131,6 +131,14 @@ Pointer Converting(const char* name, Convert convert) {
 
 std::unique_ptr<Program> ProgramOf(
     std::function<std::uint64_t(std::uint64_t)> request,
+    std::shared_ptr<instar::Mechanism> mechanism) {
+  UpdatePlan plan("own");
+  plan.Add(std::move(mechanism));
+  return Calling(std::move(request), MakeUpdate(std::move(plan)));
+}
+
+std::unique_ptr<Program> ProgramOf(
+    std::function<std::uint64_t(std::uint64_t)> request,
     std::function<absl::Status()> apply, std::function<absl::Status()> undo) {
   return std::make_unique<FunctionProgram>(std::move(request), std::move(apply),
                                            std::move(undo));

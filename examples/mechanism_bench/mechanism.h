@@ -5,8 +5,11 @@
 // that is updated. One's own is one line more in main.cc:
 //
 //   mechanisms.push_back({"my own", "function", [] {
-//     return ProgramOf(&MyRequest, &MyApply, &MyUndo);
+//     return ProgramOf(&MyRequest, std::make_shared<MyMechanism>());
 //   }});
+//
+// where MyMechanism is an instar::Mechanism (updates/mechanisms/mechanism.h)
+// that changes what MyRequest() answers.
 
 #ifndef INSTAR_EXAMPLES_MECHANISM_BENCH_MECHANISM_H_
 #define INSTAR_EXAMPLES_MECHANISM_BENCH_MECHANISM_H_
@@ -20,6 +23,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "updates/mechanisms/mechanism.h"
 
 namespace mechanism_bench {
 
@@ -47,7 +51,13 @@ struct Mechanism {
   std::function<std::unique_ptr<Program>()> make;
 };
 
-// Of three callables.
+// A program that makes this request, and a mechanism that updates it: at a
+// rendezvous of its threads, as in a plan of its own.
+std::unique_ptr<Program> ProgramOf(
+    std::function<std::uint64_t(std::uint64_t)> request,
+    std::shared_ptr<instar::Mechanism> mechanism);
+
+// Of three callables: what is updated in another way.
 std::unique_ptr<Program> ProgramOf(
     std::function<std::uint64_t(std::uint64_t)> request,
     std::function<absl::Status()> apply, std::function<absl::Status()> undo);

@@ -4,8 +4,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -16,6 +18,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
+#include "threads/attempt.h"
+#include "updates/mechanisms/mechanism.h"
+#include "updates/quiescence/stopped_world.h"
 
 namespace mechanism_bench {
 namespace {
@@ -73,7 +78,52 @@ TEST(MechanismBenchTest, EveryMechanismTakesEffect) {
             (std::set<std::string>{"plain class", "plain function"}));
 }
 
-TEST(MechanismBenchTest, OnesOwn) {
+// A mechanism of one's own: the table that requests are answered from is
+// replaced by its next version.
+const std::uint64_t table[] = {1, 2, 3, 4};
+const std::uint64_t next_table[] = {5, 6, 7, 8};
+const std::uint64_t* current = table;
+
+std::uint64_t LookUp(std::uint64_t seed) { return current[seed % 4]; }
+
+class SwapTable final : public instar::Mechanism {
+ public:
+  std::string name() const override { return "swap the table"; }
+  instar::Attempt Apply(const instar::StoppedWorld&) override {
+    std::swap(current, other_);
+    return instar::Attempt::Done();
+  }
+  instar::Attempt Undo(const instar::StoppedWorld& world) override {
+    return Apply(world);
+  }
+
+ private:
+  const std::uint64_t* other_ = next_table;
+};
+
+TEST(MechanismBenchTest, AMechanismOfOnesOwn) {
+  std::vector<Mechanism> mechanisms;
+  mechanisms.push_back(
+      {"my own", "function",
+       [] { return ProgramOf(&LookUp, std::make_shared<SwapTable>()); }});
+
+  const auto program = mechanisms[0].make();
+  EXPECT_EQ(program->Request(1), 2u);
+  ASSERT_TRUE(program->Apply().ok());
+  EXPECT_EQ(program->Request(1), 6u);
+  ASSERT_TRUE(program->Undo().ok());
+  EXPECT_EQ(program->Request(1), 2u);
+
+  for (const Workload& workload : AllWorkloads()) {
+    const absl::StatusOr<Measurement> measured =
+        Measure(mechanisms[0], workload, Quickly());
+    ASSERT_TRUE(measured.ok()) << measured.status();
+    EXPECT_GT(measured->apply_maximum, 0);
+  }
+  EXPECT_EQ(current, table);
+}
+
+TEST(MechanismBenchTest, CallablesOfOnesOwn) {
   static std::atomic<int> version{1};
   const Mechanism own = {
       "one's own", "function", [] {
