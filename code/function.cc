@@ -17,6 +17,7 @@
 #include "base/linux/image_pin.h"
 #include "base/status_macros.h"
 #include "code/inlined_copies.h"
+#include "code/inlined_everywhere.h"
 #include "code/loaded_images.h"
 #include "code/name_index.h"
 #include "code/symbol_name.h"
@@ -97,9 +98,17 @@ absl::StatusOr<Function> Function::Containing(uintptr_t pc) {
 absl::StatusOr<Function> Function::Named(absl::string_view name,
                                          absl::string_view image) {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();
-  INSTAR_ASSIGN_OR_RETURN(
-      const NameIndex::Match match,
-      NameIndex::Find(*images, SymbolKind::kFunction, name, image));
+  const absl::StatusOr<NameIndex::Match> found = NameIndex::Find(
+      *images, SymbolKind::kFunction,
+      code_internal::IsLambdaName(name) ? absl::StrCat(name, "::operator()")
+                                        : std::string(name),
+      image);
+  if (absl::IsNotFound(found.status())) {
+    const std::string inlined =
+        code_internal::InlinedEverywhere(*images, name, image);
+    return inlined.empty() ? found.status() : absl::NotFoundError(inlined);
+  }
+  INSTAR_ASSIGN_OR_RETURN(const NameIndex::Match match, found);
   const FunctionRecord& record = match.image->symbols->functions()[match.index];
   const Function function(match.image->symbols, &record,
                           match.image->load_base);

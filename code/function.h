@@ -79,8 +79,12 @@ class Function {
   // given, is the path of the object to search, or how it ends.
   // A name that several objects export means the one that the dynamic linker
   // binds to; an indirect function (IFUNC) means the one it has chosen.
-  // Errors: NotFound, with similar names, and the objects that were stripped;
-  // FailedPrecondition if ambiguous, with the candidates.
+  // A lambda is named by the function that it was written in, its parameters
+  // and its number there: shop::Serve(int)::{lambda(int)#2}.
+  // Errors: NotFound, with similar names, and the objects that were stripped,
+  // or, if it has no code of its own since it was inlined everywhere, with the
+  // functions that have it; FailedPrecondition if ambiguous, with the
+  // candidates.
   static absl::StatusOr<Function> Named(absl::string_view name,
                                         absl::string_view image = {});
 

@@ -174,7 +174,10 @@ absl::Status CheckInlinedCopies(const Function& function,
     return copies.status();
   }
   std::set<std::string> holders;
+  // An inline function that only an update module has code of.
+  bool is_inlined_everywhere = true;
   for (const InlinedCopy& copy : *copies) {
+    if (copy.into.image() == function.image()) is_inlined_everywhere = false;
     const bool redirected_too = std::any_of(
         batch.begin(), batch.end(), [&copy](const EntryRedirection& other) {
           return other.from == copy.into;
@@ -182,10 +185,14 @@ absl::Status CheckInlinedCopies(const Function& function,
     if (!redirected_too) holders.insert(copy.into.name());
   }
   if (holders.empty()) return absl::OkStatus();
-  return absl::FailedPreconditionError(absl::StrCat(
-      function.name(), " cannot be redirected: it was inlined into ",
-      absl::StrJoin(holders, ", "),
-      "; redirect those with it, or keep it from being inlined"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(function.name(), " cannot be redirected: ",
+                   is_inlined_everywhere
+                       ? absl::StrCat("all calls of it but those in ",
+                                      function.image(), " were inlined, into ")
+                       : "it was inlined into ",
+                   absl::StrJoin(holders, ", "),
+                   "; redirect those with it, or keep it from being inlined"));
 }
 
 absl::Status CheckFolded(const Function& function) {

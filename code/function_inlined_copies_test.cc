@@ -5,8 +5,10 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "code/function.h"
 #include "code/function_test_functions.h"
 #include "code/inlined_functions_for_test.h"
@@ -89,6 +91,27 @@ TEST(InlinedCopies, WithoutDebugInformationNothingIsKnown) {
       Function::Named("gnu_get_libc_version");
   ASSERT_TRUE(library.ok()) << library.status();
   EXPECT_FALSE(library->InlinedCopies().ok());
+}
+
+// Not as one that is not there at all. The second one is file-local: debug
+// information has no linkage name of it.
+TEST(InlinedCopies, WhatHasNoOtherCodeIsNamedWithItsCallers) {
+  for (const auto& [name, caller] :
+       {std::pair("inlined::OnlyInlined(int)",
+                  "inlined::CallsOnlyInlined(int)"),
+        std::pair("inlined::OnlyInlined", "inlined::CallsOnlyInlined(int)"),
+        std::pair("inlined::Between", "inlined::CallsThroughAnother(int)")}) {
+    const absl::Status status = Function::Named(name).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr(absl::StrCat(name,
+                                       " has no code of its own: all calls of "
+                                       "it were inlined, into ",
+                                       caller, ";")));
+  }
+  EXPECT_THAT(
+      std::string(Function::Named("inlined::OnlyInlinde").status().message()),
+      HasSubstr("no function \"inlined::OnlyInlinde\" was found"));
 }
 
 TEST(InlinedCopies, CanBePreloaded) {

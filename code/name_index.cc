@@ -21,6 +21,7 @@
 #include "absl/strings/str_join.h"
 #include "base/fork_mutex.h"
 #include "base/linker_gate.h"
+#include "base/similar_names.h"
 #include "code/symbol_name.h"
 
 namespace instar {
@@ -41,25 +42,6 @@ absl::string_view BaseName(absl::string_view path) {
 absl::string_view LastComponent(absl::string_view key) {
   const size_t colons = key.rfind("::");
   return colons == absl::string_view::npos ? key : key.substr(colons + 2);
-}
-
-// How many letters must be changed to get from one to the other, up to `limit`.
-size_t EditDistance(absl::string_view a, absl::string_view b, size_t limit) {
-  if (std::max(a.size(), b.size()) - std::min(a.size(), b.size()) >= limit) {
-    return limit;
-  }
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({changed, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return std::min(row[b.size()], limit);
 }
 
 // Whether the last part of a name can be this one, or one from which it differs
@@ -279,7 +261,7 @@ std::vector<std::string> NameIndex::Similar(const LoadedImages& images,
                                             absl::string_view image) {
   const std::string key = KeyOf(kind, name);
   const absl::string_view last = LastComponent(key);
-  const size_t limit = 1 + std::min<size_t>(3, key.size() / 3);
+  const size_t limit = SimilarityLimit(key);
   const LetterCheck letters(last, limit);
   std::set<std::pair<size_t, std::string>> nearest;
   for (const LoadedImage& candidate : images.images()) {

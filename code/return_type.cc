@@ -217,8 +217,10 @@ Type Describe(Dwarf_Die* die, int level) {
   return type;
 }
 
-// Finds the description of the function that starts there, below `parent`.
-bool FindFunction(Dwarf_Die* parent, Dwarf_Addr entry, Dwarf_Die* found) {
+// Finds the description of the function that starts there, below `parent`; also
+// in functions, where lambdas are, if that is asked for.
+bool FindFunction(Dwarf_Die* parent, Dwarf_Addr entry, bool in_functions,
+                  Dwarf_Die* found) {
   Dwarf_Die die;
   if (dwarf_child(parent, &die) != 0) return false;
   do {
@@ -229,12 +231,16 @@ bool FindFunction(Dwarf_Die* parent, Dwarf_Addr entry, Dwarf_Die* found) {
           *found = die;
           return true;
         }
+        if (in_functions && FindFunction(&die, entry, in_functions, found)) {
+          return true;
+        }
         break;
       }
+      case DW_TAG_lexical_block:
       case DW_TAG_namespace:
       case DW_TAG_class_type:
       case DW_TAG_structure_type:
-        if (FindFunction(&die, entry, found)) return true;
+        if (FindFunction(&die, entry, in_functions, found)) return true;
         break;
       default:
         break;
@@ -284,7 +290,9 @@ absl::StatusOr<Type> ReadReturnType(const Function& function, DwarfFile& file) {
       file.ForEachUnit([&](Dwarf_Die* unit, Dwarf_Die* contents) {
         if (dwarf_haspc(unit, entry) <= 0) return true;
         Dwarf_Die found;
-        if (contents == nullptr || !FindFunction(contents, entry, &found)) {
+        if (contents == nullptr ||
+            (!FindFunction(contents, entry, /*in_functions=*/false, &found) &&
+             !FindFunction(contents, entry, /*in_functions=*/true, &found))) {
           return true;
         }
         Dwarf_Die type;
