@@ -203,20 +203,27 @@ struct TightV2 : Tight {
   explicit TightV2(Tight&& old) noexcept : Tight(std::move(old)) {}
   std::int64_t more[4] = {};
 };
+static_assert(WhyNot<Tight, TightV2> == Refusal::kTooLarge);
 struct TightV2Pointer : Tight {
   explicit TightV2Pointer(Tight&& old) noexcept : Tight(std::move(old)) {}
   std::unique_ptr<std::string> state = std::make_unique<std::string>("state");
 };
+// Of this one, only the program knows what slots its objects have.
+struct TightV3 : TightV2Pointer {
+  explicit TightV3(TightV2Pointer&& old) noexcept
+      : TightV2Pointer(std::move(old)) {}
+  std::int64_t more[4] = {};
+};
 
 TEST(ConversionFailureTest, TooLittleRoomIsRefusedAndAPointerAlwaysFits) {
   auto object = std::make_unique<Tight>();
-  const absl::Status status = ConvertAll<Tight, TightV2>();
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr("TightV2 has 48 bytes, 16 of them"),
-                    HasSubstr("behind one pointer")));
   ASSERT_TRUE((ConvertAll<Tight, TightV2Pointer>()).ok());
   EXPECT_EQ(*version_cast<TightV2Pointer>(object.get())->state, "state");
+  const absl::Status status = ConvertAll<TightV2Pointer, TightV3>();
+  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(status.message()),
+              AllOf(HasSubstr("TightV3 has 56 bytes, 24 of them"),
+                    HasSubstr("behind one pointer")));
 }
 
 struct Narrow : Updatable<Narrow, 200> {
@@ -268,8 +275,8 @@ TEST(ConversionFailureTest, ALayoutThatTheProgramDoesNotHaveIsRefused) {
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("another layout"),
-                    HasSubstr("24 bytes aligned to 8 with 16 bytes of room"),
-                    HasSubstr("16 bytes aligned to 8 with 16")));
+                    HasSubstr("24 bytes aligned to 8 with 32 bytes of room"),
+                    HasSubstr("16 bytes aligned to 8 with 32")));
   // Or had its class registered with it.
   heap_internal::UpdatableClass::Register(next.root_layout);
   EXPECT_THAT(std::string((ConvertAll<Stale, StaleV2>()).message()),

@@ -87,6 +87,14 @@ constexpr std::size_t kMaxSlotBytes = 16 * 1024;
 constexpr std::size_t kSlotGranule = 16;
 constexpr std::size_t kMaxSlotAlignment = 4096;
 
+// Of the slots for objects of this size and alignment, with room to grow.
+constexpr std::size_t SlotBytes(std::size_t size, std::size_t room,
+                                std::size_t alignment) {
+  const std::size_t multiple =
+      alignment > kSlotGranule ? alignment : kSlotGranule;
+  return (size + room + multiple - 1) / multiple * multiple;
+}
+
 struct Slab {
   // Constant once the slab is in use.
   UpdatableClass* owner_class;

@@ -19,9 +19,11 @@
 // Size: a virtual destructor, so sizeof is what it would be with that alone.
 // An object that `new` makes lies in a slot with kRoom bytes behind it, rounded
 // up to a multiple of 16 (of the alignment, if that is larger); a slot costs
-// 2.25 bytes more. The room is what a next version can grow by. 8 bytes are
-// always enough: a version that needs more keeps its new state behind one
-// pointer. More room, or less:
+// 2.25 bytes more. The room is what a next version can grow by: 32 bytes hold a
+// std::string, or four pointers. A version of the class that cannot fit is
+// refused when it is compiled. 8 bytes are always enough: a version that needs
+// more keeps its new state behind one pointer. More room, or less, which makes
+// objects smaller (docs/object_conversion.md says what the room costs):
 //
 //   class Pixel : public instar::Updatable<Pixel, 8> { ... };
 //
@@ -72,7 +74,7 @@
 namespace instar {
 
 // What a class gets that does not say how much.
-inline constexpr std::size_t kDefaultRoomToGrow = 16;
+inline constexpr std::size_t kDefaultRoomToGrow = 32;
 
 template <typename T, std::size_t kRoom = kDefaultRoomToGrow>
 class Updatable {

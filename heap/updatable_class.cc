@@ -75,12 +75,6 @@ bool SameLayout(const ClassLayout& a, const ClassLayout& b) {
   return a.size == b.size && a.alignment == b.alignment && a.room == b.room;
 }
 
-std::size_t SlotBytes(std::size_t size, std::size_t room,
-                      std::size_t alignment) {
-  const std::size_t multiple = std::max(alignment, kSlotGranule);
-  return (size + room + multiple - 1) / multiple * multiple;
-}
-
 // Whether `object`, whose constructor runs in this thread, is an automatic
 // variable.
 bool IsOnThisStack(const void* object) {

@@ -8,11 +8,13 @@
 #ifndef INSTAR_HEAP_VERSION_REQUIREMENTS_H_
 #define INSTAR_HEAP_VERSION_REQUIREMENTS_H_
 
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "heap/added_part.h"
+#include "heap/slab.h"
 
 namespace instar {
 
@@ -32,6 +34,9 @@ enum class Refusal {
   kConstructorFromOldThrows,
   kConvertUnusable,
   kConvertBackUnusable,
+  // Objects of the class that the program was built with have too little room.
+  // Of a later version, only the running program knows that.
+  kTooLarge,
   // Of a part that is added (heap/added_part.h):
   kAddedToAnother,
   kOldIsAdded,
@@ -167,6 +172,19 @@ struct ConvertBackHook<New, std::void_t<decltype(&New::ConvertBack)>> {
           : Hook::kUnusable;
 };
 
+// Whether New cannot lie in the slots that `new Old` takes. Of what has no
+// slots, and of versions and subclasses, it is not known here.
+template <typename Old, typename New>
+constexpr bool IsTooLarge() {
+  if constexpr (std::is_same_v<Old, typename Old::UpdatableRoot>) {
+    constexpr std::size_t slot =
+        SlotBytes(sizeof(Old), Old::kRoomToGrow, alignof(Old));
+    return slot <= kMaxSlotBytes && slot < EndOfVersion<New>();
+  } else {
+    return false;
+  }
+}
+
 template <typename Old, typename New>
 constexpr Refusal FindRefusalOfPart() {
   using Object = ObjectClassOf<Old>;
@@ -184,6 +202,8 @@ constexpr Refusal FindRefusalOfPart() {
     return Refusal::kAddedConvertUnusable;
   } else if constexpr (ConvertBackHook<New>::value == Hook::kUnusable) {
     return Refusal::kAddedConvertBackUnusable;
+  } else if constexpr (IsTooLarge<Old, New>()) {
+    return Refusal::kTooLarge;
   } else {
     return Refusal::kNone;
   }
@@ -225,6 +245,8 @@ constexpr Refusal FindRefusal() {
     return Refusal::kConvertUnusable;
   } else if constexpr (ConvertBackHook<New>::value == Hook::kUnusable) {
     return Refusal::kConvertBackUnusable;
+  } else if constexpr (IsTooLarge<Old, New>()) {
+    return Refusal::kTooLarge;
   } else {
     return Refusal::kNone;
   }
@@ -289,6 +311,11 @@ constexpr void RequireCanBecome() {
   static_assert(why != Refusal::kConvertBackUnusable,
                 "instar: ConvertBack() must be "
                 "`void ConvertBack() noexcept`");
+  static_assert(why != Refusal::kTooLarge,
+                "instar: the next version does not fit into the room that the "
+                "program has behind objects of the class: keep the new state "
+                "behind one pointer, as std::unique_ptr<State>; a program that "
+                "is built anew can have more room, Updatable<Class, bytes>");
   static_assert(why != Refusal::kAddedToAnother,
                 "instar: the next version says that it is added to another "
                 "class: it must be `struct New : instar::AddedTo<Old>`");
