@@ -3,6 +3,7 @@
 
 #include "manager/journal.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
@@ -10,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <fstream>
@@ -19,8 +21,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "base/linux/own_descriptor.h"
 #include "manager/closed_in_child.h"
 #include "manager/file_descriptor.h"
@@ -179,9 +183,35 @@ absl::StatusOr<std::vector<JournalEntry>> Journal::Read() const {
         status_.code(),
         absl::StrCat("the journal is incomplete: ", status_.message()));
   }
-  std::ifstream in(path_, std::ios::binary);
-  if (!in)
-    return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path_));
+  return ReadJournal(path_);
+}
+
+absl::StatusOr<std::vector<StoredJournal>> FindJournals(
+    const std::string& directory) {
+  DIR* const stream = opendir(directory.c_str());
+  if (stream == nullptr) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot read ", directory));
+  }
+  const absl::Cleanup close = [stream] { closedir(stream); };
+  std::vector<StoredJournal> journals;
+  while (const dirent* entry = readdir(stream)) {
+    absl::string_view name = entry->d_name;
+    if (!absl::ConsumeSuffix(&name, kJournalSuffix) || name.empty()) continue;
+    journals.push_back(
+        {std::string(name), absl::StrCat(directory, "/", entry->d_name)});
+  }
+  std::sort(journals.begin(), journals.end(),
+            [](const StoredJournal& a, const StoredJournal& b) {
+              return a.program < b.program;
+            });
+  return journals;
+}
+
+absl::StatusOr<std::vector<JournalEntry>> ReadJournal(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot open ", path));
+  }
   std::vector<JournalEntry> entries;
   for (std::string line; std::getline(in, line);) {
     const json entry = json::parse(line, nullptr, /*allow_exceptions=*/false);

@@ -41,6 +41,9 @@
 
 namespace instar {
 
+// That of a program is called PROGRAM.journal.
+inline constexpr char kJournalSuffix[] = ".journal";
+
 inline constexpr std::size_t kJournalLimit = 1 << 20;  // bytes
 
 class Journal {
@@ -68,6 +71,19 @@ class Journal {
   std::string path_;     // guarded by lock_
   absl::Status status_;  // the latest write's; guarded by lock_
 };
+
+// What the programs of one name have left: for who asks when none runs.
+struct StoredJournal {
+  std::string program;
+  std::string path;
+};
+
+// Those in this folder, by name.
+absl::StatusOr<std::vector<StoredJournal>> FindJournals(
+    const std::string& directory);
+
+// Reads one without changing it.
+absl::StatusOr<std::vector<JournalEntry>> ReadJournal(const std::string& path);
 
 }  // namespace instar
 

@@ -82,7 +82,7 @@ class RegisteredThreads {
 absl::StatusOr<std::string> JournalPath(const std::string& program) {
   INSTAR_ASSIGN_OR_RETURN(const std::string directory,
                           PrepareSocketDirectory());
-  return absl::StrCat(directory, "/", program, ".journal");
+  return absl::StrCat(directory, "/", program, kJournalSuffix);
 }
 
 }  // namespace

@@ -415,26 +415,37 @@ void AddHidden(std::vector<RunningProgram>& programs,
 
 }  // namespace
 
-absl::StatusOr<std::vector<RunningProgram>> FindPrograms(
-    std::vector<std::string>* hints) {
-  INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> candidates,
-                          Candidates());
+absl::StatusOr<std::vector<std::string>> FindSocketDirectories() {
+  INSTAR_ASSIGN_OR_RETURN(std::vector<std::string> candidates, Candidates());
   const bool was_chosen = candidates.size() == 1;
-  std::vector<RunningProgram> programs;
-  for (const std::string& path : candidates) {
-    absl::StatusOr<OwnDescriptor> directory = OpenDirectory(path);
-    if (absl::IsNotFound(directory.status())) continue;
+  std::vector<std::string> directories;
+  for (std::string& path : candidates) {
+    const absl::Status status = OpenDirectory(path).status();
+    if (absl::IsNotFound(status)) continue;
     // Anybody can make the folders in /tmp and /run/instar: no program of this
     // user would have started there, and those in the other folders are found
     // nevertheless.
-    if (!directory.ok() &&
+    if (!status.ok() &&
         (path == FallbackDirectory() || path == SystemDirectory()) &&
         !was_chosen) {
       continue;
     }
-    INSTAR_RETURN_IF_ERROR(directory.status());
+    INSTAR_RETURN_IF_ERROR(status);
+    directories.push_back(std::move(path));
+  }
+  return directories;
+}
+
+absl::StatusOr<std::vector<RunningProgram>> FindPrograms(
+    std::vector<std::string>* hints) {
+  INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> directories,
+                          FindSocketDirectories());
+  const bool was_chosen = Variable(kVariable) != nullptr;
+  std::vector<RunningProgram> programs;
+  for (const std::string& path : directories) {
+    INSTAR_ASSIGN_OR_RETURN(OwnDescriptor directory, OpenDirectory(path));
     const std::optional<DirectoryLock> lock =
-        DirectoryLock::Take(&*directory, 0);
+        DirectoryLock::Take(&directory, 0);
     INSTAR_ASSIGN_OR_RETURN(std::vector<RunningProgram> found,
                             Scan(path, lock.has_value() ? &*lock : nullptr));
     programs.insert(programs.end(), std::make_move_iterator(found.begin()),

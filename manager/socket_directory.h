@@ -64,6 +64,9 @@ inline constexpr std::size_t kMaxSocketPath = 107;  // bytes
 // Other files of a program may live there: PROGRAM.journal.
 absl::StatusOr<std::string> PrepareSocketDirectory();
 
+// Those folders in which programs of this user may be, and that are there.
+absl::StatusOr<std::vector<std::string>> FindSocketDirectories();
+
 // Listens in this user's folder until it is destroyed, which removes the
 // socket's name. The descriptor is closed in a program that is executed
 // (O_CLOEXEC) and does not block. A child made by fork() that destroys its copy

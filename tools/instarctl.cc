@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -30,6 +31,7 @@
 #include "manager/socket_directory.h"
 #include "tools/instarctl_choice.h"
 #include "tools/instarctl_display.h"
+#include "tools/instarctl_journal.h"
 #include "tools/instarctl_output.h"
 
 namespace instar {
@@ -373,17 +375,49 @@ int Cancel(const Options& options) {
   return kDone;
 }
 
+int PrintLog(const Options& options, const JournalReport& journal) {
+  if (options.json) {
+    std::printf("%s\n", ToJson(journal, 2).c_str());
+  } else {
+    Print(LogLines(journal, OutputStyle()));
+  }
+  return kDone;
+}
+
+// Of a program that has ended, or of several of one name, whose journal is one.
+int LogOfFile(const Options& options, bool is_running) {
+  absl::StatusOr<LeftJournal> left = FindLeftJournal(options.program);
+  if (!left.ok()) return Fail(kUnreachable, left.status().message());
+  if (!is_running) {
+    std::fprintf(stderr, "%s is not running; its journal says:\n",
+                 left->program.c_str());
+  }
+  JournalReport report;
+  const std::size_t shown = std::min(left->entries.size(), options.entries);
+  report.omitted = left->entries.size() - shown;
+  report.entries.assign(left->entries.end() - shown, left->entries.end());
+  return PrintLog(options, report);
+}
+
 int Log(const Options& options) {
+  const absl::StatusOr<std::vector<RunningProgram>> programs = FindPrograms();
+  if (!programs.ok()) return Fail(kUnreachable, programs.status().message());
+  const std::size_t running =
+      options.program.empty()
+          ? programs->size()
+          : std::count_if(programs->begin(), programs->end(),
+                          [&](const RunningProgram& program) {
+                            return program.name == options.program ||
+                                   absl::StrCat(program.pid) == options.program;
+                          });
+  if (running == 0 || (running > 1 && !options.program.empty())) {
+    return LogOfFile(options, running > 0);
+  }
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
   if (!client.ok()) return Fail(kUnreachable, client.status().message());
   const absl::StatusOr<JournalReport> journal = client->Log(options.entries);
   if (!journal.ok()) return Fail(*client, journal.status());
-  if (options.json) {
-    std::printf("%s\n", ToJson(*journal, 2).c_str());
-  } else {
-    Print(LogLines(*journal, OutputStyle()));
-  }
-  return kDone;
+  return PrintLog(options, *journal);
 }
 
 int Main(int argc, char** argv) {
@@ -455,7 +489,9 @@ int Main(int argc, char** argv) {
   update(undo, "its name, to be sure; undone only if it is the latest");
   timeout(undo);
   CLI::App* const log = command(
-      "log", "Shows what happened to the program, also before it was started.",
+      "log",
+      "Shows what happened to the program, also before it was started, and "
+      "when it has ended.",
       "log -n 20", [&] { return Log(options); });
   json(log);
   log->add_option("-n,--entries", options.entries,

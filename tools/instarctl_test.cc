@@ -25,6 +25,7 @@
 #include "gtest/gtest.h"
 #include "manager/control_server.h"
 #include "manager/fake_control_service.h"
+#include "manager/journal.h"
 #include "manager/report_json.h"
 
 namespace instar {
@@ -275,6 +276,30 @@ TEST_F(InstarctlTest, Log) {
   EXPECT_EQ(json.out, ToJson(JournalReport{SampleJournal(), 0}, 2) + "\n");
   service_.set_journal(absl::DataLossError("the journal is damaged"));
   EXPECT_EQ(RunInstarctl({"log"}).code, 1);
+}
+
+// Of one that has ended: from its file.
+TEST_F(InstarctlTest, LogOfAProgramThatHasEnded) {
+  const Finished none = RunInstarctl({"log", "-p", "bakery"});
+  EXPECT_EQ(none.code, 3);
+  EXPECT_THAT(none.err, HasSubstr("none has left a journal"));
+  {
+    Journal journal(directory_ + "/bakery.journal");
+    journal.Add("started");
+    journal.Add("applied", "ratings", "no thread held");
+  }
+  for (const std::vector<std::string>& program :
+       {std::vector<std::string>{},
+        {"-p", "bakery"},
+        {"-p", absl::StrCat(getpid())}}) {
+    std::vector<std::string> arguments = {"log", "-n", "1"};
+    arguments.insert(arguments.end(), program.begin(), program.end());
+    const Finished log = RunInstarctl(std::move(arguments));
+    EXPECT_EQ(log.code, 0) << log.err;
+    EXPECT_THAT(log.out, AllOf(HasSubstr("1 older entries"),
+                               HasSubstr("applied  ratings: no thread held")));
+    EXPECT_EQ(log.err, "bakery is not running; its journal says:\n");
+  }
 }
 
 TEST_F(InstarctlTest, Cancel) {
