@@ -62,7 +62,9 @@ struct AppliedReport {
   std::chrono::nanoseconds elapsed{};  // from the command on
   // A progressive conversion goes on in the background.
   bool is_converting = false;
+  // Whether Undo() takes it back, and what that would lose, a sentence each.
   absl::Status can_undo;
+  std::vector<std::string> lost_by_undo;
 };
 
 enum class PendingKind { kLoad, kUndo };

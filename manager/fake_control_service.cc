@@ -65,6 +65,7 @@ StatusReport SampleStatus() {
   applied.elapsed = microseconds(210);
   applied.is_converting = true;
   applied.can_undo = absl::FailedPreconditionError("display was rebooted");
+  applied.lost_by_undo = {"convert Product: what only ProductV2 holds"};
 
   PendingReport& pending = status.pending.emplace_back();
   pending.kind = PendingKind::kUndo;
@@ -118,6 +119,7 @@ CheckReport SampleCheck() {
   check.forecast.steps = {"redefine DoCommand", "convert Product lazily"};
   check.forecast.obstacles = {"DoCommand is active in the thread socket"};
   check.forecast.remarks = {"160 objects of Product"};
+  check.forecast.lost_by_undo = {"convert Product: what only ProductV2 holds"};
   check.blockers = {SampleBlocker()};
   return check;
 }

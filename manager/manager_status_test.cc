@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/updatable.h"
 #include "manager/manager.h"
@@ -28,6 +29,9 @@
 
 namespace instar {
 namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
 
 struct Shelf : Updatable<Shelf> {
   int places = 3;
@@ -91,6 +95,13 @@ TEST(ManagerStatusTest, IsAnsweredWhileUpdatesComeAndGo) {
       plan.Add(std::make_shared<Unguarded>());
       const auto applied = manager->Apply(MakeUpdate(std::move(plan)));
       ASSERT_TRUE(applied.ok()) << applied.status();
+      if (i == 0) {
+        const StatusReport status = manager->Status();
+        ASSERT_EQ(status.applied.size(), 1u);
+        EXPECT_THAT(status.applied[0].lost_by_undo,
+                    ElementsAre(HasSubstr("what only objects of the new"),
+                                HasSubstr("thread 'started'")));
+      }
       const auto undone = manager->Undo();
       ASSERT_TRUE(undone.ok()) << undone.status();
       ++rounds;

@@ -64,6 +64,7 @@ INSTAR_FIELDS(AppliedReport) {
   visit("elapsed_ns", &R::elapsed);
   visit("is_converting", &R::is_converting);
   visit("can_undo", &R::can_undo);
+  visit("lost_by_undo", &R::lost_by_undo);
 }
 
 INSTAR_FIELDS(Blocker) {
@@ -133,6 +134,8 @@ INSTAR_FIELDS(UpdateForecast) {
   visit("steps", &R::steps);
   visit("obstacles", &R::obstacles);
   visit("remarks", &R::remarks);
+  visit("can_undo", &R::can_undo);
+  visit("lost_by_undo", &R::lost_by_undo);
 }
 
 INSTAR_FIELDS(CheckReport) {

@@ -71,7 +71,8 @@ TEST(ReportJsonTest, IsAsDescribed) {
        "hold_times": {"threads": 2, "median_ns": 85000, "maximum_ns": 120000},
        "elapsed_ns": 210000, "is_converting": true,
        "can_undo": {"code": "FAILED_PRECONDITION",
-                    "message": "display was rebooted"}}],
+                    "message": "display was rebooted"},
+       "lost_by_undo": ["convert Product: what only ProductV2 holds"]}],
     "pending": [
       {"kind": "undo", "update": "show_ratings",
        "module": "/opt/shop/show_ratings.so",

@@ -321,9 +321,12 @@ void UpdateDriver::LetGoOfRemains(std::unique_lock<std::mutex>& lock) {
 
 void UpdateDriver::TakeNote(AppliedUpdate& applied) {
   absl::Status can_undo = applied.update->CanUndo();
+  std::vector<std::string> lost;
+  if (can_undo.ok()) lost = applied.update->LostByUndo();
   std::vector<ThreadRef> started = applied.update->StartedThreads();
   std::lock_guard<std::mutex> lock(lock_);
   applied.report.can_undo = std::move(can_undo);
+  applied.report.lost_by_undo = std::move(lost);
   applied.started = std::move(started);
 }
 

@@ -10,9 +10,12 @@
 #include <memory>
 #include <string>
 #include <typeinfo>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/similar_names.h"
 
 namespace instar {
 namespace stack_internal {
@@ -49,6 +52,7 @@ absl::StatusOr<const ExposedNode*> FindExposedNode(absl::string_view name,
                                                    bool to_change,
                                                    StackBounds bounds) {
   std::string others;
+  std::vector<std::string> names;
   for (const ExposedNode* node = exposed_values; node != nullptr;
        node = node->older) {
     if (bounds.high != 0 &&
@@ -58,6 +62,7 @@ absl::StatusOr<const ExposedNode*> FindExposedNode(absl::string_view name,
     if (node->name != name) {
       absl::StrAppend(&others, others.empty() ? "" : ", ", node->name, " (",
                       Readable(*node->type), ")");
+      names.emplace_back(node->name);
       continue;
     }
     if (*node->type != type) {
@@ -72,9 +77,13 @@ absl::StatusOr<const ExposedNode*> FindExposedNode(absl::string_view name,
     }
     return node;
   }
+  const std::vector<std::string> similar = SimilarNames(name, names);
   return absl::NotFoundError(absl::StrCat(
-      "no function exposes '", name,
-      "' on this thread; exposed are: ", others.empty() ? "none" : others));
+      "no function exposes '", name, "' on this thread",
+      similar.empty()
+          ? ""
+          : absl::StrCat("; similar: '", absl::StrJoin(similar, "', '"), "'"),
+      "; exposed are: ", others.empty() ? "none" : others));
 }
 
 }  // namespace stack_internal

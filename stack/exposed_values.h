@@ -120,9 +120,11 @@ class ExposedValue {
   stack_internal::ExposedNode node_;
 };
 
-// The variable that is exposed as `name`. NOT_FOUND, with the names that are
-// exposed, if there is none; INVALID_ARGUMENT, with both types, if the
-// innermost of that name has another type, or is const and T is not.
+// The variable that is exposed as `name`. NOT_FOUND, with the nearest names and
+// all that are exposed, if there is none: its function may not have begun, so
+// an update waits for it, and says so in `check`; INVALID_ARGUMENT, with both
+// types, if the innermost of that name has another type, or is const and T is
+// not.
 template <typename T>
 absl::StatusOr<T*> FindExposed(absl::string_view name,
                                StackBounds bounds = StackBounds()) {

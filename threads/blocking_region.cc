@@ -17,6 +17,7 @@
 #include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
 #include "stack/interrupted_thread.h"
+#include "threads/known_names.h"
 #include "threads/pending_request.h"
 
 // clang does not know the attribute; the tree is built with frame pointers
@@ -100,6 +101,7 @@ void BlockingRegion::EnterAgain() {
 }
 
 void BlockingRegion::Enter() {
+  if (!point_.empty()) NoteUpdatePoint(point_);
   ThreadRecord& record = *this_thread.record;
   std::lock_guard<std::mutex> lock(record.lock);
   record.wakeup = wakeup_;

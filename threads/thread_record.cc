@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/linux/futex.h"
+#include "threads/known_names.h"
 #include "threads/linker_lock.h"
 
 namespace instar {
@@ -143,6 +144,7 @@ Registry& Registry::Get() {
 
 void Registry::Add(std::shared_ptr<ThreadRecord> record) {
   const Busy busy;
+  NoteThread(record->name);
   std::lock_guard<std::mutex> lock(lock_);
   if (hold_new_) {
     std::lock_guard<std::mutex> record_lock(record->lock);

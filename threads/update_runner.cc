@@ -21,6 +21,7 @@
 #include "stack/stack_walker.h"
 #include "threads/attendant.h"
 #include "threads/frame_names.h"
+#include "threads/known_names.h"
 #include "threads/pending_request.h"
 
 namespace instar {
@@ -308,6 +309,7 @@ void ArriveAt(Point point) {
   if (point.kind != Point::Kind::kEntry && IsInSignalHandler(point.stack)) {
     return;
   }
+  if (!point.name.empty()) NoteUpdatePoint(point.name);
   // Shared: an update function may keep it.
   const std::shared_ptr<ThreadRecord> record = mine.record->shared_from_this();
   bool reboots = false;

@@ -325,6 +325,10 @@ Lines StatusLines(const StatusReport& status, SystemTime now,
     if (!applied.can_undo.ok()) {
       lines.push_back(
           absl::StrCat("    cannot be undone: ", applied.can_undo.message()));
+      continue;
+    }
+    for (const std::string& lost : applied.lost_by_undo) {
+      lines.push_back(absl::StrCat("    an undo loses, of ", lost));
     }
   }
 
@@ -375,6 +379,17 @@ Lines CheckLines(const CheckReport& check, const Style& style) {
     with_times.is_terminal = true;  // it is said once
     for (const Blocker& blocker : check.blockers) {
       Append(lines, BlockerLines(blocker, with_times, "  "));
+    }
+  }
+  if (!check.forecast.steps.empty()) {  // else it is not known
+    const absl::Status& can_undo = check.forecast.can_undo;
+    lines.push_back(
+        can_undo.ok()
+            ? "can be undone: yes, while no other update comes after it"
+            : style.Waiting(absl::StrCat("can be undone: no, because ",
+                                         can_undo.message())));
+    for (const std::string& lost : check.forecast.lost_by_undo) {
+      if (can_undo.ok()) lines.push_back(absl::StrCat("  loses, of ", lost));
     }
   }
   if (!check.forecast.remarks.empty()) lines.push_back("remarks:");

@@ -67,6 +67,16 @@ TEST_F(InstarctlOutputTest, Status) {
           "new; 3 of these on a stack; 5 not tracked"));
 }
 
+TEST_F(InstarctlOutputTest, StatusSaysWhatAnUndoLoses) {
+  StatusReport status = SampleStatus();
+  status.applied[0].can_undo = absl::OkStatus();
+  EXPECT_THAT(
+      StatusLines(status, now_, kPipe),
+      testing::AllOf(Contains("    an undo loses, of convert Product: what "
+                              "only ProductV2 holds"),
+                     testing::Not(Contains(HasSubstr("cannot be undone")))));
+}
+
 TEST_F(InstarctlOutputTest, StatusOfAnEmptyProgram) {
   StatusReport status;
   status.program.name = "shop";
@@ -184,7 +194,18 @@ TEST_F(InstarctlOutputTest, Check) {
                   "const&) (frame 2), for 1.5 s: DoCommand is active",
                   "    what would help: the thread leaves it when its client "
                   "sends a command",
+                  "can be undone: yes, while no other update comes after it",
+                  "  loses, of convert Product: what only ProductV2 holds",
                   "remarks:", "  160 objects of Product"));
+  CheckReport for_good = SampleCheck();
+  for_good.forecast.can_undo = absl::FailedPreconditionError(
+      "thread 'display' is rebooted, and nothing is said of its way back");
+  EXPECT_THAT(
+      CheckLines(for_good, kPipe),
+      testing::AllOf(
+          Contains("can be undone: no, because thread 'display' is rebooted, "
+                   "and nothing is said of its way back"),
+          testing::Not(Contains(HasSubstr("loses")))));
   CheckReport check;
   check.update = "u";
   EXPECT_THAT(CheckLines(check, kPipe),

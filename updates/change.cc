@@ -307,6 +307,11 @@ absl::Status Change::CanUndo() const {
   return state_->transition.CanUndo();
 }
 
+std::vector<std::string> Change::LostByUndo() const {
+  const std::unique_lock<ForkMutex> lock = state_->Lock();
+  return state_->transition.LostByUndo();
+}
+
 Attempt Change::Apply() { return state_->Try(Direction::kApply, nullptr); }
 Attempt Change::Undo() { return state_->Try(Direction::kUndo, nullptr); }
 Attempt Change::operator()(UpdateContext& context) {

@@ -110,6 +110,8 @@ class Change {
   absl::Status Prepare(UpdateForecast* forecast = nullptr);
   // Why Undo() is impossible, known beforehand.
   absl::Status CanUndo() const;
+  // What it would lose, a sentence each.
+  std::vector<std::string> LostByUndo() const;
 
   Attempt Apply();
   Attempt Undo();

@@ -21,6 +21,7 @@
 #include "stack/activity.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_snapshot.h"
+#include "threads/known_names.h"
 #include "updates/author_calls.h"
 #include "updates/quiescence/obstacles.h"
 #include "updates/quiescence/pacing.h"
@@ -97,6 +98,10 @@ absl::StatusOr<UpdateForecast> PlanSchedule::Prepare() {
       }
     }
   }
+  if (status.ok()) {
+    forecast.can_undo = transition_.CanUndo();
+    forecast.lost_by_undo = transition_.LostByUndo();
+  }
   run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
   if (!status.ok()) return status;
   return forecast;
@@ -141,6 +146,10 @@ absl::Status PlanSchedule::AskCanUndo() const {
                                    "' cannot be undone: ", status.message()));
 }
 
+std::vector<std::string> PlanSchedule::LostByUndo() const {
+  return transition_.LostByUndo();
+}
+
 std::vector<ThreadRef> PlanSchedule::StartedThreads() const {
   return transition_.StartedThreads();
 }
@@ -167,6 +176,13 @@ absl::StatusOr<std::vector<ThreadRef>> PlanSchedule::ThreadsOf(
 
 absl::StatusOr<std::vector<Blocker>> PlanSchedule::Rehearse(
     const ApplyOptions& options) {
+  if (options.remarks != nullptr) options.remarks->clear();
+  // When threads have been asked, which show where they come.
+  const absl::Cleanup remark = [&] {
+    if (options.remarks == nullptr || point_.empty()) return;
+    std::string unknown = threads_internal::RemarkOnUpdatePoint(point_);
+    if (!unknown.empty()) options.remarks->push_back(std::move(unknown));
+  };
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
   UpdateForecast forecast;
   absl::Status status = transition_.Prepare(forecast);
@@ -234,7 +250,6 @@ absl::Status PlanSchedule::AskEach(const ApplyOptions& options, bool thorough,
     }
   }
   if (options.remarks != nullptr) {
-    options.remarks->clear();
     LookAtOthers(threads, *options.remarks);
   }
   return absl::OkStatus();

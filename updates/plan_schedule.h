@@ -45,6 +45,7 @@ class PlanSchedule final : public Update {
   Attempt Requirements() override;
   absl::Status Apply(const ApplyOptions& options) override;
   absl::Status CanUndo() const override;
+  std::vector<std::string> LostByUndo() const override;
   absl::Status Undo(const ApplyOptions& options) override;
   void Cancel() override { run_.Cancel(); }
   UpdateProgress Progress() const override;

@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "base/linux/deadline.h"
 #include "base/status_macros.h"
+#include "threads/known_names.h"
 #include "threads/thread_state.h"
 #include "updates/author_calls.h"
 #include "updates/where_is.h"
@@ -22,6 +23,8 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
+using threads_internal::CheckThreadName;
+using threads_internal::RemarkOnUpdatePoint;
 
 // Between attempts that are made on the thread that applies the update.
 constexpr nanoseconds kFirstPause = std::chrono::microseconds(200);
@@ -100,8 +103,10 @@ struct ThreadSchedule::Pending {
       return blocker;
     }
     blocker.reason = "it has come to no update point";
-    if (!part->options.point.empty()) {
-      absl::StrAppend(&blocker.reason, " '", part->options.point, "'");
+    if (const std::string& point = part->options.point; !point.empty()) {
+      absl::StrAppend(&blocker.reason, " '", point, "'");
+      const std::string unknown = RemarkOnUpdatePoint(point);
+      if (!unknown.empty()) absl::StrAppend(&blocker.reason, "; ", unknown);
     }
     if (thread.state() == ThreadState::kBlocked) {
       absl::StrAppend(&blocker.reason, ": it waits in a blocking region");
@@ -162,6 +167,16 @@ absl::Status ThreadSchedule::Call(
 absl::Status ThreadSchedule::PrepareParts(UpdateForecast& forecast) {
   for (const Part& part : parts_) {
     forecast.steps.push_back(part.name());
+    if (!part.is_started_here()) {
+      const absl::Status known = CheckThreadName(part.thread_name);
+      if (!known.ok()) return In(part.name(), known);
+    }
+    std::string unknown = part.options.point.empty()
+                              ? ""
+                              : RemarkOnUpdatePoint(part.options.point);
+    if (!unknown.empty()) {
+      forecast.remarks.push_back(absl::StrCat(part.name(), ": ", unknown));
+    }
     if (part.change == nullptr) continue;
     const absl::Status status = Call(
         "the preparation", [&] { return part.change->Prepare(&forecast); });
@@ -209,6 +224,10 @@ absl::StatusOr<UpdateForecast> ThreadSchedule::Prepare() {
       forecast.remarks.push_back(absl::StrCat(part.name(), " has no way back"));
     }
   }
+  if (status.ok()) {
+    forecast.can_undo = AskCanUndo();
+    forecast.lost_by_undo = LostByUndo();
+  }
   run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
   if (!status.ok()) return status;
   return forecast;
@@ -240,6 +259,14 @@ absl::Status ThreadSchedule::CanUndo() const {
     return absl::FailedPreconditionError(
         absl::StrCat("update '", name(), "' is not applied"));
   }
+  const absl::Status status = AskCanUndo();
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("update '", name(),
+                                   "' cannot be undone: ", status.message()));
+}
+
+absl::Status ThreadSchedule::AskCanUndo() const {
   for (const Part& part : parts_) {
     std::string why_not;
     if (part.change != nullptr) {
@@ -249,10 +276,23 @@ absl::Status ThreadSchedule::CanUndo() const {
       why_not = " has no way back";
     }
     if (why_not.empty()) continue;
-    return absl::FailedPreconditionError(absl::StrCat(
-        "update '", name(), "' cannot be undone: ", part.name(), why_not));
+    return absl::FailedPreconditionError(absl::StrCat(part.name(), why_not));
   }
   return absl::OkStatus();
+}
+
+std::vector<std::string> ThreadSchedule::LostByUndo() const {
+  std::vector<std::string> all;
+  for (const Part& part : parts_) {
+    if (part.change == nullptr) continue;
+    for (const std::string& lost : part.change->LostByUndo()) {
+      all.push_back(
+          part.is_started_here()
+              ? lost
+              : absl::StrCat("thread '", part.thread_name, "': ", lost));
+    }
+  }
+  return all;
 }
 
 absl::Status ThreadSchedule::Undo(const ApplyOptions& options) {
@@ -434,9 +474,12 @@ ThreadSchedule::FindThreads(Way& way, int stage) {
         return threads.status();
       }
       if (threads->empty()) {
-        obstacles.push_back(absl::StrCat(part->name(),
-                                         ": there is no controlled thread '",
-                                         part->thread_name, "'"));
+        obstacles.push_back(
+            absl::StrCat(part->name(), ": there is no controlled thread '",
+                         part->thread_name, "'",
+                         ControlledThreads(part->thread_name).empty()
+                             ? ""
+                             : " that is registered with the manager"));
       }
       for (const ThreadRef& thread : *threads) {
         if (applies && Contains(part->done_in, thread)) continue;

@@ -76,6 +76,7 @@ class ThreadSchedule final : public Update {
   Attempt Requirements() override;
   absl::Status Apply(const ApplyOptions& options) override;
   absl::Status CanUndo() const override;
+  std::vector<std::string> LostByUndo() const override;
   absl::Status Undo(const ApplyOptions& options) override;
   void Cancel() override { run_.Cancel(); }
   UpdateProgress Progress() const override;
@@ -102,6 +103,7 @@ class ThreadSchedule final : public Update {
   absl::Status Call(const std::string& what,
                     absl::FunctionRef<absl::Status()> function) const;
   absl::Status PrepareParts(UpdateForecast& forecast);
+  absl::Status AskCanUndo() const;
   absl::Status AwaitRequirements(const Way& way);
   absl::Status Run(Direction direction, const ApplyOptions& options);
   absl::Status RunStage(Way& way, int stage);

@@ -36,7 +36,9 @@
 //      are tried in the order in which they were set.
 //   3. The next stage begins when all are done.
 // Every controlled thread of a name gets its update function, one call at a
-// time; if there is none of that name, the update waits for one.
+// time; if there is none of that name now, the update waits for one. A name
+// that no thread has had is NotFound, unless it is declared
+// (threads/known_names.h).
 //
 // If one fails, or the time is up, or Cancel() is called, those that are not
 // done are withdrawn, and those that are done are taken back by their way back,

@@ -24,6 +24,7 @@
 #include "gtest/gtest.h"
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
+#include "threads/known_names.h"
 #include "threads/update_point.h"
 #include "updates/reboot_thread.h"
 
@@ -261,6 +262,7 @@ TEST(ThreadUpdatesTest, InterruptsABlockingCall) {
 
 TEST(ThreadUpdatesTest, AThreadThatIsNotThereIsWaitedFor) {
   std::atomic<int> done{0};
+  DeclareThread("later");
   ThreadUpdates threads("later");
   threads.SetUpdateFunction("later", Count(done, 1), Count(done, -1));
   const auto update = MakeUpdate(std::move(threads));

@@ -178,6 +178,29 @@ absl::Status Transition::CanUndo() const {
   return absl::OkStatus();
 }
 
+std::vector<std::string> Transition::LostByUndo() const {
+  std::vector<std::string> all;
+  for (const Part& part : parts_) {
+    const std::string name = part.mechanism->name();
+    std::vector<std::string> lost;
+    const auto ask = [&] {
+      lost = part.mechanism->LostByUndo();
+      return absl::OkStatus();
+    };
+    const absl::Status asked =
+        part.IsAuthors()
+            ? CallUnheld(absl::StrCat("LostByUndo() of ", name), ask)
+            : CallAuthor(ask);
+    if (!asked.ok()) {
+      lost.push_back(absl::StrCat("it is not known what: ", asked.message()));
+    }
+    for (const std::string& each : lost) {
+      all.push_back(absl::StrCat(name, ": ", each));
+    }
+  }
+  return all;
+}
+
 std::vector<ThreadRef> Transition::StartedThreads() const {
   std::vector<ThreadRef> started;
   for (const Part& part : parts_) {

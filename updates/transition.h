@@ -94,6 +94,8 @@ class Transition {
 
   absl::Status Prepare(UpdateForecast& forecast);
   absl::Status CanUndo() const;
+  // By mechanism: "transfer shop::prices: ...".
+  std::vector<std::string> LostByUndo() const;
   std::vector<ThreadRef> StartedThreads() const;
   BuiltInMechanism::Progress progress() const;  // by any thread
   // Around all attempts that are to be quick (BuiltInMechanism::Stage()).

@@ -143,8 +143,12 @@ class Update {
   //   any other           what a step or a hook answered
   virtual absl::Status Apply(const ApplyOptions& options) = 0;
 
-  // Whether Undo() is possible, or why it is not; changes nothing.
+  // Whether Undo() is possible, or why it is not; changes nothing. What will be
+  // possible is in the forecast of Prepare().
   virtual absl::Status CanUndo() const = 0;
+  // What Undo() would lose of what the program has done since, a sentence each.
+  // Also before it is applied.
+  virtual std::vector<std::string> LostByUndo() const { return {}; }
   virtual absl::Status Undo(const ApplyOptions& options) = 0;
 
   // Makes the Apply() or Undo() that is running give up soon, unless it has

@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest-spi.h"
 #include "gtest/gtest.h"
+#include "threads/known_names.h"
 #include "threads/update_point.h"
 #include "updates/change.h"
 #include "updates/functions_for_test.h"
@@ -81,6 +82,7 @@ TEST_F(UpdateFixture, AMainFunctionThatIsRebooted) {
 }
 
 TEST_F(UpdateFixture, SaysWhatGoesWrong) {
+  DeclareThread("nobody");
   Make("nobody", std::function<absl::Status(UpdatePlan&)>([](auto& plan) {
          plan.Reboot("nobody", [] {});
          return absl::OkStatus();

@@ -187,7 +187,10 @@ class UpdatePlan {
 
   // The threads are held only at update points of this name, or in blocking
   // regions that are declared to lie there (threads/blocking_region.h):
-  // "between requests", where whole requests must see one version.
+  // "between requests", where whole requests must see one version. Whether
+  // there is such a point cannot be known before a thread comes to it: one to
+  // which none has come is a remark of Rehearse(), with the nearest names, and
+  // no error (threads/known_names.h).
   void AtUpdatePoint(std::string point);
 
   // Any mechanism, one's own too (updates/mechanisms/mechanism.h).

@@ -30,6 +30,7 @@
 #include "stack/exposed_values.h"
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
+#include "threads/known_names.h"
 #include "threads/update_point.h"
 #include "updates/functions_for_test.h"
 
@@ -269,6 +270,7 @@ TEST(UpdatePlanTest, ARehearsalAsksEachThreadByItself) {
   while (!inside) std::this_thread::yield();
   UpdatePlan plan("protocol");
   plan.Redefine(&Relay, &Relay2);
+  DeclareThread("nobody");
   plan.Reboot("nobody", [] {});
   const auto update = MakeUpdate(std::move(plan));
   RehearseUntil(*update, [](const std::vector<Blocker>& blockers) {

@@ -4,6 +4,7 @@
 #include "updates/mechanisms/convert.h"
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -21,10 +22,12 @@ namespace {
 class ConvertMechanism final : public BuiltInMechanism {
  public:
   ConvertMechanism(std::unique_ptr<ConversionStep> step,
-                   std::shared_ptr<ClassWatch> watch, ConversionCounter counter)
+                   std::shared_ptr<ClassWatch> watch, ConversionCounter counter,
+                   bool has_convert_back)
       : step_(std::move(step)),
         watch_(std::move(watch)),
-        counter_(std::move(counter)) {
+        counter_(std::move(counter)),
+        has_convert_back_(has_convert_back) {
     AddBackgroundWork(step_);
   }
   ~ConvertMechanism() override {
@@ -45,6 +48,14 @@ class ConvertMechanism final : public BuiltInMechanism {
   void WatchBy(ConversionWatch* watch) override { step_->WatchBy(watch); }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
+  std::vector<std::string> LostByUndo() const override {
+    return {absl::StrCat(
+        "what only objects of the new version hold",
+        has_convert_back_
+            ? ", but for what its ConvertBack() puts into their old part"
+            : "",
+        "; those that were made since become objects of the old one, too")};
+  }
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool thorough) override {
     INSTAR_ASSIGN_OR_RETURN(WatchedSet watched, watch_->Get(thorough));
     return QuiescentCode{{}, {std::move(watched)}};
@@ -83,6 +94,7 @@ class ConvertMechanism final : public BuiltInMechanism {
   const std::shared_ptr<ClassWatch> watch_;
   // What an eager conversion has done; null for the others.
   const ConversionCounter counter_;
+  const bool has_convert_back_;
   std::atomic<std::size_t> total_{0};
   bool is_applied_ = false;
 };
@@ -133,9 +145,10 @@ ConversionOptions Counted(ConversionOptions options,
 
 std::shared_ptr<Mechanism> MakeConversion(std::unique_ptr<ConversionStep> step,
                                           std::shared_ptr<ClassWatch> watch,
-                                          ConversionCounter counter) {
-  return std::make_shared<ConvertMechanism>(std::move(step), std::move(watch),
-                                            std::move(counter));
+                                          ConversionCounter counter,
+                                          bool has_convert_back) {
+  return std::make_shared<ConvertMechanism>(
+      std::move(step), std::move(watch), std::move(counter), has_convert_back);
 }
 
 }  // namespace updates_internal

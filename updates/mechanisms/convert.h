@@ -24,6 +24,7 @@
 
 #include "heap/conversion.h"
 #include "heap/version_change.h"
+#include "heap/version_requirements.h"
 #include "updates/mechanisms/class_functions.h"
 #include "updates/mechanisms/class_watch.h"
 #include "updates/mechanisms/mechanism.h"
@@ -40,7 +41,14 @@ ConversionOptions Counted(ConversionOptions options, ConversionCounter counter);
 // `counter` is null if it is not eager.
 std::shared_ptr<Mechanism> MakeConversion(std::unique_ptr<ConversionStep> step,
                                           std::shared_ptr<ClassWatch> watch,
-                                          ConversionCounter counter);
+                                          ConversionCounter counter,
+                                          bool has_convert_back);
+
+template <typename New>
+constexpr bool HasConvertBack() {
+  return heap_internal::ConvertBackHook<New>::value ==
+         heap_internal::Hook::kUsable;
+}
 
 template <typename Old, typename New>
 std::shared_ptr<ClassWatch> WatchOf(ClassFunctionsOptions functions) {
@@ -58,7 +66,8 @@ std::shared_ptr<Mechanism> ConvertEagerly(
   return updates_internal::MakeConversion(
       EagerConversion<Old, New>(
           updates_internal::Counted(std::move(options), counter)),
-      updates_internal::WatchOf<Old, New>(std::move(functions)), counter);
+      updates_internal::WatchOf<Old, New>(std::move(functions)), counter,
+      updates_internal::HasConvertBack<New>());
 }
 
 template <typename Old, typename New>
@@ -66,7 +75,8 @@ std::shared_ptr<Mechanism> ConvertLazily(ConversionOptions options = {},
                                          ClassFunctionsOptions functions = {}) {
   return updates_internal::MakeConversion(
       LazyConversion<Old, New>(std::move(options)),
-      updates_internal::WatchOf<Old, New>(std::move(functions)), nullptr);
+      updates_internal::WatchOf<Old, New>(std::move(functions)), nullptr,
+      updates_internal::HasConvertBack<New>());
 }
 
 template <typename Old, typename New>
@@ -74,7 +84,8 @@ std::shared_ptr<Mechanism> ConvertProgressively(
     ConversionOptions options = {}, ClassFunctionsOptions functions = {}) {
   return updates_internal::MakeConversion(
       ProgressiveConversion<Old, New>(std::move(options)),
-      updates_internal::WatchOf<Old, New>(std::move(functions)), nullptr);
+      updates_internal::WatchOf<Old, New>(std::move(functions)), nullptr,
+      updates_internal::HasConvertBack<New>());
 }
 
 }  // namespace instar

@@ -28,8 +28,8 @@
 //
 // What is called when:
 //
-//   threads run    | Prepare(), MustBeQuiescent(), CanUndo(), name(), at any
-//                  | time
+//   threads run    | Prepare(), MustBeQuiescent(), CanUndo(), LostByUndo(),
+//                  | name(), at any time
 //   threads run    | BeforeStop(), before each attempt
 //   threads stand  | Ready() of all mechanisms of the update, and
 //                  | EndsFunctionOf(); if all are done, and what must be
@@ -117,6 +117,11 @@ class Mechanism {
 
   // Why Undo() on request is impossible, known beforehand.
   virtual absl::Status CanUndo() const { return absl::OkStatus(); }
+
+  // What Undo() on request would lose of what the program has done since
+  // Apply(), a sentence each: "what the new table has learnt". Asked before it
+  // is applied as well, to be shown by `check`.
+  virtual std::vector<std::string> LostByUndo() const { return {}; }
 
   // What is best done right before, as making room that depends on the threads
   // there are. An error gives the update up; AfterStop() follows nevertheless.

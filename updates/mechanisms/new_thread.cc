@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "threads/held_reboot.h"
+#include "threads/known_names.h"
 #include "threads/parked_thread.h"
 #include "updates/mechanisms/built_in.h"
 #include "updates/mechanisms/reboot_targets.h"
@@ -36,6 +37,10 @@ class StartMechanism final : public updates_internal::BuiltInMechanism {
   }
 
   absl::Status Prepare(UpdateForecast&) override;
+  std::vector<std::string> LostByUndo() const override {
+    return {
+        "what it has in local variables: its stack is unwound, and it ends"};
+  }
   absl::Status BeforeStop() override {
     targets_.MakeRoom(StartedThreads());
     return absl::OkStatus();
@@ -84,6 +89,8 @@ absl::Status StartMechanism::Prepare(UpdateForecast&) {
     return absl::InvalidArgumentError(absl::StrCat(
         "thread '", thread_name_, "' is to run a function that is empty"));
   }
+  // Others may name it before it runs.
+  threads_internal::NoteThread(thread_name_);
   PrepareToFindRebootObstacles();  // when it is undone
   if (parked_.has_value()) return absl::OkStatus();
   INSTAR_ASSIGN_OR_RETURN(parked_,

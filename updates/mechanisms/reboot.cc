@@ -8,8 +8,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "base/similar_names.h"
+#include "base/status_macros.h"
 #include "threads/held_reboot.h"
+#include "threads/known_names.h"
 #include "updates/mechanisms/built_in.h"
 #include "updates/mechanisms/reboot_targets.h"
 
@@ -37,6 +39,11 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::Status CanUndo() const override;
+  std::vector<std::string> LostByUndo() const override {
+    return {
+        "what its new function has in local variables: it is rebooted once "
+        "more, and begins anew what it runs when the update is undone"};
+  }
   absl::Status BeforeStop() override {
     targets_.MakeRoom(ControlledThreads(thread_name_));
     return absl::OkStatus();
@@ -83,14 +90,17 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
 };
 
 std::string RebootMechanism::NoSuchThread() const {
+  if (!ControlledThreads(thread_name_).empty()) {
+    return absl::StrCat("thread '", thread_name_,
+                        "' is not among those that the update may hold: "
+                        "register it with the manager");
+  }
   std::vector<std::string> names;
   for (const ThreadRef& thread : ControlledThreads()) {
-    names.push_back(absl::StrCat("'", thread.name(), "'"));
+    names.push_back(thread.name());
   }
-  return absl::StrCat(
-      "there is no controlled thread '", thread_name_, "'; there ",
-      names.empty() ? "are none"
-                    : absl::StrCat("are ", absl::StrJoin(names, ", ")));
+  return absl::StrCat("there is no controlled thread '", thread_name_, "'",
+                      SimilarNamesText(thread_name_, names));
 }
 
 absl::Status RebootMechanism::Prepare(UpdateForecast& forecast) {
@@ -99,6 +109,7 @@ absl::Status RebootMechanism::Prepare(UpdateForecast& forecast) {
         absl::StrCat("thread '", thread_name_,
                      "' is to be rebooted into a function that is empty"));
   }
+  INSTAR_RETURN_IF_ERROR(threads_internal::CheckThreadName(thread_name_));
   PrepareToFindRebootObstacles();
   if (ControlledThreads(thread_name_).empty()) {
     forecast.obstacles.push_back(NoSuchThread());
@@ -110,7 +121,7 @@ absl::Status RebootMechanism::CanUndo() const {
   if (main_when_undone_) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("thread '", thread_name_,
-                   "' was rebooted, and the update does not say what it runs "
+                   "' is rebooted, and the update does not say what it runs "
                    "when that is undone"));
 }
 

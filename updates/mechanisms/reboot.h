@@ -12,10 +12,11 @@
 //   threads.Add("display", Reboot("display", &NewDisplay, &Display));
 //
 // Every controlled thread of the name is rebooted; there must be one, or it is
-// not yet. As a change of one thread (updates/thread_updates.h), it is the
-// thread at whose update point it is. When the update is undone, it is rebooted
-// into `main_when_undone`, if it has not ended since; without that, the update
-// cannot be undone.
+// not yet. A name that no thread has had is NotFound, unless it is declared
+// (threads/known_names.h). As a change of one thread
+// (updates/thread_updates.h), it is the thread at whose update point it is.
+// When the update is undone, it is rebooted into `main_when_undone`, if it has
+// not ended since; without that, the update cannot be undone.
 //
 // Not yet while the stack of one cannot be unwound (a noexcept frame, a
 // destructor, a frame of C, a paused continulet that could not be cancelled):

@@ -28,6 +28,21 @@ absl::string_view Parameters(absl::string_view name) {
   return {};
 }
 
+// Of what redefines this function. That of a lambda's body gets the lambda
+// first, which has a type without a name: as a pointer to void.
+std::string WantedParameters(const std::string& old_name,
+                             const std::string& new_name) {
+  constexpr absl::string_view kBody = "}::operator()(";
+  const absl::string_view parameters = Parameters(old_name);
+  if (!absl::StrContains(old_name, kBody) ||
+      absl::StrContains(new_name, kBody)) {
+    return std::string(parameters);
+  }
+  return absl::StrCat(
+      absl::EndsWith(old_name, " const") ? "(void const*" : "(void*",
+      parameters == "()" ? "" : ", ", parameters.substr(1));
+}
+
 }  // namespace
 
 Redefinitions& Redefinitions::AddFunction(const absl::StatusOr<Function>& from,
@@ -56,11 +71,17 @@ Redefinitions& Redefinitions::AddByName(
             "redefine it by its address")),
         0);
   }
-  if (Parameters(old_name) != Parameters(new_name)) {
-    return AddFunction(absl::InvalidArgumentError(absl::StrCat(
-                           old_name, " cannot be redefined by ", new_name,
-                           ": the parameter types differ")),
-                       0);
+  const std::string wanted = WantedParameters(old_name, new_name);
+  if (wanted != Parameters(new_name)) {
+    return AddFunction(
+        absl::InvalidArgumentError(absl::StrCat(
+            old_name, " cannot be redefined by ", new_name,
+            ": the parameter types differ",
+            wanted == Parameters(old_name)
+                ? ""
+                : absl::StrCat("; of a lambda they are ", wanted,
+                               ", with what it has captured first"))),
+        0);
   }
   const absl::Status types =
       returned == nullptr ? CompareReturnTypes(*function, *to)

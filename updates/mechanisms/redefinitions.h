@@ -81,6 +81,12 @@ class Redefinitions {
   // (code/return_type.h): of functions that were compiled without -g it is not
   // known, and that is an error unless `options` accept it. What a function
   // that is given by its address returns is known as well.
+  // A lambda, "Server::OnRead(int)::{lambda(int)#2}", is redefined by another
+  // one, or by a function that gets it first as a `const void*` (`void*` if it
+  // is mutable): what it captured lies there in the order in which it captured
+  // it, by value or as a pointer. One that was inlined into what calls it
+  // (std::function, Asio) is NotFound, and the error names that: redefine the
+  // function that its body calls.
   template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
   Redefinitions& AddNamed(absl::string_view from, F* to,
                           NamedRedefinitionOptions options = {}) {

@@ -62,8 +62,9 @@ class ThreadMain {
 // answers. FindExposed() and ReadExposed() (stack/exposed_values.h) find, in
 // the capture, what the held thread's functions expose. It copies: what the
 // values refer to on the old stack is gone when the new function starts.
-// NotFound means not yet; another error fails the update. State must be
-// copyable.
+// NotFound means not yet, since the function that exposes a value may not have
+// begun: it is said with the nearest names. Another error fails the update.
+// State must be copyable.
 template <typename Main, typename Capture>
 ThreadMain MainWith(Main new_main, Capture capture) {
   ThreadMain made;

@@ -23,14 +23,10 @@ class TransferMechanism final : public BuiltInMechanism {
     return Stacks::kControlledThreads;
   }
 
-  absl::Status Prepare(UpdateForecast& forecast) override {
-    if (parts_.is_lost_by_undo) {
-      forecast.remarks.push_back(absl::StrCat(
-          name(),
-          ": what the new version changes of it is lost if the update is "
-          "undone"));
-    }
-    return parts_.find();
+  absl::Status Prepare(UpdateForecast&) override { return parts_.find(); }
+  std::vector<std::string> LostByUndo() const override {
+    if (!parts_.is_lost_by_undo) return {};
+    return {"what the new version has changed of it"};
   }
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override {
     return QuiescentCode{parts_.quiescent, {}};

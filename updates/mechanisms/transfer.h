@@ -22,8 +22,8 @@
 //
 // When the update is undone, `to` is put back to what it was before, and the
 // old variable goes on with what it has had since: what the new version has
-// changed is lost, which the forecast says. With `back`, the old variable gets
-// what that makes of `to`.
+// changed is lost, which `check` says. With `back`, the old variable gets what
+// that makes of `to`.
 //
 // New, and with `back` Old, are copied, and moved without exceptions.
 

@@ -24,7 +24,6 @@ std::map<int, int> transferred_prices;  // by number
 }  // namespace updates_test
 namespace {
 
-using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
@@ -74,9 +73,14 @@ TEST_F(TransferTest, ThereAndBack) {
   const auto update = Make(Transfer<Old, New>(kName, &prices_, &Convert));
   const auto forecast = update->Prepare();
   ASSERT_TRUE(forecast.ok()) << forecast.status();
-  EXPECT_THAT(forecast->remarks, Contains(HasSubstr("is lost if the update")));
+  EXPECT_EQ(forecast->can_undo, absl::OkStatus());
+  const auto is_lost = ElementsAre(
+      "transfer instar::updates_test::transferred_prices: what the new version "
+      "has changed of it");
+  EXPECT_THAT(forecast->lost_by_undo, is_lost);
   ASSERT_EQ(update->Apply({}), absl::OkStatus());
   EXPECT_THAT(prices_, ElementsAre("0", "10", "20"));
+  EXPECT_THAT(update->LostByUndo(), is_lost);
   prices_.push_back("30");
   ASSERT_EQ(update->Undo({}), absl::OkStatus());
   EXPECT_THAT(prices_, ElementsAre("0"));
@@ -90,7 +94,7 @@ TEST_F(TransferTest, CarriesBack) {
       Make(TransferBothWays<Old, New>(kName, &prices_, &Convert, &Back));
   const auto forecast = update->Prepare();
   ASSERT_TRUE(forecast.ok()) << forecast.status();
-  EXPECT_THAT(forecast->remarks, testing::IsEmpty());
+  EXPECT_THAT(forecast->lost_by_undo, testing::IsEmpty());
   ASSERT_EQ(update->Apply({}), absl::OkStatus());
   prices_ = {"5", "6", "7"};
   ASSERT_EQ(update->Undo({}), absl::OkStatus());

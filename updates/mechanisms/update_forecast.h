@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
+
 namespace instar {
 
 struct UpdateForecast {
@@ -18,8 +20,12 @@ struct UpdateForecast {
   std::vector<std::string> remarks;    // sizes, objects, warnings
   // Those of the remarks that are as true once it is applied.
   std::vector<std::string> warnings;
+  // Of the whole update, as far as it can be told before: why it cannot be
+  // undone once it is applied (OK: it can); and what an undo would lose.
+  absl::Status can_undo;
+  std::vector<std::string> lost_by_undo;
 
-  // All of it but the steps.
+  // All that stands in its way, and the remarks.
   void Add(UpdateForecast other) {
     const auto append = [](std::vector<std::string>& to,
                            std::vector<std::string>& from) {

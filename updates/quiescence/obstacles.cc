@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "base/linux/tasks.h"
 #include "stack/interrupted_thread.h"
+#include "threads/known_names.h"
 #include "threads/thread_ref.h"
 #include "threads/thread_state.h"
 #include "updates/quiescence/own_stacks.h"
@@ -58,6 +59,10 @@ Blocker ToBlocker(const MissingThread& missing, const std::string& point) {
   blocker.remedy = is_there ? "wait: the machine is busy"
                             : "an UpdatePoint() in its loop, and Blocking() "
                               "around calls that wait";
+  const std::string unknown =
+      is_there || point.empty() ? ""
+                                : threads_internal::RemarkOnUpdatePoint(point);
+  if (!unknown.empty()) absl::StrAppend(&blocker.reason, "; ", unknown);
   return blocker;
 }
 
