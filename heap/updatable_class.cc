@@ -151,12 +151,19 @@ UpdatableClass::UpdatableClass(const ClassLayout& layout)
   }
 }
 
+bool UpdatableClass::IsSizeOfVersion(std::size_t size) const {
+  const std::size_t highest = highest_version.load(std::memory_order_relaxed);
+  for (std::size_t number = kBorn; number <= highest; ++number) {
+    if (sizes[number].load(std::memory_order_relaxed) == size) return true;
+  }
+  return false;
+}
+
 void* UpdatableClass::AllocateOther(std::size_t size, std::size_t alignment) {
   alignment = std::max(alignment, layout_.alignment);
   const std::size_t wanted = SlotBytes(size, layout_.room, alignment);
-  // A next version that new code makes itself: where its predecessor would be.
   if (main_arena_ != nullptr && main_arena_->slot_alignment() >= alignment &&
-      size <= main_arena_->slot_bytes() && size >= layout_.size) {
+      size <= main_arena_->slot_bytes() && IsSizeOfVersion(size)) {
     return main_arena_->Allocate(size);
   }
   if (wanted > kMaxSlotBytes || alignment > kMaxSlotAlignment) {

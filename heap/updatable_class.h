@@ -91,8 +91,9 @@ class UpdatableClass {
   // All arenas: subclasses of other sizes have one for each size.
   Arena* first_arena() const { return arenas_.load(std::memory_order_acquire); }
 
-  // What operator new does for any other size than the class's own. Throws
-  // std::bad_alloc.
+  // What operator new does for any other size than the class's own: for a next
+  // version that new code makes, where its predecessor would be; for a
+  // subclass, slots of its own, with as much room. Throws std::bad_alloc.
   void* AllocateOther(std::size_t size, std::size_t alignment);
   // Frees what AllocateOther() did not take from a slab.
   void FreeLarge(void* memory, std::size_t alignment);
@@ -154,6 +155,9 @@ class UpdatableClass {
   // and those before it, when the object has been destroyed. Else null. Index
   // and order as above.
   std::array<std::atomic<void (*)(void*)>, 256> end_parts{};
+  // Of next versions that are in use: bytes; else 0. Relaxed: what new code
+  // makes is put where it would have been converted, if that can be told.
+  std::array<std::atomic<std::size_t>, 256> sizes{};
   // No number above it is in use.
   std::atomic<Mark> highest_version{kBorn};
   // Incremented, with release, by whatever makes a version the current one or
@@ -201,6 +205,8 @@ class UpdatableClass {
                     0x9E3779B97F4A7C15u) >>
                    60];
   }
+
+  bool IsSizeOfVersion(std::size_t size) const;
 
   const ClassLayout layout_;
   const std::string name_;

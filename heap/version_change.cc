@@ -156,6 +156,8 @@ absl::Status VersionChange::Install(Births births) {
   }
   record_->next.store(nullptr, std::memory_order_relaxed);
   Enter(root_, record_.get());
+  root_->sizes[record_->number].store(next_.new_size,
+                                      std::memory_order_relaxed);
   root_->end_parts[record_->number].store(next_.end_parts,
                                           std::memory_order_release);
   old_->next.store(record_.get(), std::memory_order_release);
@@ -226,6 +228,7 @@ absl::Status VersionChange::TakeBack() {
     return ConversionWatch::Stopped();
   }
   root_->versions[record_->number].store(nullptr, std::memory_order_release);
+  root_->sizes[record_->number].store(0, std::memory_order_relaxed);
   root_->end_parts[record_->number].store(nullptr, std::memory_order_release);
   root_->StartBirthEpoch(NoticesBirths(*root_));
   root_->generation.fetch_add(1, std::memory_order_release);
