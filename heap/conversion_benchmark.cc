@@ -23,9 +23,10 @@ namespace instar {
 namespace {
 
 // One class for each number of objects: a class keeps the memory of the most
-// objects that it ever had.
+// objects that it ever had. Its slots have 64 bytes, as what it is compared
+// with.
 template <int kCount>
-struct Item : Updatable<Item<kCount>> {
+struct Item : Updatable<Item<kCount>, 16> {
   std::int64_t fields[5] = {1, 2, 3, 4, 5};
 };
 template <int kCount>

@@ -31,6 +31,11 @@ struct Pooled : Updatable<Pooled> {
 };
 static_assert(sizeof(Pooled) == 48);
 
+// With as much room as a pointer needs: what the room of the others costs.
+struct WithLittleRoom : Updatable<WithLittleRoom, 16> {
+  std::int64_t fields[5] = {1, 2, 3, 4, 5};
+};
+
 // The paper's pool, translated word by word.
 struct InSet {
   InSet() {
@@ -110,6 +115,23 @@ void RandomOrder(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 
+// Looks at each object, in the order in which they were made, or in another.
+template <typename T>
+void Walk(benchmark::State& state) {
+  std::vector<T*> objects(static_cast<std::size_t>(state.range(0)));
+  for (auto& object : objects) object = new T;
+  if (state.range(1) != 0) {
+    std::shuffle(objects.begin(), objects.end(), std::mt19937(1));
+  }
+  for (auto _ : state) {
+    std::int64_t sum = 0;
+    for (const T* object : objects) sum += object->fields[2];
+    benchmark::DoNotOptimize(sum);
+  }
+  for (T* object : objects) delete object;
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+
 // One thread makes, another destroys, a thousand at a time.
 template <typename Maker>
 void OtherThreadFrees(benchmark::State& state) {
@@ -147,6 +169,9 @@ BENCHMARK(Pair<ByWeakPtr>)->Name("make_and_destroy/weak_ptr");
 BENCHMARK(FillAndClear<ByNew<Pooled>>)
     ->Name("fill_and_clear/instar")
     ->Arg(100000);
+BENCHMARK(FillAndClear<ByNew<WithLittleRoom>>)
+    ->Name("fill_and_clear/little_room")
+    ->Arg(100000);
 BENCHMARK(FillAndClear<ByNew<Plain>>)
     ->Name("fill_and_clear/limit")
     ->Arg(100000);
@@ -156,6 +181,19 @@ BENCHMARK(FillAndClear<ByNew<InSet>>)
 BENCHMARK(FillAndClear<ByWeakPtr>)
     ->Name("fill_and_clear/weak_ptr")
     ->Arg(100000);
+
+BENCHMARK(Walk<Pooled>)
+    ->Name("walk/instar")
+    ->Args({1000000, 0})
+    ->Args({1000000, 1});
+BENCHMARK(Walk<WithLittleRoom>)
+    ->Name("walk/little_room")
+    ->Args({1000000, 0})
+    ->Args({1000000, 1});
+BENCHMARK(Walk<Plain>)
+    ->Name("walk/limit")
+    ->Args({1000000, 0})
+    ->Args({1000000, 1});
 
 BENCHMARK(RandomOrder<ByNew<Pooled>>)
     ->Name("random_order/instar")
