@@ -46,7 +46,7 @@ inline std::uint32_t ForkGeneration() {
 }
 
 enum class ForkOrder {
-  kThreads,      // threads/: registry, record, request, attendant
+  kThreads,      // threads/: registry, record, request and their worker
   kRendezvous,   // threads/: the turn; of the child alone
   kContinulets,  // continuation/: the threads that have continulets
   kForeign,      // continuation/: visits of foreign stacks; of the child alone

@@ -9,7 +9,7 @@
 //   std::lock_guard<std::mutex> lock(range_mutex);
 //   mprotect(...);
 //
-// A signal may still interrupt the thread there, but it is let go at once
+// A signal may still interrupt the thread there, but it is released at once
 // (stack/interrupted_thread.h tells, threads/rendezvous.h obeys). Declare it
 // before the lock is taken, so that it is gone after the lock has been
 // released. Scopes nest.

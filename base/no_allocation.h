@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Says that this thread holds others: any of them may own any lock, so the
-// library allocates and frees nothing until they have been let go, however that
-// ends.
+// library allocates and frees nothing until they have been released, however
+// that ends.
 //
 //   {
 //     const NoAllocation others_are_held;
@@ -18,8 +18,9 @@
 //
 // It forbids nothing by itself: a test's allocator asks IsOnThisThread(), and
 // ends the test. Author's code may allocate. It runs only where no thread is
-// held that could own a lock of the allocator (threads/straggler.h), which is
-// no reason to rely on that where it is not needed.
+// held that could own a lock of the allocator
+// (threads/internal/may_stay_interrupted.h), which is no reason to rely on that
+// where it is not needed.
 //
 // Threads: of the calling thread. IsOnThisThread() is async-signal-safe. Scopes
 // nest.

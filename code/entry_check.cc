@@ -6,11 +6,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "code/entry_record.h"
-#include "code/entry_state.h"
-#include "code/function.h"
-#include "code/other_threads.h"
-#include "code/text_patch.h"
+#include "code/internal/entry_record.h"
+#include "code/internal/entry_state.h"
+#include "code/internal/other_threads.h"
+#include "code/internal/text_patch.h"
+#include "code/symbols/function.h"
 
 namespace instar {
 

@@ -13,7 +13,7 @@
 // It is meant to be called every second or so. It puts right what it can: once
 // the probe is gone the entry is redirected again, and while it is there the
 // bytes behind it are made such that its removal leaves a whole instruction
-// (MakeSafeBehindBreakpoint() in code/entry_state.h).
+// (MakeSafeBehindBreakpoint() in code/internal/entry_state.h).
 //
 // Threads: from any thread, not in a signal handler. Takes CodeLock, and takes
 // locks and allocates if there is something to tell. A record takes some ns.

@@ -13,10 +13,10 @@
 
 #include "absl/status/status.h"
 #include "code/entry_interception.h"
-#include "code/function.h"
 #include "code/function_entry.h"
-#include "code/patchable_entries.h"
-#include "code/text_patch.h"
+#include "code/internal/patchable_entries.h"
+#include "code/internal/text_patch.h"
+#include "code/symbols/function.h"
 #include "code/updatable_functions_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -148,7 +148,7 @@ TEST_F(EntryCheckTest, ProbeThatCameAndWentIsInNobodysWay) {
 TEST_F(EntryCheckTest, OtherFunctionsAreInterceptedBesidesAProbe) {
   WriteFirst(&Answer, kProbe);
   EXPECT_EQ(
-      EntryInterception::ThatLookUp({*Function::Of(&Answer)}).status().code(),
+      EntryInterception::WithLookup({*Function::Of(&Answer)}).status().code(),
       absl::StatusCode::kFailedPrecondition);
   int entered = 0;
   {

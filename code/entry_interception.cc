@@ -22,12 +22,12 @@
 #include "base/check.h"
 #include "base/linux/image_pin.h"
 #include "base/status_macros.h"
-#include "code/entry_record.h"
-#include "code/entry_state.h"
-#include "code/entry_thunk.h"
-#include "code/loaded_images.h"
-#include "code/patchable_entries.h"
-#include "code/text_patch.h"
+#include "code/internal/entry_record.h"
+#include "code/internal/entry_state.h"
+#include "code/internal/entry_thunk.h"
+#include "code/internal/patchable_entries.h"
+#include "code/internal/text_patch.h"
+#include "code/symbols/images/loaded_images.h"
 
 namespace instar {
 
@@ -46,7 +46,7 @@ struct EntryInterception::State {
   std::vector<EntryRecord*> records;  // by entry
   std::vector<EntryChange> changes;   // room for all of them
   std::vector<ImagePin> images;       // they stay loaded
-  EntryKeeper keeper = nullptr;
+  EntryGate gate = nullptr;
   bool calls_interceptors = false;
   bool alive = false;
   State* next = nullptr;  // of those that are alive
@@ -87,9 +87,9 @@ void EntryInterception::State::CountCallees(const CodeLock&, int step) {
       __atomic_store_n(&record->interceptions, record->interceptions + step,
                        __ATOMIC_RELAXED);
     }
-    if (keeper != nullptr) {
-      record->keepers += step;
-      __atomic_store_n(&record->keeper, record->keepers > 0 ? keeper : nullptr,
+    if (gate != nullptr) {
+      record->gates += step;
+      __atomic_store_n(&record->gate, record->gates > 0 ? gate : nullptr,
                        __ATOMIC_RELAXED);
     }
   }
@@ -267,12 +267,12 @@ class InterceptableRecords {
 // Makes the records of the entries, and the state that covers them.
 class EntryInterceptionBuilder {
  public:
-  enum class Calls { kInterceptors, kKeeper, kNobody };
+  enum class Calls { kInterceptors, kGate, kNobody };
 
-  explicit EntryInterceptionBuilder(Calls calls, EntryKeeper keeper = nullptr)
+  explicit EntryInterceptionBuilder(Calls calls, EntryGate gate = nullptr)
       : state_(std::make_unique<EntryInterception::State>()) {
     state_->calls_interceptors = calls == Calls::kInterceptors;
-    state_->keeper = keeper;
+    state_->gate = gate;
   }
 
   // The entries there are, once all images that have one, and are wanted, are
@@ -322,9 +322,9 @@ class EntryInterceptionBuilder {
   }
 
   static absl::StatusOr<EntryInterception> Of(
-      absl::Span<const Function> functions, Calls calls, EntryKeeper keeper,
+      absl::Span<const Function> functions, Calls calls, EntryGate gate,
       OtherThreads others) {
-    EntryInterceptionBuilder builder(calls, keeper);
+    EntryInterceptionBuilder builder(calls, gate);
     INSTAR_ASSIGN_OR_RETURN(
         const auto entries, builder.KeepLoaded([&](const auto& image) {
           return std::any_of(functions.begin(), functions.end(),
@@ -370,10 +370,10 @@ class EntryInterceptionBuilder {
           **changed, absl::StrFormat("the function at %#x", (*changed)->entry));
     }
     for (const EntryRecord* const record : records) {
-      if (state_->keeper != nullptr && record->keeper != nullptr &&
-          record->keeper != state_->keeper) {
+      if (state_->gate != nullptr && record->gate != nullptr &&
+          record->gate != state_->gate) {
         return absl::FailedPreconditionError(absl::StrFormat(
-            "the function at %#x has another keeper", record->entry));
+            "the function at %#x has another gate", record->entry));
       }
     }
     INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
@@ -442,15 +442,13 @@ absl::StatusOr<EntryInterception> EntryInterception::Of(
                                       others);
 }
 
-absl::StatusOr<EntryInterception> EntryInterception::WithKeeper(
-    absl::Span<const Function> functions, EntryKeeper keeper,
-    OtherThreads others) {
-  INSTAR_CHECK(keeper != nullptr) << "a keeper is needed";
-  return EntryInterceptionBuilder::Of(functions, Calls::kKeeper, keeper,
-                                      others);
+absl::StatusOr<EntryInterception> EntryInterception::WithGate(
+    absl::Span<const Function> functions, EntryGate gate, OtherThreads others) {
+  INSTAR_CHECK(gate != nullptr) << "a gate is needed";
+  return EntryInterceptionBuilder::Of(functions, Calls::kGate, gate, others);
 }
 
-absl::StatusOr<EntryInterception> EntryInterception::ThatLookUp(
+absl::StatusOr<EntryInterception> EntryInterception::WithLookup(
     absl::Span<const Function> functions, OtherThreads others) {
   return EntryInterceptionBuilder::Of(functions, Calls::kNobody, nullptr,
                                       others);

@@ -16,10 +16,10 @@
 //
 // An interceptor that is given a word is called only while that is not zero, so
 // that a thread of which nothing is wanted goes on as one without interceptor.
-// A keeper is called by every thread that enters given functions, those without
-// an interceptor too: WithKeeper(). And entries can be made to look up where
+// A gate is called by every thread that enters given functions, those without
+// an interceptor too: WithGate(). And entries can be made to look up where
 // their functions lead without that anyone is called, so that a redirection
-// needs to change no code: ThatLookUp().
+// needs to change no code: WithLookup().
 //
 // The interceptor runs on the thread's stack, in place of the function that was
 // about to begin. When it returns, the function begins with the arguments as
@@ -71,8 +71,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "code/function.h"
-#include "code/other_threads.h"
+#include "code/internal/other_threads.h"
+#include "code/symbols/function.h"
 
 namespace instar {
 
@@ -105,7 +105,7 @@ using EntryInterceptor = std::function<void(const InterceptedEntry&)>;
 // is called in signal handlers, too, so it must be async-signal-safe until it
 // knows that it is in none. For a moment after the end of its interception it
 // may be called still.
-using EntryKeeper = void (*)(const InterceptedEntry&);
+using EntryGate = void (*)(const InterceptedEntry&);
 
 // Whether the caller runs in a signal handler, as far as the stack can be
 // walked. Takes 0.1 us a frame. Async-signal-safe.
@@ -140,11 +140,11 @@ class EntryInterception {
   static absl::StatusOr<EntryInterception> Of(
       absl::Span<const Function> functions,
       OtherThreads others = OtherThreads::kRunning);
-  // Of these functions, whatever their linkage: in every thread `keeper` is
+  // Of these functions, whatever their linkage: in every thread `gate` is
   // called, after an interceptor that another interception calls. A function
-  // has one keeper at a time: FailedPrecondition if it has another.
-  static absl::StatusOr<EntryInterception> WithKeeper(
-      absl::Span<const Function> functions, EntryKeeper keeper,
+  // has one gate at a time: FailedPrecondition if it has another.
+  static absl::StatusOr<EntryInterception> WithGate(
+      absl::Span<const Function> functions, EntryGate gate,
       OtherThreads others = OtherThreads::kRunning);
 
   // Of these functions, whatever their linkage, and nobody is called: their
@@ -152,7 +152,7 @@ class EntryInterception {
   // them that is applied or undone meanwhile changes no code and takes effect
   // by a store, which is what may be wanted while threads are held. A call
   // takes some ns more.
-  static absl::StatusOr<EntryInterception> ThatLookUp(
+  static absl::StatusOr<EntryInterception> WithLookup(
       absl::Span<const Function> functions,
       OtherThreads others = OtherThreads::kRunning);
 

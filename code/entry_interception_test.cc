@@ -17,10 +17,10 @@
 #include "absl/status/status.h"
 #include "base/testing/child_process.h"
 #include "base/testing/hammer.h"
-#include "code/function.h"
 #include "code/function_entry.h"
+#include "code/internal/text_patch.h"
 #include "code/program_text_for_test.h"
-#include "code/text_patch.h"
+#include "code/symbols/function.h"
 #include "code/updatable_functions_for_test.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
@@ -128,29 +128,28 @@ TEST(EntryInterceptionTest, CalledWhileItsWordIsSet) {
 }
 
 std::atomic<int> kept{0};
-std::atomic<bool> keeper_waits{false};
+std::atomic<bool> gate_waits{false};
 
 void Keep(const InterceptedEntry& entry) {
   EXPECT_EQ(entry.function(), Address(&Answer));
   ++kept;
-  while (keeper_waits) std::this_thread::yield();
+  while (gate_waits) std::this_thread::yield();
 }
-void OtherKeeper(const InterceptedEntry&) {}
+void OtherGate(const InterceptedEntry&) {}
 
-TEST(EntryInterceptionTest, KeeperIsCalledByEveryThread) {
+TEST(EntryInterceptionTest, GateIsCalledByEveryThread) {
   kept = 0;
   Entered entered;
   {
     EntryInterception interception =
-        *EntryInterception::WithKeeper({*Function::Of(&Answer)}, &Keep);
+        *EntryInterception::WithGate({*Function::Of(&Answer)}, &Keep);
     EXPECT_EQ(Answer(1), 101);
     std::thread([] { EXPECT_EQ(Answer(2), 102); }).join();
     EXPECT_EQ(kept, 2);
-    EXPECT_EQ(
-        EntryInterception::WithKeeper({*Function::Of(&Answer)}, &OtherKeeper)
-            .status()
-            .code(),
-        absl::StatusCode::kFailedPrecondition);
+    EXPECT_EQ(EntryInterception::WithGate({*Function::Of(&Answer)}, &OtherGate)
+                  .status()
+                  .code(),
+              absl::StatusCode::kFailedPrecondition);
     // The interceptor may throw, and not every function may.
     EXPECT_EQ(entered.size(), 0);
     EntryInterception all = OfAll();
@@ -163,18 +162,18 @@ TEST(EntryInterceptionTest, KeeperIsCalledByEveryThread) {
   EXPECT_EQ(entered.Count(Address(&Answer)), 1);
 }
 
-TEST(EntryInterceptionTest, WhoWaitsInAKeeperGoesOnInTheNewVersion) {
+TEST(EntryInterceptionTest, WhoWaitsInAGateGoesOnInTheNewVersion) {
   kept = 0;
-  keeper_waits = true;
+  gate_waits = true;
   auto interception =
-      EntryInterception::WithKeeper({*Function::Of(&Answer)}, &Keep);
+      EntryInterception::WithGate({*Function::Of(&Answer)}, &Keep);
   ASSERT_TRUE(interception.ok()) << interception.status();
   int answer = 0;
   std::thread thread([&answer] { answer = Answer(1); });
   while (kept == 0) std::this_thread::yield();
   auto redirection = Redirect(&Answer, &Answer2);
   ASSERT_TRUE(redirection.ok()) << redirection.status();
-  keeper_waits = false;
+  gate_waits = false;
   thread.join();
   EXPECT_EQ(answer, 201);
   ASSERT_TRUE(interception->Stop().ok());

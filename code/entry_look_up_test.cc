@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// EntryInterception::ThatLookUp(): redirections that change no code.
+// EntryInterception::WithLookup(): redirections that change no code.
 
 #include <atomic>
 #include <utility>
@@ -9,9 +9,9 @@
 #include "absl/status/status.h"
 #include "base/testing/hammer.h"
 #include "code/entry_interception.h"
-#include "code/function.h"
 #include "code/function_entry.h"
-#include "code/text_patch.h"
+#include "code/internal/text_patch.h"
+#include "code/symbols/function.h"
 #include "code/updatable_functions_for_test.h"
 #include "gtest/gtest.h"
 
@@ -34,8 +34,8 @@ Redirection ToAnswer2() {
       {{*Function::Of(&Answer), reinterpret_cast<uintptr_t>(&Answer2)}});
 }
 
-EntryInterception ThatLookUp() {
-  auto interception = EntryInterception::ThatLookUp({*Function::Of(&Answer)});
+EntryInterception WithLookup() {
+  auto interception = EntryInterception::WithLookup({*Function::Of(&Answer)});
   EXPECT_TRUE(interception.ok()) << interception.status();
   return *std::move(interception);
 }
@@ -44,7 +44,7 @@ TEST(EntryLookUpTest, NobodyIsCalled) {
   int called = 0;
   ScopedEntryInterceptor interceptor(
       [&](const InterceptedEntry&) { ++called; });
-  const EntryInterception look_up = ThatLookUp();
+  const EntryInterception look_up = WithLookup();
   EXPECT_EQ(look_up.size(), 1u);
   EXPECT_EQ(Answer(1), 101);
   EXPECT_EQ(called, 0);
@@ -62,7 +62,7 @@ TEST(EntryLookUpTest, RedirectionsChangeNoCode) {
       {&CountWrite, ScopedTextPatchCalls::Real().serialize});
   Redirection redirection = ToAnswer2();
   {
-    const EntryInterception look_up = ThatLookUp();
+    const EntryInterception look_up = WithLookup();
     const int before = writes;
     ASSERT_TRUE(redirection.Apply().ok());
     EXPECT_EQ(Answer(1), 201);
@@ -87,13 +87,13 @@ TEST(EntryLookUpTest, UnderLoad) {
   for (int i = 0; i < 200; ++i) {
     const long seen = hammer.calls();
     {
-      const EntryInterception look_up = ThatLookUp();
+      const EntryInterception look_up = WithLookup();
       ASSERT_TRUE(redirection.Apply().ok());
       EXPECT_EQ(Answer(1), 201);
     }
     EXPECT_EQ(Answer(1), 201);
     {
-      const EntryInterception look_up = ThatLookUp();
+      const EntryInterception look_up = WithLookup();
       ASSERT_TRUE(redirection.Undo().ok());
     }
     EXPECT_EQ(Answer(1), 101);

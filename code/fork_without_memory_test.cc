@@ -15,8 +15,8 @@
 #include "base/testing/child_process.h"
 #include "base/testing/other_user.h"
 #include "code/entry_interception.h"
-#include "code/function.h"
 #include "code/function_entry.h"
+#include "code/symbols/function.h"
 #include "code/updatable_functions_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -61,8 +61,8 @@ TEST_F(ForkWithoutMemoryTest, ChildrenLive) {
               const ScopedEntryInterceptor interceptor(
                   [](const InterceptedEntry&) { ++g_called; });
               auto called = EntryInterception::OfAll();
-              auto kept = EntryInterception::WithKeeper(
-                  {*Function::Of(&Answer2)}, &CountCall);
+              auto kept = EntryInterception::WithGate({*Function::Of(&Answer2)},
+                                                      &CountCall);
               if (!called.ok() || !kept.ok()) return 2;
               auto redirection = Redirect(&Answer, &Answer2);
               if (!redirection.ok()) return 3;

@@ -16,11 +16,11 @@
 #include "base/error_text.h"
 #include "base/linux/image_pin.h"
 #include "base/status_macros.h"
-#include "code/entry_state.h"
-#include "code/folded_functions.h"
-#include "code/patchable_entries.h"
-#include "code/symbol_name.h"
-#include "code/text_patch.h"
+#include "code/internal/entry_state.h"
+#include "code/internal/patchable_entries.h"
+#include "code/internal/text_patch.h"
+#include "code/program_check/folded_functions.h"
+#include "code/symbols/images/symbol_name.h"
 
 namespace instar {
 
@@ -149,7 +149,8 @@ void Redirection::State::RecordTargets(const CodeLock&) {
 
 void Redirection::State::PublishTargets(const CodeLock&) {
   for (const Item& item : items) {
-    // Pairs with the load in the thunk's handler, code/entry_handler.cc.
+    // Pairs with the load in the thunk's handler,
+    // code/internal/entry_handler.cc.
     __atomic_store_n(&item.record->target,
                      TargetOf(*item.record, item.record->layers),
                      __ATOMIC_RELEASE);

@@ -19,9 +19,9 @@
 //   ... stop the threads ...
 //   INSTAR_RETURN_IF_ERROR(update.Apply(OtherThreads::kHeld));
 //
-// The five bytes of the function's entry (code/patchable_entries.h) become a
-// jump. The body behind them stays, and Original() calls it, so that a new
-// version can wrap the old one. A second redirection of the same function
+// The five bytes of the function's entry (code/internal/patchable_entries.h)
+// become a jump. The body behind them stays, and Original() calls it, so that a
+// new version can wrap the old one. A second redirection of the same function
 // replaces the first, and undoing the latest brings back the one before; one
 // that is not the latest may be undone too. A redirected function may itself be
 // what another one is redirected to.
@@ -35,12 +35,13 @@
 //   FailedPrecondition  no patchable entry (the remedy: updatable_cc_library);
 //                       inlined copies in other functions than those of the
 //                       batch, or clones that callers reach past the entry;
-//                       what code/text_patch.h refuses (SIGTRAP blocked,
+//                       what code/internal/text_patch.h refuses (SIGTRAP blocked,
 //                       traced)
 //   InvalidArgument     a function twice, a target that is no code of a loaded
 //                       image, or that leads back to the function itself
 //   PermissionDenied    /proc/self/mem cannot be written
-// Whether a write that failed half way could be undone: code/text_patch.h.
+// Whether a write that failed half way could be undone:
+// code/internal/text_patch.h.
 //
 // Threads: everything may be called from any thread, for different Redirection
 // objects at the same time; not in a signal handler. Apply() and Undo()
@@ -60,8 +61,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/status_macros.h"
-#include "code/function.h"
-#include "code/other_threads.h"
+#include "code/internal/other_threads.h"
+#include "code/symbols/function.h"
 
 namespace instar {
 

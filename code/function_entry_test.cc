@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "code/updatable_functions_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -25,9 +25,9 @@
 #include "absl/strings/str_join.h"
 #include "base/linux/deadline.h"
 #include "base/linux/mapped_file.h"
-#include "code/dwarf_file.h"
-#include "code/symbol_name.h"
-#include "code/symbol_table.h"
+#include "code/symbols/images/symbol_name.h"
+#include "code/symbols/images/symbol_table.h"
+#include "code/symbols/inlining/dwarf_file.h"
 
 namespace instar {
 namespace code_internal {

@@ -14,7 +14,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "code/loaded_images.h"
+#include "code/symbols/images/loaded_images.h"
 
 namespace instar {
 namespace code_internal {

@@ -22,7 +22,7 @@
 
 #include "code/entry_check.h"
 #include "code/function_entry.h"
-#include "code/patchable_entries.h"
+#include "code/internal/patchable_entries.h"
 #include "code/updatable_functions_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

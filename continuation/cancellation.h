@@ -6,7 +6,7 @@
 #ifndef INSTAR_CONTINUATION_CANCELLATION_H_
 #define INSTAR_CONTINUATION_CANCELLATION_H_
 
-#include "continuation/control_block.h"
+#include "continuation/internal/control_block.h"
 
 namespace instar {
 

@@ -19,8 +19,8 @@
 #include "base/forced_unwind.h"
 #include "base/fork_mutex.h"
 #include "base/linux/stack_bounds.h"
-#include "continuation/cancellation_failure.h"
-#include "continuation/stack_overflow.h"
+#include "continuation/internal/cancellation_failure.h"
+#include "continuation/internal/stack_overflow.h"
 
 namespace instar {
 namespace continuation_internal {

@@ -103,8 +103,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "continuation/cancellation.h"
-#include "continuation/control_block.h"
-#include "continuation/parcel.h"
+#include "continuation/internal/control_block.h"
+#include "continuation/internal/parcel.h"
 #include "continuation/paused_computations.h"  // IWYU pragma: export
 #include "continuation/paused_context.h"
 #include "continuation/stack_memory.h"

@@ -19,7 +19,7 @@
 
 #include "benchmark/benchmark.h"
 #include "continuation/continulet.h"
-#include "continuation/cpp20_coroutine.h"
+#include "continuation/internal/cpp20_coroutine.h"
 #include "continuation/stack_memory.h"
 
 namespace instar {

@@ -39,7 +39,7 @@
 // does.
 //
 // Contexts of ucontext are understood here, those of Boost.Context in
-// continuation/boost_fcontext.h; for others, fill in a PausedContext.
+// continuation/internal/boost_fcontext.h; for others, fill in a PausedContext.
 //
 // Threads: any. At most 64 are declared at a time.
 

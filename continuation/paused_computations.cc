@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "base/at_fork.h"
-#include "continuation/control_block.h"
 #include "continuation/foreign_stacks.h"
+#include "continuation/internal/control_block.h"
 
 namespace instar {
 namespace continuation_internal {

@@ -34,7 +34,7 @@
 #include "absl/base/attributes.h"
 #include "absl/base/optimization.h"
 #include "absl/status/statusor.h"
-#include "continuation/sanitizers.h"
+#include "continuation/internal/sanitizers.h"
 
 namespace instar {
 

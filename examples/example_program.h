@@ -26,7 +26,7 @@
 #include "absl/strings/string_view.h"
 #include "examples/child_process.h"
 #include "examples/command_client.h"
-#include "manager/control_client.h"
+#include "manager/control/control_client.h"
 
 namespace site_manager {
 

@@ -23,8 +23,8 @@
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "examples/example_program.h"
-#include "manager/control_client.h"
-#include "manager/control_service.h"
+#include "manager/control/control_client.h"
+#include "manager/control/control_service.h"
 
 namespace site_manager {
 namespace {

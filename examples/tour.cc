@@ -25,8 +25,8 @@
 #include "absl/strings/string_view.h"
 #include "examples/client_load.h"
 #include "examples/example_program.h"
-#include "manager/control_client.h"
-#include "manager/control_service.h"
+#include "manager/control/control_client.h"
+#include "manager/control/control_service.h"
 
 namespace site_manager {
 namespace {

@@ -21,8 +21,8 @@
 #include "examples/example_program.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "manager/control_client.h"
-#include "manager/control_service.h"
+#include "manager/control/control_client.h"
+#include "manager/control/control_service.h"
 
 namespace site_manager {
 namespace {

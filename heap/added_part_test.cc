@@ -19,8 +19,8 @@
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
 #include "heap/conversion.h"
+#include "heap/internal/slab.h"
 #include "heap/lazy_proxy.h"
-#include "heap/slab.h"
 #include "heap/updatable.h"
 #include "heap/weak_object_pool.h"
 

@@ -43,9 +43,9 @@
 #include <typeinfo>
 
 #include "heap/added_part.h"
+#include "heap/internal/version_record.h"
+#include "heap/internal/version_requirements.h"
 #include "heap/updatable.h"
-#include "heap/version_record.h"
-#include "heap/version_requirements.h"
 
 namespace instar {
 

@@ -11,7 +11,7 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
-#include "heap/step_code.h"
+#include "heap/internal/step_code.h"
 #include "heap/updatable.h"
 
 namespace instar {

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "heap/background_sweep.h"
+#include "heap/internal/background_sweep.h"
 
 namespace instar {
 namespace {

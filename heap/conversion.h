@@ -24,7 +24,7 @@
 //
 // In updates each is a mechanism (updates/mechanisms/convert.h). Another one is
 // another class that implements ConversionStep, on top of VersionChange
-// (heap/version_change.h), or a mechanism of its own.
+// (heap/internal/version_change.h), or a mechanism of its own.
 //
 // Threads: see each function. Errors: those of VersionChange::Check(), and what
 // Convert() answers, with the object's address and number before it.
@@ -41,10 +41,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "heap/class_version.h"
-#include "heap/conversion_watch.h"
-#include "heap/updatable_class.h"
-#include "heap/version_change.h"
-#include "heap/version_record.h"
+#include "heap/internal/conversion_watch.h"
+#include "heap/internal/updatable_class.h"
+#include "heap/internal/version_change.h"
+#include "heap/internal/version_record.h"
 #include "heap/weak_object_pool.h"
 
 namespace instar {

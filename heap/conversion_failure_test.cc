@@ -21,11 +21,11 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/conversion.h"
+#include "heap/internal/slab.h"
+#include "heap/internal/updatable_class.h"
+#include "heap/internal/version_change.h"
 #include "heap/lazy_proxy.h"
-#include "heap/slab.h"
 #include "heap/updatable.h"
-#include "heap/updatable_class.h"
-#include "heap/version_change.h"
 #include "heap/weak_object_pool.h"
 
 namespace instar {

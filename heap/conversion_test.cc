@@ -13,8 +13,8 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "heap/internal/version_change.h"
 #include "heap/updatable.h"
-#include "heap/version_change.h"
 #include "heap/weak_object_pool.h"
 
 namespace instar {

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "base/no_allocation.h"
-#include "heap/conversion_watch.h"
-#include "heap/outside_objects.h"
-#include "heap/slab.h"
-#include "heap/version_change.h"
+#include "heap/internal/conversion_watch.h"
+#include "heap/internal/outside_objects.h"
+#include "heap/internal/slab.h"
+#include "heap/internal/version_change.h"
 
 namespace instar {
 namespace {

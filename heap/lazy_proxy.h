@@ -47,9 +47,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "heap/internal/updatable_class.h"
+#include "heap/internal/version_record.h"
 #include "heap/updatable.h"
-#include "heap/updatable_class.h"
-#include "heap/version_record.h"
 
 namespace instar {
 

@@ -14,8 +14,8 @@
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
 #include "heap/conversion.h"
+#include "heap/internal/version_change.h"
 #include "heap/updatable.h"
-#include "heap/version_change.h"
 
 namespace instar {
 namespace {

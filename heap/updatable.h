@@ -68,8 +68,8 @@
 #include <type_traits>
 #include <typeinfo>
 
-#include "heap/slab.h"
-#include "heap/updatable_class.h"
+#include "heap/internal/slab.h"
+#include "heap/internal/updatable_class.h"
 
 namespace instar {
 

@@ -18,8 +18,8 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "heap/slab.h"
-#include "heap/updatable_class.h"
+#include "heap/internal/slab.h"
+#include "heap/internal/updatable_class.h"
 
 namespace instar {
 namespace {

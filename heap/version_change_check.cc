@@ -16,8 +16,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/linker_gate.h"
-#include "heap/slab.h"
-#include "heap/version_change.h"
+#include "heap/internal/slab.h"
+#include "heap/internal/version_change.h"
 
 namespace instar {
 namespace {

@@ -12,10 +12,10 @@
 #include "base/check.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
-#include "heap/conversion_watch.h"
-#include "heap/slab.h"
-#include "heap/version_change.h"
-#include "heap/worker_threads.h"
+#include "heap/internal/conversion_watch.h"
+#include "heap/internal/slab.h"
+#include "heap/internal/version_change.h"
+#include "heap/internal/worker_threads.h"
 
 namespace instar {
 namespace {

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <map>
 
-#include "heap/slab.h"
-#include "heap/version_record.h"
+#include "heap/internal/slab.h"
+#include "heap/internal/version_record.h"
 
 namespace instar {
 namespace {

@@ -38,7 +38,7 @@
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "heap/updatable_class.h"
+#include "heap/internal/updatable_class.h"
 
 namespace instar {
 

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "gtest/gtest.h"
 #include "manager/manager.h"
 #include "updates/functions_for_test.h"

@@ -15,11 +15,11 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "manager/control_server.h"
-#include "manager/journal.h"
-#include "manager/own_program.h"
-#include "manager/socket_directory.h"
-#include "manager/update_driver.h"
+#include "manager/control/control_server.h"
+#include "manager/control/socket_directory.h"
+#include "manager/internal/journal.h"
+#include "manager/internal/update_driver.h"
+#include "manager/module/own_program.h"
 #include "threads/blocking_region.h"
 
 namespace instar {

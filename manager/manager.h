@@ -15,16 +15,17 @@
 //
 // From then on `instarctl load add_ratings.so` applies an update. The manager
 // listens at a Unix socket in a directory of this user
-// (manager/socket_directory.h) and serves this user, and root; it loads update
-// modules (manager/module_loader.h), drives each update to its end, keeps a
-// journal (manager/journal.h), and answers what is going on. It composes: what
-// an update does is in updates/.
+// (manager/control/socket_directory.h) and serves this user, and root; it loads
+// update modules (manager/module/module_loader.h), drives each update to its
+// end, keeps a journal (manager/internal/journal.h), and answers what is going
+// on. It composes: what an update does is in updates/.
 //
-// An update takes effect in all controlled threads (threads/controlled_thread.h),
-// also in those that start later. A program can register the ones concerned
-// instead (ManagerOptions::only_registered_threads): others are then neither
-// held nor looked at, and an update that names one waits until it is registered,
-// and says so. Threads that an update starts are registered with it.
+// An update takes effect in all controlled threads
+// (threads/controlled_thread.h), also in those that start later. A program can
+// register the ones concerned instead
+// (ManagerOptions::only_registered_threads): others are then neither held nor
+// looked at, and an update that names one waits until it is registered, and
+// says so. Threads that an update starts are registered with it.
 //
 // Updates are applied one at a time, in the order in which they were asked for.
 // One that waits for others, which it requires, or for a condition of its own,
@@ -65,7 +66,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "manager/control_service.h"
+#include "manager/control/control_service.h"
 #include "threads/controlled_thread.h"
 #include "threads/thread_ref.h"
 #include "updates/update.h"

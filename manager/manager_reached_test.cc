@@ -28,9 +28,9 @@
 #include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "manager/control_client.h"
+#include "manager/control/control_client.h"
+#include "manager/control/socket_directory.h"
 #include "manager/manager.h"
-#include "manager/socket_directory.h"
 #include "updates/functions_for_test.h"
 #include "updates/update_plan.h"
 

@@ -12,7 +12,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
-#include "code/entry_code.h"
+#include "code/internal/entry_code.h"
 
 namespace instar {
 namespace {

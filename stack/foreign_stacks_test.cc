@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "base/testing/child_process.h"
-#include "continuation/boost_fcontext.h"
 #include "continuation/continulet.h"
+#include "continuation/internal/boost_fcontext.h"
 #include "continuation/paused_computations.h"
 #include "gtest/gtest.h"
 #include "stack/stack_snapshot.h"

@@ -30,8 +30,8 @@
 //
 // Threads: Make() and Describe() may be called from any thread; they take locks
 // and allocate, and Make() reads debug information (call
-// PreloadInlinedCopies() of code/function.h early), so neither while threads
-// are held. set() is for that time.
+// PreloadInlinedCopies() of code/symbols/function.h early), so neither while
+// threads are held. set() is for that time.
 //
 // Errors of Make():
 //   FailedPrecondition  where a function was inlined is not known
@@ -51,8 +51,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "code/find_functions.h"
-#include "code/function.h"
+#include "code/symbols/find_functions.h"
+#include "code/symbols/function.h"
 #include "stack/activity.h"
 #include "stack/stack_snapshot.h"
 
@@ -65,7 +65,7 @@ class WatchedFunctions {
     // those are not found then.
     bool ignore_unknown_copies = false;
     // False: copies in objects whose debug information was not read before are
-    // not watched; see FindOptions (code/find_functions.h).
+    // not watched; see FindOptions (code/symbols/find_functions.h).
     bool read_debug_information = true;
     // Copies of functions that have no code of their own (FindFunctions()). The
     // number of the i-th in an Activity is i + the number of `functions`.

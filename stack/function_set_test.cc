@@ -11,8 +11,8 @@
 
 #include "absl/status/status.h"
 #include "code/entry_interception.h"
-#include "code/function.h"
 #include "code/function_entry.h"
+#include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/activity.h"

@@ -21,7 +21,7 @@
 #include "base/linux/maps.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
-#include "stack/interruption.h"
+#include "stack/internal/interruption.h"
 
 namespace instar {
 namespace {

@@ -48,7 +48,7 @@
 #include <optional>
 
 #include "absl/status/statusor.h"
-#include "stack/interruption.h"
+#include "stack/internal/interruption.h"
 #include "stack/stack_snapshot.h"
 
 namespace instar {

@@ -26,7 +26,7 @@ using stack_internal::RequestUse;
 using State = InterruptedThreads::State;
 using Thread = InterruptedThreads::Thread;
 
-// By the system call, as in stack/interruption.cc.
+// By the system call, as in stack/internal/interruption.cc.
 Thread* Map(std::size_t count) {
   const long mapped =
       syscall(SYS_mmap, nullptr, count * sizeof(Thread), PROT_READ | PROT_WRITE,
@@ -93,9 +93,9 @@ void NoteDeaf(pid_t tid) {
 // The kernel did not allow the latest attempt to trace. Then threads have all
 // their time to unblock the signal.
 std::atomic<bool> tracing_is_refused{false};
-// At which look (stack/interruption.h) a thread that blocks the signal is taken
-// for one that always does: after some 14 ms. libc blocks all signals for a
-// moment when it starts a thread.
+// At which look (stack/internal/interruption.h) a thread that blocks the signal
+// is taken for one that always does: after some 14 ms. libc blocks all signals
+// for a moment when it starts a thread.
 constexpr int kDeafAtLook = 3;
 // For each, in addition to the limit.
 constexpr std::chrono::milliseconds kTraceLimit(50);

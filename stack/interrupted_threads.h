@@ -34,7 +34,7 @@
 #include <cstddef>
 
 #include "base/linux/traced_threads.h"
-#include "stack/interruption.h"
+#include "stack/internal/interruption.h"
 #include "stack/stack_snapshot.h"
 
 namespace instar {

@@ -18,9 +18,9 @@
 // How: each step follows the call frame information of that very program
 // counter, which for code with frame pointers is to follow the frame pointer.
 // The rule of a return address is computed once (about 0.3 us) and remembered
-// (stack/rule_cache.h), so a step of a warm walk takes 2 to 4 ns. A chain of
-// frame pointers alone is never trusted: code that keeps no frame pointer
-// (libc) or has not set it up yet would hide its caller.
+// (stack/internal/rule_cache.h), so a step of a warm walk takes 2 to 4 ns. A
+// chain of frame pointers alone is never trusted: code that keeps no frame
+// pointer (libc) or has not set it up yet would hide its caller.
 //
 // What it counts on: that unwind information, where there is some, is right. It
 // is what exceptions are thrown by.
@@ -37,8 +37,8 @@
 #include <cstdint>
 #include <string>
 
-#include "stack/frame_rule.h"
-#include "stack/rule_cache.h"
+#include "stack/internal/frame_rule.h"
+#include "stack/internal/rule_cache.h"
 #include "stack/stack_snapshot.h"
 
 namespace instar {

@@ -15,7 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "base/fork_mutex.h"
 #include "base/unwind_table.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "continuation/paused_context.h"
 
 namespace instar {

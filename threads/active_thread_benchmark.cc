@@ -25,7 +25,7 @@
 #include <string>
 
 #include "benchmark/benchmark.h"
-#include "code/kernels_for_benchmark.h"
+#include "code/benchmark/kernels_for_benchmark.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 

@@ -17,8 +17,8 @@
 #include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
 #include "stack/interrupted_thread.h"
+#include "threads/internal/pending_request.h"
 #include "threads/known_names.h"
-#include "threads/pending_request.h"
 
 // clang does not know the attribute; the tree is built with frame pointers
 // there.

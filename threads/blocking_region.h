@@ -83,7 +83,7 @@
 #include "absl/strings/string_view.h"
 #include "base/linux/deadline.h"
 #include "stack/stack_snapshot.h"
-#include "threads/thread_record.h"
+#include "threads/internal/thread_record.h"
 #include "threads/wait_adapter.h"
 
 namespace instar {

@@ -13,8 +13,8 @@
 #include "code/entry_interception.h"
 #include "stack/exposed_values.h"
 #include "stack/stack_snapshot.h"
-#include "threads/pending_request.h"
-#include "threads/thread_body.h"
+#include "threads/internal/pending_request.h"
+#include "threads/internal/thread_body.h"
 
 namespace instar {
 

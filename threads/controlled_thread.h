@@ -58,7 +58,7 @@
 namespace instar {
 
 namespace threads_internal {
-class ThreadSession;  // threads/thread_body.h
+class ThreadSession;  // threads/internal/thread_body.h
 }  // namespace threads_internal
 
 class ControlledThread {

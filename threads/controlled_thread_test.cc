@@ -22,8 +22,8 @@
 #include "gtest/gtest.h"
 #include "threads/functions_for_test.h"
 #include "threads/held_reboot.h"
+#include "threads/internal/thread_record.h"
 #include "threads/rendezvous.h"
-#include "threads/thread_record.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 

@@ -18,8 +18,8 @@
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/functions_for_test.h"
+#include "threads/internal/thread_record.h"
 #include "threads/rendezvous.h"
-#include "threads/thread_record.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 
@@ -166,10 +166,10 @@ TEST(ThreadsForkTest, AChildHasNothingOfARendezvousThatItsThreadHeld) {
 }
 
 TEST(ThreadsForkTest, ARequestFailsIfNoThreadCanAttendToIt) {
-  // In a child, where no attendant of an earlier test can be about to end.
+  // In a child, where no request worker of an earlier test can be about to end.
   EXPECT_EQ(InChild([] {
               // Passes no point, at which it would attend to it itself, while
-              // there is no attendant.
+              // there is no request worker.
               std::atomic<bool> done{false}, passes{false};
               ControlledThread thread = StartPassiveThread("updated", [&] {
                 while (!done) {

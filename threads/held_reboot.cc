@@ -10,8 +10,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
-#include "threads/attendant.h"
-#include "threads/frame_names.h"
+#include "threads/internal/frame_names.h"
+#include "threads/internal/request_worker.h"
 
 namespace instar {
 
@@ -136,7 +136,7 @@ void HeldReboot::Cancel() {
 }
 
 void HeldReboot::Released() {
-  threads_internal::Attendant::Get().Add(request_);
+  threads_internal::RequestWorker::Get().Add(request_);
 }
 
 }  // namespace instar

@@ -32,7 +32,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "stack/unwind_safety.h"
-#include "threads/pending_request.h"
+#include "threads/internal/pending_request.h"
 #include "threads/rendezvous.h"
 
 namespace instar {
@@ -45,9 +45,9 @@ struct RebootObstacle {
     kNoBase,          // a ControlledThisThread: for ever
     kInterrupted,     // held by a signal: it would go on until an update point
     kUpdateFunction,  // it waits in an update function
-    kWaiting,         // it waits in the library: threads/stopped_wait.h
-    kRebooting,       // an earlier reboot has not reached the base
-    kStack,           // cannot be unwound: see `safety`
+    kWaiting,    // it waits in the library: threads/internal/stopped_wait.h
+    kRebooting,  // an earlier reboot has not reached the base
+    kStack,      // cannot be unwound: see `safety`
   };
   Kind kind = Kind::kNone;
   UnwindSafety safety;

@@ -17,7 +17,7 @@
 #include "base/linux/blocked_signals.h"
 #include "base/linux/own_thread.h"
 #include "stack/interrupted_thread.h"
-#include "threads/thread_body.h"
+#include "threads/internal/thread_body.h"
 
 namespace instar {
 

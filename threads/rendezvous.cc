@@ -26,10 +26,10 @@
 #include "stack/interrupted_threads.h"
 #include "stack/stack_snapshot.h"
 #include "stack/stack_walker.h"
-#include "threads/frame_names.h"
-#include "threads/pending_request.h"
-#include "threads/stopped_wait.h"
-#include "threads/straggler.h"
+#include "threads/internal/frame_names.h"
+#include "threads/internal/may_stay_interrupted.h"
+#include "threads/internal/pending_request.h"
+#include "threads/internal/stopped_wait.h"
 
 namespace instar {
 
@@ -43,8 +43,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long the system has to deliver a signal, and the pause before a straggler
-// that could not stay interrupted is interrupted again.
+// How long the system has to deliver a signal, and the pause before a thread
+// that has not come that could not stay interrupted is interrupted again.
 constexpr auto kSignalLimit = std::chrono::milliseconds(5);
 // In addition, for each thread.
 constexpr auto kSignalLimitEach = std::chrono::microseconds(50);
@@ -143,7 +143,7 @@ struct Rendezvous::State {
   bool MissesActiveThread() const;
   // True when nobody is missing; false at `until`.
   bool AwaitMissing(Clock::time_point until);
-  void InterruptStragglers();
+  void InterruptMissing();
   // False if there is no memory.
   bool FillStacks();
   absl::Status NameMissing();
@@ -307,7 +307,7 @@ bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
   }
 }
 
-void Rendezvous::State::InterruptStragglers() {
+void Rendezvous::State::InterruptMissing() {
   const auto can_be_held = [](const ThreadRecord& record) {
     const ThreadState state = record.state.load(std::memory_order_relaxed);
     return record.missing && record.per_thread != nullptr &&
@@ -547,7 +547,7 @@ absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {
           std::min(until, DeadlineAfter(state->options.grace)))) {
     do {
       if (Clock::now() >= until) return state->NameMissing();
-      if (state->map.has_value()) state->InterruptStragglers();
+      if (state->map.has_value()) state->InterruptMissing();
     } while (!state->AwaitMissing(
         state->map.has_value() ? std::min(until, Clock::now() + kInterruptAgain)
                                : until));

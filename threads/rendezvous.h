@@ -27,7 +27,7 @@
 // A thread that is held may own any lock of the program, those of stdio
 // included, but none of the allocator: whoever changes something takes no lock,
 // and may allocate if it must. The library itself allocates and frees nothing
-// from before the first thread is held until the last has been let go, also
+// from before the first thread is held until the last has been released, also
 // when that fails (base/no_allocation.h): what it needs it has before, and what
 // it says it says afterwards.
 // A thread that may own the dynamic linker's lock, in an initializer of an
@@ -42,10 +42,10 @@
 // run signal handlers of the program; on the calling thread signals are blocked
 // until the release (base/linux/blocked_signals.h).
 //
-// Errors: DEADLINE_EXCEEDED after `limit`: everybody is let go, and the message
-// names each thread that did not come, where it is and for how long it was
-// waited for; the same if an earlier rendezvous did not end in time (they queue
-// up, in no order). Those of EntryInterception::OfAll().
+// Errors: DEADLINE_EXCEEDED after `limit`: all threads are released, and the
+// message names each thread that did not come, where it is and for how long it
+// was waited for; the same if an earlier rendezvous did not end in time (they
+// queue up, in no order). Those of EntryInterception::OfAll().
 //
 // Threads: any may hold a rendezvous, also within an update function; while it
 // waits for its turn it counts as stopped itself. Release() and the destructor

@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
-#include "threads/thread_record.h"
+#include "threads/internal/thread_record.h"
 #include "threads/thread_state.h"
 
 namespace instar {

@@ -6,7 +6,7 @@
 #include <cerrno>
 
 #include "stack/stack_snapshot.h"
-#include "threads/pending_request.h"
+#include "threads/internal/pending_request.h"
 
 namespace instar {
 namespace threads_internal {

@@ -39,7 +39,7 @@
 #include <atomic>
 
 #include "absl/strings/string_view.h"
-#include "threads/thread_record.h"
+#include "threads/internal/thread_record.h"
 
 namespace instar {
 

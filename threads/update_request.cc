@@ -10,14 +10,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/linux/deadline.h"
-#include "threads/attendant.h"
-#include "threads/pending_request.h"
+#include "threads/internal/pending_request.h"
+#include "threads/internal/request_worker.h"
 
 namespace instar {
 
-using threads_internal::Attendant;
 using threads_internal::Busy;
 using threads_internal::PendingRequest;
+using threads_internal::RequestWorker;
 using threads_internal::ThreadRecord;
 using Phase = PendingRequest::Phase;
 
@@ -75,7 +75,7 @@ void FinishRequests(ThreadRecord& record) {
     request->Finish(absl::FailedPreconditionError(absl::StrCat(
         "thread '", record.name, "' ended before it was updated")));
   }
-  if (!requests.empty()) Attendant::Get().Notify();
+  if (!requests.empty()) RequestWorker::Get().Notify();
 }
 
 }  // namespace threads_internal
@@ -107,7 +107,7 @@ void UpdateRequest::Trigger() {
     request_->phase = Phase::kPending;
     request_->due = PendingRequest::Clock::now();
   }
-  Attendant::Get().Add(request_);
+  RequestWorker::Get().Add(request_);
 }
 
 namespace {
@@ -164,7 +164,7 @@ bool UpdateRequest::Cancel() {
     }
   }
   ForgetFinished(*request_->thread);
-  Attendant::Get().Notify();
+  RequestWorker::Get().Notify();
   return true;
 }
 

@@ -42,7 +42,7 @@
 // RESOURCE_EXHAUSTED, that the system gives no thread to attend to it.
 //
 // Threads: an UpdateRequest may be used from any thread, several at once. The
-// update function is destroyed on whichever thread lets go of it last. It must
+// update function is destroyed on whichever thread drops it last. It must
 // not Await() a request of its own thread. Memory ordering: what happened
 // before Trigger() happens before the update function runs; what it did happens
 // before Await() returns.

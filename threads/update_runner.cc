@@ -19,16 +19,16 @@
 #include "continuation/continulet.h"
 #include "continuation/paused_computations.h"
 #include "stack/stack_walker.h"
-#include "threads/attendant.h"
-#include "threads/frame_names.h"
+#include "threads/internal/frame_names.h"
+#include "threads/internal/pending_request.h"
+#include "threads/internal/request_worker.h"
 #include "threads/known_names.h"
-#include "threads/pending_request.h"
 
 namespace instar {
 
-using threads_internal::Attendant;
 using threads_internal::PendingRequest;
 using threads_internal::Point;
+using threads_internal::RequestWorker;
 using threads_internal::ThreadRecord;
 using Phase = PendingRequest::Phase;
 
@@ -70,7 +70,7 @@ class UpdateRunner {
       Try(record, request, point);
     }
     ForgetFinished(*record);
-    Attendant::Get().Notify();
+    RequestWorker::Get().Notify();
   }
 
  private:
@@ -114,7 +114,7 @@ class UpdateRunner {
       const auto now = PendingRequest::Clock::now();
       std::chrono::nanoseconds cost = now - begin;
       if (request->AcceptsEntries()) {
-        cost += Attendant::Get().interception_cost();
+        cost += RequestWorker::Get().interception_cost();
       }
       std::chrono::nanoseconds rest = kRestPerAttempt * cost;
       if (request->attempts == 1) rest = std::min(rest, kLastRestAfterFirst);
@@ -356,7 +356,7 @@ absl::AnyInvocable<void()> TakeNewMain(ThreadRecord& record) {
   record.rebooting = nullptr;
   request->Finish(absl::OkStatus());
   ForgetFinished(record);
-  Attendant::Get().Notify();
+  RequestWorker::Get().Notify();
   return taken;
 }
 

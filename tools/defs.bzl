@@ -80,7 +80,7 @@ _MODULE_ONLY_COPTS = [
     # The next version of a class reads what its predecessor keeps private.
     "-fno-access-control",
     # <iostream> of GCC 12 and before has each file initialize the standard streams, which the program has done: without
-    # that variable, most modules have no static initializers, and can be used again (manager/module_loader.h).
+    # that variable, most modules have no static initializers, and can be used again (manager/module/module_loader.h).
     "-D__ioinit=*__instar_no_ioinit[[gnu::unused]]",
 ] + select({
     _COMPILER_IS_CLANG: [],

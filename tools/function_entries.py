@@ -3,7 +3,7 @@
 """Makes the five one-byte no-ops at the entries of functions one of five bytes.
 
 The compiler puts five one-byte no-ops at the start of every updatable function,
-where code/patchable_entries.h needs one no-op that no thread can stand in the
+where code/internal/patchable_entries.h needs one no-op that no thread can stand in the
 middle of. It would else write that into memory when the program starts, under
 traps if threads run, and with a private copy of each page; and whoever takes the
 instructions of a program from its file, as the kernel does for a uprobe, would
@@ -22,7 +22,7 @@ PT_LOAD = 1
 PT_GNU_EH_FRAME = 0x6474E550
 PF_X = 1
 # What .eh_frame_hdr begins with: version 1, and the encodings that all linkers
-# use (code/patchable_entries.cc).
+# use (code/internal/patchable_entries.cc).
 EH_FRAME_HDR = bytes([1, 0x1B, 0x03, 0x3B])
 
 

@@ -13,13 +13,14 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
-#include "manager/control_service.h"
-#include "manager/socket_directory.h"
+#include "manager/control/control_service.h"
+#include "manager/control/socket_directory.h"
 
 namespace instar {
 namespace instarctl {
 
-// For which program a module was built (manager/module_file.h); empty: unknown.
+// For which program a module was built (manager/module/module_file.h); empty:
+// unknown.
 struct BuiltFor {
   std::string program;  // the last part of its path
   std::string build_id;

@@ -14,7 +14,7 @@
 #include "absl/time/time.h"
 #include "base/similar_names.h"
 #include "base/status_macros.h"
-#include "manager/socket_directory.h"
+#include "manager/control/socket_directory.h"
 
 namespace instar {
 namespace instarctl {

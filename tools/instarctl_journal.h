@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "manager/control_service.h"
-#include "manager/journal.h"
+#include "manager/control/control_service.h"
+#include "manager/internal/journal.h"
 
 namespace instar {
 namespace instarctl {
@@ -31,7 +31,7 @@ struct LeftJournal {
 absl::StatusOr<LeftJournal> ChooseJournal(
     const std::vector<StoredJournal>& journals, const std::string& wanted);
 
-// Among those in the folders of this user (manager/socket_directory.h).
+// Among those in the folders of this user (manager/control/socket_directory.h).
 absl::StatusOr<LeftJournal> FindLeftJournal(const std::string& wanted);
 
 }  // namespace instarctl

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What instarctl says of the reports of a program: text for people. (For
-// programs there is --json: manager/report_json.h.)
+// programs there is --json: manager/control/report_json.h.)
 //
 // Each function returns whole lines. With `Style::is_terminal` they have
 // colours, and what changes all the time (how long, how many) is shown;
@@ -22,9 +22,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "manager/control_service.h"
-#include "manager/report_json.h"
-#include "manager/socket_directory.h"
+#include "manager/control/control_service.h"
+#include "manager/control/report_json.h"
+#include "manager/control/socket_directory.h"
 
 namespace instar {
 namespace instarctl {

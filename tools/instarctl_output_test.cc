@@ -11,7 +11,7 @@
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "manager/fake_control_service.h"
+#include "manager/control/fake_control_service.h"
 
 namespace instar {
 namespace instarctl {

@@ -23,10 +23,10 @@
 #include "absl/strings/str_split.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "manager/control_server.h"
-#include "manager/fake_control_service.h"
-#include "manager/journal.h"
-#include "manager/report_json.h"
+#include "manager/control/control_server.h"
+#include "manager/control/fake_control_service.h"
+#include "manager/control/report_json.h"
+#include "manager/internal/journal.h"
 
 namespace instar {
 namespace instarctl {

@@ -3,14 +3,15 @@
 //
 //   list_inlined_copies PROGRAM
 //
-// Writes the list of the program's inlined copies (code/inlined_copy_list.h).
+// Writes the list of the program's inlined copies
+// (code/symbols/inlining/inlined_copy_list.h).
 
 #include <cstdio>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "code/inlined_copy_list.h"
+#include "code/symbols/inlining/inlined_copy_list.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) {

@@ -15,13 +15,13 @@
 #include "base/status_macros.h"
 #include "stack/stack_snapshot.h"
 #include "threads/blocking_region.h"
-#include "threads/stopped_wait.h"
-#include "updates/mechanisms/built_in.h"
+#include "threads/internal/stopped_wait.h"
+#include "updates/internal/transition.h"
+#include "updates/mechanisms/internal/built_in.h"
 #include "updates/quiescence/forced_quiescence.h"
+#include "updates/quiescence/internal/pacing.h"
+#include "updates/quiescence/internal/retries.h"
 #include "updates/quiescence/obstacles.h"
-#include "updates/quiescence/pacing.h"
-#include "updates/quiescence/retries.h"
-#include "updates/transition.h"
 
 namespace instar {
 

@@ -35,13 +35,13 @@
 // any second with kAllThreads, and a fiftieth with kControlledThreads: when
 // that is used up, Apply() and Undo() stop nobody for a while, and answer as
 // the attempt before. A passive thread that has not come is asked alone next
-// time (updates/quiescence/retries.h).
+// time (updates/quiescence/internal/retries.h).
 //
 // Forced quiescence: functions that are active on some stack whenever one looks
 // are made quiescent. An attempt that finds one active lets new calls wait at
 // the entries, those of threads that are inside of one pass, and looks again
 // until all have drained (updates/quiescence/forced_quiescence.h says what
-// waits, and what passes). At the limit it is given up, everybody goes on, and
+// waits, and what passes). At the limit it is given up, all threads go on, and
 // the answer is "not yet". It needs kControlledThreads or kAllThreads, is for
 // redefinitions of functions alone (a slot has no entry), and is not tried
 // while the calling thread itself is inside of a function, which cannot drain

@@ -21,9 +21,9 @@
 
 #include "base/linker_gate.h"
 #include "base/testing/sanitizers.h"
-#include "code/find_functions.h"
-#include "code/function.h"
 #include "code/redefinable.h"
+#include "code/symbols/find_functions.h"
+#include "code/symbols/function.h"
 #include "continuation/generator.h"
 #include "gtest/gtest.h"
 #include "heap/updatable.h"

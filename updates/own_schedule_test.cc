@@ -13,7 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/attempt.h"

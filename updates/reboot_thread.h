@@ -53,7 +53,7 @@
 #include "absl/status/statusor.h"
 #include "threads/attempt.h"
 #include "threads/update_request.h"
-#include "updates/mechanisms/empty_callable.h"
+#include "updates/mechanisms/internal/empty_callable.h"
 
 namespace instar {
 

@@ -20,7 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/exposed_values.h"

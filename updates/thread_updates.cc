@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "updates/mechanisms/built_in.h"
-#include "updates/thread_schedule.h"
+#include "updates/internal/thread_schedule.h"
+#include "updates/mechanisms/internal/built_in.h"
 
 namespace instar {
 

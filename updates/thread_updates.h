@@ -41,15 +41,15 @@
 // (threads/known_names.h).
 //
 // If one fails, or the time is up, or Cancel() is called, those that are not
-// done are withdrawn, and those that are done are taken back by their way back,
-// stages backwards: the program is as before. What has no way back, or whose
-// way back fails or takes longer than the update's own time limit (10 s at
-// least), stays in effect, and the error is DataLoss and names it. Apply() may
-// be called again then, and does the rest.
+// done are withdrawn, and those that are done are undone, stages backwards: the
+// program is as before. What has no undo, or whose undo fails or takes longer
+// than the update's own time limit (10 s at least), stays in effect, and the
+// error is DataLoss and names it. Apply() may be called again then, and does
+// the rest.
 //
-// Undo() is Apply() with the ways back and the stages backwards. It runs in the
-// threads in which the update functions ran; if all of those have ended, in
-// those that have that name now. CanUndo() is an error if a way back is
+// Undo() is Apply() with the undo of each, and the stages backwards. It runs in
+// the threads in which the update functions ran; if all of those have ended, in
+// those that have that name now. CanUndo() is an error if one is
 // missing, or a mechanism says that there is none.
 //
 // A thread that waits in a blocking region comes to its update function when
@@ -96,7 +96,7 @@ class ThreadUpdates {
   // its own (updates/change.h).
   void Add(std::string thread_name, std::shared_ptr<Mechanism> mechanism,
            ChangeOptions options = {}, UpdateOptions where = {});
-  // An update function; without `undo` there is no way back.
+  // An update function; without `undo` it cannot be undone.
   void SetUpdateFunction(std::string thread_name, UpdateFunction function,
                          UpdateOptions options = {});
   void SetUpdateFunction(std::string thread_name, UpdateFunction function,

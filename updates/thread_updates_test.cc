@@ -337,7 +337,7 @@ TEST(ThreadUpdatesTest, TheTimeIsUp) {
   EXPECT_TRUE(update->Apply(Patiently()).ok());
   EXPECT_EQ(done, 1);
   EXPECT_THAT(MessageOf(update->CanUndo()),
-              HasSubstr("thread 'waiting': update function has no way back"));
+              HasSubstr("thread 'waiting': update function has no undo"));
   EXPECT_TRUE(absl::IsFailedPrecondition(update->Undo(Briefly())));
 }
 
@@ -556,8 +556,8 @@ TEST(ThreadUpdatesFailureTest, WhatHasNoWayBackStays) {
   });
   const auto update = MakeUpdate(std::move(threads));
   EXPECT_THAT(update->Prepare()->remarks,
-              ElementsAre("thread 'a': update function has no way back",
-                          "thread 'b': update function has no way back"));
+              ElementsAre("thread 'a': update function has no undo",
+                          "thread 'b': update function has no undo"));
   const absl::Status failed = update->Apply(Patiently());
   EXPECT_TRUE(absl::IsDataLoss(failed)) << failed;
   EXPECT_THAT(

@@ -29,8 +29,8 @@
 // characters: letters, digits, `-`, `_` and `.`.
 //
 // Lifetime: a module stays loaded once its update has been applied
-// (manager/module_loader.h). What refers to its code or its objects must not
-// outlive one that was refused: registering something elsewhere in a static
+// (manager/module/module_loader.h). What refers to its code or its objects must
+// not outlive one that was refused: registering something elsewhere in a static
 // initializer is not undone.
 //
 // Format. The macro puts an ELF note into the module, so that everything which
@@ -43,8 +43,8 @@
 //     the program and its build id in hexadecimal digits; then, for each
 //     required module, the name of its update and its DT_SONAME
 //
-// tools/update_module_note.py writes the second, manager/module_file.h reads
-// both.
+// tools/update_module_note.py writes the second, manager/module/module_file.h
+// reads both.
 
 #ifndef INSTAR_UPDATES_UPDATE_MODULE_H_
 #define INSTAR_UPDATES_UPDATE_MODULE_H_

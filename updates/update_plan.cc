@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/check.h"
+#include "updates/internal/plan_schedule.h"
 #include "updates/mechanisms/redefine.h"
-#include "updates/plan_schedule.h"
 
 namespace instar {
 

@@ -70,7 +70,7 @@
 
 #include "absl/strings/string_view.h"
 #include "code/redefinable.h"
-#include "heap/version_change.h"
+#include "heap/internal/version_change.h"
 #include "threads/attempt.h"
 #include "threads/thread_state.h"
 #include "updates/mechanisms/class_functions.h"

@@ -151,7 +151,7 @@ TEST(WhatUndoLosesTest, ThreadUpdatesSayItToo) {
   ASSERT_TRUE(other.ok()) << other.status();
   EXPECT_EQ(other->can_undo,
             absl::FailedPreconditionError(
-                "thread 'counter': update function has no way back"));
+                "thread 'counter': update function has no undo"));
   EXPECT_THAT(other->lost_by_undo, IsEmpty());
 }
 

@@ -12,9 +12,9 @@
 // and one that may be named: that by which threads are stopped
 // (stack/interrupted_thread.h), or whoever wants to stop all of them would wait
 // for this one in vain. SIGTRAP is among the faults, by which code is patched
-// while threads run (code/text_patch.h). A signal of the process goes to
-// another thread, one of this thread comes afterwards. A thread that is started
-// meanwhile inherits it.
+// while threads run (code/internal/text_patch.h). A signal of the process goes
+// to another thread, one of this thread comes afterwards. A thread that is
+// started meanwhile inherits it.
 //
 // Threads: constructed and destroyed on the same one.
 

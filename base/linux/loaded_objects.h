@@ -7,9 +7,9 @@
 //
 // Threads: any. Takes the locks that dl_iterate_phdr(3) takes; the first call
 // also those of dlsym(3), so it is made before main()
-// (code/patchable_entries.h). fork() waits until no thread is inside, so that
-// the child can call it (base/linker_gate.h says what is left): `visit` waits
-// for no lock that is taken around fork().
+// (code/internal/patchable_entries.h). fork() waits until no thread is inside,
+// so that the child can call it (base/linker_gate.h says what is left): `visit`
+// waits for no lock that is taken around fork().
 
 #ifndef INSTAR_BASE_LINUX_LOADED_OBJECTS_H_
 #define INSTAR_BASE_LINUX_LOADED_OBJECTS_H_

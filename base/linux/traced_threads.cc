@@ -211,7 +211,7 @@ INSTAR_IN_HELPER int TracedThreads::Help(void* argument) {
           } else if (now.tv_sec > s.deadline.tv_sec ||
                      (now.tv_sec == s.deadline.tv_sec &&
                       now.tv_nsec >= s.deadline.tv_nsec)) {
-            // One that runs can only be let go by the helper's end.
+            // One that runs can only be released by the helper's end.
             break;
           } else if (looks < 100) {
             Call(SYS_sched_yield);

@@ -76,7 +76,7 @@ class TracedThreads {
   ~TracedThreads() { Release(); }
 
   // Holds another thread, until one of the following. If one does not stop in
-  // time, those that were held before are let go.
+  // time, those that were held before are released.
   Result Hold(pid_t tid, TimePoint deadline, Registers* registers);
   // Lets one go on; does nothing if it is not held.
   void Release(pid_t tid);

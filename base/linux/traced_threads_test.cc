@@ -286,7 +286,7 @@ TEST(TracedThreadsTest, AChildHoldsNobody) {
   EXPECT_TRUE(thread.GoesOn());
 }
 
-// By turns: each is let go in the end, and nobody is refused.
+// By turns: each is released in the end, and nobody is refused.
 TEST(TracedThreadsTest, SeveralThreadsHoldOthers) {
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   DeafThread thread([] {});

@@ -16,11 +16,11 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "code/function.h"
-#include "manager/module_file.h"
-#include "manager/module_loader.h"
+#include "code/symbols/function.h"
+#include "manager/module/module_file.h"
+#include "manager/module/module_loader.h"
+#include "manager/module/own_program.h"
 #include "manager/module_test/shop.h"
-#include "manager/own_program.h"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "manager/module_file.h"
+#include "manager/module/module_file.h"
 
 #include <elf.h>
 #include <fcntl.h>

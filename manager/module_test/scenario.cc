@@ -24,11 +24,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "manager/module_file.h"
-#include "manager/module_loader.h"
+#include "manager/module/module_file.h"
+#include "manager/module/module_loader.h"
 #include "manager/module_test/shop.h"
 
 namespace instar {

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "code/function.h"
 #include "code/redefinable.h"
-#include "code/variable.h"
+#include "code/symbols/function.h"
+#include "code/symbols/variable.h"
 #include "continuation/continulet.h"
 #include "continuation/generator.h"
 #include "heap/class_version.h"

@@ -13,7 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "gtest/gtest.h"
 #include "tools/defs_test/shop.h"
 

@@ -18,9 +18,9 @@
 #include "absl/strings/strip.h"
 #include "base/fork_mutex.h"
 #include "base/status_macros.h"
-#include "code/find_functions.h"
-#include "code/function.h"
-#include "code/symbol_name.h"
+#include "code/symbols/find_functions.h"
+#include "code/symbols/function.h"
+#include "code/symbols/images/symbol_name.h"
 
 namespace instar {
 namespace {

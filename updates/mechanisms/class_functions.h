@@ -64,7 +64,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "heap/version_change.h"
+#include "heap/internal/version_change.h"
 #include "stack/function_set.h"
 
 namespace instar {

@@ -12,8 +12,8 @@
 
 #include "absl/strings/string_view.h"
 #include "benchmark/benchmark.h"
-#include "code/find_functions.h"
-#include "code/function.h"
+#include "code/symbols/find_functions.h"
+#include "code/symbols/function.h"
 #include "heap/updatable.h"
 #include "updates/functions_for_test.h"
 #include "updates/mechanisms/class_functions.h"

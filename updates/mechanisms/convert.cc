@@ -10,10 +10,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
-#include "code/coroutine.h"
-#include "updates/mechanisms/background_work.h"
-#include "updates/mechanisms/built_in.h"
-#include "updates/mechanisms/unknown_copies.h"
+#include "code/symbols/coroutine.h"
+#include "updates/mechanisms/internal/background_work.h"
+#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/unknown_copies.h"
 
 namespace instar {
 namespace updates_internal {

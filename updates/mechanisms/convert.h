@@ -23,10 +23,10 @@
 #include <utility>
 
 #include "heap/conversion.h"
-#include "heap/version_change.h"
-#include "heap/version_requirements.h"
+#include "heap/internal/version_change.h"
+#include "heap/internal/version_requirements.h"
 #include "updates/mechanisms/class_functions.h"
-#include "updates/mechanisms/class_watch.h"
+#include "updates/mechanisms/internal/class_watch.h"
 #include "updates/mechanisms/mechanism.h"
 
 namespace instar {

@@ -25,9 +25,9 @@
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
-#include "updates/late_births.h"
-#include "updates/mechanisms/background_work.h"
+#include "updates/internal/late_births.h"
 #include "updates/mechanisms/class_functions_for_test.h"
+#include "updates/mechanisms/internal/background_work.h"
 
 namespace instar {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/no_allocation.h"
-#include "updates/mechanisms/built_in.h"
+#include "updates/mechanisms/internal/built_in.h"
 
 namespace instar {
 namespace {

@@ -63,7 +63,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "stack/function_set.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
@@ -138,7 +138,7 @@ class Mechanism {
   }
 
   // After Ready() was done: whether the mechanism makes this thread unwind its
-  // stack when it goes on, without a way back.
+  // stack when it goes on, without an undo.
   virtual bool EndsFunctionOf(const ThreadRef& thread) const {
     static_cast<void>(thread);
     return false;

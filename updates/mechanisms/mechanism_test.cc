@@ -19,7 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/function_set.h"

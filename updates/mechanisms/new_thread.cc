@@ -12,8 +12,8 @@
 #include "threads/held_reboot.h"
 #include "threads/known_names.h"
 #include "threads/parked_thread.h"
-#include "updates/mechanisms/built_in.h"
-#include "updates/mechanisms/reboot_targets.h"
+#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/reboot_targets.h"
 #include "updates/mechanisms/thread_main.h"
 
 namespace instar {

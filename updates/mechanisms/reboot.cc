@@ -12,8 +12,8 @@
 #include "base/status_macros.h"
 #include "threads/held_reboot.h"
 #include "threads/known_names.h"
-#include "updates/mechanisms/built_in.h"
-#include "updates/mechanisms/reboot_targets.h"
+#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/reboot_targets.h"
 
 namespace instar {
 namespace {

@@ -12,10 +12,10 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/status_macros.h"
-#include "code/coroutine.h"
-#include "code/other_threads.h"
-#include "updates/mechanisms/built_in.h"
-#include "updates/mechanisms/unknown_copies.h"
+#include "code/internal/other_threads.h"
+#include "code/symbols/coroutine.h"
+#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/unknown_copies.h"
 
 namespace instar {
 namespace {
@@ -37,8 +37,8 @@ class RedefineMechanism final : public updates_internal::BuiltInMechanism {
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override;
 
   bool CanBeForced() const override { return redefinitions_->slots().empty(); }
-  absl::Status Stage() override { return prepared_->Stage(); }
-  void Settle() override { prepared_->Settle(); }
+  absl::Status BeginAttempts() override { return prepared_->BeginAttempts(); }
+  void EndAttempts() override { prepared_->EndAttempts(); }
 
   Attempt Apply(const StoppedWorld& world) override {
     return AttemptOf(prepared_->Apply(world.others()));

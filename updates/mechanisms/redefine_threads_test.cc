@@ -21,7 +21,7 @@
 
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
-#include "code/text_patch.h"
+#include "code/internal/text_patch.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

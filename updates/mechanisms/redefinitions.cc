@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/fork_mutex.h"
 #include "base/status_macros.h"
-#include "code/return_type.h"
+#include "code/symbols/return_type.h"
 
 namespace instar {
 namespace {
@@ -178,13 +178,15 @@ absl::Status PreparedRedefinitions::Undo(OtherThreads others) {
   return absl::OkStatus();
 }
 
-absl::Status PreparedRedefinitions::Stage() {
-  if (functions_.empty() || staged_.has_value()) return absl::OkStatus();
-  INSTAR_ASSIGN_OR_RETURN(staged_, EntryInterception::ThatLookUp(functions_));
+absl::Status PreparedRedefinitions::BeginAttempts() {
+  if (functions_.empty() || during_attempts_.has_value())
+    return absl::OkStatus();
+  INSTAR_ASSIGN_OR_RETURN(during_attempts_,
+                          EntryInterception::WithLookup(functions_));
   return absl::OkStatus();
 }
 
-void PreparedRedefinitions::Settle() { staged_.reset(); }
+void PreparedRedefinitions::EndAttempts() { during_attempts_.reset(); }
 
 absl::StatusOr<std::vector<Function>>
 PreparedRedefinitions::QuiescentFunctions() const {

@@ -33,11 +33,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "code/entry_interception.h"
-#include "code/function.h"
 #include "code/function_entry.h"
-#include "code/other_threads.h"
+#include "code/internal/other_threads.h"
 #include "code/redefinable.h"
-#include "code/static_type.h"
+#include "code/symbols/function.h"
+#include "code/symbols/static_type.h"
 
 namespace instar {
 
@@ -78,13 +78,13 @@ class Redefinitions {
 
   // By name, as Function::Named() takes it. The parameter types must be the
   // same in both names, and the type that they return in debug information
-  // (code/return_type.h): of functions that were compiled without -g it is not
-  // known, and that is an error unless `options` accept it. What a function
-  // that is given by its address returns is known as well.
-  // A lambda, "Server::OnRead(int)::{lambda(int)#2}", is redefined by another
-  // one, or by a function that gets it first as a `const void*` (`void*` if it
-  // is mutable): what it captured lies there in the order in which it captured
-  // it, by value or as a pointer. One that was inlined into what calls it
+  // (code/symbols/return_type.h): of functions that were compiled without -g it
+  // is not known, and that is an error unless `options` accept it. What a
+  // function that is given by its address returns is known as well. A lambda,
+  // "Server::OnRead(int)::{lambda(int)#2}", is redefined by another one, or by
+  // a function that gets it first as a `const void*` (`void*` if it is
+  // mutable): what it captured lies there in the order in which it captured it,
+  // by value or as a pointer. One that was inlined into what calls it
   // (std::function, Asio) is NotFound, and the error names that: redefine the
   // function that its body calls.
   template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
@@ -151,7 +151,7 @@ class PreparedRedefinitions {
   PreparedRedefinitions(PreparedRedefinitions&& other) noexcept
       : functions_(std::move(other.functions_)),
         redirection_(std::move(other.redirection_)),
-        staged_(std::move(other.staged_)),
+        during_attempts_(std::move(other.during_attempts_)),
         slots_(std::move(other.slots_)),
         is_applied_(std::exchange(other.is_applied_, false)) {}
   PreparedRedefinitions& operator=(PreparedRedefinitions&&) = delete;
@@ -162,13 +162,13 @@ class PreparedRedefinitions {
   absl::Status Undo(OtherThreads others);
   bool is_applied() const { return is_applied_; }
 
-  // From Stage() to Settle(), Apply() and Undo() change no code: a store for
-  // each function is all that happens while threads are held. The code is
-  // changed by these two, while threads run; calls of the functions cost some
-  // ns more in between. If Settle() fails, that is said on standard error, and
-  // they go on costing that.
-  absl::Status Stage();
-  void Settle();
+  // From BeginAttempts() to EndAttempts(), Apply() and Undo() change no code: a
+  // store for each function is all that happens while threads are held. The
+  // code is changed by these two, while threads run; calls of the functions
+  // cost some ns more in between. If EndAttempts() fails, that is said on
+  // standard error, and they go on costing that.
+  absl::Status BeginAttempts();
+  void EndAttempts();
 
   // What must be on no stack before either, in any version: the functions, and
   // all that the slots ever led to. Anew before each change: others may have
@@ -180,7 +180,7 @@ class PreparedRedefinitions {
 
   std::vector<Function> functions_;
   std::optional<Redirection> redirection_;  // if there are functions
-  std::optional<EntryInterception> staged_;
+  std::optional<EntryInterception> during_attempts_;
   std::vector<std::unique_ptr<RedefinableRedirection>> slots_;
   bool is_applied_ = false;
 };

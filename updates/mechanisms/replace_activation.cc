@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "stack/stack_walker.h"
 #include "stack/unwind_safety.h"
-#include "updates/mechanisms/enter_successor.h"
+#include "updates/mechanisms/internal/enter_successor.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define INSTAR_HAS_ASAN 1

@@ -80,7 +80,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "stack/stack_snapshot.h"
 
 namespace instar {

@@ -15,7 +15,7 @@
 #include "absl/status/statusor.h"
 #include "threads/rendezvous.h"
 #include "threads/update_request.h"
-#include "updates/mechanisms/empty_callable.h"
+#include "updates/mechanisms/internal/empty_callable.h"
 
 namespace instar {
 

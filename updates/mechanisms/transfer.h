@@ -14,10 +14,10 @@
 //       }));
 //   plan.Redefine(&Lookup, &NewLookup);      // which reads the new one
 //
-// The old variable is found by its name (code/variable.h), and its type is
-// compared by its size; it is not changed. `to` gets what `convert` makes of it
-// while threads stand still, and is as before if that fails. Functions that use
-// the old variable must not be active: those that are redefined with it are
+// The old variable is found by its name (code/symbols/variable.h), and its type
+// is compared by its size; it is not changed. `to` gets what `convert` makes of
+// it while threads stand still, and is as before if that fails. Functions that
+// use the old variable must not be active: those that are redefined with it are
 // not; others are named in `quiescent`.
 //
 // When the update is undone, `to` is put back to what it was before, and the
@@ -41,8 +41,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "code/function.h"
-#include "code/variable.h"
+#include "code/symbols/function.h"
+#include "code/symbols/variable.h"
 #include "updates/mechanisms/mechanism.h"
 
 namespace instar {

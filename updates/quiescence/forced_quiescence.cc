@@ -20,7 +20,7 @@
 #include "continuation/paused_computations.h"
 #include "stack/activity.h"
 #include "stack/stack_snapshot.h"
-#include "threads/stopped_wait.h"
+#include "threads/internal/stopped_wait.h"
 
 namespace instar {
 namespace {
@@ -181,7 +181,7 @@ absl::StatusOr<ForcedQuiescence> ForcedQuiescence::Begin(
   Gates::Access();  // the first one allocates
   // Calls that come between the two pass: they find no gate.
   INSTAR_ASSIGN_OR_RETURN(state->interception,
-                          EntryInterception::WithKeeper(functions, &Keep));
+                          EntryInterception::WithGate(functions, &Keep));
   {
     // A signal handler that comes now must not ask for the lock.
     const threads_internal::Busy busy;

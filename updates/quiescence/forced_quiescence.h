@@ -34,10 +34,10 @@
 //
 // Deadlocks: a thread inside a function may wait for one that waits at an
 // entry, because of a lock that this one holds, say. Then the function does not
-// drain, and at `until` everybody goes on. Nobody looks for such a circle, so
+// drain, and at `until` all threads go on. Nobody looks for such a circle, so
 // choose the limit as the longest time for which callers may stand still.
 //
-// Errors: those of EntryInterception::WithKeeper() (code/entry_interception.h),
+// Errors: those of EntryInterception::WithGate() (code/entry_interception.h),
 // before anybody waits.
 //
 // Threads: it may be begun on any thread, several at once; it belongs to the
@@ -52,7 +52,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "stack/function_set.h"
 
 namespace instar {

@@ -16,9 +16,9 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "code/entry_interception.h"
-#include "code/function.h"
 #include "code/function_entry.h"
 #include "code/redefinable.h"
+#include "code/symbols/function.h"
 #include "gtest/gtest.h"
 #include "stack/function_set.h"
 #include "threads/controlled_thread.h"
@@ -93,13 +93,13 @@ long UntimelyOfEntries() {
 }
 
 TEST(LateEntryTest, EntriesThatLookUpWhereTheyLead) {
-  const auto entries = EntryInterception::ThatLookUp({*Function::Of(&Beat)});
+  const auto entries = EntryInterception::WithLookup({*Function::Of(&Beat)});
   ASSERT_TRUE(entries.ok()) << entries.status();
   EXPECT_EQ(UntimelyOfEntries(), 0);
 }
 
-TEST(LateEntryTest, EntriesThatCallAKeeper) {
-  const auto entries = EntryInterception::WithKeeper(
+TEST(LateEntryTest, EntriesThatCallAGate) {
+  const auto entries = EntryInterception::WithGate(
       {*Function::Of(&Beat)}, [](const InterceptedEntry&) {});
   ASSERT_TRUE(entries.ok()) << entries.status();
   EXPECT_EQ(UntimelyOfEntries(), 0);

@@ -15,7 +15,7 @@
 #include "threads/known_names.h"
 #include "threads/thread_ref.h"
 #include "threads/thread_state.h"
-#include "updates/quiescence/own_stacks.h"
+#include "updates/quiescence/internal/own_stacks.h"
 
 namespace instar {
 namespace updates_internal {

@@ -12,15 +12,15 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/linux/tasks.h"
-#include "code/thread_survey.h"
-#include "code/trap_handler.h"
+#include "code/internal/thread_survey.h"
+#include "code/internal/trap_handler.h"
 #include "continuation/paused_computations.h"
 #include "continuation/paused_context.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
-#include "threads/straggler.h"
+#include "threads/internal/may_stay_interrupted.h"
+#include "updates/quiescence/internal/own_stacks.h"
 #include "updates/quiescence/obstacles.h"
-#include "updates/quiescence/own_stacks.h"
 
 namespace instar {
 namespace {

@@ -56,7 +56,7 @@
 // starts between that listing and the end of the change may begin a call of the
 // old version, and be inside of it when the new one is reached by others. A
 // thread that blocks SIGTRAP is an obstacle then, and so is a process that
-// traces this one (code/text_patch.h says why).
+// traces this one (code/internal/text_patch.h says why).
 //
 // While threads are stopped, no lock of the program is taken: its owner may be
 // among them. The library allocates and frees nothing either
@@ -89,8 +89,8 @@
 #include "absl/types/span.h"
 #include "base/fork_mutex.h"
 #include "base/no_allocation.h"
-#include "code/function.h"
-#include "code/other_threads.h"
+#include "code/internal/other_threads.h"
+#include "code/symbols/function.h"
 #include "stack/interrupted_threads.h"
 #include "stack/stack_snapshot.h"
 #include "threads/rendezvous.h"

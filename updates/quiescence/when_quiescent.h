@@ -33,7 +33,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "code/other_threads.h"
+#include "code/internal/other_threads.h"
 #include "stack/function_set.h"
 #include "threads/attempt.h"
 #include "updates/quiescence/stopped_world.h"

@@ -18,7 +18,7 @@
 
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
-#include "code/function.h"
+#include "code/symbols/function.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -1,0 +1,132 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/internal/own_memory.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/error_text.h"
+#include "base/linux/own_descriptor.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+constexpr char kWithoutPatching[] =
+    ". Use a Redefinable (code/redefinable.h), which changes no code";
+
+pid_t g_owner = 0;  // the process that opened the file
+
+// Never destroyed: threads may change code while the process ends.
+OwnDescriptor& Memory() {
+  static auto& memory = *new OwnDescriptor();
+  return memory;
+}
+
+// A page that can only be read, for ProbeMemory(). Null: not mapped yet.
+const volatile uint64_t* g_probe = nullptr;
+
+absl::Status CannotOpen() {
+  const int error = errno;
+  const char* remedy = "";
+  if (error == ENOENT) {
+    remedy =
+        "; /proc is not there. Start the manager before the process calls "
+        "chroot(2), and do not close its files";
+  } else if (prctl(PR_GET_DUMPABLE) != 1) {
+    remedy =
+        "; the process is not dumpable, since it has changed its user or "
+        "called prctl(PR_SET_DUMPABLE, 0). Start the manager before it does, "
+        "and do not close its files; or call prctl(PR_SET_DUMPABLE, 1)";
+  }
+  return ErrorWithText(absl::StatusCode::kPermissionDenied,
+                       "cannot open /proc/self/mem for writing: %s; code of "
+                       "this process cannot be changed%s%s",
+                       strerrordesc_np(error), remedy, kWithoutPatching);
+}
+
+absl::Status MapProbe() {
+  if (g_probe != nullptr) return absl::OkStatus();
+  void* const page = mmap(nullptr, sizeof(*g_probe), PROT_READ,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) {
+    return ErrorWithText(absl::StatusCode::kResourceExhausted,
+                         "cannot map a page: %s", strerrordesc_np(errno));
+  }
+  g_probe = static_cast<const volatile uint64_t*>(page);
+  return absl::OkStatus();
+}
+
+// Writes a value that stands nowhere else into the page. Not there: the file is
+// something else, the memory of the parent of a child that was made without
+// fork()'s handlers, say.
+absl::Status ProbeMemory(WriteAtCall write_at) {
+  static uint64_t number = 0;
+  const uint64_t value = (++number << 48) ^ __rdtsc();
+  return WriteOwnMemory(reinterpret_cast<uintptr_t>(g_probe), &value,
+                        sizeof(value), write_at);
+}
+
+}  // namespace
+
+absl::Status OpenOwnMemory(WriteAtCall write_at) {
+  if (const absl::Status mapped = MapProbe(); !mapped.ok()) return mapped;
+  const absl::Status probed = ProbeMemory(write_at);
+  if (probed.code() != absl::StatusCode::kInternal) return probed;
+  CloseOwnMemory();
+  return ProbeMemory(write_at);
+}
+
+absl::Status WriteOwnMemory(uintptr_t address, const void* bytes, size_t size,
+                            WriteAtCall write_at) {
+  const auto* from = static_cast<const char*>(bytes);
+  uintptr_t to = address;
+  for (size_t left = size; left > 0;) {
+    if (const pid_t self = getpid(); g_owner != self) {
+      CloseOwnMemory();
+      g_owner = self;
+    }
+    // Each time: other threads close files, too.
+    const int file = Memory().NumberOrOpen(
+        [] { return open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC); });
+    if (file < 0) return CannotOpen();
+    const ssize_t written = write_at(file, from, left, to);
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      const char* const why =
+          written < 0 ? strerrordesc_np(errno) : "nothing was written";
+      return ErrorWithText(
+          absl::StatusCode::kPermissionDenied,
+          "cannot write %u bytes of code at %#x through /proc/self/mem: %s; "
+          "the kernel may be configured to forbid it%s",
+          left, to, why, kWithoutPatching);
+    }
+    from += written;
+    to += static_cast<uintptr_t>(written);
+    left -= static_cast<size_t>(written);
+  }
+  // The compiler knows nothing of the write.
+  asm volatile("" ::: "memory");
+  if (memcmp(reinterpret_cast<const void*>(address), bytes, size) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrorWithText(
+      absl::StatusCode::kInternal,
+      "%u bytes of code were written at %#x through /proc/self/mem, and memory "
+      "does not have them: the file is not the memory of this process%s",
+      size, address, kWithoutPatching);
+}
+
+void CloseOwnMemory() {
+  if (g_owner != 0) Memory().Close();
+}
+
+}  // namespace code_internal
+}  // namespace instar

@@ -1,0 +1,74 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/symbols/images/debug_file.h"
+
+#include <link.h>
+
+#include <filesystem>
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "base/linux/loaded_objects.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+// Of the program, from its memory.
+std::string OwnBuildId() {
+  std::string id;
+  ForEachLoadedObject(
+      [](dl_phdr_info* info, size_t, void* result) {
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+          if (segment.p_type != PT_NOTE) continue;
+          const absl::string_view found = BuildIdIn(
+              {reinterpret_cast<const char*>(info->dlpi_addr + segment.p_vaddr),
+               segment.p_filesz});
+          if (!found.empty()) {
+            *static_cast<std::string*>(result) = std::string(found);
+          }
+        }
+        return 1;
+      },
+      &id);
+  return id;
+}
+
+TEST(DebugFileTest, IsFoundByBuildId) {
+  const std::string id = OwnBuildId();
+  ASSERT_EQ(id.size(), 20u);
+  const std::string folder = absl::StrCat(testing::TempDir(), "/debug");
+  EXPECT_EQ(FindDebugFileOf(id, folder), "");
+  const std::string hex = absl::BytesToHexString(id);
+  const std::string path = absl::StrCat(folder, "/.build-id/", hex.substr(0, 2),
+                                        "/", hex.substr(2), ".debug");
+  std::filesystem::create_directories(
+      std::filesystem::path(path).parent_path());
+  std::filesystem::copy_file("/proc/self/exe", path);
+  EXPECT_EQ(FindDebugFileOf(id, folder), path);
+  // Another file has got its name.
+  std::filesystem::copy_file("/bin/true", path,
+                             std::filesystem::copy_options::overwrite_existing);
+  EXPECT_EQ(FindDebugFileOf(id, folder), "");
+}
+
+TEST(DebugFileTest, NotesThatAreCutOffHaveNoBuildId) {
+  EXPECT_EQ(BuildIdIn(""), "");
+  const std::string note("\4\0\0\0\4\0\0\0\3\0\0\0GNU\0abcd", 20);
+  EXPECT_EQ(BuildIdIn(note), "abcd");
+  for (size_t size = 0; size < note.size(); ++size) {
+    EXPECT_EQ(BuildIdIn(note.substr(0, size)), "") << size;
+  }
+  std::string other = note;
+  other[8] = 1;  // another type
+  EXPECT_EQ(BuildIdIn(other + note), "abcd");
+}
+
+}  // namespace
+}  // namespace code_internal
+}  // namespace instar

@@ -1,0 +1,12 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/symbols/variables_for_test.h"
+
+namespace kept {
+
+static int file_local = 20;
+
+int* OtherFileLocal() { return &file_local; }
+
+}  // namespace kept

@@ -1,0 +1,186 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/control/control_client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "manager/control/socket_directory.h"
+
+namespace instar {
+
+absl::StatusOr<ControlClient> ControlClient::Connect(
+    const std::string& socket_path) {
+  INSTAR_ASSIGN_OR_RETURN(manager_internal::FileDescriptor socket,
+                          ConnectTo(socket_path));
+  return ControlClient(std::move(socket));
+}
+
+absl::Status ControlClient::Close(absl::string_view reason) {
+  closed_ = absl::UnavailableError(
+      absl::StrCat("the connection to the program is closed: ", reason));
+  return closed_;
+}
+
+absl::StatusOr<std::int64_t> ControlClient::Send(Request request) {
+  INSTAR_RETURN_IF_ERROR(closed_);
+  request.id = next_id_++;
+  INSTAR_ASSIGN_OR_RETURN(const std::string text, EncodeRequest(request));
+  const std::string frame = MakeFrame(text);
+  absl::string_view rest = frame;
+  while (!rest.empty()) {
+    const ssize_t sent =
+        send(socket_.number(), rest.data(), rest.size(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      rest.remove_prefix(static_cast<std::size_t>(sent));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    const int error = errno;
+    // What the program said before it closed tells more.
+    while (closed_.ok()) INSTAR_RETURN_IF_ERROR(Read());
+    return Close(std::strerror(error));
+  }
+  return request.id;
+}
+
+absl::StatusOr<std::optional<Reply>> ControlClient::Receive(
+    std::int64_t id, std::chrono::nanoseconds timeout) {
+  constexpr std::chrono::nanoseconds kNone{0};
+  const Clock::time_point begin = Clock::now();
+  while (true) {
+    const auto found = replies_.find(id);
+    if (found != replies_.end()) {
+      std::optional<Reply> reply = std::move(found->second);
+      replies_.erase(found);
+      return reply;
+    }
+    INSTAR_RETURN_IF_ERROR(closed_);
+    const auto rest = std::max(kNone, timeout - (Clock::now() - begin));
+    timespec limit;
+    limit.tv_sec = std::chrono::floor<std::chrono::seconds>(rest).count();
+    limit.tv_nsec = (rest % std::chrono::seconds(1)).count();
+    pollfd wanted = {socket_.number(), POLLIN, 0};
+    const int ready = ppoll(&wanted, 1, &limit, nullptr);
+    if (ready < 0 && errno != EINTR) return Close(std::strerror(errno));
+    if (ready <= 0) return std::nullopt;
+    INSTAR_RETURN_IF_ERROR(Read());
+  }
+}
+
+absl::Status ControlClient::Read() {
+  char bytes[1 << 14];
+  const ssize_t size = recv(socket_.number(), bytes, sizeof(bytes), 0);
+  if (size == 0) return Close("the program has ended, or closed it");
+  if (size < 0) {
+    if (errno == EINTR) return absl::OkStatus();
+    return Close(std::strerror(errno));
+  }
+  parser_.Append({bytes, static_cast<std::size_t>(size)});
+  while (true) {
+    const auto frame = parser_.Next();
+    if (!frame.ok()) return Close(frame.status().message());
+    if (!frame->has_value()) return absl::OkStatus();
+    INSTAR_RETURN_IF_ERROR(Keep(**frame));
+  }
+}
+
+absl::Status ControlClient::Keep(absl::string_view frame) {
+  absl::StatusOr<Reply> reply = DecodeReply(frame);
+  if (!reply.ok()) return Close(reply.status().message());
+  const std::int64_t id = reply->id();
+  if (id == 0) {  // it concerns the connection
+    closed_ = reply->status().ok() ? Close("it has sent a reply to no request")
+                                   : reply->status();
+    return closed_;
+  }
+  if (abandoned_.erase(id) == 0) replies_.emplace(id, *std::move(reply));
+  return absl::OkStatus();
+}
+
+template <typename Report>
+absl::StatusOr<Report> ControlClient::Ask(
+    const Request& request, std::optional<std::chrono::nanoseconds> patience) {
+  INSTAR_ASSIGN_OR_RETURN(const std::int64_t id, Send(request));
+  const Clock::time_point begin = Clock::now();
+  while (true) {
+    const std::chrono::nanoseconds rest =
+        patience.has_value() ? *patience - (Clock::now() - begin)
+                             : std::chrono::hours(1);
+    if (rest.count() <= 0) {
+      abandoned_.insert(id);
+      return absl::DeadlineExceededError(absl::StrCat(
+          "the program did not answer within ",
+          std::chrono::duration_cast<std::chrono::milliseconds>(*patience)
+              .count(),
+          " ms; is it stopped?"));
+    }
+    INSTAR_ASSIGN_OR_RETURN(const std::optional<Reply> reply,
+                            Receive(id, rest));
+    if (reply.has_value()) return reply->As<Report>();
+  }
+}
+
+absl::StatusOr<ProgramReport> ControlClient::Program() {
+  Request request;
+  request.command = Command::kProgram;
+  return Ask<ProgramReport>(request, patience_);
+}
+
+absl::StatusOr<StatusReport> ControlClient::Status() {
+  Request request;
+  request.command = Command::kStatus;
+  return Ask<StatusReport>(request, patience_);
+}
+
+absl::StatusOr<JournalReport> ControlClient::Log(std::size_t entries) {
+  Request request;
+  request.command = Command::kLog;
+  request.entries = entries;
+  return Ask<JournalReport>(request, patience_);
+}
+
+absl::StatusOr<CancelReport> ControlClient::Cancel(const std::string& update) {
+  Request request;
+  request.command = Command::kCancel;
+  request.update = update;
+  return Ask<CancelReport>(request, patience_);
+}
+
+absl::StatusOr<CheckReport> ControlClient::Check(const std::string& path,
+                                                 bool without_stacks) {
+  Request request;
+  request.command = Command::kCheck;
+  request.without_stacks = without_stacks;
+  request.path = path;
+  return Ask<CheckReport>(request, std::nullopt);
+}
+
+absl::StatusOr<UpdateReport> ControlClient::Load(
+    const std::string& path, std::chrono::nanoseconds timeout) {
+  Request request;
+  request.command = Command::kLoad;
+  request.path = path;
+  request.timeout = timeout;
+  return Ask<UpdateReport>(request, std::nullopt);
+}
+
+absl::StatusOr<UpdateReport> ControlClient::Undo(
+    const std::string& update, std::chrono::nanoseconds timeout) {
+  Request request;
+  request.command = Command::kUndo;
+  request.update = update;
+  request.timeout = timeout;
+  return Ask<UpdateReport>(request, std::nullopt);
+}
+
+}  // namespace instar

@@ -1,0 +1,129 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The part of a shared object's file that is loaded, as bytes: what its program
+// headers, its dynamic section and its notes say, read without loading it.
+//
+//   INSTAR_ASSIGN_OR_RETURN(ElfImage image, ElfImage::Read(file, size));
+//   image.ForEachNote([](absl::string_view owner, uint32_t type,
+//                        absl::string_view descriptor) { ... });
+//
+// Everything that the file says is checked against its size before it is
+// followed, so that a truncated, damaged or hostile file gives an error or
+// wrong names, never a read out of bounds; a file that is accepted has segments
+// that can be mapped. Sections are not looked at: stripping may remove them.
+//
+// Threads: immutable. Views point into the image.
+// Errors: InvalidArgument, a phrase that goes on after "it ".
+
+#ifndef INSTAR_MANAGER_MODULE_ELF_IMAGE_H_
+#define INSTAR_MANAGER_MODULE_ELF_IMAGE_H_
+
+#include <elf.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace instar {
+namespace manager_internal {
+
+// Calls `visit` for each note of a PT_NOTE segment; stops at the first one that
+// does not fit.
+void ForEachNoteIn(
+    absl::string_view segment,
+    absl::FunctionRef<void(absl::string_view owner, std::uint32_t type,
+                           absl::string_view descriptor)>
+        visit);
+
+// "0123abcd" of the descriptor of an NT_GNU_BUILD_ID.
+std::string HexDigits(absl::string_view bytes);
+
+class ElfImage {
+ public:
+  ElfImage(ElfImage&&) = default;  // the bytes stay where they are
+  ElfImage& operator=(ElfImage&&) = default;
+
+  // Reads from the file's start to the end of its last segment. `file_size` is
+  // that of the file.
+  static absl::StatusOr<ElfImage> Read(int file, std::size_t file_size);
+
+  // The file's first bytes, up to the end of the last segment.
+  const std::string& bytes() const { return bytes_; }
+
+  void ForEachNote(
+      absl::FunctionRef<void(absl::string_view owner, std::uint32_t type,
+                             absl::string_view descriptor)>
+          visit) const;
+
+  absl::string_view soname() const { return soname_; }  // empty if none
+  const std::vector<absl::string_view>& needed() const { return needed_; }
+
+  // Symbols that others must define; weak ones, which may stay undefined, are
+  // left out. Linkage names.
+  std::vector<absl::string_view> UndefinedSymbols() const;
+
+  // The symbol that the image defines under this name.
+  std::optional<Elf64_Sym> FindDefined(absl::string_view name) const;
+
+  // Bytes of its executable segments.
+  std::size_t code_size() const { return code_size_; }
+  // Says so, or says nothing: then the dynamic linker takes it for old.
+  bool wants_executable_stack() const { return wants_executable_stack_; }
+
+  // What can be written once it is loaded and relocated, by address.
+  struct Range {
+    std::uint64_t address;
+    std::uint64_t size;
+  };
+  std::vector<Range> VariableRanges() const;
+  bool has_thread_locals() const;
+
+  // Where the value of a dynamic entry stands in bytes(); nothing if there is
+  // no such entry. The entry's value itself is an Elf64_Xword.
+  std::optional<std::size_t> OffsetOfDynamicValue(Elf64_Sxword tag) const;
+  // Where DT_SONAME stands in bytes().
+  std::optional<std::size_t> OffsetOfSoname() const;
+  std::optional<Elf64_Xword> DynamicValue(Elf64_Sxword tag) const;
+
+ private:
+  ElfImage() = default;
+
+  absl::Status ReadHeaders(int file, std::size_t file_size);
+  absl::Status ReadDynamicSection();
+  absl::Status CountSymbols();
+
+  // A T at this offset of the file; nothing if it does not lie in bytes().
+  template <typename T>
+  std::optional<T> At(std::size_t offset) const;
+  // Where in bytes() the file's contents for [address, address + size) stand.
+  std::optional<std::size_t> OffsetOf(std::uint64_t address,
+                                      std::uint64_t size) const;
+  // The string at this offset of the string table; nothing if it has no end.
+  std::optional<absl::string_view> StringAt(std::uint64_t offset) const;
+  Elf64_Sym SymbolAt(std::size_t index) const;
+
+  std::string bytes_;
+  std::vector<Elf64_Phdr> segments_;
+  std::vector<Elf64_Dyn> dynamic_;
+  std::size_t dynamic_offset_ = 0;
+  absl::string_view strings_;  // of the dynamic section
+  std::size_t symbols_offset_ = 0;
+  std::size_t symbol_count_ = 0;
+  absl::string_view soname_;
+  std::vector<absl::string_view> needed_;
+  std::size_t code_size_ = 0;
+  bool wants_executable_stack_ = false;
+};
+
+}  // namespace manager_internal
+}  // namespace instar
+
+#endif  // INSTAR_MANAGER_MODULE_ELF_IMAGE_H_

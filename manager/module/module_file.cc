@@ -1,0 +1,232 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/module/module_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "base/status_macros.h"
+#include "manager/module/elf_image.h"
+#include "manager/module/file_descriptor.h"
+#include "updates/update_module.h"
+
+namespace instar {
+namespace {
+
+using manager_internal::ElfImage;
+using manager_internal::FileDescriptor;
+
+constexpr char kRebuild[] =
+    "; build it again with update_module of tools/defs.bzl";
+constexpr std::uint32_t kMaxRequired = 1024;
+
+// Reads integers and strings off a note's descriptor; goes on with nothing
+// once one did not fit.
+class NoteReader {
+ public:
+  explicit NoteReader(absl::string_view bytes) : bytes_(bytes) {}
+
+  std::uint32_t Integer() {
+    std::uint32_t value = 0;
+    if (bytes_.size() < sizeof(value)) return Fail(), 0;
+    std::memcpy(&value, bytes_.data(), sizeof(value));
+    bytes_.remove_prefix(sizeof(value));
+    return value;
+  }
+
+  std::string String() {
+    const std::size_t end = bytes_.find('\0');
+    if (end == absl::string_view::npos) return Fail(), "";
+    std::string value(bytes_.substr(0, end));
+    bytes_.remove_prefix(end + 1);
+    return value;
+  }
+
+  bool ok() const { return ok_; }
+
+ private:
+  void Fail() {
+    ok_ = false;
+    bytes_ = {};
+  }
+
+  absl::string_view bytes_;
+  bool ok_ = true;
+};
+
+// NAME.0123456789abcdef.so, as tools/finish_update_module.py makes it.
+bool IsSoname(absl::string_view soname) {
+  constexpr std::size_t kDigits = 16;
+  if (!absl::ConsumeSuffix(&soname, ".so") || soname.size() < kDigits + 2 ||
+      soname[soname.size() - kDigits - 1] != '.') {
+    return false;
+  }
+  return soname.substr(soname.size() - kDigits)
+             .find_first_not_of("0123456789abcdef") == absl::string_view::npos;
+}
+
+// What update_module links, and finish_update_module.py has not looked at.
+bool IsUnfinished(absl::string_view soname) {
+  return absl::StrContains(soname, ".0000000000000000.so");
+}
+
+absl::Status CheckAccess(const std::string& path, const struct stat& file) {
+  if (!S_ISREG(file.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not an update module: it is not a file"));
+  }
+  const uid_t user = geteuid();
+  if (file.st_uid != user && file.st_uid != 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        path, " belongs to user ", file.st_uid, ", and this program runs as ",
+        user, ": whoever owns a module can run code in the program; make a ",
+        "copy that user ", user, " or root owns"));
+  }
+  if ((file.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+    return absl::PermissionDeniedError(absl::StrCat(
+        path, " can be written by others than its owner, who could run code ",
+        "in this program; chmod go-w ", path));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<absl::string_view> ModuleFile::UndefinedSymbols() const {
+  return image_->UndefinedSymbols();
+}
+
+std::size_t ModuleFile::code_size() const { return image_->code_size(); }
+std::size_t ModuleFile::loaded_size() const { return image_->bytes().size(); }
+
+absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path) {
+  // A pipe or a device must not make us wait.
+  FileDescriptor file(
+      open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (file.number() < 0) {
+    const std::string message =
+        absl::StrCat(path, " cannot be opened: ", std::strerror(errno));
+    if (errno == EACCES || errno == EPERM) {
+      return absl::PermissionDeniedError(
+          absl::StrCat(message, "; this program runs as user ", geteuid(),
+                       ", who must be able to read it"));
+    }
+    return absl::NotFoundError(message);
+  }
+  struct stat status;
+  if (fstat(file.number(), &status) != 0) {
+    return absl::NotFoundError(
+        absl::StrCat(path, " cannot be looked at: ", std::strerror(errno)));
+  }
+  INSTAR_RETURN_IF_ERROR(CheckAccess(path, status));
+
+  absl::StatusOr<ElfImage> image =
+      ElfImage::Read(file.number(), static_cast<std::size_t>(status.st_size));
+  const auto refuse = [&path](absl::string_view reason,
+                              absl::string_view remedy) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is not an update module that can be loaded: it ",
+                     reason, remedy));
+  };
+  if (!image.ok()) return refuse(image.status().message(), "");
+
+  ModuleFile module;
+  module.path_ = path;
+  int module_notes = 0;
+  int program_notes = 0;
+  absl::Status error;
+  image->ForEachNote([&](absl::string_view owner, std::uint32_t type,
+                         absl::string_view descriptor) {
+    if (owner != updates_internal::kNoteOwner || !error.ok()) return;
+    NoteReader reader(descriptor);
+    const std::uint32_t format = reader.Integer();
+    if (!reader.ok() || format != updates_internal::kModuleFormat) {
+      error =
+          refuse(absl::StrCat("has format ", format,
+                              ", and this program reads format ",
+                              updates_internal::kModuleFormat),
+                 "; build it with the Instar that the program was built with");
+      return;
+    }
+    if (type == updates_internal::kModuleNote) {
+      ++module_notes;
+      const std::uint32_t kind = reader.Integer();
+      module.update_name_ = reader.String();
+      if (!reader.ok() ||
+          !updates_internal::IsUpdateName(module.update_name_.data(),
+                                          module.update_name_.size())) {
+        error = refuse("has a damaged note", kRebuild);
+      } else if (kind == updates_internal::kPlanKind) {
+        module.kind_ = ModuleKind::kPlan;
+      } else if (kind == updates_internal::kThreadUpdatesKind) {
+        module.kind_ = ModuleKind::kThreadUpdates;
+      } else {
+        error = refuse(absl::StrCat("is of the unknown kind ", kind), kRebuild);
+      }
+    } else if (type == updates_internal::kProgramNote) {
+      ++program_notes;
+      const std::uint32_t count = reader.Integer();
+      module.program_name_ = reader.String();
+      module.program_build_id_ = reader.String();
+      for (std::uint32_t i = 0; i < count && i < kMaxRequired && reader.ok();
+           ++i) {
+        RequiredModule required;
+        required.update_name = reader.String();
+        required.soname = reader.String();
+        module.requires_.push_back(std::move(required));
+      }
+      if (!reader.ok() || count > kMaxRequired) {
+        error = refuse("has a damaged note", kRebuild);
+      }
+    }
+  });
+  INSTAR_RETURN_IF_ERROR(error);
+  if (module_notes == 0) {
+    return refuse("has no INSTAR_UPDATE_MODULE",
+                  "; put one into one of its sources "
+                  "(updates/update_module.h)");
+  }
+  if (module_notes > 1 || program_notes > 1) {
+    return refuse("has several notes of one type", kRebuild);
+  }
+  if (program_notes == 0) {
+    return refuse("does not say which program it was built for", kRebuild);
+  }
+  if (image->wants_executable_stack()) {
+    return refuse("makes the program's stacks executable",
+                  "; an assembly source lacks .section "
+                  ".note.GNU-stack,\"\",@progbits, or "
+                  "the linker was given -z execstack or --no-gnu-stack");
+  }
+  const std::optional<Elf64_Sym> entry =
+      image->FindDefined(updates_internal::kEntrySymbol);
+  if (!entry.has_value() || entry->st_size != sizeof(UpdateModuleEntry)) {
+    return refuse("does not export instar_update_module",
+                  "; do not hide it by a version script or by stripping");
+  }
+  if (IsUnfinished(image->soname())) {
+    return refuse("was linked, and not checked",
+                  "; load the module that update_module makes of it: without "
+                  "_linked in its name, in the same folder");
+  }
+  if (!IsSoname(image->soname())) {
+    return refuse("has no DT_SONAME that tells its builds apart", kRebuild);
+  }
+  module.soname_ = std::string(image->soname());
+  module.image_ = std::make_shared<const ElfImage>(*std::move(image));
+  module.file_ = std::make_shared<const FileDescriptor>(std::move(file));
+  return module;
+}
+
+}  // namespace instar

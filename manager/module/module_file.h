@@ -1,0 +1,101 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The file of an update module, before any of its code runs.
+//
+//   INSTAR_ASSIGN_OR_RETURN(ModuleFile file, ReadModuleFile("add_ratings.so"));
+//   file.update_name();                         // "ratings"
+//   for (const RequiredModule& required : file.required_modules()) ...
+//   INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(file));
+//
+// Who can write a module can run code in the program, so that a file is
+// accepted only if it belongs to the user as whom this process runs, or to
+// root, and nobody else may write it. It is opened once; what was checked is
+// what will be loaded, whatever happens to the file meanwhile.
+//
+// Errors name the file, the reason and the remedy:
+//   NotFound          there is no such file
+//   PermissionDenied  it is somebody else's, others may write it, or this
+//                     process may not read it
+//   InvalidArgument   it is not an update module, one of another format, or
+//                     truncated or damaged
+//
+// Threads: a ModuleFile is immutable; copies share what was read.
+
+#ifndef INSTAR_MANAGER_MODULE_MODULE_FILE_H_
+#define INSTAR_MANAGER_MODULE_MODULE_FILE_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace instar {
+
+namespace manager_internal {
+class ElfImage;
+class FileDescriptor;
+}  // namespace manager_internal
+
+enum class ModuleKind { kPlan, kThreadUpdates };
+
+// An update that must have been applied before, in the very build that the
+// module was linked with: the DT_SONAME names its contents.
+struct RequiredModule {
+  std::string update_name;
+  std::string soname;
+};
+
+class ModuleFile {
+ public:
+  const std::string& path() const { return path_; }
+  const std::string& update_name() const { return update_name_; }
+  ModuleKind kind() const { return kind_; }
+
+  // The program that it was built for, and that program's build id in
+  // hexadecimal digits. Both are empty if the rule was given no `program`.
+  const std::string& program_name() const { return program_name_; }
+  const std::string& program_build_id() const { return program_build_id_; }
+
+  const std::vector<RequiredModule>& required_modules() const {
+    return requires_;
+  }
+  const std::string& soname() const { return soname_; }
+
+  // What it uses of the program, of the modules that it requires and of shared
+  // libraries: linkage names, without those that may stay undefined.
+  std::vector<absl::string_view> UndefinedSymbols() const;
+
+  std::size_t code_size() const;    // bytes of machine code
+  std::size_t loaded_size() const;  // bytes of the file that are loaded
+
+  // For the loader.
+  const manager_internal::ElfImage& image() const { return *image_; }
+  std::shared_ptr<const manager_internal::FileDescriptor> shared_file() const {
+    return file_;
+  }
+
+ private:
+  friend absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path);
+  friend class LoadedModule;  // which closes its file
+  ModuleFile() = default;
+
+  std::string path_;
+  std::string update_name_;
+  ModuleKind kind_ = ModuleKind::kPlan;
+  std::string program_name_;
+  std::string program_build_id_;
+  std::vector<RequiredModule> requires_;
+  std::string soname_;
+  std::shared_ptr<const manager_internal::ElfImage> image_;
+  std::shared_ptr<const manager_internal::FileDescriptor> file_;
+};
+
+absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path);
+
+}  // namespace instar
+
+#endif  // INSTAR_MANAGER_MODULE_MODULE_FILE_H_

@@ -1,0 +1,430 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/internal/plan_schedule.h"
+
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/linux/deadline.h"
+#include "base/linux/tasks.h"
+#include "base/status_macros.h"
+#include "stack/activity.h"
+#include "stack/interrupted_thread.h"
+#include "stack/stack_snapshot.h"
+#include "threads/known_names.h"
+#include "updates/internal/author_calls.h"
+#include "updates/quiescence/internal/pacing.h"
+#include "updates/quiescence/internal/retries.h"
+#include "updates/quiescence/obstacles.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+
+// For how long a rendezvous waits for its threads, while those that have come
+// stand still. Grows where several are late: they have to meet.
+constexpr nanoseconds kLastLimit = milliseconds(160);
+Pacing::Options PacingOfPlans() {
+  Pacing::Options options;
+  options.last_limit = kLastLimit;
+  return options;
+}
+// At least one attempt is a fair one.
+constexpr nanoseconds kFairLimit = milliseconds(10);
+// How much of what is in the way an attempt notes.
+constexpr std::size_t kMostNoted = 1024;
+// A rehearsal asks one thread after the other: for how long each is waited for,
+// and all of them.
+constexpr nanoseconds kRehearsalLimit = milliseconds(100);
+constexpr nanoseconds kRehearsalOfAll = std::chrono::seconds(2);
+// To see where others are: how long a signal may take, and what of a stack is
+// looked at.
+constexpr nanoseconds kSignalLimit = milliseconds(5);
+constexpr std::size_t kCopiedStack = 256 << 10;
+// What the author's code may take of a rehearsal.
+constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
+
+}  // namespace
+
+PlanSchedule::PlanSchedule(Parts parts)
+    : requirements_(std::move(parts.requirements)),
+      point_(std::move(parts.point)),
+      run_(std::move(parts.name)),
+      transition_(std::move(parts.mechanisms)) {}
+PlanSchedule::~PlanSchedule() = default;
+
+absl::Status PlanSchedule::Begin(UpdatePhase required) {
+  INSTAR_RETURN_IF_ERROR(run_.Begin(required));
+  transition_.Begin();
+  return absl::OkStatus();
+}
+
+absl::Status PlanSchedule::StartWatch(Clock::time_point until,
+                                      const ApplyOptions& options,
+                                      bool for_questions) {
+  Transition::WatchOptions watch;
+  watch.until = until;
+  watch.is_cancelled = [this] { return run_.is_cancelled(); };
+  watch.for_questions = for_questions;
+  watch.in_any_case = !requirements_.empty() || options.threads != nullptr;
+  return transition_.StartWatch(std::move(watch));
+}
+
+// --- Questions.
+
+absl::StatusOr<UpdateForecast> PlanSchedule::Prepare() {
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  UpdateForecast forecast;
+  absl::Status status = transition_.Prepare(forecast);
+  if (status.ok()) {
+    absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
+    status = unmet.status();
+    if (unmet.ok()) {
+      for (std::string& reason : *unmet) {
+        forecast.obstacles.push_back(std::move(reason));
+      }
+    }
+  }
+  if (status.ok()) {
+    forecast.can_undo = transition_.CanUndo();
+    forecast.lost_by_undo = transition_.LostByUndo();
+  }
+  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
+  if (!status.ok()) return status;
+  return forecast;
+}
+
+absl::StatusOr<std::vector<std::string>> PlanSchedule::AskRequirements() const {
+  std::vector<std::string> unmet;
+  for (const auto& requirement : requirements_) {
+    Attempt attempt = Attempt::Done();
+    INSTAR_RETURN_IF_ERROR(transition_.CallUnheld("a requirement", [&] {
+      attempt = TryAuthor(requirement);
+      return absl::OkStatus();
+    }));
+    if (attempt.is_failed()) {
+      return absl::FailedPreconditionError(attempt.reason());
+    }
+    if (attempt.is_not_yet()) unmet.push_back(attempt.reason());
+  }
+  return unmet;
+}
+
+Attempt PlanSchedule::Requirements() {
+  const absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
+  if (!unmet.ok()) return Attempt::Failed(unmet.status());
+  if (unmet->empty()) return Attempt::Done();
+  return Attempt::NotYet(absl::StrJoin(*unmet, "; "));
+}
+
+absl::Status PlanSchedule::CanUndo() const {
+  if (run_.phase() != UpdatePhase::kApplied) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("update '", name(), "' is not applied"));
+  }
+  return AskCanUndo();
+}
+
+absl::Status PlanSchedule::AskCanUndo() const {
+  const absl::Status status = transition_.CanUndo();
+  if (status.ok()) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat("update '", name(),
+                                   "' cannot be undone: ", status.message()));
+}
+
+std::vector<std::string> PlanSchedule::LostByUndo() const {
+  return transition_.LostByUndo();
+}
+
+std::vector<ThreadRef> PlanSchedule::StartedThreads() const {
+  return transition_.StartedThreads();
+}
+
+absl::StatusOr<std::vector<ThreadRef>> PlanSchedule::ThreadsOf(
+    Direction direction, const ApplyOptions& options,
+    std::vector<ThreadRef> all) const {
+  if (options.threads == nullptr) return all;
+  std::vector<ThreadRef> threads;
+  INSTAR_RETURN_IF_ERROR(
+      transition_.CallUnheld("what says which threads to hold", [&] {
+        threads = options.threads();
+        if (direction == Direction::kUndo) {
+          for (ThreadRef& thread : StartedThreads()) {
+            threads.push_back(std::move(thread));
+          }
+        }
+        return absl::OkStatus();
+      }));
+  return threads;
+}
+
+// --- A rehearsal.
+
+absl::StatusOr<std::vector<Blocker>> PlanSchedule::Rehearse(
+    const ApplyOptions& options) {
+  if (options.remarks != nullptr) options.remarks->clear();
+  // When threads have been asked, which show where they come.
+  const absl::Cleanup remark = [&] {
+    if (options.remarks == nullptr || point_.empty()) return;
+    std::string unknown = threads_internal::RemarkOnUpdatePoint(point_);
+    if (!unknown.empty()) options.remarks->push_back(std::move(unknown));
+  };
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  UpdateForecast forecast;
+  absl::Status status = transition_.Prepare(forecast);
+  if (!status.ok()) {
+    run_.End(UpdatePhase::kNew);
+    return status;
+  }
+  const absl::Cleanup end = [this] { run_.End(UpdatePhase::kPrepared); };
+  INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> unmet,
+                          AskRequirements());
+  std::vector<Blocker> known;
+  for (const std::string& reason : unmet) known.emplace_back().reason = reason;
+  if (!known.empty() || options.without_stacks) return known;
+  for (const std::string& reason : forecast.obstacles) {
+    known.emplace_back().reason = reason;
+  }
+  INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode), options,
+                                    /*for_questions=*/true));
+  const absl::Cleanup end_watch = [this] { transition_.EndWatch(); };
+  bool is_active = false;
+  std::vector<Blocker> blockers = known;
+  INSTAR_RETURN_IF_ERROR(
+      AskEach(options, /*thorough=*/false, blockers, is_active));
+  if (is_active) {  // in functions that may not all have been known
+    blockers = known;
+    INSTAR_RETURN_IF_ERROR(
+        AskEach(options, /*thorough=*/true, blockers, is_active));
+  }
+  return blockers;
+}
+
+absl::Status PlanSchedule::AskEach(const ApplyOptions& options, bool thorough,
+                                   std::vector<Blocker>& blockers,
+                                   bool& is_active) {
+  INSTAR_ASSIGN_OR_RETURN(
+      const std::vector<ThreadRef> threads,
+      ThreadsOf(Direction::kCheck, options, /*all=*/ControlledThreads()));
+  const Clock::time_point until = DeadlineAfter(kRehearsalOfAll);
+  // The caller's own stacks are looked at each time, and if there is no thread.
+  std::vector<std::vector<ThreadRef>> groups;
+  for (const ThreadRef& thread : threads) groups.push_back({thread});
+  if (groups.empty()) groups.emplace_back();
+  bool is_first = true;
+  for (std::vector<ThreadRef>& group : groups) {
+    if (!std::exchange(is_first, false) && Clock::now() >= until) break;
+    Transition::TryOptions attempt_options;
+    attempt_options.stop.limit = std::clamp<nanoseconds>(
+        until - Clock::now(), milliseconds(1),
+        std::max(kFairLimit, std::min(options.timeout, kRehearsalLimit)));
+    attempt_options.stop.point = point_;
+    attempt_options.stop.threads = std::move(group);
+    attempt_options.thorough = thorough;
+    Obstacles obstacles(kMostNoted);
+    const Attempt attempt =
+        transition_.Try(Direction::kCheck, std::move(attempt_options),
+                        /*retries=*/nullptr, obstacles);
+    if (attempt.is_failed()) return attempt.status();
+    is_active |= obstacles.has_active();
+    for (Blocker& blocker : obstacles.ToBlockers()) {
+      const bool is_known =
+          std::any_of(blockers.begin(), blockers.end(), [&](const Blocker& b) {
+            return b.tid == blocker.tid && b.reason == blocker.reason;
+          });
+      if (!is_known) blockers.push_back(std::move(blocker));
+    }
+  }
+  if (options.remarks != nullptr) {
+    LookAtOthers(threads, *options.remarks);
+  }
+  return absl::OkStatus();
+}
+
+void PlanSchedule::LookAtOthers(absl::Span<const ThreadRef> threads,
+                                std::vector<std::string>& remarks) const {
+  std::vector<pid_t> known = {static_cast<pid_t>(syscall(SYS_gettid))};
+  for (const ThreadRef& thread : threads) known.push_back(thread.tid());
+  std::vector<pid_t> others;
+  VisitTasks([&](pid_t tid) {
+    if (std::find(known.begin(), known.end(), tid) == known.end()) {
+      others.push_back(tid);
+    }
+    return true;
+  });
+  const Clock::time_point until = DeadlineAfter(kRehearsalOfAll);
+  std::vector<char> room(kCopiedStack);
+  for (const pid_t tid : others) {
+    if (Clock::now() >= until) break;
+    const absl::StatusOr<StackSnapshot> copy =
+        CopyThread(tid, kSignalLimit, room.data(), room.size());
+    if (!copy.ok()) continue;
+    for (const auto& watched : transition_.watched()) {
+      const Activity activity = watched->FindOn(*copy);
+      if (activity.kind != ActivityKind::kActive) continue;
+      remarks.push_back(absl::StrCat(
+          "thread ", tid, " is not registered, and is not waited for: ",
+          watched->Describe(activity),
+          "; it goes on in the old version until it returns from there"));
+      break;
+    }
+  }
+}
+
+// --- The change.
+
+absl::Status PlanSchedule::Apply(const ApplyOptions& options) {
+  const UpdatePhase before = run_.phase();
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
+  absl::Status status = StartWatch(until, options, /*for_questions=*/false);
+  const absl::Cleanup end_watch = [this] { transition_.EndWatch(); };
+  if (!status.ok()) {
+    run_.End(before);
+    return status;
+  }
+  // Also if it was prepared: the program has gone on meanwhile.
+  UpdateForecast forecast;
+  status = transition_.Prepare(forecast);
+  if (!status.ok()) {
+    run_.End(UpdatePhase::kNew);
+    return status;
+  }
+  status = Run(Direction::kApply, options, until);
+  if (status.ok() && options.remarks != nullptr) {
+    *options.remarks = std::move(forecast.warnings);
+    const absl::StatusOr<std::vector<ThreadRef>> threads =
+        ThreadsOf(Direction::kApply, options, ControlledThreads());
+    if (threads.ok()) LookAtOthers(*threads, *options.remarks);
+  }
+  run_.End(status.ok()               ? UpdatePhase::kApplied
+           : transition_.is_broken() ? UpdatePhase::kBroken
+                                     : UpdatePhase::kPrepared);
+  return status;
+}
+
+absl::Status PlanSchedule::Undo(const ApplyOptions& options) {
+  if (run_.phase() != UpdatePhase::kApplied) return CanUndo();
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
+  const Clock::time_point until = DeadlineAfter(run_.begin(), options.timeout);
+  absl::Status status = StartWatch(until, options, /*for_questions=*/false);
+  const absl::Cleanup end_watch = [this] { transition_.EndWatch(); };
+  if (status.ok()) status = AskCanUndo();
+  if (status.ok()) status = Run(Direction::kUndo, options, until);
+  run_.End(status.ok()               ? UpdatePhase::kPrepared
+           : transition_.is_broken() ? UpdatePhase::kBroken
+                                     : UpdatePhase::kApplied);
+  return status;
+}
+
+absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
+                               Clock::time_point until) {
+  const absl::Cleanup settle = [this] { transition_.EndAttempts(); };
+  INSTAR_RETURN_IF_ERROR(transition_.BeginAttempts());
+  Retries retries(PacingOfPlans());
+  bool is_first = true;
+  while (true) {
+    if (run_.is_cancelled()) {
+      return absl::CancelledError("the update was cancelled");
+    }
+    run_.Enter(UpdatePhase::kWaiting);
+    Obstacles obstacles(kMostNoted);
+    const Attempt attempt =
+        TryOnce(direction, options, until, is_first, retries, obstacles);
+    is_first = false;
+    run_.CountAttempts(1);
+    if (attempt.is_done()) {
+      run_.SetBlockers({});
+      return absl::OkStatus();
+    }
+    run_.Enter(UpdatePhase::kWaiting);
+    if (attempt.is_failed()) return attempt.status();
+    run_.SetBlockers(obstacles.ToBlockers());
+    run_.WaitUntil(std::min(until, retries.next()));
+    if (!run_.is_cancelled() && Clock::now() >= until) {
+      return run_.TimeIsUp(direction, Progress());
+    }
+  }
+}
+
+Attempt PlanSchedule::TryOnce(Direction direction, const ApplyOptions& options,
+                              Clock::time_point until, bool is_first,
+                              Retries& retries, Obstacles& obstacles) {
+  if (direction == Direction::kApply) {
+    const absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
+    if (!unmet.ok()) return Attempt::Failed(unmet.status());
+    for (const std::string& reason : *unmet) obstacles.AddReason(reason);
+    if (!unmet->empty()) {
+      retries.NoteOther();
+      return Attempt::NotYet("a requirement");
+    }
+  }
+  Transition::TryOptions attempt_options;
+  attempt_options.stop.limit =
+      std::max<nanoseconds>(until - Clock::now(), kFairLimit);
+  attempt_options.stop.point = point_;
+  if (options.threads != nullptr) {
+    absl::StatusOr<std::vector<ThreadRef>> threads =
+        ThreadsOf(direction, options, {});
+    if (!threads.ok()) return Attempt::Failed(threads.status());
+    attempt_options.stop.threads = *std::move(threads);
+  }
+  attempt_options.thorough = !is_first;
+  attempt_options.is_cancelled = [this] { return run_.is_cancelled(); };
+  attempt_options.when_stopped = [this] { run_.Enter(UpdatePhase::kChanging); };
+  return transition_.Try(direction, std::move(attempt_options), &retries,
+                         obstacles);
+}
+
+// --- What others see.
+
+UpdateProgress PlanSchedule::Progress() const {
+  UpdateProgress progress = run_.Progress();
+  const BuiltInMechanism::Progress objects = transition_.progress();
+  progress.objects_converted = objects.converted;
+  progress.objects_total = objects.total;
+  progress.is_converting = objects.is_converting;
+  const std::shared_ptr<AuthorWatch> watch = transition_.watch();
+  bool released = false;
+  const std::string running = watch == nullptr ? "" : watch->running(&released);
+  if (running.empty()) return progress;
+  progress.phase = UpdatePhase::kBroken;
+  progress.blockers.clear();
+  Blocker& blocker = progress.blockers.emplace_back();
+  if (released) {
+    blocker.reason = absl::StrCat(
+        running,
+        "; the threads have been released, and the state of the program is "
+        "unknown");
+    blocker.remedy =
+        "code that takes no lock of the program, or a plan that holds the "
+        "threads where they own none (AtUpdatePoint())";
+    return progress;
+  }
+  const Transition::Effect effect = transition_.effect();
+  progress.is_unchanged = effect == Transition::Effect::kNone;
+  blocker.reason = absl::StrCat(running, "; ", Transition::TextOf(effect));
+  blocker.remedy = "code that returns";
+  return progress;
+}
+
+HoldTimes PlanSchedule::hold_times() const {
+  return HoldTimesOf(transition_.HoldTimes());
+}
+
+}  // namespace updates_internal
+}  // namespace instar

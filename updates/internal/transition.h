@@ -1,0 +1,240 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mechanisms that take effect together, and the attempts to let them: whoever
+// applies mechanisms, by whatever schedule, does it by one of these. Internal
+// to this package.
+//
+//   Transition transition(mechanisms);
+//   INSTAR_RETURN_IF_ERROR(transition.Prepare(forecast));
+//   while (true) {
+//     Obstacles obstacles(kMost);
+//     const Attempt attempt =
+//         transition.Try(Direction::kApply, options, &retries, obstacles);
+//     if (!attempt.is_not_yet()) break;
+//     ... wait until retries.next(), or do something else ...
+//   }
+//
+// An attempt finds out what must be on no stack, lets conversions in the
+// background pause, stops the threads, asks the mechanisms whether they are
+// ready, looks at the stacks, changes everything, rolls back if something
+// fails, and lets the threads go on. What was in the way is in `obstacles`.
+//
+// Code of the update's author runs under a watch
+// (updates/internal/author_watch.h), if one has been started.
+//
+// Threads: one at a time, but for watch().
+
+#ifndef INSTAR_UPDATES_INTERNAL_TRANSITION_H_
+#define INSTAR_UPDATES_INTERNAL_TRANSITION_H_
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/linux/mapped_array.h"
+#include "code/symbols/function.h"
+#include "stack/function_set.h"
+#include "threads/attempt.h"
+#include "threads/thread_ref.h"
+#include "updates/internal/author_watch.h"
+#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/code_version.h"
+#include "updates/mechanisms/mechanism.h"
+#include "updates/quiescence/internal/retries.h"
+#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/stopped_world.h"
+
+namespace instar {
+namespace updates_internal {
+
+class Transition {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit Transition(std::vector<std::shared_ptr<Mechanism>> mechanisms);
+  ~Transition();
+  Transition(const Transition&) = delete;
+  Transition& operator=(const Transition&) = delete;
+
+  // --- The watch over code of the author.
+
+  struct WatchOptions {
+    Clock::time_point until;
+    std::function<bool()> is_cancelled = [] { return false; };
+    Clock::duration at_least = AuthorWatch::kAtLeast;
+    // Only questions will be asked.
+    bool for_questions = false;
+    // Other code of the author is called by CallUnheld().
+    bool in_any_case = false;
+  };
+  // If there is such code, and no watch yet. ResourceExhausted if no thread can
+  // be started.
+  absl::Status StartWatch(WatchOptions options);
+  // Also in a child of the process that started it, whose thread is not there.
+  void EndWatch();
+  // By any thread; null if there is none.
+  std::shared_ptr<AuthorWatch> watch() const;
+  // While threads run: code of the author that is not a mechanism's.
+  absl::Status CallUnheld(const std::string& what,
+                          absl::FunctionRef<absl::Status()> function) const;
+
+  // --- While threads run.
+
+  absl::Status Prepare(UpdateForecast& forecast);
+  absl::Status CanUndo() const;
+  // By mechanism: "transfer shop::prices: ...".
+  std::vector<std::string> LostByUndo() const;
+  std::vector<ThreadRef> StartedThreads() const;
+  BuiltInMechanism::Progress progress() const;  // by any thread
+  // Around all attempts that are to be quick
+  // (BuiltInMechanism::BeginAttempts()).
+  absl::Status BeginAttempts();
+  void EndAttempts();
+
+  struct TryOptions {
+    StopOptions stop;
+    // What is costly to look up is looked up now (Mechanism).
+    bool thorough = false;
+    // Not for conversions in the background: another thread may be held by the
+    // caller's.
+    bool never_wait = false;
+    std::function<bool()> is_cancelled;  // null: never
+    std::function<void()> when_stopped;  // takes no lock; null: nothing
+  };
+  // `retries` may be null: the limit is that of the options then. Not yet says
+  // no reason: `obstacles` do. kCheck is done if nothing is in the way.
+  Attempt Try(Direction direction, TryOptions options, Retries* retries,
+              Obstacles& obstacles);
+
+  // Whether what the latest attempt looked for is quiescent, on these stacks.
+  bool IsQuiescentNow(StopOptions stop, Obstacles& obstacles) const;
+
+  // Where threads are that run on: what they are inside of is seen when it is
+  // too late.
+  const std::vector<std::shared_ptr<const WatchedFunctions>>& watched() const {
+    return watched_;
+  }
+
+  // What Try() has done could not be rolled back.
+  bool is_broken() const { return is_broken_; }
+  bool is_applied() const {
+    return is_applied_.load(std::memory_order_acquire);
+  }
+  // For how long all attempts together have kept other threads stopped.
+  std::chrono::nanoseconds time_stopped() const { return time_stopped_; }
+  // Those at which new calls can be made to wait, and what has been looked up
+  // for them: of the library's own mechanisms.
+  const std::vector<Function>& functions() const {
+    return redefined_.functions;
+  }
+  const std::shared_ptr<const WatchedFunctions>& watched_functions() const {
+    return redefined_.watched;
+  }
+  // How long the latest change held threads.
+  std::vector<std::chrono::nanoseconds> HoldTimes() const;
+
+  // What it comes to when code of the author is given up while threads run.
+  enum class Effect { kNone, kApplied, kUndone, kUnknown };
+  void Begin() { effect_.store(Effect::kNone, std::memory_order_relaxed); }
+  Effect effect() const { return effect_.load(std::memory_order_relaxed); }
+  static const char* TextOf(Effect effect);
+
+ private:
+  struct Part {
+    std::shared_ptr<Mechanism> mechanism;
+    BuiltInMechanism* built_in;  // null: it is somebody else's
+    std::string authors_part;    // while a watch is there
+
+    bool RunsAuthors() const;  // in the change
+    bool IsAuthors() const;    // also when it is asked
+  };
+  enum class Verdict { kDone, kNotYet, kFailed };
+  // What went wrong while threads stood still. It is told afterwards.
+  struct Failure {
+    const Part* part = nullptr;
+    Attempt attempt = Attempt::Done();
+    // Those before it (after it, of an undo), and why what they had done could
+    // not be rolled back.
+    std::vector<std::pair<const Part*, Attempt>> not_rolled_back;
+  };
+
+  absl::Status FindCode(bool thorough);
+  std::vector<const WatchedFunctions*> AllWatched() const;
+  absl::Status BeforeStop();
+
+  // While threads stand still.
+  Verdict AskAll(Direction direction, const StoppedWorld& world);
+  bool Ends(const ThreadRef& thread) const;
+  Verdict ChangeAll(Direction direction, const StoppedWorld& world);
+  Attempt Change(const Part& part, Direction direction,
+                 const StoppedWorld& world);
+  absl::Status Call(const Part& part,
+                    absl::FunctionRef<absl::Status()> function);
+  Attempt Call(const Part& part, absl::FunctionRef<Attempt()> function);
+  bool threads_were_released() const {
+    return watch_ != nullptr && watch_->has_released();
+  }
+
+  // When they run again.
+  void AfterStop(AttemptResult result);
+  void Explain(Obstacles& obstacles) const;
+  absl::Status Explain(Direction direction) const;
+  absl::Status CallUnheld(const Part& part, const char* what,
+                          absl::FunctionRef<absl::Status()> function) const;
+  absl::Status TellUnheld(const Part& part, const char* what,
+                          absl::FunctionRef<void()> function) const;
+
+  std::vector<Part> parts_;
+
+  // Functions that must be quiescent, and what was looked up for them.
+  struct Functions {
+    // Unless that is right still.
+    absl::Status Watch(std::vector<Function> functions,
+                       bool ignore_unknown_copies);
+
+    std::vector<Function> functions;
+    std::optional<CodeVersion> version;
+    std::shared_ptr<const WatchedFunctions> watched;
+  };
+  // Of MustBeQuiescent(). Redefinitions have asked where their functions have
+  // been inlined, and say what they ignore; others have not.
+  Functions redefined_, others_;
+  // Both, and the sets of all.
+  std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
+
+  StoppedWorld* world_ = nullptr;  // while threads stand still
+  // The threads that EndsFunctionOf() has named.
+  MappedArray<const threads_internal::ThreadRecord*> ending_;
+  std::unique_ptr<StoppedWorld> last_world_;
+  std::vector<std::pair<const Part*, Attempt>> not_yet_;
+  // Made anew before each attempt: it keeps no memory that something moved into
+  // it would get, and free.
+  std::optional<Failure> failure_;
+  std::chrono::nanoseconds time_stopped_{0};
+  bool is_broken_ = false;
+  // Release and acquire: whoever sees it sees the change.
+  std::atomic<bool> is_applied_{false};
+  // Since Begin(). Relaxed: for people.
+  std::atomic<Effect> effect_{Effect::kNone};
+
+  std::uint32_t watch_generation_ = 0;  // of the process that has its thread
+  mutable std::mutex lock_;  // guards what follows against other threads
+  std::shared_ptr<AuthorWatch> watch_;
+};
+
+}  // namespace updates_internal
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_INTERNAL_TRANSITION_H_
