@@ -587,6 +587,15 @@ const std::vector<HeldThread>& Rendezvous::threads() const {
   return state_->threads;
 }
 
+bool Rendezvous::OwnLocksAreFree() const {
+  for (const HeldThread& thread : state_->threads) {
+    const std::unique_lock<std::mutex> lock(thread.thread.record()->lock,
+                                            std::try_to_lock);
+    if (!lock.owns_lock()) return false;
+  }
+  return true;
+}
+
 void Rendezvous::Release() {
   if (state_ != nullptr) state_->Release();
 }

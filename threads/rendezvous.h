@@ -125,6 +125,10 @@ class Rendezvous {
   // With HoldAll(), those that started since are not listed.
   const std::vector<HeldThread>& threads() const;
 
+  // Whether nobody owns a lock that reboots of these threads take. For whoever
+  // has stopped other threads since, at any instruction: they may own one.
+  bool OwnLocksAreFree() const;
+
   // Lets the threads go on; without effect the second time.
   void Release();
   // The same by another thread, for one that holds threads and does not come to

@@ -16,6 +16,7 @@
 #include "stack/stack_snapshot.h"
 #include "threads/blocking_region.h"
 #include "threads/internal/stopped_wait.h"
+#include "updates/internal/rehearsal.h"
 #include "updates/internal/transition.h"
 #include "updates/mechanisms/internal/built_in.h"
 #include "updates/quiescence/forced_quiescence.h"
@@ -29,6 +30,8 @@ using updates_internal::AuthorWatch;
 using updates_internal::BuiltInMechanism;
 using updates_internal::Obstacles;
 using updates_internal::Pacing;
+using updates_internal::Rehearsal;
+using updates_internal::RehearsalOptions;
 using updates_internal::Retries;
 using updates_internal::Transition;
 
@@ -76,10 +79,13 @@ struct Change::State {
         retries(PacingOf(options)) {}
 
   // Whose stacks are looked at.
-  Stacks StacksOf(UpdateContext* context) const {
+  Stacks StacksOf(bool in_update_function) const {
     if (options.stacks.has_value()) return *options.stacks;
     return built_in == nullptr ? Stacks::kControlledThreads
-                               : built_in->least_stacks(context != nullptr);
+                               : built_in->least_stacks(in_update_function);
+  }
+  Stacks StacksOf(UpdateContext* context) const {
+    return StacksOf(/*in_update_function=*/context != nullptr);
   }
   bool runs_authors() const {
     return built_in == nullptr ||
@@ -120,6 +126,8 @@ struct Change::State {
   Attempt TryOrForce(Direction direction, UpdateContext* context);
   Attempt Force(Direction direction, UpdateContext* context);
   Attempt Try(Direction direction, UpdateContext* context);
+  absl::StatusOr<std::vector<Blocker>> Check(const ThreadRef* in,
+                                             std::string point);
 
   const std::string name;
   const ChangeOptions options;
@@ -135,6 +143,9 @@ struct Change::State {
   bool is_prepared = false;
   bool is_first = true;  // the next attempt, since the latest change
   std::string reason;    // of the latest attempt
+
+  ForkMutex blockers_lock;
+  std::vector<Blocker> blockers;  // of the latest attempt
 };
 
 absl::Status Change::State::PrepareLocked(bool again,
@@ -153,11 +164,18 @@ absl::Status Change::State::PrepareLocked(bool again,
                      "Stacks::kControlledThreads"));
   }
   if (options.forced_quiescence.count() > 0 &&
-      StacksOf(nullptr) == Stacks::kThisThread) {
+      StacksOf(/*in_update_function=*/false) == Stacks::kThisThread) {
     return absl::InvalidArgumentError(
         "forced quiescence makes other threads wait, but only the calling "
         "thread's stack is looked at; choose Stacks::kControlledThreads or "
         "kAllThreads");
+  }
+  if (!options.point.empty() &&
+      (StacksOf(/*in_update_function=*/false) != Stacks::kControlledThreads ||
+       StacksOf(/*in_update_function=*/true) != Stacks::kControlledThreads)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": threads are held at update point '", options.point,
+        "' only with Stacks::kControlledThreads; choose that"));
   }
   UpdateForecast own;
   INSTAR_RETURN_IF_ERROR(transition.Prepare(own));
@@ -190,6 +208,7 @@ Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
   stop.stacks = StacksOf(context);
   stop.context = context;
   stop.limit = limit.value_or(options.limit.value_or(kLastLimit));
+  stop.point = options.point;
   if (options.threads != nullptr) stop.threads = options.threads();
   attempt_options.thorough = !is_first;
   attempt_options.never_wait = true;
@@ -200,6 +219,12 @@ Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
       StacksOf(context) == Stacks::kThisThread || limit.has_value() ? nullptr
                                                                     : &retries,
       obstacles);
+  {
+    std::vector<Blocker> found;
+    if (attempt.is_not_yet()) found = obstacles.ToBlockers();
+    const std::lock_guard<ForkMutex> guard(blockers_lock);
+    blockers.swap(found);
+  }
   return attempt.is_not_yet() ? obstacles.ToAttempt() : attempt;
 }
 
@@ -289,6 +314,41 @@ Attempt Change::State::Try(Direction direction, UpdateContext* context) {
   return TryOrForce(direction, context);
 }
 
+absl::StatusOr<std::vector<Blocker>> Change::State::Check(const ThreadRef* in,
+                                                          std::string point) {
+  const std::unique_lock<ForkMutex> guard = Lock();
+  INSTAR_RETURN_IF_ERROR(CheckKnown());
+  if (transition.is_applied()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(name, ": it is applied already"));
+  }
+  UpdateForecast unwanted;
+  INSTAR_RETURN_IF_ERROR(PrepareLocked(/*again=*/true, unwanted));
+  RehearsalOptions how;
+  how.stacks = StacksOf(/*in_update_function=*/in != nullptr);
+  how.point = options.point;
+  if (how.stacks == Stacks::kThisThread && in != nullptr) {
+    // It is held instead of asked to do it.
+    how.stacks = Stacks::kControlledThreads;
+    how.threads = {*in};
+    how.point = std::move(point);
+  } else if (how.stacks == Stacks::kControlledThreads) {
+    how.threads =
+        options.threads != nullptr ? options.threads() : ControlledThreads();
+  }
+  // Between two attempts there may be one.
+  const bool is_watched = transition.watch() != nullptr;
+  Transition::WatchOptions watch;
+  watch.until = Clock::time_point::min();
+  watch.at_least = kLongestCall;
+  watch.for_questions = true;
+  INSTAR_RETURN_IF_ERROR(transition.StartWatch(std::move(watch)));
+  absl::StatusOr<Rehearsal> rehearsal = Rehearse(transition, how);
+  if (!is_watched) transition.EndWatch();
+  INSTAR_RETURN_IF_ERROR(rehearsal.status());
+  return std::move(rehearsal->blockers);
+}
+
 Change::Change(std::shared_ptr<Mechanism> mechanism, ChangeOptions options)
     : state_(
           std::make_shared<State>(std::move(mechanism), std::move(options))) {}
@@ -314,6 +374,17 @@ std::vector<std::string> Change::LostByUndo() const {
 
 Attempt Change::Apply() { return state_->Try(Direction::kApply, nullptr); }
 Attempt Change::Undo() { return state_->Try(Direction::kUndo, nullptr); }
+std::vector<Blocker> Change::Blockers() const {
+  const std::lock_guard<ForkMutex> guard(state_->blockers_lock);
+  return state_->blockers;
+}
+absl::StatusOr<std::vector<Blocker>> Change::Check() {
+  return state_->Check(nullptr, "");
+}
+absl::StatusOr<std::vector<Blocker>> Change::CheckIn(const ThreadRef& thread,
+                                                     const std::string& point) {
+  return state_->Check(&thread, point);
+}
 Attempt Change::operator()(UpdateContext& context) {
   return state_->Try(Direction::kApply, &context);
 }

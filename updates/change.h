@@ -70,10 +70,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
 #include "threads/update_request.h"
 #include "updates/mechanisms/mechanism.h"
+#include "updates/quiescence/blocker.h"
 #include "updates/quiescence/stopped_world.h"
 
 namespace instar {
@@ -85,6 +87,9 @@ struct ChangeOptions {
   std::optional<Stacks> stacks;
   // With kControlledThreads: which of them; null: all.
   std::function<std::vector<ThreadRef>()> threads;
+  // With kControlledThreads: they are held only at update points of this name,
+  // and in blocking regions of it; empty: at any.
+  std::string point;
   // For how long an attempt waits for threads; those that have come stand still
   // meanwhile. By default 10 ms, and longer, up to 320 ms, after attempts to
   // which that was too short.
@@ -115,6 +120,21 @@ class Change {
 
   Attempt Apply();
   Attempt Undo();
+  // What the latest attempt was "not yet" for, as its reason says it; empty if
+  // it was not. At any time, by any thread.
+  std::vector<Blocker> Blockers() const;
+
+  // What would make Apply() wait now; nothing: it would have been done. A
+  // moment later it may be otherwise. Prepares, and stops controlled threads
+  // one after the other (kAllThreads: all at once), each for less than a
+  // millisecond; changes nothing. Errors: those at which Apply() would give up;
+  // FailedPrecondition if it is applied.
+  absl::StatusOr<std::vector<Blocker>> Check();
+  // The same of it as an update function of this thread, at update points of
+  // this name; empty: at any.
+  absl::StatusOr<std::vector<Blocker>> CheckIn(const ThreadRef& thread,
+                                               const std::string& point = "");
+
   bool is_applied() const;
   // It is applied, and objects are converted in the background.
   bool is_converting() const;

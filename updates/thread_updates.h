@@ -56,6 +56,10 @@
 // its call returns; with UpdateOptions::interrupt_blocking_calls at once
 // (RebootUpdateOptions() of updates/reboot_thread.h; a reboot does so anyway).
 //
+// Rehearse() asks each thread that is named whether its part could be done now:
+// what earlier stages would change is not changed then. Of an update function
+// it is known only whether its thread comes to an update point.
+//
 // Progress() names each thread that is not done, with what its update function
 // answered the last time, or with where the thread is. Hold times are those of
 // the calls that were done: what an update function does to other threads is

@@ -93,8 +93,9 @@ struct HoldTimes {
 struct ApplyOptions {
   // Afterwards DeadlineExceeded, which names the blockers; all is as before.
   std::chrono::nanoseconds timeout = std::chrono::seconds(30);
-  // Which threads are asked for; null: all controlled threads. Called again
-  // for each attempt.
+  // Which threads are asked for, and no others; null: all controlled threads,
+  // and what the update says of the others of the process. Called again for
+  // each attempt.
   std::function<std::vector<ThreadRef>()> threads;
   // Of Rehearse(): no thread is stopped. What is active on a stack, and who
   // comes to no update point, is not known then.
@@ -122,8 +123,7 @@ class Update {
   // other, each once (twice where more has to be looked up), to look at its
   // stacks, which takes less than a millisecond; none waits for another.
   // Errors: those of Prepare() and those at which Apply() would give up.
-  // Unimplemented for an update that has no single attempt, as one in which
-  // each thread decides on its own.
+  // Unimplemented by a schedule that has nothing of the kind.
   virtual absl::StatusOr<std::vector<Blocker>> Rehearse(
       const ApplyOptions& options) {
     static_cast<void>(options);
@@ -152,7 +152,9 @@ class Update {
   virtual absl::Status Undo(const ApplyOptions& options) = 0;
 
   // Makes the Apply() or Undo() that is running give up soon, unless it has
-  // gone too far; does nothing if there is none.
+  // gone too far; does nothing if there is none. (A thread of the program that
+  // the update has stopped cannot call it before it runs again. Those of the
+  // manager are not stopped.)
   virtual void Cancel() = 0;
 
   virtual UpdateProgress Progress() const = 0;

@@ -22,6 +22,7 @@ struct UpdatePlan::State {
       std::make_shared<RedefineOptions>();
   std::vector<std::function<Attempt()>> requirements;
   std::string point;
+  bool only_registered = false;
 };
 
 UpdatePlan::UpdatePlan(std::string name) : state_(std::make_unique<State>()) {
@@ -65,6 +66,8 @@ void UpdatePlan::AtUpdatePoint(std::string point) {
   state_->point = std::move(point);
 }
 
+void UpdatePlan::OnlyRegisteredThreads() { state_->only_registered = true; }
+
 void UpdatePlan::Add(std::shared_ptr<Mechanism> mechanism) {
   INSTAR_CHECK(mechanism != nullptr) << "a mechanism is an object";
   state_->mechanisms.push_back(std::move(mechanism));
@@ -80,6 +83,7 @@ std::unique_ptr<Update> MakeUpdate(UpdatePlan plan) {
     }
   }
   parts.requirements = std::move(state.requirements);
+  parts.only_registered = state.only_registered || !state.point.empty();
   parts.point = std::move(state.point);
   return std::make_unique<PlanSchedule>(std::move(parts));
 }

@@ -27,7 +27,9 @@
 // its time is up:
 //   1. The requirements are asked (When).
 //   2. The controlled threads meet at a rendezvous (threads/rendezvous.h); the
-//      background work of progressive conversions pauses.
+//      background work of progressive conversions pauses. When they are held,
+//      the other threads of the process are stopped by a signal
+//      (updates/quiescence/stopped_world.h).
 //   3. Their stacks are walked. No function that is redefined may be active on
 //      one, in any version, nor one that uses a class that is converted,
 //      except on threads that the plan reboots; these must be such that they
@@ -50,10 +52,15 @@
 // Errors in what was given (an unknown function, an empty hook) are kept, and
 // answered by Prepare() and Apply() before any thread is disturbed.
 //
-// Stacks: those of the held threads, their paused continulets' included, and of
-// the caller of Apply(). Threads that are not controlled are neither held nor
-// looked at: what a plan redefines or converts must not be used by them (or see
-// updates/change.h, which can look at all threads).
+// Which threads: all of the process. Controlled threads are held at update
+// points, in declared regions and in system calls, where they own no lock of
+// the allocator. The others are stopped wherever they are; one that may own
+// such a lock there lets the plan be tried again. Looked at are the stacks of
+// all of them, their paused continulets' included, and of the caller of
+// Apply(). Poll() and sleeping calls of those that are stopped by a signal
+// return EINTR (signal(7)). OnlyRegisteredThreads() and AtUpdatePoint() leave
+// the others alone, and so does whoever says which threads there are
+// (ApplyOptions::threads).
 //
 // Lifetime: a plan is moved into its update. Functions and callables stay in
 // use for as long as the update is applied, and longer where threads run them.
@@ -187,11 +194,18 @@ class UpdatePlan {
 
   // The threads are held only at update points of this name, or in blocking
   // regions that are declared to lie there (threads/blocking_region.h):
-  // "between requests", where whole requests must see one version. Whether
+  // "between requests", where whole requests must see one version. Threads that
+  // are not registered come to no such place, and are left alone, as by
+  // OnlyRegisteredThreads(). Whether
   // there is such a point cannot be known before a thread comes to it: one to
   // which none has come is a remark of Rehearse(), with the nearest names, and
   // no error (threads/known_names.h).
   void AtUpdatePoint(std::string point);
+
+  // Threads that are not registered are neither stopped nor looked at: they
+  // must not use what the plan changes. For programs that have threads which
+  // cannot be stopped, or whose calls must not return EINTR.
+  void OnlyRegisteredThreads();
 
   // Any mechanism, one's own too (updates/mechanisms/mechanism.h).
   void Add(std::shared_ptr<Mechanism> mechanism);

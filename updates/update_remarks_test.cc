@@ -100,6 +100,7 @@ TEST(UpdateRemarksTest, AThreadStaysInAFunctionThatIsRedefined) {
   while (!is_inside) std::this_thread::yield();
   UpdatePlan plan("serve");
   plan.Redefine(&Serve, &NewServe);
+  plan.OnlyRegisteredThreads();
   const auto update = MakeUpdate(std::move(plan));
   EXPECT_THAT(RemarksOnApplying(*update),
               Contains(AllOf(HasSubstr("is not registered"),

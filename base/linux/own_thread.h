@@ -12,13 +12,19 @@
 // signalfd(), would be killed by it if the kernel gave it to this one. It can
 // be stopped as all threads can: the signal for that is open.
 //
-// Threads: any.
+// Whoever stops all threads leaves these alone where they run nothing of the
+// program, and must go on meanwhile: IsOwnThread() tells.
+//
+// Threads: any. What asks for other threads allocates nothing and takes no
+// lock.
 
 #ifndef INSTAR_BASE_LINUX_OWN_THREAD_H_
 #define INSTAR_BASE_LINUX_OWN_THREAD_H_
 
 #include <signal.h>
+#include <sys/types.h>
 
+#include <cstdint>
 #include <functional>
 #include <thread>
 
@@ -33,6 +39,16 @@ absl::StatusOr<std::thread> StartOwnThread(const char* name,
 
 // Whether the calling thread is one.
 bool IsOwnThread();
+// The same of any thread of this process. May be false of one.
+bool IsOwnThread(pid_t tid);
+
+// How many there are, never more than threads of the process that are some; and
+// a number that is another one when one has begun or ended since.
+struct OwnThreads {
+  int count;
+  std::uint32_t changes;
+};
+OwnThreads CountOwnThreads();
 
 // The signals that a thread of the program, started by it now, would block:
 // those of the calling thread, or, if that is an own thread, those of the

@@ -5,7 +5,12 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "absl/status/status.h"
@@ -43,6 +48,36 @@ TEST(OwnThreadTest, LeavesTheMaskOfTheCallerAlone) {
   for (int number = 1; number < 32; ++number) {
     EXPECT_EQ(sigismember(&before, number), sigismember(&after, number));
   }
+}
+
+TEST(OwnThreadTest, IsKnownToOthersWhileItRuns) {
+  const OwnThreads before = CountOwnThreads();
+  std::atomic<pid_t> tid{0};
+  std::atomic<bool> stop{false};
+  absl::StatusOr<std::thread> thread = StartOwnThread("own", [&] {
+    tid = static_cast<pid_t>(syscall(SYS_gettid));
+    while (!stop) std::this_thread::yield();
+  });
+  ASSERT_TRUE(thread.ok()) << thread.status();
+  EXPECT_EQ(CountOwnThreads().count, before.count + 1);  // already
+  while (tid == 0) std::this_thread::yield();
+  EXPECT_TRUE(IsOwnThread(tid));
+  EXPECT_FALSE(IsOwnThread(getpid()));
+  EXPECT_EQ(CountOwnThreads().count, before.count + 1);
+  EXPECT_NE(CountOwnThreads().changes, before.changes);
+  const pid_t child = fork();
+  if (child == 0) {  // where it is not
+    _exit(CountOwnThreads().count + (IsOwnThread(tid) ? 1 : 0));
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+  const OwnThreads with = CountOwnThreads();
+  stop = true;
+  thread->join();
+  EXPECT_FALSE(IsOwnThread(tid));
+  EXPECT_EQ(CountOwnThreads().count, before.count);
+  EXPECT_NE(CountOwnThreads().changes, with.changes);
 }
 
 TEST(OwnThreadTest, KnowsWhatTheProgramBlocks) {

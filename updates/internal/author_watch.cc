@@ -7,15 +7,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <exception>
 #include <utility>
 #include <vector>
 
 #include "absl/cleanup/cleanup.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "base/linux/blocked_signals.h"
-#include "stack/interrupted_thread.h"
+#include "base/linux/own_thread.h"
 #include "updates/internal/author_calls.h"
 #include "updates/internal/where_is.h"
 
@@ -45,14 +44,15 @@ AuthorWatch::~AuthorWatch() {
 }
 
 absl::Status AuthorWatch::Start() {
-  const BlockedSignals blocked(InterruptionSignal().value_or(0));
-  try {
-    thread_ = std::thread([this] { Watch(); });
-  } catch (const std::exception& exception) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "no thread can be started to watch over the update's own code: ",
-        exception.what()));
+  absl::StatusOr<std::thread> thread =
+      StartOwnThread("instar-watch", [this] { Watch(); });
+  if (!thread.ok()) {
+    return absl::Status(
+        thread.status().code(),
+        absl::StrCat("nothing can watch over the update's own code: ",
+                     thread.status().message()));
   }
+  thread_ = *std::move(thread);
   return absl::OkStatus();
 }
 

@@ -3,26 +3,20 @@
 
 #include "updates/internal/plan_schedule.h"
 
-#include <sys/syscall.h>
-#include <sys/types.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <iterator>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/linux/deadline.h"
-#include "base/linux/tasks.h"
 #include "base/status_macros.h"
-#include "stack/activity.h"
-#include "stack/interrupted_thread.h"
-#include "stack/stack_snapshot.h"
 #include "threads/known_names.h"
 #include "updates/internal/author_calls.h"
+#include "updates/internal/rehearsal.h"
 #include "updates/quiescence/internal/pacing.h"
 #include "updates/quiescence/internal/retries.h"
 #include "updates/quiescence/obstacles.h"
@@ -46,22 +40,27 @@ Pacing::Options PacingOfPlans() {
 constexpr nanoseconds kFairLimit = milliseconds(10);
 // How much of what is in the way an attempt notes.
 constexpr std::size_t kMostNoted = 1024;
-// A rehearsal asks one thread after the other: for how long each is waited for,
-// and all of them.
-constexpr nanoseconds kRehearsalLimit = milliseconds(100);
-constexpr nanoseconds kRehearsalOfAll = std::chrono::seconds(2);
-// To see where others are: how long a signal may take, and what of a stack is
-// looked at.
-constexpr nanoseconds kSignalLimit = milliseconds(5);
-constexpr std::size_t kCopiedStack = 256 << 10;
 // What the author's code may take of a rehearsal.
 constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
+
+// Of threads that are not waited for.
+std::vector<std::string> RemarksOn(const std::vector<Blocker>& others) {
+  std::vector<std::string> remarks;
+  for (const Blocker& other : others) {
+    remarks.push_back(absl::StrCat(
+        "thread ", other.tid,
+        " is not registered, and is not waited for: ", other.reason,
+        "; it goes on in the old version until it returns from there"));
+  }
+  return remarks;
+}
 
 }  // namespace
 
 PlanSchedule::PlanSchedule(Parts parts)
     : requirements_(std::move(parts.requirements)),
       point_(std::move(parts.point)),
+      only_registered_(parts.only_registered),
       run_(std::move(parts.name)),
       transition_(std::move(parts.mechanisms)) {}
 PlanSchedule::~PlanSchedule() = default;
@@ -202,87 +201,28 @@ absl::StatusOr<std::vector<Blocker>> PlanSchedule::Rehearse(
   INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode), options,
                                     /*for_questions=*/true));
   const absl::Cleanup end_watch = [this] { transition_.EndWatch(); };
-  bool is_active = false;
-  std::vector<Blocker> blockers = known;
-  INSTAR_RETURN_IF_ERROR(
-      AskEach(options, /*thorough=*/false, blockers, is_active));
-  if (is_active) {  // in functions that may not all have been known
-    blockers = known;
-    INSTAR_RETURN_IF_ERROR(
-        AskEach(options, /*thorough=*/true, blockers, is_active));
-  }
-  return blockers;
-}
-
-absl::Status PlanSchedule::AskEach(const ApplyOptions& options, bool thorough,
-                                   std::vector<Blocker>& blockers,
-                                   bool& is_active) {
-  INSTAR_ASSIGN_OR_RETURN(
-      const std::vector<ThreadRef> threads,
-      ThreadsOf(Direction::kCheck, options, /*all=*/ControlledThreads()));
-  const Clock::time_point until = DeadlineAfter(kRehearsalOfAll);
-  // The caller's own stacks are looked at each time, and if there is no thread.
-  std::vector<std::vector<ThreadRef>> groups;
-  for (const ThreadRef& thread : threads) groups.push_back({thread});
-  if (groups.empty()) groups.emplace_back();
-  bool is_first = true;
-  for (std::vector<ThreadRef>& group : groups) {
-    if (!std::exchange(is_first, false) && Clock::now() >= until) break;
-    Transition::TryOptions attempt_options;
-    attempt_options.stop.limit = std::clamp<nanoseconds>(
-        until - Clock::now(), milliseconds(1),
-        std::max(kFairLimit, std::min(options.timeout, kRehearsalLimit)));
-    attempt_options.stop.point = point_;
-    attempt_options.stop.threads = std::move(group);
-    attempt_options.thorough = thorough;
-    Obstacles obstacles(kMostNoted);
-    const Attempt attempt =
-        transition_.Try(Direction::kCheck, std::move(attempt_options),
-                        /*retries=*/nullptr, obstacles);
-    if (attempt.is_failed()) return attempt.status();
-    is_active |= obstacles.has_active();
-    for (Blocker& blocker : obstacles.ToBlockers()) {
-      const bool is_known =
-          std::any_of(blockers.begin(), blockers.end(), [&](const Blocker& b) {
-            return b.tid == blocker.tid && b.reason == blocker.reason;
-          });
-      if (!is_known) blockers.push_back(std::move(blocker));
-    }
+  RehearsalOptions how;
+  INSTAR_ASSIGN_OR_RETURN(how.threads, ThreadsOf(Direction::kCheck, options,
+                                                 /*all=*/ControlledThreads()));
+  how.point = point_;
+  how.looks_at_others = true;
+  how.limit = options.timeout;
+  INSTAR_ASSIGN_OR_RETURN(Rehearsal rehearsal,
+                          updates_internal::Rehearse(transition_, how));
+  const auto add = [&known](std::vector<Blocker>& more) {
+    std::move(more.begin(), more.end(), std::back_inserter(known));
+  };
+  add(rehearsal.blockers);
+  if (StopsOthers(options)) {
+    add(rehearsal.others);
+    rehearsal.others.clear();
   }
   if (options.remarks != nullptr) {
-    LookAtOthers(threads, *options.remarks);
-  }
-  return absl::OkStatus();
-}
-
-void PlanSchedule::LookAtOthers(absl::Span<const ThreadRef> threads,
-                                std::vector<std::string>& remarks) const {
-  std::vector<pid_t> known = {static_cast<pid_t>(syscall(SYS_gettid))};
-  for (const ThreadRef& thread : threads) known.push_back(thread.tid());
-  std::vector<pid_t> others;
-  VisitTasks([&](pid_t tid) {
-    if (std::find(known.begin(), known.end(), tid) == known.end()) {
-      others.push_back(tid);
-    }
-    return true;
-  });
-  const Clock::time_point until = DeadlineAfter(kRehearsalOfAll);
-  std::vector<char> room(kCopiedStack);
-  for (const pid_t tid : others) {
-    if (Clock::now() >= until) break;
-    const absl::StatusOr<StackSnapshot> copy =
-        CopyThread(tid, kSignalLimit, room.data(), room.size());
-    if (!copy.ok()) continue;
-    for (const auto& watched : transition_.watched()) {
-      const Activity activity = watched->FindOn(*copy);
-      if (activity.kind != ActivityKind::kActive) continue;
-      remarks.push_back(absl::StrCat(
-          "thread ", tid, " is not registered, and is not waited for: ",
-          watched->Describe(activity),
-          "; it goes on in the old version until it returns from there"));
-      break;
+    for (std::string& remark : RemarksOn(rehearsal.others)) {
+      options.remarks->push_back(std::move(remark));
     }
   }
+  return known;
 }
 
 // --- The change.
@@ -307,9 +247,17 @@ absl::Status PlanSchedule::Apply(const ApplyOptions& options) {
   status = Run(Direction::kApply, options, until);
   if (status.ok() && options.remarks != nullptr) {
     *options.remarks = std::move(forecast.warnings);
+    // All others were looked at when it was applied.
     const absl::StatusOr<std::vector<ThreadRef>> threads =
-        ThreadsOf(Direction::kApply, options, ControlledThreads());
-    if (threads.ok()) LookAtOthers(*threads, *options.remarks);
+        !StopsOthers(options)
+            ? ThreadsOf(Direction::kApply, options, ControlledThreads())
+            : absl::NotFoundError("");
+    if (threads.ok()) {
+      for (std::string& remark :
+           RemarksOn(LookAtOthers(transition_, *threads))) {
+        options.remarks->push_back(std::move(remark));
+      }
+    }
   }
   run_.End(status.ok()               ? UpdatePhase::kApplied
            : transition_.is_broken() ? UpdatePhase::kBroken
@@ -377,6 +325,7 @@ Attempt PlanSchedule::TryOnce(Direction direction, const ApplyOptions& options,
   attempt_options.stop.limit =
       std::max<nanoseconds>(until - Clock::now(), kFairLimit);
   attempt_options.stop.point = point_;
+  attempt_options.stop.others_by_signal = StopsOthers(options);
   if (options.threads != nullptr) {
     absl::StatusOr<std::vector<ThreadRef>> threads =
         ThreadsOf(direction, options, {});

@@ -14,7 +14,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
 #include "updates/internal/transition.h"
@@ -33,6 +32,7 @@ class PlanSchedule final : public Update {
     std::vector<std::shared_ptr<Mechanism>> mechanisms;
     std::vector<std::function<Attempt()>> requirements;
     std::string point;
+    bool only_registered = false;
   };
 
   explicit PlanSchedule(Parts parts);
@@ -58,6 +58,10 @@ class PlanSchedule final : public Update {
   absl::Status Begin(UpdatePhase required);
   absl::Status StartWatch(Clock::time_point until, const ApplyOptions& options,
                           bool for_questions);
+  // Besides the threads that are held.
+  bool StopsOthers(const ApplyOptions& options) const {
+    return !only_registered_ && options.threads == nullptr;
+  }
   // The reasons of requirements that are not met yet; an error if one says
   // "never".
   absl::StatusOr<std::vector<std::string>> AskRequirements() const;
@@ -68,12 +72,6 @@ class PlanSchedule final : public Update {
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
                   Clock::time_point until, bool is_first, Retries& retries,
                   Obstacles& obstacles);
-  // A rehearsal: asks one thread after the other.
-  absl::Status AskEach(const ApplyOptions& options, bool thorough,
-                       std::vector<Blocker>& blockers, bool& is_active);
-  // Where the threads are that are not among these, nor the caller.
-  void LookAtOthers(absl::Span<const ThreadRef> threads,
-                    std::vector<std::string>& remarks) const;
   // Those that the options say, or else `all`.
   absl::StatusOr<std::vector<ThreadRef>> ThreadsOf(
       Direction direction, const ApplyOptions& options,
@@ -81,6 +79,7 @@ class PlanSchedule final : public Update {
 
   const std::vector<std::function<Attempt()>> requirements_;
   const std::string point_;
+  const bool only_registered_;
   UpdateRun run_;
   Transition transition_;
 };

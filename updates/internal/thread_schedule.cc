@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -16,6 +17,8 @@
 #include "threads/thread_state.h"
 #include "updates/internal/author_calls.h"
 #include "updates/internal/where_is.h"
+#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/stopped_world.h"
 
 namespace instar {
 namespace updates_internal {
@@ -38,11 +41,38 @@ constexpr nanoseconds kLeastTimeToTakeBack = std::chrono::seconds(10);
 // After which a thread that comes to no update point is interrupted, to see
 // where it is.
 constexpr nanoseconds kGrace = milliseconds(100);
+// Of a rehearsal: for how long a thread is waited for, and what the author's
+// code may take.
+constexpr nanoseconds kRehearsalLimit = milliseconds(100);
+constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
 
 absl::Status In(const std::string& what, const absl::Status& status) {
   return absl::Status(status.code(),
                       absl::StrCat(what, ": ", status.message()));
 }
+
+// Of a change that is not yet; `attempt` says all that there is if there are no
+// blockers.
+std::vector<Blocker> In(const std::string& what, std::vector<Blocker> blockers,
+                        const Attempt& attempt) {
+  if (blockers.empty()) blockers.emplace_back().reason = attempt.reason();
+  for (Blocker& blocker : blockers) {
+    blocker.reason = absl::StrCat(what, ": ", blocker.reason);
+  }
+  return blockers;
+}
+
+Blocker NoSuchThread(const std::string& name, const std::string& what) {
+  Blocker blocker;
+  blocker.reason = absl::StrCat("thread '", name, "': ", what,
+                                ": there is no controlled thread '", name, "'");
+  return blocker;
+}
+
+constexpr char kWaitsInRegion[] = ": it waits in a blocking region";
+constexpr char kGetItOut[] =
+    "wait until its call returns, or set the update function with "
+    "interrupt_blocking_calls";
 
 bool Contains(const std::vector<ThreadRef>& threads, const ThreadRef& thread) {
   return std::find(threads.begin(), threads.end(), thread) != threads.end();
@@ -100,6 +130,14 @@ struct ThreadSchedule::Pending {
       if (blocker.reason.empty()) {
         blocker.reason = "it unwinds its stack, to be rebooted";
       }
+      // What is its own of that.
+      if (part->change == nullptr) return blocker;
+      for (const Blocker& own : part->change->Blockers()) {
+        if (own.tid != blocker.tid) continue;
+        blocker.function = own.function;
+        blocker.frame = own.frame;
+        blocker.remedy = own.remedy;
+      }
       return blocker;
     }
     blocker.reason = "it has come to no update point";
@@ -109,10 +147,8 @@ struct ThreadSchedule::Pending {
       if (!unknown.empty()) absl::StrAppend(&blocker.reason, "; ", unknown);
     }
     if (thread.state() == ThreadState::kBlocked) {
-      absl::StrAppend(&blocker.reason, ": it waits in a blocking region");
-      blocker.remedy =
-          "wait until its call returns, or set the update function with "
-          "interrupt_blocking_calls";
+      blocker.reason += kWaitsInRegion;
+      blocker.remedy = kGetItOut;
       return blocker;
     }
     blocker.remedy =
@@ -308,6 +344,94 @@ absl::Status ThreadSchedule::Undo(const ApplyOptions& options) {
 
 // --- The way through the stages.
 
+// --- A rehearsal.
+
+absl::StatusOr<std::vector<Blocker>> ThreadSchedule::Rehearse(
+    const ApplyOptions& options) {
+  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  UpdateForecast forecast;
+  absl::Status status = PrepareParts(forecast);
+  if (!status.ok()) {
+    run_.End(UpdatePhase::kNew);
+    return status;
+  }
+  const absl::Cleanup end = [this] { run_.End(UpdatePhase::kPrepared); };
+  INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode)));
+  const absl::Cleanup end_watch = [this] { EndWatch(); };
+  if (options.remarks != nullptr) options.remarks->clear();
+  std::vector<Blocker> blockers;
+  const Attempt requirements = Requirements();
+  if (requirements.is_failed()) return requirements.status();
+  if (requirements.is_not_yet()) {
+    blockers.emplace_back().reason = requirements.reason();
+    return blockers;
+  }
+  const Way way{
+      Direction::kApply, Clock::time_point::max(), options.threads, false, {}};
+  for (const Part& part : parts_) {
+    if (part.is_started_here()) {
+      if (part.is_started || options.without_stacks) continue;
+      INSTAR_ASSIGN_OR_RETURN(std::vector<Blocker> found, part.change->Check());
+      if (found.empty()) continue;
+      found = In(part.what, std::move(found), Attempt::Done());
+      std::move(found.begin(), found.end(), std::back_inserter(blockers));
+      continue;
+    }
+    INSTAR_ASSIGN_OR_RETURN(const std::vector<ThreadRef> threads,
+                            ThreadsOf(way, part));
+    if (threads.empty()) {
+      blockers.push_back(NoSuchThread(part.thread_name, part.what));
+    }
+    if (part.change == nullptr && options.remarks != nullptr) {
+      options.remarks->push_back(absl::StrCat(
+          part.name(), ": what it waits for itself is known when it is tried"));
+    }
+    if (options.without_stacks) continue;
+    for (const ThreadRef& thread : threads) {
+      if (Contains(part.done_in, thread)) continue;
+      INSTAR_RETURN_IF_ERROR(CheckInThread(part, thread, options, blockers));
+    }
+  }
+  return blockers;
+}
+
+absl::Status ThreadSchedule::CheckInThread(const Part& part,
+                                           const ThreadRef& thread,
+                                           const ApplyOptions& options,
+                                           std::vector<Blocker>& blockers) {
+  std::vector<Blocker> found;
+  if (thread.state() == ThreadState::kBlocked &&
+      !part.options.interrupt_blocking_calls) {
+    Blocker& blocker = found.emplace_back();
+    blocker.thread = thread.name();
+    blocker.tid = thread.tid();
+    blocker.reason =
+        absl::StrCat("it comes to no update point", kWaitsInRegion);
+    blocker.remedy = kGetItOut;
+  } else if (part.change != nullptr) {
+    INSTAR_ASSIGN_OR_RETURN(found,
+                            part.change->CheckIn(thread, part.options.point));
+  } else {
+    // Only whether it comes.
+    StopOptions stop;
+    stop.limit = std::min<nanoseconds>(options.timeout, kRehearsalLimit);
+    stop.threads = std::vector<ThreadRef>{thread};
+    stop.point = part.options.point;
+    Obstacles obstacles(/*most=*/1);
+    StoppedWorld world(std::move(stop));
+    world.Stop(obstacles);
+    world.Release();
+    if (!obstacles.failure().ok()) return obstacles.failure();
+    found = obstacles.ToBlockers();
+  }
+  if (found.empty()) return absl::OkStatus();
+  found = In(part.what, std::move(found), Attempt::Done());
+  std::move(found.begin(), found.end(), std::back_inserter(blockers));
+  return absl::OkStatus();
+}
+
+// --- The change.
+
 absl::Status ThreadSchedule::AwaitRequirements(const Way& way) {
   nanoseconds pause = kFirstPause;
   while (true) {
@@ -405,7 +529,7 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
     if (attempt.is_failed()) {
       status = In(part.name(), attempt.status());
     } else {
-      SetObstacles({absl::StrCat(part.name(), ": ", attempt.reason())});
+      run_.SetBlockers(In(part.what, part.change->Blockers(), attempt));
       status = Pause(way, pause);
       pause = std::min(2 * pause, kLastPause);
     }
@@ -606,10 +730,12 @@ absl::Status ThreadSchedule::Pause(const Way& way, nanoseconds duration) {
   return Guard(way);
 }
 
-void ThreadSchedule::SetObstacles(std::vector<std::string> obstacles) {
-  std::lock_guard<std::mutex> lock(lock_);
-  if (obstacles != obstacles_) obstacles_since_ = Clock::now();
-  obstacles_ = std::move(obstacles);
+void ThreadSchedule::SetObstacles(const std::vector<std::string>& obstacles) {
+  std::vector<Blocker> blockers;
+  for (const std::string& obstacle : obstacles) {
+    blockers.emplace_back().reason = obstacle;
+  }
+  run_.SetBlockers(std::move(blockers));
 }
 
 absl::Status ThreadSchedule::Begin(UpdatePhase required) {
@@ -627,11 +753,6 @@ UpdateProgress ThreadSchedule::Progress() const {
   {
     std::lock_guard<std::mutex> lock(lock_);
     watch = watch_;
-    for (const std::string& obstacle : obstacles_) {
-      Blocker& blocker = progress.blockers.emplace_back();
-      blocker.reason = obstacle;
-      blocker.since = Clock::now() - obstacles_since_;
-    }
     pending = pending_;
   }
   // Without the lock: a thread's stack is looked at.

@@ -73,6 +73,8 @@ class ThreadSchedule final : public Update {
 
   const std::string& name() const override { return run_.name(); }
   absl::StatusOr<UpdateForecast> Prepare() override;
+  absl::StatusOr<std::vector<Blocker>> Rehearse(
+      const ApplyOptions& options) override;
   Attempt Requirements() override;
   absl::Status Apply(const ApplyOptions& options) override;
   absl::Status CanUndo() const override;
@@ -104,6 +106,11 @@ class ThreadSchedule final : public Update {
                     absl::FunctionRef<absl::Status()> function) const;
   absl::Status PrepareParts(UpdateForecast& forecast);
   absl::Status AskCanUndo() const;
+  // What would make this thread's update function wait; what it decides itself
+  // is a remark.
+  absl::Status CheckInThread(const Part& part, const ThreadRef& thread,
+                             const ApplyOptions& options,
+                             std::vector<Blocker>& blockers);
   absl::Status AwaitRequirements(const Way& way);
   absl::Status Run(Direction direction, const ApplyOptions& options);
   absl::Status RunStage(Way& way, int stage);
@@ -121,11 +128,11 @@ class ThreadSchedule final : public Update {
   absl::Status Guard(const Way& way) const;
   // Waits a little. An error if there is no time left, or on Cancel().
   absl::Status Pause(const Way& way, std::chrono::nanoseconds duration);
-  void SetObstacles(std::vector<std::string> obstacles);
+  void SetObstacles(const std::vector<std::string>& obstacles);
 
   absl::Status Begin(UpdatePhase required);
 
-  UpdateRun run_;  // whose attempts are those but for pending_
+  UpdateRun run_;  // whose attempts and blockers are those but for pending_
   const int stages_;
   const std::vector<std::function<Attempt()>> requirements_;
 
@@ -141,8 +148,6 @@ class ThreadSchedule final : public Update {
   // reads it without the lock.
   std::shared_ptr<AuthorWatch> watch_;
   std::vector<Pending> pending_;
-  std::vector<std::string> obstacles_;  // but for those of pending_
-  Clock::time_point obstacles_since_;
   HoldTimes hold_times_;
 };
 

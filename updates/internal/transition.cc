@@ -344,7 +344,7 @@ Attempt Transition::Try(Direction direction, TryOptions options,
     if (verdict != Verdict::kFailed &&
         !IsQuiescent(
             *world, watched, obstacles,
-            [this](const ThreadRef& thread) { return Ends(thread); })) {
+            [this](const ThreadRef& thread) { return CountsFrom(thread); })) {
       verdict = Verdict::kNotYet;
     }
     if (verdict == Verdict::kDone && direction != Direction::kCheck) {
@@ -424,9 +424,12 @@ Attempt Transition::Call(const Part& part,
   return Attempt::Failed(std::move(status));
 }
 
-bool Transition::Ends(const ThreadRef& thread) const {
-  return std::find(ending_.begin(), ending_.end(), &*thread.record()) !=
-         ending_.end();
+std::uintptr_t Transition::CountsFrom(const ThreadRef& thread) const {
+  std::uintptr_t from = StoppedWorld::kAllCounts;
+  for (const Unwinding& each : unwinding_) {
+    if (each.thread == &*thread.record()) from = std::max(from, each.up_to);
+  }
+  return from;
 }
 
 Transition::Verdict Transition::AskAll(Direction direction,
@@ -448,7 +451,7 @@ Transition::Verdict Transition::AskAll(Direction direction,
     }
     if (attempt.is_not_yet()) not_yet_.emplace_back(&part, std::move(attempt));
   }
-  ending_.clear();
+  unwinding_.clear();
   for (const HeldThread& thread : world.threads()) {
     for (const Part& part : parts_) {
       bool ends = false;
@@ -462,8 +465,14 @@ Transition::Verdict Transition::AskAll(Direction direction,
         failure_->attempt = Attempt::Failed(std::move(status));
         return Verdict::kFailed;
       }
+      const std::uintptr_t up_to =
+          ends                       ? StoppedWorld::kNothingCounts
+          : part.built_in != nullptr ? part.built_in->UnwindsUpTo(thread.thread)
+                                     : StoppedWorld::kAllCounts;
+      if (up_to == StoppedWorld::kAllCounts) continue;
       // Without memory for it, it is looked at.
-      if (ends) static_cast<void>(ending_.Add(&*thread.thread.record()));
+      static_cast<void>(
+          unwinding_.Add(Unwinding{&*thread.thread.record(), up_to}));
     }
   }
   return not_yet_.empty() ? Verdict::kDone : Verdict::kNotYet;

@@ -176,7 +176,7 @@ class Transition {
 
   // While threads stand still.
   Verdict AskAll(Direction direction, const StoppedWorld& world);
-  bool Ends(const ThreadRef& thread) const;
+  std::uintptr_t CountsFrom(const ThreadRef& thread) const;
   Verdict ChangeAll(Direction direction, const StoppedWorld& world);
   Attempt Change(const Part& part, Direction direction,
                  const StoppedWorld& world);
@@ -215,8 +215,12 @@ class Transition {
   std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
 
   StoppedWorld* world_ = nullptr;  // while threads stand still
-  // The threads that EndsFunctionOf() has named.
-  MappedArray<const threads_internal::ThreadRecord*> ending_;
+  // The threads that EndsFunctionOf() has named, or UnwindsUpTo().
+  struct Unwinding {
+    const threads_internal::ThreadRecord* thread;
+    std::uintptr_t up_to;  // StoppedWorld::CountsFrom
+  };
+  MappedArray<Unwinding> unwinding_;
   std::unique_ptr<StoppedWorld> last_world_;
   std::vector<std::pair<const Part*, Attempt>> not_yet_;
   // Made anew before each attempt: it keeps no memory that something moved into

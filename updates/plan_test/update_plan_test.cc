@@ -272,6 +272,7 @@ TEST(UpdatePlanTest, ARehearsalAsksEachThreadByItself) {
   plan.Redefine(&Relay, &Relay2);
   DeclareThread("nobody");
   plan.Reboot("nobody", [] {});
+  plan.OnlyRegisteredThreads();
   const auto update = MakeUpdate(std::move(plan));
   RehearseUntil(*update, [](const std::vector<Blocker>& blockers) {
     const auto has = [&](const char* thread, const char* reason) {

@@ -7,19 +7,48 @@
 #include <cstring>
 
 #include "stack/activity.h"
+#include "stack/stack_walker.h"
 
 namespace instar {
 namespace updates_internal {
+namespace {
+
+// As WatchedFunctions::FindOn(), without the frames that are unwound.
+Activity FindAbove(const WatchedFunctions& watched,
+                   const StoppedWorld::Stack& stack) {
+  Activity activity;
+  activity.walk = WalkStack(*stack.snapshot, [&](const Frame& frame) {
+    if (frame.rsp < stack.counts_from &&
+        stack.snapshot->bounds.Contains(frame.rsp)) {
+      return true;
+    }
+    watched.set().ForEachAt(frame.lookup_pc, [&](int function) {
+      if (activity.function >= 0) return;
+      activity.kind = ActivityKind::kActive;
+      activity.function = function;
+      activity.depth = frame.depth;
+      activity.pc = frame.pc;
+    });
+    return activity.kind != ActivityKind::kActive;
+  });
+  if (activity.kind != ActivityKind::kActive && activity.walk.complete()) {
+    activity.kind = ActivityKind::kQuiescent;
+  }
+  return activity;
+}
+
+}  // namespace
 
 bool IsQuiescent(StoppedWorld& world,
                  absl::Span<const WatchedFunctions* const> watched,
-                 Obstacles& obstacles,
-                 absl::FunctionRef<bool(const ThreadRef&)> leave_out) {
+                 Obstacles& obstacles, StoppedWorld::CountsFrom counts_from) {
   const auto look_at = [&](const StoppedWorld::Stack& stack) {
     for (const WatchedFunctions* const set : watched) {
       Obstacle obstacle;
       obstacle.activity = stack.is_own ? set->FindOnOwn(*stack.snapshot)
-                                       : set->FindOn(*stack.snapshot);
+                          : stack.counts_from != StoppedWorld::kAllCounts
+                              ? FindAbove(*set, stack)
+                              : set->FindOn(*stack.snapshot);
       if (obstacle.activity.quiescent()) continue;
       obstacle.tid = stack.tid;
       obstacle.is_own = stack.is_own;
@@ -34,7 +63,7 @@ bool IsQuiescent(StoppedWorld& world,
   };
   bool grew = false;
   do {
-    if (!world.VisitStacks(look_at, leave_out, obstacles)) return false;
+    if (!world.VisitStacks(look_at, counts_from, obstacles)) return false;
     if (!obstacles.empty()) return false;
     if (!world.IsComplete(&grew, obstacles)) return false;
   } while (grew);

@@ -19,14 +19,13 @@ namespace updates_internal {
 
 // True if these functions are on no stack, and no other thread can have begun
 // since: this is the moment for a change. Else `obstacles` has each that is, up
-// to as many as it notes. `leave_out`: controlled threads that do not count,
-// since they never return to where they are. Allocates nothing and takes no
-// lock.
+// to as many as it notes. `counts_from`: what controlled threads never return
+// to does not count. Allocates nothing and takes no lock.
 bool IsQuiescent(
     StoppedWorld& world, absl::Span<const WatchedFunctions* const> watched,
     Obstacles& obstacles,
-    absl::FunctionRef<bool(const ThreadRef&)> leave_out = [](const ThreadRef&) {
-      return false;
+    StoppedWorld::CountsFrom counts_from = [](const ThreadRef&) {
+      return StoppedWorld::kAllCounts;
     });
 
 }  // namespace updates_internal

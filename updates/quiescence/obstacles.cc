@@ -19,9 +19,7 @@
 
 namespace instar {
 namespace updates_internal {
-namespace {
 
-// By the name that the program gave it, or else the kernel's.
 std::string PlainNameOf(pid_t tid) {
   for (const ThreadRef& thread : ControlledThreads()) {
     if (thread.tid() == tid) return thread.name();
@@ -30,6 +28,8 @@ std::string PlainNameOf(pid_t tid) {
   if (!ReadTaskFile(tid, "comm", name, sizeof(name))) return "";
   return std::string(absl::StripTrailingAsciiWhitespace(name));
 }
+
+namespace {
 
 bool Blocks(pid_t tid, int signal) {
   return signal > 0 &&
@@ -112,8 +112,9 @@ Blocker ToBlocker(const Obstacle& obstacle) {
               : TracedThreads::ToString(obstacle.refusal),
           "), so that its stack cannot be looked at");
       blocker.remedy =
-          "let it unblock InterruptionSignal() (pthread_sigmask), or choose "
-          "kControlledThreads if it never calls what is changed";
+          "let it unblock InterruptionSignal() (pthread_sigmask); or, if it "
+          "never calls what is changed, choose kControlledThreads, in a plan "
+          "OnlyRegisteredThreads()";
       break;
     }
     case Obstacle::Kind::kListIsLocked:
@@ -151,6 +152,12 @@ Blocker ToBlocker(const Obstacle& obstacle) {
       blocker.reason =
           "it may own a lock of the allocator, or of the dynamic linker, and "
           "the update's own code may need that";
+      break;
+    case Obstacle::Kind::kOwnsLock:
+      blocker.reason =
+          obstacle.tid == 0
+              ? "a thread was about to ask one that is held for something"
+              : "it makes or destroys an object of an updatable class";
       break;
     case Obstacle::Kind::kNoList:
       blocker.reason =

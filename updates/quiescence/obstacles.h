@@ -48,6 +48,7 @@ struct Obstacle {
     kNoTraps,       // the thread blocks SIGTRAP, and others may start
     kTraced,        // by this process, and others may start
     kMayAllocate,   // it may own a lock of the allocator
+    kOwnsLock,      // one of this library
   };
   Kind kind = Kind::kActive;
   // The thread, or the process that traces; 0 if there is none.
@@ -60,6 +61,10 @@ struct Obstacle {
   // Of kDidNotStop: why the thread could not be traced either.
   TracedThreads::Refusal refusal;
 };
+
+// The name that the program gave a thread, or else the kernel's; while threads
+// run.
+std::string PlainNameOf(pid_t tid);
 
 class Obstacles {
  public:

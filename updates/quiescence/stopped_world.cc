@@ -3,6 +3,7 @@
 
 #include "updates/quiescence/stopped_world.h"
 
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/linux/own_thread.h"
 #include "base/linux/tasks.h"
 #include "code/internal/thread_survey.h"
 #include "code/internal/trap_handler.h"
@@ -35,6 +37,19 @@ using State = InterruptedThreads::State;
 constexpr std::chrono::microseconds kStopLimitEach(100);
 
 ForkMutex stopping_all;
+
+#if defined(__SANITIZE_THREAD__)
+#define INSTAR_HAS_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define INSTAR_HAS_TSAN 1
+#endif
+#endif
+#ifdef INSTAR_HAS_TSAN
+constexpr bool kSignalsArrive = false;
+#else
+constexpr bool kSignalsArrive = true;
+#endif
 
 // Whether the thread was stopped in a system call: just behind the instruction,
 // or before it if the kernel is going to restart the call.
@@ -77,6 +92,9 @@ bool StoppedWorld::Stop(Obstacles& obstacles) {
 }
 
 bool StoppedWorld::StopControlled(Obstacles& obstacles) {
+  const bool stops_others = options_.others_by_signal && kSignalsArrive;
+  const absl::StatusOr<int> signal = InterruptionSignal();
+  if (stops_others) PrepareForAuthorsCode();
   std::vector<MissingThread> missing;
   std::optional<Clock::time_point> released;
   RendezvousOptions options;
@@ -99,7 +117,10 @@ bool StoppedWorld::StopControlled(Obstacles& obstacles) {
                           : Rendezvous::HoldAll(std::move(options));
   if (rendezvous.ok()) {
     rendezvous_ = *std::move(rendezvous);
-    return true;
+    if (!stops_others || AreAllHeld()) return true;
+    if (signal.ok()) return StopBySignal(obstacles);
+    obstacles.Fail(signal.status());
+    return false;
   }
   is_released_ = true;
   released_ = released.value_or(Clock::now());
@@ -117,21 +138,47 @@ bool StoppedWorld::StopControlled(Obstacles& obstacles) {
 }
 
 bool StoppedWorld::StopAll(Obstacles& obstacles) {
-  if (no_allocation_.has_value()) {
-    // Again.
-  } else if (const absl::StatusOr<int> signal = InterruptionSignal();
-             !signal.ok()) {
+  const absl::StatusOr<int> signal = InterruptionSignal();
+  if (!signal.ok()) {
     obstacles.Fail(signal.status());
     return false;
-  } else {
-    if (options_.for_authors_code) {
-      map_ = FunctionMap::Preload();
-      unsafe_ = &threads_internal::UnsafeCode::Get();
-    }
-    // Whoever waits here can be stopped.
-    turn_ = std::unique_lock<ForkMutex>(stopping_all);
-    no_allocation_.emplace();
   }
+  if (IsAuthorsCodePossible()) PrepareForAuthorsCode();
+  // Whoever waits here can be stopped.
+  turn_ = std::unique_lock<ForkMutex>(stopping_all);
+  no_allocation_.emplace();
+  return StopBySignal(obstacles);
+}
+
+void StoppedWorld::PrepareForAuthorsCode() {
+  map_ = FunctionMap::Preload();
+  unsafe_ = &threads_internal::UnsafeCode::Get();
+}
+
+const HeldThread* StoppedWorld::FindHeld(pid_t tid) const {
+  for (const HeldThread& thread : threads()) {
+    if (thread.thread.tid() == tid) return &thread;
+  }
+  return nullptr;
+}
+
+// Whether there are no threads but the calling one, those that are held, and
+// the library's own: by their number, which the system tells at once (the links
+// of a folder are itself, its parent, and its folders). Each that is counted
+// here is there, so that none can be overlooked.
+bool StoppedWorld::AreAllHeld() const {
+  const OwnThreads own = CountOwnThreads();
+  std::size_t known = static_cast<std::size_t>(own.count) + 2;
+  if (!IsOwnThread()) ++known;
+  for (const HeldThread& thread : threads()) {
+    if (!thread.stacks.empty()) ++known;
+  }
+  struct stat tasks;
+  return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink == known &&
+         CountOwnThreads().changes == own.changes;
+}
+
+bool StoppedWorld::StopBySignal(Obstacles& obstacles) {
   // Those that are stopped start none: when all that are listed are stopped,
   // these are all, but for what timers start.
   std::size_t before;
@@ -139,17 +186,25 @@ bool StoppedWorld::StopAll(Obstacles& obstacles) {
     before = interrupted_.held();
     if (!StopListed(obstacles)) return false;
   } while (interrupted_.held() != before);
-  return !options_.for_authors_code || MayRunAuthorsCode(obstacles);
+  return !IsAuthorsCodePossible() || MayRunAuthorsCode(obstacles);
 }
 
 bool StoppedWorld::MayRunAuthorsCode(Obstacles& obstacles) const {
   for (const InterruptedThreads::Thread& thread : interrupted_) {
-    if (thread.state == State::kHeld &&
-        !threads_internal::OwnsNoLockOfAllocator(thread.snapshot, *map_,
+    if (thread.state != State::kHeld) continue;
+    if (thread.in_library_code) {
+      obstacles.Add(Kind::kOwnsLock, thread.tid);
+      return false;
+    }
+    if (!threads_internal::OwnsNoLockOfAllocator(thread.snapshot, *map_,
                                                  *unsafe_)) {
       obstacles.Add(Kind::kMayAllocate, thread.tid);
       return false;
     }
+  }
+  if (rendezvous_.has_value() && !rendezvous_->OwnLocksAreFree()) {
+    obstacles.Add(Kind::kOwnsLock, 0);
+    return false;
   }
   return true;
 }
@@ -161,6 +216,8 @@ bool StoppedWorld::StopListed(Obstacles& obstacles) {
   };
   bool has_memory = true;
   const bool listed = VisitTasks([&](pid_t tid) {
+    if (FindHeld(tid) != nullptr) return true;
+    if (IsAuthorsCodePossible() && IsOwnThread(tid)) return true;
     has_memory = interrupted_.Add(tid) || fail(Kind::kNotSent, tid);
     return has_memory;
   });
@@ -171,7 +228,10 @@ bool StoppedWorld::StopListed(Obstacles& obstacles) {
                          InterruptedThreads::Deaf::kTrace)) {
     return fail(Kind::kNoTurn, 0);
   }
-  if (!stopped_.has_value() && interrupted_.size() > 0) stopped_ = begin;
+  if (interrupted_.size() > 0) {
+    if (!stopped_.has_value()) stopped_ = begin;
+    if (!interrupted_since_.has_value()) interrupted_since_ = begin;
+  }
   for (const InterruptedThreads::Thread& thread : interrupted_) {
     if (thread.state == State::kNotTaken) {
       Obstacle obstacle;
@@ -212,17 +272,18 @@ bool StoppedWorld::VisitOwn(absl::FunctionRef<bool(const Stack&)> visit,
   return goes_on;
 }
 
-bool StoppedWorld::VisitStacks(
-    absl::FunctionRef<bool(const Stack&)> visit,
-    absl::FunctionRef<bool(const ThreadRef&)> leave_out, Obstacles& obstacles) {
+bool StoppedWorld::VisitStacks(absl::FunctionRef<bool(const Stack&)> visit,
+                               CountsFrom counts_from, Obstacles& obstacles) {
   if (!VisitOwn(visit, obstacles)) return obstacles.empty();
   bool goes_on = true;
   // The others of a held thread's stacks are its paused computations, which are
   // visited below, where they have names.
   for (const HeldThread& thread : threads()) {
-    if (thread.stacks.empty() || leave_out(thread.thread)) continue;
-    goes_on =
-        visit(Stack{thread.thread.tid(), false, "", &thread.stacks.front()});
+    if (thread.stacks.empty()) continue;
+    const std::uintptr_t from = counts_from(thread.thread);
+    if (from == kNothingCounts) continue;
+    goes_on = visit(
+        Stack{thread.thread.tid(), false, "", &thread.stacks.front(), from});
     if (!goes_on) return true;
   }
   for (const InterruptedThreads::Thread& thread : interrupted_) {
@@ -238,15 +299,16 @@ bool StoppedWorld::VisitStacks(
     goes_on = goes_on && visit(Stack{paused.tid, paused.tid == self_,
                                      paused.continulet, &snapshot});
   };
-  if (rendezvous_.has_value()) {
+  const auto counts = [&](const HeldThread& thread) {
+    return !thread.stacks.empty() &&
+           counts_from(thread.thread) != kNothingCounts;
+  };
+  if (rendezvous_.has_value() && interrupted_.held() == 0) {
     VisitPausedComputations(
         [&](int tid) {
           if (tid == self_) return true;
-          for (const HeldThread& thread : threads()) {
-            if (thread.thread.tid() != tid) continue;
-            return !thread.stacks.empty() && !leave_out(thread.thread);
-          }
-          return false;
+          const HeldThread* const thread = FindHeld(tid);
+          return thread != nullptr && counts(*thread);
         },
         visit_paused);
     return true;
@@ -260,6 +322,9 @@ bool StoppedWorld::VisitStacks(
   const bool is_visited = TryVisitPausedComputations(
       [&](int tid) {
         if (tid == self_) return true;
+        if (const HeldThread* const thread = FindHeld(tid)) {
+          return counts(*thread);
+        }
         const InterruptedThreads::Thread* const held = interrupted_.Find(tid);
         if (held == nullptr || held->state != State::kHeld) return false;
         if (IsInSystemCall(held->snapshot)) return true;
@@ -276,7 +341,7 @@ bool StoppedWorld::IsComplete(bool* grew, Obstacles& obstacles) {
   *grew = false;
   if (!interrupted_.others_may_start()) return true;
   const std::size_t before = interrupted_.held();
-  if (!StopAll(obstacles)) return false;
+  if (!StopBySignal(obstacles)) return false;
   *grew = interrupted_.held() != before;
   return *grew || CanBeTrapped(obstacles);
 }
@@ -298,15 +363,17 @@ bool StoppedWorld::CanBeTrapped(Obstacles& obstacles) {
 }
 
 OtherThreads StoppedWorld::others() const {
-  return options_.stacks == Stacks::kAllThreads &&
+  return options_.stacks == Stacks::kAllThreads && !IsAuthorsCodePossible() &&
                  !interrupted_.others_may_start()
              ? OtherThreads::kHeld
              : OtherThreads::kRunning;
 }
 
 void StoppedWorld::Release() {
-  if (rendezvous_.has_value()) rendezvous_->Release();
+  // First: they may own locks that the end of a rendezvous takes.
+  interrupted_count_ += interrupted_.held();
   interrupted_.Release();
+  if (rendezvous_.has_value()) rendezvous_->Release();
   no_allocation_.reset();
   if (turn_.owns_lock()) turn_.unlock();
   if (std::exchange(is_released_, true)) return;
@@ -314,13 +381,18 @@ void StoppedWorld::Release() {
 }
 
 void StoppedWorld::ReleaseByAnother() {
-  if (rendezvous_.has_value()) rendezvous_->ReleaseByAnother();
   interrupted_.Release();
+  if (rendezvous_.has_value()) rendezvous_->ReleaseByAnother();
 }
 
 std::vector<std::chrono::nanoseconds> StoppedWorld::HoldTimes() const {
-  if (!rendezvous_.has_value()) return {};
-  return rendezvous_->HoldTimes();
+  std::vector<std::chrono::nanoseconds> times;
+  if (rendezvous_.has_value()) times = rendezvous_->HoldTimes();
+  if (interrupted_since_.has_value()) {
+    times.insert(times.end(), interrupted_count_,
+                 released_ - *interrupted_since_);
+  }
+  return times;
 }
 
 }  // namespace instar

@@ -30,15 +30,21 @@
 //                       blocking regions, in system calls. They are not
 //                       disturbed anywhere else. A thread that does not come
 //                       within `limit` is an obstacle, and the others stand
-//                       still until then. Other threads run on.
+//                       still until then. Other threads run on; or, with
+//                       StopOptions::others_by_signal, are stopped when these
+//                       are held, as with kAllThreads.
 //   kAllThreads         all other threads of the process, by a signal
 //                       (stack/interrupted_thread.h): at any instruction, at
 //                       once, no update point is waited for. Some ten
 //                       microseconds a thread; their number is not limited.
 // The calling thread's own stacks count always.
 //
+// Threads of the library itself (base/linux/own_thread.h) run nothing that is
+// changed. They are not stopped but by kAllThreads, where no code of an
+// update's author runs, for one of them watches over that.
+//
 // What stands in the way is noted in Obstacles, to be told when the threads run
-// again. With kAllThreads that is also
+// again. With threads that are stopped by a signal that is also
 //   - a thread that did not stop within `limit` (and 100 us for each thread).
 //     One that blocks the signal is traced instead, and is an obstacle where the
 //     kernel does not allow that (base/linux/traced_threads.h);
@@ -79,6 +85,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -116,13 +123,20 @@ struct StopOptions {
   // own stack. Null: called from anywhere else.
   UpdateContext* context = nullptr;
   // With kAllThreads: code of the update's author will run, which may allocate.
-  // A thread that may own a lock of the allocator is an obstacle then.
+  // A thread that may own a lock of the allocator is an obstacle then, or of
+  // what objects are made of (base/library_code.h).
   bool for_authors_code = false;
 
   // --- Of kControlledThreads; as of RendezvousOptions.
 
   // Which of them; none given: all.
   std::optional<std::vector<ThreadRef>> threads;
+  // When they are held, the other threads of the process are stopped by a
+  // signal. What holds of those that are held holds of all, then: none owns a
+  // lock of the allocator. Where there are no others, it costs a system call.
+  // Not under ThreadSanitizer, whose own thread takes no signals and which
+  // keeps those of others back.
+  bool others_by_signal = false;
   std::string point;
   std::optional<ThreadRef> first;
   std::chrono::nanoseconds first_limit{0};
@@ -155,11 +169,17 @@ class StoppedWorld {
     bool is_own = false;  // of the thread that asks
     absl::string_view continulet;
     const StackSnapshot* snapshot = nullptr;
+    std::uintptr_t counts_from = 0;  // frames below this address are unwound
   };
-  // Until `visit` returns false. `leave_out` says of which controlled threads
-  // none is visited. False if not all could be: an obstacle says why.
+  // Of what a controlled thread will unwind before it goes on: up to which
+  // address on its own stack. Of nothing, and of all, its other stacks too:
+  static constexpr std::uintptr_t kAllCounts = 0;
+  static constexpr std::uintptr_t kNothingCounts = ~std::uintptr_t{0};
+  using CountsFrom = absl::FunctionRef<std::uintptr_t(const ThreadRef&)>;
+  // Until `visit` returns false. False if not all could be: an obstacle says
+  // why.
   bool VisitStacks(absl::FunctionRef<bool(const Stack&)> visit,
-                   absl::FunctionRef<bool(const ThreadRef&)> leave_out,
+                   CountsFrom counts_from,
                    updates_internal::Obstacles& obstacles);
 
   // Right before the change, when all that is stopped has been looked at:
@@ -189,17 +209,25 @@ class StoppedWorld {
   }
   // Whether Stop() waited for StopOptions::first alone, in vain.
   bool first_did_not_come() const { return first_did_not_come_; }
-  // For how long each thread was held (Rendezvous::HoldTimes()).
+  // For how long each thread was held: Rendezvous::HoldTimes(), and then the
+  // same of those that were stopped by a signal. After Release().
   std::vector<std::chrono::nanoseconds> HoldTimes() const;
 
  private:
   bool StopControlled(updates_internal::Obstacles& obstacles);
   bool StopAll(updates_internal::Obstacles& obstacles);
+  bool AreAllHeld() const;
+  bool StopBySignal(updates_internal::Obstacles& obstacles);
   bool StopListed(updates_internal::Obstacles& obstacles);
+  void PrepareForAuthorsCode();
   bool VisitOwn(absl::FunctionRef<bool(const Stack&)> visit,
                 updates_internal::Obstacles& obstacles);
   bool CanBeTrapped(updates_internal::Obstacles& obstacles);
   bool MayRunAuthorsCode(updates_internal::Obstacles& obstacles) const;
+  bool IsAuthorsCodePossible() const {
+    return options_.for_authors_code || options_.others_by_signal;
+  }
+  const HeldThread* FindHeld(pid_t tid) const;
 
   const StopOptions options_;
   const pid_t self_;
@@ -207,6 +235,9 @@ class StoppedWorld {
   std::unique_lock<ForkMutex> turn_;
   std::optional<NoAllocation> no_allocation_;
   InterruptedThreads interrupted_;
+  // Since when, and how many of them there were.
+  std::optional<Clock::time_point> interrupted_since_;
+  std::size_t interrupted_count_ = 0;
   std::optional<Rendezvous> rendezvous_;
   // If code of an author is to run: read before the first is stopped.
   std::optional<FunctionMap> map_;

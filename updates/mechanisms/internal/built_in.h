@@ -9,6 +9,7 @@
 #define INSTAR_UPDATES_MECHANISMS_INTERNAL_BUILT_IN_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -59,6 +60,12 @@ class BuiltInMechanism : public Mechanism {
   }
   // In a thread that waits in a blocking region: it is to be got out of it.
   virtual bool InterruptsBlockingCalls() const { return false; }
+  // After Ready() was done: up to which address of its own stack the mechanism
+  // makes the thread unwind when it goes on; 0: nothing.
+  virtual std::uintptr_t UnwindsUpTo(const ThreadRef& thread) const {
+    static_cast<void>(thread);
+    return 0;
+  }
   // Whether new calls can be made to wait, at the entries of the functions that
   // must be quiescent (updates/quiescence/forced_quiescence.h).
   virtual bool CanBeForced() const { return false; }

@@ -1,0 +1,143 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/internal/rehearsal.h"
+
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "base/linux/deadline.h"
+#include "base/linux/own_thread.h"
+#include "base/linux/tasks.h"
+#include "base/status_macros.h"
+#include "stack/activity.h"
+#include "stack/interrupted_thread.h"
+#include "stack/stack_snapshot.h"
+#include "updates/quiescence/obstacles.h"
+
+namespace instar {
+namespace updates_internal {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using Clock = std::chrono::steady_clock;
+
+// How much of what is in the way is noted of one thread.
+constexpr std::size_t kMostNoted = 1024;
+// For how long a thread is waited for, at least and at most, and all of them.
+constexpr nanoseconds kFairLimit = milliseconds(10);
+constexpr nanoseconds kLimit = milliseconds(100);
+constexpr nanoseconds kLimitOfAll = std::chrono::seconds(2);
+// To see where others are: how long a signal may take, and what of a stack is
+// looked at.
+constexpr nanoseconds kSignalLimit = milliseconds(5);
+constexpr std::size_t kCopiedStack = 256 << 10;
+
+void AddNew(std::vector<Blocker> found, std::vector<Blocker>& blockers) {
+  for (Blocker& blocker : found) {
+    const bool is_known =
+        std::any_of(blockers.begin(), blockers.end(), [&](const Blocker& b) {
+          return b.tid == blocker.tid && b.reason == blocker.reason;
+        });
+    if (!is_known) blockers.push_back(std::move(blocker));
+  }
+}
+
+absl::StatusOr<Rehearsal> AskEach(Transition& transition,
+                                  const RehearsalOptions& options,
+                                  bool thorough, bool& is_active) {
+  Rehearsal rehearsal;
+  const Clock::time_point until = DeadlineAfter(kLimitOfAll);
+  // The caller's own stacks are looked at each time, and if there is no thread.
+  std::vector<std::vector<ThreadRef>> groups;
+  for (const ThreadRef& thread : options.threads) groups.push_back({thread});
+  if (groups.empty() || options.stacks != Stacks::kControlledThreads) {
+    groups.resize(1);
+  }
+  bool is_first = true;
+  for (std::vector<ThreadRef>& group : groups) {
+    if (!std::exchange(is_first, false) && Clock::now() >= until) break;
+    Transition::TryOptions attempt_options;
+    StopOptions& stop = attempt_options.stop;
+    stop.stacks = options.stacks;
+    stop.limit = std::clamp<nanoseconds>(
+        until - Clock::now(), milliseconds(1),
+        std::max(kFairLimit, std::min(options.limit, kLimit)));
+    stop.point = options.point;
+    stop.threads = std::move(group);
+    attempt_options.thorough = thorough;
+    Obstacles obstacles(kMostNoted);
+    const Attempt attempt =
+        transition.Try(Direction::kCheck, std::move(attempt_options),
+                       /*retries=*/nullptr, obstacles);
+    if (attempt.is_failed()) return attempt.status();
+    is_active |= obstacles.has_active();
+    AddNew(obstacles.ToBlockers(), rehearsal.blockers);
+  }
+  if (options.looks_at_others) {
+    rehearsal.others = LookAtOthers(transition, options.threads);
+    is_active |= !rehearsal.others.empty();
+  }
+  return rehearsal;
+}
+
+}  // namespace
+
+absl::StatusOr<Rehearsal> Rehearse(Transition& transition,
+                                   const RehearsalOptions& options) {
+  bool is_active = false;
+  INSTAR_ASSIGN_OR_RETURN(
+      Rehearsal rehearsal,
+      AskEach(transition, options, /*thorough=*/false, is_active));
+  if (!is_active) return rehearsal;
+  // In functions that may not all have been known.
+  return AskEach(transition, options, /*thorough=*/true, is_active);
+}
+
+std::vector<Blocker> LookAtOthers(const Transition& transition,
+                                  absl::Span<const ThreadRef> threads) {
+  std::vector<pid_t> known = {static_cast<pid_t>(syscall(SYS_gettid))};
+  for (const ThreadRef& thread : threads) known.push_back(thread.tid());
+  std::vector<pid_t> others;
+  VisitTasks([&](pid_t tid) {
+    if (std::find(known.begin(), known.end(), tid) == known.end() &&
+        !IsOwnThread(tid)) {
+      others.push_back(tid);
+    }
+    return true;
+  });
+  const Clock::time_point until = DeadlineAfter(kLimitOfAll);
+  std::vector<char> room(kCopiedStack);
+  std::vector<Blocker> blockers;
+  for (const pid_t tid : others) {
+    if (Clock::now() >= until) break;
+    const absl::StatusOr<StackSnapshot> copy =
+        CopyThread(tid, kSignalLimit, room.data(), room.size());
+    if (!copy.ok()) continue;
+    for (const auto& watched : transition.watched()) {
+      const Activity activity = watched->FindOn(*copy);
+      if (activity.kind != ActivityKind::kActive) continue;
+      Blocker& blocker = blockers.emplace_back();
+      blocker.thread = PlainNameOf(tid);
+      blocker.tid = tid;
+      blocker.function = watched->NameOf(activity);
+      blocker.frame = activity.depth;
+      blocker.reason = watched->Describe(activity);
+      blocker.remedy =
+          "wait until it returns; if it never does, register the thread, and "
+          "let the update reboot it";
+      break;
+    }
+  }
+  return blockers;
+}
+
+}  // namespace updates_internal
+}  // namespace instar
