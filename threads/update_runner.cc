@@ -313,9 +313,11 @@ void ArriveAt(Point point) {
   // Shared: an update function may keep it.
   const std::shared_ptr<ThreadRecord> record = mine.record->shared_from_this();
   bool reboots = false;
+  absl::AnyInvocable<void()> call;
   {
     std::unique_lock<std::mutex> lock(record->lock);
     Move(*record, ThreadState::kAtUpdatePoint);
+    record->is_at_point = true;
     if (IsHeldAt(*record, &point.stack, point.name)) {
       WaitWhileHeld(*record, lock, &point.stack, point.name);
       Move(*record, ThreadState::kAtUpdatePoint);
@@ -331,6 +333,8 @@ void ArriveAt(Point point) {
       Move(*record, ThreadState::kAtUpdatePoint);
     }
     Move(*record, ResumeState(*record));
+    record->is_at_point = false;
+    call = std::exchange(record->when_it_goes_on, nullptr);
     lock.unlock();
     // Begun here, or by who held it.
     reboots =
@@ -338,6 +342,7 @@ void ArriveAt(Point point) {
                                               record->reboots_through_c)
                                 .safe();
   }
+  if (call) call();
   if (reboots) RebootThrower::Throw(record);
 }
 

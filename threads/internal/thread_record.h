@@ -132,6 +132,10 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   bool was_woken = false;                // by `wakeup`, in this blocking call
   bool waits_in_library = false;  // blocked (threads/internal/stopped_wait.h)
   bool lost_in_fork = false;      // this child of a fork() has it not
+  bool is_at_point = false;       // in ArriveAt(), from begin to end
+  // Called when that ends; set by who holds it there
+  // (threads/internal/held_call.h).
+  absl::AnyInvocable<void()> when_it_goes_on;
   Refusal refusal;
   std::vector<std::shared_ptr<PendingRequest>> requests;
   // What its functions expose; as `per_thread`. Of the thread itself while it

@@ -117,9 +117,22 @@ __attribute__((noinline)) absl::StatusOr<Activation> FindActivation(
       reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
       reinterpret_cast<std::uintptr_t>(own_frame + 2), own_frame[0],
       StackOfCaller());
-  Activation activation;
+  if (!options.pass_c) PrepareToFindCFrames();
+  const ActivationSearch search = SearchActivation(here, function, options);
+  if (search.end != ActivationSearch::End::kFound) {
+    return Explain(search, function);
+  }
+  return search.activation;
+}
+
+ActivationSearch SearchActivation(const StackSnapshot& stack,
+                                  const Function& function,
+                                  const ReplaceActivationOptions& options) {
+  using End = ActivationSearch::End;
+  ActivationSearch search;
+  Activation& activation = search.activation;
   bool found = false;
-  const WalkResult walk = WalkStack(here, [&](const Frame& frame) {
+  search.walk = WalkStack(stack, [&](const Frame& frame) {
     if (found) {
       activation.cfa = frame.rsp;
       activation.frame.high = frame.rsp;
@@ -132,51 +145,76 @@ __attribute__((noinline)) absl::StatusOr<Activation> FindActivation(
     return true;
   });
   if (activation.cfa == 0) {
-    if (!walk.complete()) return CannotWalk(function, walk);
-    if (found) {
-      return absl::FailedPreconditionError(
-          absl::StrCat(function.name(),
-                       " has no caller that its successor could return "
-                       "to: it is the base of the stack"));
-    }
-    return absl::NotFoundError(absl::StrCat(
-        function.name(), " is not active on the stack of the caller"));
+    search.end = !search.walk.complete() ? End::kUnknown
+                 : found                 ? End::kNoCaller
+                                         : End::kNotActive;
+    return search;
   }
-  const UnwindSafety safety = CheckUnwindSafety(here, activation.cfa);
+  search.safety = CheckUnwindSafety(stack, activation.cfa);
+  const UnwindSafety& safety = search.safety;
   if (safety.safe() && !options.pass_c) {
-    PrepareToFindCFrames();
-    if (const auto frame = FindCFrame(here, activation.cfa)) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the activation of ", function.name(),
-          " is not unwound: ", Place(frame->lookup_pc),
-          " is on the way, and is C, whose locks nobody would release; if it "
-          "owns nothing there, set pass_c"));
+    if (const auto frame = FindCFrame(stack, activation.cfa)) {
+      search.end = End::kThroughC;
+      search.frame = *frame;
+      return search;
     }
   }
   switch (safety.verdict) {
     case UnwindSafety::Verdict::kSafe:
+      search.end = safety.catch_all_frames > 0 && !options.pass_catch_all
+                       ? End::kCatchAll
+                       : End::kFound;
       break;
     case UnwindSafety::Verdict::kUnsafe:
     case UnwindSafety::Verdict::kThroughC:
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the activation of ", function.name(), " cannot be unwound: ",
-          Place(safety.frame.lookup_pc), " is on the way (", safety.ToString(),
-          "); try again at another point"));
+      search.end = End::kUnsafe;
+      break;
     case UnwindSafety::Verdict::kUnknown:
-      return CannotWalk(function, safety.walk);
+      search.end = End::kUnknown;
+      search.walk = safety.walk;
+      break;
   }
-  if (safety.catch_all_frames > 0 && !options.pass_catch_all) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "a catch (...) in ", Place(safety.first_catch_all.lookup_pc),
-        " may keep the unwinding of ", function.name(),
-        "; if it rethrows, set pass_catch_all"));
-  }
-  return activation;
+  return search;
 }
 
-absl::Status CheckReturnSlot(const Activation& activation, const void* slot) {
+absl::Status Explain(const ActivationSearch& search, const Function& function) {
+  using End = ActivationSearch::End;
+  switch (search.end) {
+    case End::kFound:
+      return absl::OkStatus();
+    case End::kNotActive:
+      return absl::NotFoundError(absl::StrCat(
+          function.name(), " is not active on the stack of the caller"));
+    case End::kNoCaller:
+      return absl::FailedPreconditionError(
+          absl::StrCat(function.name(),
+                       " has no caller that its successor could return "
+                       "to: it is the base of the stack"));
+    case End::kUnknown:
+      return CannotWalk(function, search.walk);
+    case End::kThroughC:
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the activation of ", function.name(),
+          " is not unwound: ", Place(search.frame.lookup_pc),
+          " is on the way, and is C, whose locks nobody would release; if it "
+          "owns nothing there, set pass_c"));
+    case End::kUnsafe:
+      return absl::FailedPreconditionError(absl::StrCat(
+          "the activation of ", function.name(), " cannot be unwound: ",
+          Place(search.safety.frame.lookup_pc), " is on the way (",
+          search.safety.ToString(), "); try again at another point"));
+    case End::kCatchAll:
+      return absl::FailedPreconditionError(absl::StrCat(
+          "a catch (...) in ", Place(search.safety.first_catch_all.lookup_pc),
+          " may keep the unwinding of ", function.name(),
+          "; if it rethrows, set pass_catch_all"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckReturnSlot(const Activation& activation,
+                             const StackBounds& stack, const void* slot) {
   const auto address = reinterpret_cast<std::uintptr_t>(slot);
-  const StackBounds stack = StackOfCaller();
   if (slot == nullptr ||
       (stack.Contains(address) && address < activation.cfa)) {
     return absl::FailedPreconditionError(absl::StrCat(

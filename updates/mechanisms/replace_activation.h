@@ -82,6 +82,8 @@
 #include "base/status_macros.h"
 #include "code/symbols/function.h"
 #include "stack/stack_snapshot.h"
+#include "stack/stack_walker.h"
+#include "stack/unwind_safety.h"
 
 namespace instar {
 
@@ -136,6 +138,30 @@ struct Activation {
 absl::StatusOr<Activation> FindActivation(
     const Function& function, const ReplaceActivationOptions& options);
 
+// The same of any stack that stands still; allocates nothing and takes no lock.
+// Frames of C are known after PrepareToFindCFrames().
+struct ActivationSearch {
+  enum class End {
+    kFound,
+    kNotActive,
+    kNoCaller,
+    kUnknown,   // `walk`
+    kThroughC,  // `frame`
+    kUnsafe,    // `safety`
+    kCatchAll,  // `safety`
+  };
+  End end = End::kNotActive;
+  Activation activation;
+  WalkResult walk;
+  UnwindSafety safety;
+  Frame frame = {};
+};
+ActivationSearch SearchActivation(const StackSnapshot& stack,
+                                  const Function& function,
+                                  const ReplaceActivationOptions& options);
+// Why none was found; looks for names.
+absl::Status Explain(const ActivationSearch& search, const Function& function);
+
 // What goes on in the place of an activation: enter(first), or enter(slot,
 // first) if there is a return slot.
 struct Successor {
@@ -145,7 +171,8 @@ struct Successor {
   void (*drop)(void* state);  // if a handler has swallowed the unwinding
 };
 
-absl::Status CheckReturnSlot(const Activation& activation, const void* slot);
+absl::Status CheckReturnSlot(const Activation& activation,
+                             const StackBounds& stack, const void* slot);
 
 [[noreturn]] void UnwindAndEnter(const Activation& activation,
                                  const Successor& successor);
@@ -169,10 +196,12 @@ template <typename State>
 inline constexpr bool
     kHasReturnSlot<State, std::void_t<decltype(State::return_slot)>> = true;
 
+// What takes over from an activation on this stack, with what was captured.
 template <typename R, typename State, typename Capture>
-absl::Status Replace(const absl::StatusOr<Function>& function,
-                     R (*new_function)(State), Capture&& capture,
-                     const ReplaceActivationOptions& options) {
+absl::StatusOr<Successor> MakeSuccessor(R (*new_function)(State),
+                                        Capture& capture,
+                                        const Activation& activation,
+                                        const StackBounds& stack) {
   using Plain = std::decay_t<State>;
   static_assert(std::is_same_v<State, Plain>,
                 "the new function takes its state by value: what the old "
@@ -184,24 +213,34 @@ absl::Status Replace(const absl::StatusOr<Function>& function,
   static_assert(!kReturnsInMemory<R> || kHasReturnSlot<State>,
                 "the function returns in memory: its new version needs a state "
                 "with a member ReturnSlot<R> return_slot");
-  INSTAR_RETURN_IF_ERROR(function.status());
-  INSTAR_ASSIGN_OR_RETURN(const Activation activation,
-                          FindActivation(*function, options));
-  absl::StatusOr<State> state = std::forward<Capture>(capture)(
-      static_cast<const StackBounds&>(activation.frame));
+  absl::StatusOr<State> state =
+      capture(static_cast<const StackBounds&>(activation.frame));
   INSTAR_RETURN_IF_ERROR(state.status());
   void* slot = nullptr;
   if constexpr (kReturnsInMemory<R>) {
     static_assert(std::is_same_v<decltype(State::return_slot), ReturnSlot<R>>,
                   "the slot is for another type than the function returns");
     slot = state->return_slot.address;
-    INSTAR_RETURN_IF_ERROR(CheckReturnSlot(activation, slot));
+    INSTAR_RETURN_IF_ERROR(CheckReturnSlot(activation, stack, slot));
   }
   using Over = Takeover<R, State>;
   auto* const over = new Over{new_function, *std::move(state)};
-  UnwindAndEnter(activation,
-                 Successor{reinterpret_cast<void (*)()>(&Over::Enter), slot,
-                           over, &Over::Drop});
+  return Successor{reinterpret_cast<void (*)()>(&Over::Enter), slot, over,
+                   &Over::Drop};
+}
+
+template <typename R, typename State, typename Capture>
+absl::Status Replace(const absl::StatusOr<Function>& function,
+                     R (*new_function)(State), Capture&& capture,
+                     const ReplaceActivationOptions& options) {
+  INSTAR_RETURN_IF_ERROR(function.status());
+  INSTAR_ASSIGN_OR_RETURN(const Activation activation,
+                          FindActivation(*function, options));
+  INSTAR_ASSIGN_OR_RETURN(
+      const Successor successor,
+      (MakeSuccessor<R, State>(new_function, capture, activation,
+                               StackOfCaller())));
+  UnwindAndEnter(activation, successor);
 }
 
 }  // namespace updates_internal

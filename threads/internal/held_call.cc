@@ -1,0 +1,52 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "threads/internal/held_call.h"
+
+#include <mutex>
+#include <utility>
+
+#include "base/check.h"
+#include "threads/internal/thread_record.h"
+
+namespace instar {
+
+using threads_internal::ThreadRecord;
+
+const char* FindCallObstacle(const HeldThread& thread) {
+  ThreadRecord& record = *thread.thread.record();
+  const std::lock_guard<std::mutex> lock(record.lock);
+  if (record.in_update_function) return "it is in an update function";
+  if (record.new_main) return "it is about to be rebooted";
+  if (record.when_it_goes_on) return "another activation of it is replaced";
+  if (thread.is_interrupted || !record.is_at_point) {
+    return "it is at no update point, but waits in a call";
+  }
+  return nullptr;
+}
+
+stack_internal::ExposedNode* ExposedBy(const HeldThread& thread) {
+  stack_internal::ExposedNode** const exposed =
+      thread.thread.record()->exposed_values;
+  return exposed == nullptr ? nullptr : *exposed;
+}
+
+bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()> call) {
+  ThreadRecord& record = *thread.thread.record();
+  const std::lock_guard<std::mutex> lock(record.lock);
+  if (!record.hold) return false;
+  INSTAR_CHECK(record.is_at_point && !record.when_it_goes_on)
+      << "thread '" << record.name << "' is not held at an update point";
+  record.when_it_goes_on = std::move(call);
+  return true;
+}
+
+bool CancelHeldCall(const ThreadRef& thread) {
+  ThreadRecord& record = *thread.record();
+  const std::lock_guard<std::mutex> lock(record.lock);
+  if (!record.hold || !record.when_it_goes_on) return false;
+  record.when_it_goes_on = nullptr;
+  return true;
+}
+
+}  // namespace instar
