@@ -15,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "updates/change.h"
 #include "updates/functions_for_test.h"
@@ -44,29 +45,6 @@ ApplyOptions Briefly() {
 std::string MessageOf(const absl::Status& status) {
   return std::string(status.message());
 }
-
-// Calls `each` and comes to an update point, until it is told to stop.
-class Looping {
- public:
-  explicit Looping(
-      std::string name, std::function<void()> each = [] {})
-      : thread_(StartPassiveThread(std::move(name), [this, each] {
-          while (!stop_) {
-            each();
-            UpdatePoint();
-          }
-        })) {}
-  ~Looping() { Stop(); }
-  void Stop() {
-    stop_ = true;
-    thread_.Join();
-  }
-  ThreadRef ref() const { return thread_.ref(); }
-
- private:
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
-};
 
 UpdateFunction Count(std::atomic<int>& count, int step) {
   return [&count, step](UpdateContext&) {

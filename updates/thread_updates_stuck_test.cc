@@ -17,6 +17,7 @@
 #include "heap/class_version.h"
 #include "heap/updatable.h"
 #include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "updates/change.h"
 #include "updates/mechanisms/convert.h"
@@ -27,30 +28,6 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-// Comes to update points.
-class Looping {
- public:
-  explicit Looping(const char* name)
-      : thread_(StartPassiveThread(name, [this] {
-          while (!stop_) {
-            ++rounds_;
-            UpdatePoint();
-          }
-        })) {
-    AwaitRounds();
-  }
-  ~Looping() { stop_ = true; }
-  void AwaitRounds() {
-    const long before = rounds_;
-    while (rounds_ < before + 2) std::this_thread::yield();
-  }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::atomic<long> rounds_{0};
-  ControlledThread thread_;
-};
 
 template <int kTest>
 struct Item : Updatable<Item<kTest>> {
@@ -96,6 +73,7 @@ TEST(ThreadUpdatesStuckTest, OneThatIsStarted) {
   const auto first = std::make_unique<Item<0>>();
   const auto second = std::make_unique<Item<0>>();
   Looping worker("worker");
+  worker.AwaitRounds();
   ThreadUpdates threads("stuck");
   threads.Start(ConvertEagerly<Item<0>, ItemV2<0>>());
   Applying<0> applying(std::move(threads));
@@ -120,6 +98,8 @@ TEST(ThreadUpdatesStuckTest, OneThatIsStarted) {
 TEST(ThreadUpdatesStuckTest, OneInAThread) {
   const auto item = std::make_unique<Item<1>>();
   Looping worker("worker"), other("other");
+  worker.AwaitRounds();
+  other.AwaitRounds();
   ThreadUpdates threads("stuck");
   threads.Add("worker", ConvertEagerly<Item<1>, ItemV2<1>>());
   Applying<1> applying(std::move(threads));

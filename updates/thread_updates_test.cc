@@ -25,6 +25,7 @@
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
 #include "threads/known_names.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "updates/reboot_thread.h"
 
@@ -51,29 +52,6 @@ ApplyOptions Briefly() {
 std::string MessageOf(const absl::Status& status) {
   return std::string(status.message());
 }
-
-// Calls `each` and comes to an update point, until it is told to stop.
-class Looping {
- public:
-  explicit Looping(
-      std::string name, std::function<void()> each = [] {})
-      : thread_(StartPassiveThread(std::move(name), [this, each] {
-          while (!stop_) {
-            each();
-            UpdatePoint();
-          }
-        })) {}
-  ~Looping() { Stop(); }
-  void Stop() {
-    stop_ = true;
-    thread_.Join();
-  }
-  ThreadRef ref() const { return thread_.ref(); }
-
- private:
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
-};
 
 // Comes to no update point until it is told to, and goes on until its end.
 class Gated {

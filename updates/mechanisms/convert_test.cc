@@ -22,6 +22,7 @@
 #include "heap/lazy_proxy.h"
 #include "heap/updatable.h"
 #include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
@@ -51,25 +52,6 @@ struct ItemV2 : Item<kNumber> {
                                : absl::OkStatus();
   }
   int Version() const override { return 2; }
-};
-
-// Comes to update points until it ends.
-class Looping {
- public:
-  explicit Looping(
-      std::string name, std::function<void()> each = [] {})
-      : thread_(StartPassiveThread(std::move(name), [this, each] {
-          while (!stop_) {
-            each();
-            UpdatePoint();
-          }
-        })) {}
-  ~Looping() { stop_ = true; }
-  ThreadRef ref() const { return thread_.ref(); }
-
- private:
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
 };
 
 // Is inside of a Store, at update points, until it may leave.

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/testing/inside.h"
 #include "base/testing/sanitizers.h"
 #include "code/internal/text_patch.h"
 #include "continuation/continulet.h"
@@ -79,45 +80,21 @@ std::string ReasonThatItIsActive(Change& update) {
   }
 }
 
-// A thread inside Depth(), until it is let out.
-class Inside {
- public:
-  explicit Inside(int depth)
-      : thread_([this, depth] {
-          result_ = Depth(depth, [this] {
-            inside_ = true;
-            while (!leave_) std::this_thread::yield();
-          });
-        }) {
-    while (!inside_) std::this_thread::yield();
-  }
-  ~Inside() { Leave(); }
-  int Leave() {
-    leave_ = true;
-    if (thread_.joinable()) thread_.join();
-    return result_;
-  }
-
- private:
-  std::atomic<bool> inside_{false};
-  std::atomic<bool> leave_{false};
-  std::atomic<int> result_{0};
-  std::thread thread_;
-};
-
 // One thread never leaves the old function while another uses it ("blocked"):
 // refused, with the thread and the function named, for as long as that is so.
 TEST(RedefineThreadsTest, ActiveOnAnotherThread) {
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   Change update(Redefine(&Depth, &Depth2), Stacks::kAllThreads);
-  Inside other(1000);
+  std::atomic<int> result{0};
+  Inside other([&](const Inside::Stay& stay) { result = Depth(1000, stay); });
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(Depth(2, [] {}), 2);
     const std::string reason = ReasonThatItIsActive(update);
     EXPECT_THAT(reason, HasSubstr("Depth"));
     EXPECT_THAT(reason, HasSubstr("thread '"));
   }
-  EXPECT_EQ(other.Leave(), 1000);
+  other.Leave();
+  EXPECT_EQ(result, 1000);
   ApplyAtLast(update);
   EXPECT_EQ(Depth(2, [] {}), -2);
   UndoAtLast(update);
@@ -228,7 +205,7 @@ TEST(RedefineThreadsTest, ContractOnAnotherThread) {
 // What is not asked for is not looked at.
 TEST(RedefineThreadsTest, ControlledThreadsOnly) {
   Change update = Change(Redefine(&Depth, &Depth2), Stacks::kControlledThreads);
-  Inside not_controlled(3);
+  Inside not_controlled([](const Inside::Stay& stay) { Depth(3, stay); });
   ApplyAtLast(update);
   UndoAtLast(update);
 
@@ -425,7 +402,7 @@ ssize_t WriteUnlessRefused(int file, const void* bytes, size_t size,
 
 // What goes wrong while all are stopped is told when they go on.
 TEST(RedefineThreadsTest, AKernelThatRefusesIsAFailure) {
-  Inside busy(3);
+  Inside busy([](const Inside::Stay& stay) { Depth(3, stay); });
   Change update(Redefine(&Price, &Price2), Stacks::kAllThreads);
   ASSERT_TRUE(update.Prepare().ok());
   code_internal::TextPatchCalls calls =

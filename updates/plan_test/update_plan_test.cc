@@ -31,6 +31,7 @@
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
 #include "threads/known_names.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "updates/functions_for_test.h"
 
@@ -57,25 +58,6 @@ ApplyOptions Patiently() {
   options.timeout = std::chrono::seconds(60);
   return options;
 }
-
-// Calls `each` and comes to an update point, until it is told to stop.
-class Looping {
- public:
-  explicit Looping(
-      std::string name, std::function<void()> each = [] {})
-      : thread_(StartPassiveThread(std::move(name), [this, each] {
-          while (!stop_) {
-            each();
-            UpdatePoint();
-          }
-        })) {}
-  ~Looping() { stop_ = true; }
-  ThreadRef ref() const { return thread_.ref(); }
-
- private:
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
-};
 
 TEST(UpdatePlanTest, AnEmptyPlanIsAppliedAndUndone) {
   const auto update = MakeUpdate(UpdatePlan("nothing"));

@@ -9,12 +9,12 @@
 #include <time.h>
 
 #include <atomic>
-#include <functional>
 #include <thread>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "base/testing/hammer.h"
 #include "code/entry_interception.h"
 #include "code/function_entry.h"
 #include "code/redefinable.h"
@@ -33,26 +33,6 @@ namespace {
 using namespace updates_test;  // NOLINT: the functions under test
 
 constexpr int kRounds = 2500;  // of each test
-
-// Calls something all the time, in a thread that nobody controls.
-class Caller {
- public:
-  explicit Caller(std::function<void()> call)
-      : thread_([this, call = std::move(call)] {
-          while (!stop_) call();
-        }) {
-    const long before = beats.count;
-    while (beats.count == before) std::this_thread::yield();
-  }
-  ~Caller() {
-    stop_ = true;
-    thread_.join();
-  }
-
- private:
-  std::atomic<bool> stop_{false};
-  std::thread thread_;
-};
 
 // Changes to and fro while threads call; what was begun at the wrong time.
 long Untimely(const WatchedFunctions& watched,
@@ -86,7 +66,7 @@ long UntimelyOfEntries() {
   const auto watched = WatchedFunctions::Make({*Function::Of(&Beat)});
   EXPECT_TRUE(watched.ok()) << watched.status();
   EXPECT_TRUE(redirection->Undo().ok());
-  const Caller caller(&Beat);
+  const Hammer caller(1, &Beat);
   return Untimely(
       *watched, [&](OtherThreads others) { return redirection->Apply(others); },
       [&](OtherThreads others) { return redirection->Undo(others); });
@@ -124,7 +104,7 @@ TEST(LateEntryTest, Slots) {
   const auto watched =
       WatchedFunctions::Make({*Function::Of(&Beat), *Function::Of(&Beat2)});
   ASSERT_TRUE(watched.ok()) << watched.status();
-  const Caller caller([&slot] { slot(); });
+  const Hammer caller(1, [&slot] { slot(); });
   const auto apply = [&](OtherThreads) {
     redirection.Apply();
     return absl::OkStatus();

@@ -26,6 +26,7 @@
 #include "stack/interrupted_thread.h"
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
@@ -45,28 +46,6 @@ WatchedFunctions Watch(int (*function)(int, const std::function<void()>&)) {
 }
 
 absl::Status Nothing(OtherThreads) { return absl::OkStatus(); }
-
-// Passes update points until it goes, with `inside` called at times.
-class Worker {
- public:
-  explicit Worker(std::string name, std::function<void()> inside = nullptr)
-      : thread_(StartPassiveThread(std::move(name), [this, inside] {
-          begun_ = true;
-          while (!stop_) {
-            if (inside != nullptr) inside();
-            UpdatePoint();
-          }
-        })) {
-    while (!begun_) std::this_thread::yield();
-  }
-  ~Worker() { stop_ = true; }
-  ThreadRef ref() const { return thread_.ref(); }
-
- private:
-  std::atomic<bool> begun_{false};
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
-};
 
 // Two that stop threads: one of them, to look at one other thread. They take
 // turns; each would otherwise stop the other, or whom the other waits for, and
@@ -110,13 +89,14 @@ TEST(QuiescenceOfAllThreadsTest, ACopyOfAThreadIsInNobodysWay) {
 // More than could be stopped by signals at a time.
 TEST(QuiescenceAtRendezvousTest, AnyNumberOfThreadsStandsStillForTheChange) {
   std::atomic<long> steps{0};
-  std::list<Worker> workers;
+  std::list<Looping> workers;
   for (int i = 0; i < 70; ++i) {
     workers.emplace_back("worker", [&steps] {
       steps.fetch_add(1, std::memory_order_relaxed);
       std::this_thread::yield();
     });
   }
+  for (const Looping& worker : workers) worker.AwaitRounds();
   for (int i = 0; i < 5; ++i) {
     bool changed = false;
     const Attempt attempt = WhenQuiescent(
@@ -203,7 +183,8 @@ TEST(QuiescenceAtRendezvousTest, ActiveOnAPausedContinuletOfABusyThread) {
 }
 
 TEST(QuiescenceAtRendezvousTest, WhoDoesNotComeIsNamed) {
-  Worker other("other");
+  Looping other("other");
+  other.AwaitRounds();
   std::atomic<bool> stop{false};
   std::atomic<bool> begun{false};
   ControlledThread thread = StartPassiveThread("stubborn", [&] {
@@ -234,7 +215,8 @@ TEST(QuiescenceAtRendezvousTest, WhoDoesNotComeIsNamed) {
 }
 
 TEST(QuiescenceAtRendezvousTest, AnErrorOfTheChangeIsAFailure) {
-  Worker worker("worker");
+  Looping worker("worker");
+  worker.AwaitRounds();
   const absl::Status error = absl::InternalError("no luck");
   const Attempt attempt = WhenQuiescent(
       Watch(&Depth), Stacks::kControlledThreads,
@@ -276,8 +258,9 @@ TEST(QuiescenceAtRendezvousTest, OwnComputationOfAnUpdateFunction) {
 
 // Each waits for the others at its rendezvous, and they for its lock.
 TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
-  std::list<Worker> workers;
+  std::list<Looping> workers;
   for (int i = 0; i < 4; ++i) workers.emplace_back("worker");
+  for (const Looping& worker : workers) worker.AwaitRounds();
   ChangeOptions options(Stacks::kControlledThreads);
   options.limit = kLimit;
   Change update(Redefine(&Price, &Price2), options);
@@ -285,7 +268,7 @@ TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
   for (int round = 0; round < 10; ++round) {
     for (const bool apply : {true, false}) {
       std::vector<UpdateRequest> requests;
-      for (const Worker& worker : workers) {
+      for (const Looping& worker : workers) {
         for (Change* redefinition : {&update, &other}) {
           requests.push_back(SetUpdateFunction(
               worker.ref(), apply ? UpdateFunction(*redefinition)
