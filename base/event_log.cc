@@ -5,9 +5,12 @@
 
 #include <utility>
 
+#include "base/no_allocation.h"
+
 namespace instar {
 
 void EventLog::Add(std::string event) {
+  const AuthorsPart whose_lock_is_free(nullptr);
   std::lock_guard<std::mutex> lock(mutex_);
   events_.push_back(std::move(event));
 }

@@ -6,5 +6,7 @@
 namespace instar {
 
 __thread int NoAllocation::depth_ = 0;
+__thread int AuthorsCode::depth_ = 0;
+__thread const char* AuthorsPart::name_ = nullptr;
 
 }  // namespace instar

@@ -16,14 +16,16 @@
 //   }
 //   ... now say what came of it ...
 //
-// It forbids nothing by itself: a test's allocator asks IsOnThisThread(), and
-// ends the test. Author's code may allocate. It runs only where no thread is
-// held that could own a lock of the allocator
-// (threads/internal/may_stay_interrupted.h), which is no reason to rely on that
-// where it is not needed.
+// It forbids nothing by itself: a checked program's allocator asks
+// IsOnThisThread(), and ends the program (base/testing/checked_world.h).
+// Author's code may allocate. It runs only where no thread is held that could
+// own a lock of the allocator (threads/internal/may_stay_interrupted.h), which
+// is no reason to rely on that where it is not needed. It may take no lock that
+// a thread which is held may own: a checked program's locks ask
+// AuthorsPart::Running().
 //
-// Threads: of the calling thread. IsOnThisThread() is async-signal-safe. Scopes
-// nest.
+// Threads: of the calling thread. IsOnThisThread() and Running() are
+// async-signal-safe. Scopes nest.
 
 #ifndef INSTAR_BASE_NO_ALLOCATION_H_
 #define INSTAR_BASE_NO_ALLOCATION_H_
@@ -43,6 +45,7 @@ class NoAllocation {
 
  private:
   friend class AuthorsCode;
+  friend class AuthorsPart;
 
   static __thread int depth_ __attribute__((tls_model("initial-exec")));
 };
@@ -50,13 +53,48 @@ class NoAllocation {
 // Where one is open, leaves it for a while.
 class AuthorsCode {
  public:
-  AuthorsCode() : before_(std::exchange(NoAllocation::depth_, 0)) {}
-  ~AuthorsCode() { NoAllocation::depth_ = before_; }
+  AuthorsCode() : before_(std::exchange(NoAllocation::depth_, 0)) {
+    if (before_ != 0) ++depth_;
+  }
+  ~AuthorsCode() {
+    if (before_ != 0) --depth_;
+    NoAllocation::depth_ = before_;
+  }
   AuthorsCode(const AuthorsCode&) = delete;
   AuthorsCode& operator=(const AuthorsCode&) = delete;
 
  private:
+  friend class AuthorsPart;
+
+  // Of those that have left a NoAllocation.
+  static __thread int depth_ __attribute__((tls_model("initial-exec")));
+
   const int before_;
+};
+
+// What the author's code within it is part of, for messages: "swap the routing
+// table". Null: the locks that are taken within it are owned by no thread that
+// is held, whatever that is part of.
+class AuthorsPart {
+ public:
+  explicit AuthorsPart(const char* name) : outer_(std::exchange(name_, name)) {}
+  ~AuthorsPart() { name_ = outer_; }
+  AuthorsPart(const AuthorsPart&) = delete;
+  AuthorsPart& operator=(const AuthorsPart&) = delete;
+
+  // Of the innermost on this thread, while it holds others and runs code of an
+  // author; otherwise null.
+  static const char* Running() {
+    return AuthorsCode::depth_ != 0 && NoAllocation::depth_ == 0 ? name_
+                                                                 : nullptr;
+  }
+  // Whatever runs.
+  static const char* Innermost() { return name_; }
+
+ private:
+  static __thread const char* name_ __attribute__((tls_model("initial-exec")));
+
+  const char* const outer_;
 };
 
 }  // namespace instar

@@ -1,5 +1,6 @@
-"""Tests that are run a second time with an allocator that ends them when a
-thread allocates while it holds others: [(suffix, tags, deps)]."""
+"""Tests that are run a second time in a world that ends them when the library
+allocates, or an author's code locks, while threads are held
+(checked_world.h): [(suffix, tags, deps)]."""
 
 ALLOCATORS = [
     ("", [], []),
@@ -9,6 +10,6 @@ ALLOCATORS = [
             "no_asan",
             "no_tsan",
         ],
-        ["//base/testing:checked_allocator"],
+        ["//base/testing:checked_world"],
     ),
 ]

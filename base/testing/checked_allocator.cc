@@ -1,22 +1,17 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The program's allocator, for tests that link it: ends the program, and says
-// where, when this thread allocates or frees where it must not
-// (base/no_allocation.h).
+// The program's allocator: ends the program when the library allocates or frees
+// while it holds threads (base/testing/checked_world.h).
 
-#include <cxxabi.h>
-#include <dlfcn.h>
 #include <errno.h>
-#include <execinfo.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cstddef>
 #include <cstdio>
-#include <cstring>
 
 #include "base/no_allocation.h"
+#include "base/testing/checked_world.h"
 
 extern "C" {
 void* __libc_malloc(size_t size);
@@ -29,34 +24,16 @@ void __libc_free(void* memory);
 namespace instar {
 namespace {
 
-// Its first call allocates.
-[[gnu::constructor]] void PrepareBacktrace() {
-  void* frame;
-  backtrace(&frame, 1);
-}
-
 void Check(const char* what) {
   if (!NoAllocation::IsOnThisThread()) return;
   const AuthorsCode allowed;
-  void* frames[64];
-  const int count = backtrace(frames, 64);
-  std::fprintf(stderr, "%s() while this thread holds others:\n", what);
-  for (int i = 1; i < count; ++i) {
-    Dl_info info;
-    const char* name = "?";
-    char* demangled = nullptr;
-    if (dladdr(frames[i], &info) != 0 && info.dli_sname != nullptr) {
-      int status = 0;
-      demangled =
-          abi::__cxa_demangle(info.dli_sname, nullptr, nullptr, &status);
-      name = demangled != nullptr ? demangled : info.dli_sname;
-    }
-    std::fprintf(stderr, "  %p %s\n", frames[i], name);
-    std::free(demangled);
-  }
-  std::fflush(stderr);
-  static const bool goes_on = getenv("INSTAR_COUNT_ALLOCATIONS") != nullptr;
-  if (!goes_on) std::abort();
+  const char* const part = AuthorsPart::Innermost();
+  char message[300];
+  std::snprintf(message, sizeof(message),
+                "the library calls %s() while this thread holds others%s%s",
+                what,
+                part == nullptr ? "" : ", in: ", part == nullptr ? "" : part);
+  EndUnchecked(message);
 }
 
 }  // namespace

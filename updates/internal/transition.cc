@@ -70,8 +70,6 @@ absl::Status Transition::StartWatch(WatchOptions options) {
   bool is_needed = options.in_any_case;
   for (Part& part : parts_) {
     is_needed |= options.for_questions ? part.IsAuthors() : part.RunsAuthors();
-    part.authors_part = part.built_in == nullptr ? part.mechanism->name()
-                                                 : part.built_in->AuthorsPart();
   }
   if (!is_needed) return absl::OkStatus();
   auto watch = std::make_shared<AuthorWatch>(
@@ -283,7 +281,9 @@ absl::Status Transition::FindCode(bool thorough) {
 }
 
 absl::Status Transition::BeforeStop() {
-  for (const Part& part : parts_) {
+  for (Part& part : parts_) {
+    part.authors_part = part.built_in == nullptr ? part.mechanism->name()
+                                                 : part.built_in->AuthorsPart();
     INSTAR_RETURN_IF_ERROR(CallUnheld(
         part, "BeforeStop()", [&] { return part.mechanism->BeforeStop(); }));
   }
@@ -333,6 +333,7 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   const std::vector<const WatchedFunctions*> watched = AllWatched();
   if (retries != nullptr) retries->Prepare(options.stop);
   options.stop.for_authors_code = runs_authors;
+  locks_are_free_ = !options.stop.point.empty();
   auto world = std::make_unique<StoppedWorld>(std::move(options.stop));
   Verdict verdict = Verdict::kNotYet;
   bool is_cancelled = false;
@@ -402,6 +403,8 @@ bool Transition::IsQuiescentNow(StopOptions stop, Obstacles& obstacles) const {
 
 absl::Status Transition::Call(const Part& part,
                               absl::FunctionRef<absl::Status()> function) {
+  const AuthorsPart authors_part(locks_are_free_ ? nullptr
+                                                 : part.authors_part.c_str());
   if (!part.RunsAuthors()) return CallAuthor(function);
   const auto call = [&] {
     std::optional<AuthorsCode> its_own;

@@ -155,7 +155,7 @@ class Transition {
   struct Part {
     std::shared_ptr<Mechanism> mechanism;
     BuiltInMechanism* built_in;  // null: it is somebody else's
-    std::string authors_part;    // while a watch is there
+    std::string authors_part;    // since BeforeStop()
 
     bool RunsAuthors() const;  // in the change
     bool IsAuthors() const;    // also when it is asked
@@ -215,6 +215,8 @@ class Transition {
   std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
 
   StoppedWorld* world_ = nullptr;  // while threads stand still
+  // All are at a point that the program has named, which is what it is for.
+  bool locks_are_free_ = false;
   // The threads that EndsFunctionOf() has named, or UnwindsUpTo().
   struct Unwinding {
     const threads_internal::ThreadRecord* thread;
