@@ -12,6 +12,7 @@
 #include <iterator>
 #include <string>
 
+#include "absl/status/status.h"
 #include "base/testing/hammer.h"
 #include "code/patchable_entries_test_functions.h"
 #include "gtest/gtest.h"
@@ -35,6 +36,10 @@ bool IsOneNoOp(uintptr_t entry) {
 
 std::shared_ptr<const PatchableEntries> Current() {
   auto entries = PatchableEntries::Current();
+  // A thread that runs through them may not have run for a while.
+  while (absl::IsUnavailable(entries.status())) {
+    entries = PatchableEntries::Current();
+  }
   EXPECT_TRUE(entries.ok()) << entries.status();
   return entries.ok() ? *entries : nullptr;
 }
