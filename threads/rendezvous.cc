@@ -374,7 +374,8 @@ bool Rendezvous::State::FillStacks() {
   for (std::size_t i = 0; i < asked.size(); ++i) {
     const Asked& each = asked[i];
     threads.push_back(
-        HeldThread{ThreadRef(each.record), each.is_interrupted, {}});
+        HeldThread{ThreadRef(each.record), each.is_interrupted, {}, nullptr});
+    threads.back().hold = &(*stamps)[i];
     if (each.is_interrupted) {
       add(i, interrupted.Find(each.record->tid.load(std::memory_order_relaxed))
                  ->snapshot);
@@ -593,7 +594,7 @@ bool Rendezvous::OwnLocksAreFree() const {
                                             std::try_to_lock);
     if (!lock.owns_lock()) return false;
   }
-  return true;
+  return threads_internal::Registry::Get().IsFree();
 }
 
 void Rendezvous::Release() {

@@ -71,6 +71,10 @@
 
 namespace instar {
 
+namespace threads_internal {
+struct HoldStamp;
+}
+
 // A thread that a rendezvous waited for in vain.
 struct MissingThread {
   ThreadRef thread;
@@ -108,6 +112,9 @@ struct HeldThread {
   // Its own computation first, then all its paused ones. Empty if it has not
   // begun, or has ended. Valid while it is held.
   absl::Span<const StackSnapshot> stacks;
+  // Which hold it is: what of a rendezvous comes too late is told from what the
+  // next one does. Valid for as long as the Rendezvous is there.
+  const threads_internal::HoldStamp* hold = nullptr;
 };
 
 class Rendezvous {

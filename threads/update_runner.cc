@@ -322,9 +322,11 @@ void ArriveAt(Point point) {
       WaitWhileHeld(*record, lock, &point.stack, point.name);
       Move(*record, ThreadState::kAtUpdatePoint);
     }
+    // If it does not return from here, update functions run where it goes to.
+    const bool returns = !record->when_it_goes_on;
     lock.unlock();
-    if ((mine.attention.load(std::memory_order_relaxed) & kAttentionUpdate) !=
-        0) {
+    if (returns && (mine.attention.load(std::memory_order_relaxed) &
+                    kAttentionUpdate) != 0) {
       UpdateRunner::RunDue(record, point);
     }
     lock.lock();

@@ -17,8 +17,9 @@
 //     bazel test --config=checked //updates:update_plan_test
 //     bazel test --custom_malloc=@instar//base/testing:checked_world ...
 //
-// of tests without an allocator of their own, or as one of the deps of a test. With INSTAR_CHECKED_WORLD=say in the
-// environment the program goes on when it has said so.
+// of tests without an allocator of their own, or as one of the deps of a test.
+// With INSTAR_CHECKED_WORLD=say in the environment the program goes on when it
+// has said so.
 //
 // A lock that no thread which is held can own is no fault: where all are at a
 // named update point (UpdatePlan::AtUpdatePoint()), none is looked for, and

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/fork_mutex.h"
+#include "base/library_code.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
 #include "heap/internal/conversion_watch.h"
@@ -238,6 +239,7 @@ absl::Status VersionChange::TakeBack() {
 
 std::vector<const std::type_info*> TypesOfVersions(UpdatableClass* root) {
   std::vector<const std::type_info*> types = {root->layout().type};
+  const LibraryCode not_here;  // who installs a version waits for this lock
   std::lock_guard<std::mutex> lock(root->versions_mutex);
   for (unsigned number = kBorn; number <= kLastVersion; ++number) {
     const VersionRecord* record =

@@ -13,6 +13,16 @@ namespace instar {
 
 using threads_internal::ThreadRecord;
 
+namespace {
+
+// Whether the thread is held by the rendezvous of `thread`, not by a later one.
+// Under the record's lock.
+bool IsSameHold(const ThreadRecord& record, const HeldThread& thread) {
+  return record.hold && record.stamp.get() == thread.hold;
+}
+
+}  // namespace
+
 const char* FindCallObstacle(const HeldThread& thread) {
   ThreadRecord& record = *thread.thread.record();
   const std::lock_guard<std::mutex> lock(record.lock);
@@ -34,17 +44,17 @@ stack_internal::ExposedNode* ExposedBy(const HeldThread& thread) {
 bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()> call) {
   ThreadRecord& record = *thread.thread.record();
   const std::lock_guard<std::mutex> lock(record.lock);
-  if (!record.hold) return false;
+  if (!IsSameHold(record, thread)) return false;
   INSTAR_CHECK(record.is_at_point && !record.when_it_goes_on)
       << "thread '" << record.name << "' is not held at an update point";
   record.when_it_goes_on = std::move(call);
   return true;
 }
 
-bool CancelHeldCall(const ThreadRef& thread) {
-  ThreadRecord& record = *thread.record();
+bool CancelHeldCall(const HeldThread& thread) {
+  ThreadRecord& record = *thread.thread.record();
   const std::lock_guard<std::mutex> lock(record.lock);
-  if (!record.hold || !record.when_it_goes_on) return false;
+  if (!IsSameHold(record, thread) || !record.when_it_goes_on) return false;
   record.when_it_goes_on = nullptr;
   return true;
 }

@@ -32,8 +32,8 @@ stack_internal::ExposedNode* ExposedBy(const HeldThread& thread);
 // released meanwhile (Rendezvous::ReleaseByAnother()).
 bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()> call);
 // The thread goes on as it was: what it would have called is destroyed. False
-// if it has called it, or is about to.
-bool CancelHeldCall(const ThreadRef& thread);
+// if it has called it, or is about to, or is held by another rendezvous.
+bool CancelHeldCall(const HeldThread& thread);
 
 }  // namespace instar
 

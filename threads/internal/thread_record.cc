@@ -168,6 +168,10 @@ std::vector<std::shared_ptr<ThreadRecord>> Registry::All() const {
   return threads_;
 }
 
+bool Registry::IsFree() const {
+  return std::unique_lock<std::mutex>(lock_, std::try_to_lock).owns_lock();
+}
+
 void Registry::HoldAllAndNew(
     const char* point,
     absl::FunctionRef<void(const std::shared_ptr<ThreadRecord>&)> hold) {

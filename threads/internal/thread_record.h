@@ -224,6 +224,10 @@ class Registry {
   std::vector<std::shared_ptr<ThreadRecord>> StopHoldingNew();
   std::vector<std::shared_ptr<ThreadRecord>> HeldNew() const;
 
+  // Whether no thread owns the registry's lock, of those that stand still:
+  // code of the program that runs then may list or start threads.
+  bool IsFree() const;
+
  private:
   friend class ForkHandling;
 

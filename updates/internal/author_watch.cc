@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/library_code.h"
 #include "base/linux/own_thread.h"
 #include "updates/internal/author_calls.h"
 #include "updates/internal/where_is.h"
@@ -149,6 +150,7 @@ std::string AuthorWatch::running(bool* released) const {
   std::string what;
   pid_t caller;
   {
+    const LibraryCode not_here;  // Watch() needs the lock to release threads
     std::lock_guard<std::mutex> lock(lock_);
     if (!is_given_up_) return "";
     // Call() may return, and its text end, as soon as the lock is free.

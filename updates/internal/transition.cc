@@ -473,6 +473,19 @@ Transition::Verdict Transition::AskAll(Direction direction,
           : part.built_in != nullptr ? part.built_in->UnwindsUpTo(thread.thread)
                                      : StoppedWorld::kAllCounts;
       if (up_to == StoppedWorld::kAllCounts) continue;
+      const std::uintptr_t before = CountsFrom(thread.thread);
+      if (before != StoppedWorld::kAllCounts &&
+          std::min(before, up_to) != StoppedWorld::kNothingCounts) {
+        // It would go on in one of them, through frames of the other.
+        const AuthorsCode its_error;
+        failure_->part = &part;
+        failure_->attempt = Attempt::Failed(absl::InvalidArgumentError(
+            absl::StrCat("thread '", thread.thread.name(),
+                         "' has another part of the update already that "
+                         "replaces its activation or reboots it: an update can "
+                         "do one of these to a thread")));
+        return Verdict::kFailed;
+      }
       // Without memory for it, it is looked at.
       static_cast<void>(
           unwinding_.Add(Unwinding{&*thread.thread.record(), up_to}));

@@ -169,7 +169,7 @@ Attempt ReplaceMechanism::Undo(const StoppedWorld&) {
   for (Target& target : targets_) {
     if (target.successor.enter == nullptr) continue;
     const AuthorsCode its_state;
-    if (CancelHeldCall(target.thread.thread)) {
+    if (CancelHeldCall(target.thread)) {
       target.successor.drop(target.successor.state);
     }
     target.successor = {};

@@ -199,6 +199,27 @@ TEST_F(ReplaceWhenHeldTest, NothingIsReplacedIfALaterStepFails) {
   EXPECT_EQ(counting.Finish(), 5);
 }
 
+void CountInstead() {}
+
+// It would go on in one of them, through frames that the other says are gone.
+TEST_F(ReplaceWhenHeldTest, OneOfAThreadAndNoRebootOfIt) {
+  Counting counting;
+  for (const bool reboots : {false, true}) {
+    UpdatePlan plan("count");
+    plan.Add(ReplaceWhenHeld("counts", &Base::Count, &CountOn, &CaptureCount));
+    if (reboots) {
+      plan.Reboot("counts", &CountInstead);
+    } else {
+      plan.Add(
+          ReplaceWhenHeld("counts", &Base::Count, &CountOn, &CaptureCount));
+    }
+    const absl::Status applied = MakeUpdate(std::move(plan))->Apply(kPatiently);
+    EXPECT_TRUE(absl::IsInvalidArgument(applied)) << applied;
+    EXPECT_THAT(std::string(applied.message()), HasSubstr("thread 'counts'"));
+  }
+  EXPECT_EQ(counting.Finish(), 5);
+}
+
 TEST_F(ReplaceWhenHeldTest, AMemberFunctionAlone) {
   Counting counting;
   UpdatePlan plan("count");

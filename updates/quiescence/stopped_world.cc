@@ -157,7 +157,9 @@ void StoppedWorld::PrepareForAuthorsCode() {
 
 const HeldThread* StoppedWorld::FindHeld(pid_t tid) const {
   for (const HeldThread& thread : threads()) {
-    if (thread.thread.tid() == tid) return &thread;
+    // One without stacks has not begun or has ended: the thread of the system
+    // may run on, or be another one that has its number.
+    if (thread.thread.tid() == tid && !thread.stacks.empty()) return &thread;
   }
   return nullptr;
 }

@@ -39,9 +39,12 @@
 //                       microseconds a thread; their number is not limited.
 // The calling thread's own stacks count always.
 //
-// Threads of the library itself (base/linux/own_thread.h) run nothing that is
-// changed. They are not stopped but by kAllThreads, where no code of an
-// update's author runs, for one of them watches over that.
+// Threads of the library itself (base/linux/own_thread.h) are not stopped but
+// by kAllThreads, where no code of an update's author runs, for one of them
+// watches over that. They run nothing that is changed, but for what the
+// manager's worker calls of an update (requirements, what is done before and
+// after a stop): that is not looked at by an update that another thread applies
+// meanwhile, which the manager never does itself.
 //
 // What stands in the way is noted in Obstacles, to be told when the threads run
 // again. With threads that are stopped by a signal that is also
