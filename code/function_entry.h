@@ -12,10 +12,9 @@
 // Many at once, all or none, with everything that can be checked or allocated
 // done before:
 //
-//   INSTAR_ASSIGN_OR_RETURN(
-//       Redirection update,
-//       Redirection::Prepare({{old_f, new_f_address},
-//                             {old_g, new_g_address}}));
+//   const EntryRedirection both[] = {{old_f, new_f_address},
+//                                    {old_g, new_g_address}};
+//   INSTAR_ASSIGN_OR_RETURN(Redirection update, Redirection::Prepare(both));
 //   ... stop the threads ...
 //   INSTAR_RETURN_IF_ERROR(update.Apply(OtherThreads::kHeld));
 //

@@ -18,14 +18,16 @@
 //   };
 //
 //   instar::EagerConversion<Counter, CounterPeak>();  // and so on
+//   auto* const counter = new Counter;
 //   // Or null:
 //   CounterPeak* added = instar::version_cast<CounterPeak>(counter);
 //
 // CounterPeak is the next version of Counter in every respect (strategies,
 // undo, counts), but for this:
 //   * The object's class does not change: no virtual function gets a new
-//     override. Functions are redefined for that (//updates/mechanisms:redefine), and
-//     reach the new members by version_cast.
+//     override. Functions are redefined for that
+//     (updates/mechanisms/redefine.h), and reach the new members by
+//     version_cast.
 //   * New code cannot make objects of the next version: it makes a Counter, and
 //     CounterPeak is added to it as to any late birth.
 //   * What has no room behind it (a global, a member) cannot be converted.

@@ -12,9 +12,9 @@
 //
 //   std::unique_ptr<ConversionStep> step =
 //       instar::EagerConversion<Product, ProductV2>();
-//   step->Prepare()    while the program runs: checks, allocates
-//   step->Apply()      while all threads are stopped
-//   step->Undo()       while all threads are stopped
+//   absl::Status prepared = step->Prepare();  // the program runs: checks
+//   ... stop all threads ...
+//   absl::Status applied = step->Apply();     // or Undo(), later
 //
 //   EagerConversion        every object in Apply()
 //   LazyConversion         each object at its first access through a LazyProxy

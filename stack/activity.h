@@ -3,7 +3,7 @@
 //
 // Whether functions of a set are active on a stack.
 //
-//   FunctionSet set({{start, end, 0}, {cold_start, cold_end, 0}, ...});
+//   FunctionSet set({{start, end, 0}, {cold_start, cold_end, 0}});
 //   Activity activity = FindActivity(snapshot, set);
 //   if (!activity.quiescent()) return NotYet(activity.ToString());
 //

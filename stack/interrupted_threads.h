@@ -7,7 +7,7 @@
 //   InterruptedThreads threads;
 //   for (const pid_t tid : tids) threads.Add(tid);
 //   threads.Hold(std::chrono::milliseconds(100));
-//   for (InterruptedThread& thread : threads) {
+//   for (InterruptedThreads::Thread& thread : threads) {
 //     if (thread.state == InterruptedThreads::State::kHeld) ...
 //   }
 //   threads.Add(another);                  // those that started meanwhile

@@ -7,7 +7,7 @@
 //   const HeldThread& thread = rendezvous.threads()[0];
 //   if (FindRebootObstacle(thread).kind == RebootObstacle::Kind::kNone) {
 //     HeldReboot reboot = HeldReboot::Begin(thread, [] { NewMain(); });
-//     ... or, still at the rendezvous: reboot.Cancel();
+//     if (...) reboot.Cancel();            // still at the rendezvous
 //     rendezvous.Release();
 //     reboot.Released();
 //   }

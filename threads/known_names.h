@@ -9,6 +9,7 @@
 //     instar::DeclareThread("compaction");      // is started when it is needed
 //     instar::DeclareUpdatePoint("between requests");
 //     ...
+//   }
 //
 // What is known:
 //

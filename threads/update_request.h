@@ -17,9 +17,15 @@
 //   absl::Status done = request.Await(std::chrono::seconds(5));
 //
 //   // The thread's function is ended and another one started:
-//   SetUpdateFunction(thread, [](UpdateContext& context) {
-//     return context.Reboot([] { NewMain(); });
-//   }, {.interrupt_blocking_calls = true}).Trigger();
+//   UpdateOptions options;
+//   options.interrupt_blocking_calls = true;
+//   SetUpdateFunction(
+//       thread,
+//       [](UpdateContext& context) {
+//         return context.Reboot([] { NewMain(); });
+//       },
+//       options)
+//       .Trigger();
 //
 // A thread may have several; they are tried in the order in which they were
 // set. Not yet is tried again at a later update point: after 0.1 ms at the

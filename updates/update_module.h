@@ -17,8 +17,8 @@
 //
 // The rule update_module (tools/defs.bzl) builds it:
 //
-//   update_module(name = "add_ratings", srcs = ["add_ratings.cc"],
-//                 program = ":site_manager", deps = [":site_manager_lib"])
+//     update_module(name = "add_ratings", srcs = ["add_ratings.cc"],
+//                   program = ":site_manager", deps = [":site_manager_lib"])
 //
 // The function is called by whoever loads the module, on its thread, with
 // nobody held: it says what is to be done and does none of it. An error that it
@@ -38,8 +38,8 @@
 // chapter 5, "Note Section"). Owner "Instar"; integers are little-endian, of 4
 // bytes, strings end in a zero:
 //
-//   type 1, by the macro: format, kind, name of the update
-//   type 2, by the rule: format, count of required modules; then the name of
+//   - type 1, by the macro: format, kind, name of the update
+//   - type 2, by the rule: format, count of required modules; then the name of
 //     the program and its build id in hexadecimal digits; then, for each
 //     required module, the name of its update and its DT_SONAME
 //

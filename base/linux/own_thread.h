@@ -3,9 +3,8 @@
 //
 // A thread that the library starts for itself in somebody else's program.
 //
-//   INSTAR_ASSIGN_OR_RETURN(worker_,
-//                           StartOwnThread("instar-worker", [this] { Work();
-//                           }));
+//   INSTAR_ASSIGN_OR_RETURN(
+//       worker_, StartOwnThread("instar-worker", [this] { Work(); }));
 //
 // It handles none of the program's signals (base/linux/blocked_signals.h): a
 // program that blocks a signal in its own threads, to take it by sigwait() or

@@ -23,8 +23,8 @@
 // the entry's `trap_resume`, its target before the batch.
 //
 // Refused before anything is changed:
-//   - /proc/self/mem cannot be opened or written, or membarrier(2) is not
-//   there;
+//   - /proc/self/mem cannot be opened or written, or membarrier(2)
+//     is not there;
 //   - a thread blocks SIGTRAP, and cannot be traced: the kernel would kill the
 //     process at the first trap. Where the kernel allows it, such threads are
 //     stopped for the time of the batch (base/linux/traced_threads.h). (A thread

@@ -9,7 +9,7 @@
 //   INSTAR_ASSIGN_OR_RETURN(ControlServer server,
 //                           ControlServer::Start(service, "shop"));
 //   ...
-//   service.GiveUpWhatIsPending();  // so that its clients hear of it
+//   ... give up what is pending, so that its clients hear of it ...
 //   server.Stop();                  // or its destructor
 //
 // Who is served: processes that run as the user as whom this process runs, and
@@ -22,15 +22,15 @@
 //
 // Several clients at once, each with several requests at once. What one client
 // does concerns nobody else:
-//   it sends nonsense         that request gets an error; the connection goes
-//   on
+//   it sends nonsense         that request gets an error; the connection
+//                             goes on
 //   ... too long a request    an error with the id 0; no more is read from it,
 //                             and it is closed when what it asked for is done
 //   ... half a request        an error with the id 0 when it shuts down its
 //                             side; until then it occupies its place
 //   it does not read          nothing more is taken from it while
-//   `unsent_bytes`
-//                             wait for it; it is closed at twice as many
+//                             `unsent_bytes` wait for it; it is closed at twice
+//                             as many
 //   it goes away              what it asked for goes on: an update that it
 //                             loaded takes effect or not as if it had stayed,
 //                             and the journal says how that ended

@@ -6,7 +6,7 @@
 //
 //   INSTAR_ASSIGN_OR_RETURN(ProgramSocket socket,
 //                           ProgramSocket::Listen("shop"));
-//   accept4(socket.descriptor(), ...);
+//   accept(socket.descriptor(), nullptr, nullptr);
 //
 //   INSTAR_ASSIGN_OR_RETURN(std::vector<RunningProgram> programs,
 //                           FindPrograms());                  // instarctl ps

@@ -7,7 +7,7 @@
 //   static const UnsafeCode& unsafe = UnsafeCode::Get();  // before anyone is
 //   const FunctionMap map = FunctionMap::Preload();       // held
 //   ... interrupt ...
-//   if (!MayStayInterrupted(snapshot, map, unsafe)) ... let it go
+//   if (!MayStayInterrupted(snapshot, map, unsafe)) ...  // let it go
 //
 // A thread may stay where it waits in a system call and owns no lock that
 // whoever applies an update may need: of the allocator, the dynamic linker, or

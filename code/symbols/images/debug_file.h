@@ -5,9 +5,9 @@
 // file that was stripped (GDB manual, "Debugging Information in Separate
 // Files"):
 //
-//   objcopy --only-keep-debug shop shop.debug
-//   strip shop
-//   objcopy --add-gnu-debuglink=shop.debug shop
+//   $ objcopy --only-keep-debug shop shop.debug
+//   $ strip shop
+//   $ objcopy --add-gnu-debuglink=shop.debug shop
 
 #ifndef INSTAR_CODE_SYMBOLS_IMAGES_DEBUG_FILE_H_
 #define INSTAR_CODE_SYMBOLS_IMAGES_DEBUG_FILE_H_

@@ -4,8 +4,8 @@
 // The inlined copies of a program as a list, which an update module brings when
 // the program runs without its debug information:
 //
-//   list_inlined_copies shop > shop_copies.txt    (of the build with -g)
-//   strip --strip-debug shop
+//   $ list_inlined_copies shop > shop_copies.txt    (of the build with -g)
+//   $ strip --strip-debug shop
 //
 //   absl::Status ChangeRate(instar::UpdatePlan& plan) {
 //     INSTAR_RETURN_IF_ERROR(instar::DeclareInlinedCopies(kShopCopies));
@@ -15,11 +15,11 @@
 //
 // The list is text. Numbers are hexadecimal, addresses those of the file:
 //
-//   instar inlined copies 1
-//   build-id 4f1c9a...
-//   copy _ZN4shop4RateEi 12a0 12b4 12bd
-//   copy @1180 12a0 12c0 12c0
-//   end 2
+//     instar inlined copies 1
+//     build-id 4f1c9a...
+//     copy _ZN4shop4RateEi 12a0 12b4 12bd
+//     copy @1180 12a0 12c0 12c0
+//     end 2
 //
 // The first line names the format. A copy has the linkage name of the function
 // that was inlined, or @ and its entry if it is known to one source file alone;

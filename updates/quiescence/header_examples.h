@@ -1,0 +1,46 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the examples in the comments of this package's headers leave out
+// (tools/header_examples/defs.bzl).
+
+#ifndef INSTAR_UPDATES_QUIESCENCE_HEADER_EXAMPLES_H_
+#define INSTAR_UPDATES_QUIESCENCE_HEADER_EXAMPLES_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <vector>
+
+#include "base/status_macros.h"
+#include "code/function_entry.h"
+#include "code/symbols/function.h"
+#include "stack/function_set.h"
+
+namespace instar {
+namespace header_examples {
+
+using updates_internal::IsQuiescent;
+using updates_internal::Obstacle;
+using updates_internal::Obstacles;
+
+extern const Function f, g;
+extern const WatchedFunctions watched;
+
+namespace forced_quiescence_h {
+using Clock = ForcedQuiescence::Clock;
+extern const Clock::duration limit;
+}  // namespace forced_quiescence_h
+
+namespace obstacles_h {
+extern const pid_t tid;
+}  // namespace obstacles_h
+
+namespace when_quiescent_h {
+extern Redirection redirection;
+}  // namespace when_quiescent_h
+
+}  // namespace header_examples
+}  // namespace instar
+
+#endif  // INSTAR_UPDATES_QUIESCENCE_HEADER_EXAMPLES_H_
