@@ -540,7 +540,7 @@ TEST(ThreadUpdatesFailureTest, WhatHasNoWayBackStays) {
   EXPECT_TRUE(absl::IsDataLoss(failed)) << failed;
   EXPECT_THAT(
       MessageOf(failed),
-      HasSubstr("thread 'a': update function stays in effect: it has no way"));
+      HasSubstr("thread 'a': update function stays in effect: it has no undo"));
   EXPECT_EQ(kept, 1);
   EXPECT_EQ(taken_back, 0);
 }
