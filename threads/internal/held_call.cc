@@ -41,7 +41,7 @@ stack_internal::ExposedNode* ExposedBy(const HeldThread& thread) {
   return exposed == nullptr ? nullptr : *exposed;
 }
 
-bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()> call) {
+bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()>& call) {
   ThreadRecord& record = *thread.thread.record();
   const std::lock_guard<std::mutex> lock(record.lock);
   if (!IsSameHold(record, thread)) return false;
@@ -51,12 +51,11 @@ bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()> call) {
   return true;
 }
 
-bool CancelHeldCall(const HeldThread& thread) {
+absl::AnyInvocable<void()> CancelHeldCall(const HeldThread& thread) {
   ThreadRecord& record = *thread.thread.record();
   const std::lock_guard<std::mutex> lock(record.lock);
-  if (!IsSameHold(record, thread) || !record.when_it_goes_on) return false;
-  record.when_it_goes_on = nullptr;
-  return true;
+  if (!IsSameHold(record, thread)) return nullptr;
+  return std::exchange(record.when_it_goes_on, nullptr);
 }
 
 }  // namespace instar

@@ -29,11 +29,13 @@ const char* FindCallObstacle(const HeldThread& thread);
 stack_internal::ExposedNode* ExposedBy(const HeldThread& thread);
 
 // Of one that can, at the same rendezvous. False if the threads have been
-// released meanwhile (Rendezvous::ReleaseByAnother()).
-bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()> call);
-// The thread goes on as it was: what it would have called is destroyed. False
-// if it has called it, or is about to, or is held by another rendezvous.
-bool CancelHeldCall(const HeldThread& thread);
+// released meanwhile (Rendezvous::ReleaseByAnother()), and `call` is left.
+// Takes it without allocating.
+bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()>& call);
+// The thread goes on as it was; what it would have called, to be destroyed
+// where that may be. Null if it has called it, or is about to, or is held by
+// another rendezvous.
+absl::AnyInvocable<void()> CancelHeldCall(const HeldThread& thread);
 
 }  // namespace instar
 

@@ -4,10 +4,13 @@
 #include "updates/mechanisms/replace_when_held.h"
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
@@ -142,21 +145,30 @@ Attempt ReplaceMechanism::Ready(const StoppedWorld& world,
 
 Attempt ReplaceMechanism::Apply(const StoppedWorld& world) {
   for (Target& target : targets_) {
-    const stack_internal::ScopedExposedValues scope(ExposedBy(target.thread));
-    const AuthorsCode its_capture;  // and the state that it makes
-    absl::StatusOr<Successor> made =
-        make_(target.activation, target.thread.stacks.front().bounds);
+    absl::StatusOr<Successor> made;
+    absl::AnyInvocable<void()> take_over;
+    {
+      const stack_internal::ScopedExposedValues scope(ExposedBy(target.thread));
+      const AuthorsCode its_capture;  // and the state that it makes
+      made = make_(target.activation, target.thread.stacks.front().bounds);
+      if (made.ok()) {
+        take_over = [activation = target.activation, successor = *made] {
+          UnwindAndEnter(activation, successor);
+        };
+      }
+    }
     if (!made.ok()) {
       Undo(world);
-      return absl::IsNotFound(made.status())
-                 ? Attempt::NotYet(std::string(made.status().message()))
-                 : Attempt::Failed(made.status());
+      const AuthorsCode its_error;
+      const absl::Status error = std::exchange(made, Successor()).status();
+      return absl::IsNotFound(error)
+                 ? Attempt::NotYet(std::string(error.message()))
+                 : Attempt::Failed(error);
     }
-    const auto take_over = [activation = target.activation, successor = *made] {
-      UnwindAndEnter(activation, successor);
-    };
     if (!SetHeldCall(target.thread, take_over)) {
       // `capture` was given up.
+      const AuthorsCode its_state;
+      take_over = nullptr;
       made->drop(made->state);
       return Attempt::Failed(absl::AbortedError("the threads have gone on"));
     }
@@ -168,10 +180,10 @@ Attempt ReplaceMechanism::Apply(const StoppedWorld& world) {
 Attempt ReplaceMechanism::Undo(const StoppedWorld&) {
   for (Target& target : targets_) {
     if (target.successor.enter == nullptr) continue;
+    absl::AnyInvocable<void()> take_over = CancelHeldCall(target.thread);
     const AuthorsCode its_state;
-    if (CancelHeldCall(target.thread)) {
-      target.successor.drop(target.successor.state);
-    }
+    if (take_over) target.successor.drop(target.successor.state);
+    take_over = nullptr;
     target.successor = {};
   }
   return Attempt::Done();
