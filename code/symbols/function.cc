@@ -4,15 +4,19 @@
 #include "code/symbols/function.h"
 
 #include <algorithm>
-#include <cstring>
+#include <cstdint>
 #include <memory>
 #include <new>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
+#include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/fork_mutex.h"
 #include "base/linux/image_pin.h"
 #include "base/status_macros.h"
@@ -213,18 +217,42 @@ bool IsWatched(const LoadedImage& image, absl::Span<const CodeRange> watched) {
                      });
 }
 
-// Whether the object uses or has a function of one of these names, one that the
-// linker has made local included.
-bool Has(const SymbolTable& symbols, absl::Span<const char* const> names) {
-  for (const char* name : names) {
-    if (symbols.RefersTo(name) || symbols.Defines(name)) return true;
+std::uint32_t HashOfName(absl::string_view name) {
+  return static_cast<std::uint32_t>(absl::HashOf(name));
+}
+
+// Of all names of its functions, in order. Made when first asked for, and kept
+// for as long as the process lives, as the table is: four bytes for each name.
+const std::vector<std::uint32_t>& HashesOfNames(const SymbolTable& symbols) {
+  using Hashes = std::vector<std::uint32_t>;
+  static ForkGuarded<
+      absl::flat_hash_map<const SymbolTable*, std::unique_ptr<const Hashes>>>
+      all;
+  const auto locked = all.Lock();
+  std::unique_ptr<const Hashes>& kept = (*locked)[&symbols];
+  if (kept == nullptr) {
+    Hashes hashes;
     for (const FunctionRecord& function : symbols.functions()) {
-      for (const char* other : symbols.names(function)) {
-        if (std::strcmp(name, other) == 0) return true;
+      for (const char* name : symbols.names(function)) {
+        hashes.push_back(HashOfName(name));
       }
     }
+    std::sort(hashes.begin(), hashes.end());
+    hashes.shrink_to_fit();
+    kept = std::make_unique<const Hashes>(std::move(hashes));
   }
-  return false;
+  return *kept;
+}
+
+// Whether the object may use or have a function of one of these names, one that
+// the linker has made local included. True by chance, too, of one name in some
+// thousand millions: whoever asks reads more then.
+bool MayHave(const SymbolTable& symbols, absl::Span<const char* const> names) {
+  const std::vector<std::uint32_t>& hashes = HashesOfNames(symbols);
+  return std::any_of(names.begin(), names.end(), [&](const char* name) {
+    return symbols.RefersTo(name) || symbols.Defines(name) ||
+           std::binary_search(hashes.begin(), hashes.end(), HashOfName(name));
+  });
 }
 
 // Why a function that every unit may inline can have copies that nobody knows;
@@ -239,7 +267,7 @@ std::string WhyCopiesAreUnknown(const Function& function,
     const SymbolTable& symbols = *image.symbols;
     if (IsWatched(image, watched) || !InlinedCopyTable::IsRead(symbols) ||
         !InlinedCopyTable::Of(symbols).missing_because().empty() ||
-        !Has(symbols, names)) {
+        !MayHave(symbols, names)) {
       continue;
     }
     const auto users = code_internal::UndescribedUsersOf(image, names);

@@ -142,7 +142,7 @@ class Stuck {
   bool is_inside() const { return is_inside_; }
 
  private:
-  void Wait() {
+  __attribute__((noinline)) void Wait() {
     is_inside_ = true;
     while (!leave_) std::this_thread::yield();
   }
