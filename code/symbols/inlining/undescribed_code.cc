@@ -143,6 +143,13 @@ bool MayBeDistance(const unsigned char* code, std::size_t before) {
          (code[-1] & 0xC7) == 0x05;
 }
 
+// A copy of what may be a stub, or any data among the code: AddressSanitizer
+// has put bytes around that which must not be read otherwise.
+__attribute__((no_sanitize("address"))) void CopyStub(
+    const volatile unsigned char* code, unsigned char* copy) {
+  for (std::size_t i = 0; i < kLinkageStubSize; ++i) copy[i] = code[i];
+}
+
 class ReferenceReader {
  public:
   explicit ReferenceReader(const LoadedImage& image)
@@ -193,7 +200,9 @@ class ReferenceReader {
     }
     auto slot = slots_.find(target);
     if (slot == slots_.end() && IsCode({target, target + kLinkageStubSize})) {
-      slot = slots_.find(SlotOfLinkageStub(At(target), target));
+      unsigned char stub[kLinkageStubSize];
+      CopyStub(At(target), stub);
+      slot = slots_.find(SlotOfLinkageStub(stub, target));
     }
     // The linkage names of C++ alone: C has no such functions.
     if (slot != slots_.end() && std::strncmp(slot->second, "_Z", 2) == 0) {
