@@ -3,14 +3,12 @@
 
 #include "code/symbols/coroutine.h"
 
-#include <memory>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
-#include "base/fork_mutex.h"
+#include "code/symbols/images/kept.h"
 #include "code/symbols/images/loaded_images.h"
 #include "code/symbols/images/symbol_table.h"
 
@@ -45,14 +43,8 @@ std::vector<const char*> PartsIn(const SymbolTable& symbols) {
 // The same, kept for as long as the process lives, as the table is. Most
 // objects have none.
 absl::Span<const char* const> KeptPartsIn(const SymbolTable& symbols) {
-  using Parts = std::unique_ptr<const std::vector<const char*>>;
-  static ForkGuarded<absl::flat_hash_map<const SymbolTable*, Parts>> all;
-  const auto locked = all.Lock();
-  Parts& parts = (*locked)[&symbols];
-  if (parts == nullptr) {
-    parts = std::make_unique<const std::vector<const char*>>(PartsIn(symbols));
-  }
-  return *parts;
+  static code_internal::Kept<SymbolTable, std::vector<const char*>> all;
+  return all.Of(symbols, [&] { return PartsIn(symbols); });
 }
 
 bool IsAnyPartOf(absl::Span<const char* const> parts,

@@ -11,12 +11,12 @@
 #include <optional>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "code/symbols/images/image_copy.h"
+#include "code/symbols/images/kept.h"
 #include "code/symbols/images/loaded_images.h"
 #include "code/symbols/images/symbol_name.h"
 #include "code/symbols/images/symbol_table.h"
@@ -47,36 +47,31 @@ bool IsIndexed(size_t names) {
   return names >= kFewNames && names <= kManyNames;
 }
 
-std::unique_ptr<IdentifierIndex> IndexOf(const SymbolTable& symbols) {
-  auto index = std::make_unique<IdentifierIndex>();
+IdentifierIndex IndexOf(const SymbolTable& symbols) {
+  IdentifierIndex index;
   uint32_t number = 0;
   for (const FunctionRecord& record : symbols.functions()) {
-    for (const char* name : symbols.names(record)) index->Add(name, number);
+    for (const char* name : symbols.names(record)) index.Add(name, number);
     ++number;
   }
-  index->Finish();
+  index.Finish();
   return index;
 }
 
-std::unique_ptr<IdentifierIndex> IndexOf(const InlinedCopyTable& copies) {
-  auto index = std::make_unique<IdentifierIndex>();
+IdentifierIndex IndexOf(const InlinedCopyTable& copies) {
+  IdentifierIndex index;
   for (uint32_t i = 0; i < copies.name_count(); ++i) {
-    index->Add(copies.name(i), i);
+    index.Add(copies.name(i), i);
   }
-  index->Finish();
+  index.Finish();
   return index;
 }
 
 // Kept for as long as the process lives, as the tables that they refer to.
 template <typename Table>
 const IdentifierIndex& KeptIndexOf(const Table& table) {
-  static ForkGuarded<
-      absl::flat_hash_map<const Table*, std::unique_ptr<const IdentifierIndex>>>
-      all;
-  const auto locked = all.Lock();
-  std::unique_ptr<const IdentifierIndex>& kept = (*locked)[&table];
-  if (kept == nullptr) kept = IndexOf(table);
-  return *kept;
+  static code_internal::Kept<Table, IdentifierIndex> all;
+  return all.Of(table, [&] { return IndexOf(table); });
 }
 
 std::string WhyUnknown(const LoadedImage& image, bool has_found,
@@ -263,14 +258,10 @@ std::string UnknownCopiesIn(const LoadedImage& image) {
 
 // Kept for as long as the process lives, by what is known of the object, which
 // may change.
-std::string KeptUnknownCopiesIn(const LoadedImage& image) {
-  static ForkGuarded<absl::flat_hash_map<const InlinedCopyTable*, std::string>>
-      all;
-  const InlinedCopyTable* const key = &InlinedCopyTable::Of(*image.symbols);
-  const auto locked = all.Lock();
-  const auto [kept, is_new] = locked->try_emplace(key);
-  if (is_new) kept->second = UnknownCopiesIn(image);
-  return kept->second;
+const std::string& KeptUnknownCopiesIn(const LoadedImage& image) {
+  static code_internal::Kept<InlinedCopyTable, std::string> all;
+  return all.Of(InlinedCopyTable::Of(*image.symbols),
+                [&] { return UnknownCopiesIn(image); });
 }
 
 bool HasEntries(const SymbolTable& symbols) {
@@ -288,8 +279,8 @@ std::string CodeOfUnknownCopies() {
   for (const LoadedImage& image : LoadedImages::Current()->images()) {
     // Others are no objects of the program: they say what they use.
     if (!image.is_program && !HasEntries(*image.symbols)) continue;
-    std::string found = KeptUnknownCopiesIn(image);
-    if (!found.empty()) unknown.push_back(std::move(found));
+    const std::string& found = KeptUnknownCopiesIn(image);
+    if (!found.empty()) unknown.push_back(found);
   }
   return absl::StrJoin(unknown, "; ");
 }

@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -20,11 +19,12 @@
 #include "base/fork_mutex.h"
 #include "base/linux/image_pin.h"
 #include "base/status_macros.h"
-#include "code/inlined_everywhere.h"
+#include "code/symbols/images/kept.h"
 #include "code/symbols/images/loaded_images.h"
 #include "code/symbols/images/name_index.h"
 #include "code/symbols/images/symbol_name.h"
 #include "code/symbols/inlining/inlined_copies.h"
+#include "code/symbols/inlining/inlined_everywhere.h"
 #include "code/symbols/inlining/undescribed_code.h"
 
 namespace instar {
@@ -224,14 +224,9 @@ std::uint32_t HashOfName(absl::string_view name) {
 // Of all names of its functions, in order. Made when first asked for, and kept
 // for as long as the process lives, as the table is: four bytes for each name.
 const std::vector<std::uint32_t>& HashesOfNames(const SymbolTable& symbols) {
-  using Hashes = std::vector<std::uint32_t>;
-  static ForkGuarded<
-      absl::flat_hash_map<const SymbolTable*, std::unique_ptr<const Hashes>>>
-      all;
-  const auto locked = all.Lock();
-  std::unique_ptr<const Hashes>& kept = (*locked)[&symbols];
-  if (kept == nullptr) {
-    Hashes hashes;
+  static code_internal::Kept<SymbolTable, std::vector<std::uint32_t>> all;
+  return all.Of(symbols, [&] {
+    std::vector<std::uint32_t> hashes;
     for (const FunctionRecord& function : symbols.functions()) {
       for (const char* name : symbols.names(function)) {
         hashes.push_back(HashOfName(name));
@@ -239,9 +234,8 @@ const std::vector<std::uint32_t>& HashesOfNames(const SymbolTable& symbols) {
     }
     std::sort(hashes.begin(), hashes.end());
     hashes.shrink_to_fit();
-    kept = std::make_unique<const Hashes>(std::move(hashes));
-  }
-  return *kept;
+    return hashes;
+  });
 }
 
 // Whether the object may use or have a function of one of these names, one that

@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "code/inlined_everywhere.h"
+#include "code/symbols/inlining/inlined_everywhere.h"
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>

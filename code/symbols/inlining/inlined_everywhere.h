@@ -8,8 +8,8 @@
 // Threads: any. It reads the debug information once more, for two seconds at
 // most: it is for the message of an error.
 
-#ifndef INSTAR_CODE_INLINED_EVERYWHERE_H_
-#define INSTAR_CODE_INLINED_EVERYWHERE_H_
+#ifndef INSTAR_CODE_SYMBOLS_INLINING_INLINED_EVERYWHERE_H_
+#define INSTAR_CODE_SYMBOLS_INLINING_INLINED_EVERYWHERE_H_
 
 #include <string>
 
@@ -33,4 +33,4 @@ std::string InlinedEverywhere(const LoadedImages& images,
 }  // namespace code_internal
 }  // namespace instar
 
-#endif  // INSTAR_CODE_INLINED_EVERYWHERE_H_
+#endif  // INSTAR_CODE_SYMBOLS_INLINING_INLINED_EVERYWHERE_H_
