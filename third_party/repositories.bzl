@@ -72,6 +72,7 @@ def instar_repositories():
         otherwise = "libboost-context-dev",
         requires = [
             "/usr/include/boost/asio.hpp",
+            "/usr/include/boost/beast.hpp",
             "/usr/include/boost/context/detail/fcontext.hpp",
         ],
     )

@@ -1,0 +1,42 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The program: serves the files of a folder over HTTP/1.1 until Ctrl-C or
+// SIGTERM, and takes updates meanwhile.
+//
+//   tools/bazelw run //examples/opus:file_server -- --root=$PWD/docs
+
+#include <iostream>
+#include <utility>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/status.h"
+#include "boost/asio/ip/tcp.hpp"
+#include "examples/opus/files.h"
+#include "examples/opus/http.h"
+#include "examples/servers/tcp_server.h"
+
+int main(int argc, char** argv) {
+  servers::TcpServerOptions options;
+  options.name = "file_server";
+  options.port = 8080;
+  CLI::App flags("Serves the files of a folder over HTTP/1.1.");
+  flags.add_option("--root", file_server::root, "the folder")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  flags.add_option("--port", options.port, "of 127.0.0.1; 0: any")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  flags.add_option("--threads", options.threads)
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  CLI11_PARSE(flags, argc, argv);
+  const absl::Status status =
+      servers::RunTcpServer(options, [](boost::asio::ip::tcp::socket socket) {
+        file_server::ServeHttp(std::move(socket));
+      });
+  if (!status.ok()) {
+    std::cerr << "file_server: " << status.message() << "\n";
+    return 1;
+  }
+}
