@@ -50,11 +50,13 @@ ScopedExposedValues::~ScopedExposedValues() {
 absl::StatusOr<const ExposedNode*> FindExposedNode(absl::string_view name,
                                                    const std::type_info& type,
                                                    bool to_change,
-                                                   StackBounds bounds) {
+                                                   StackBounds bounds,
+                                                   const ExposedNode* after) {
   std::string others;
   std::vector<std::string> names;
-  for (const ExposedNode* node = exposed_values; node != nullptr;
-       node = node->older) {
+  for (const ExposedNode* node = after == nullptr ? exposed_values
+                                                  : after->older;
+       node != nullptr; node = node->older) {
     if (bounds.high != 0 &&
         !bounds.Contains(reinterpret_cast<std::uintptr_t>(node))) {
       continue;

@@ -22,9 +22,10 @@
 // calls. In a thread that a signal interrupted anywhere the variable may be in
 // a register: do not read there.
 //
-// If several functions on a stack expose the same name, the innermost is found.
-// By default all of the thread's are searched, those in its paused continulets
-// too; give the bounds of a stack to search only that one.
+// If several functions on a stack expose the same name, the innermost is found,
+// or all of them (FindAllExposed()). By default all of the thread's are
+// searched, those in its paused continulets too; give the bounds of a stack to
+// search only that one.
 //
 // Exposing takes about 2 ns and allocates nothing.
 //
@@ -41,6 +42,7 @@
 #include <memory>
 #include <type_traits>
 #include <typeinfo>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -66,11 +68,11 @@ extern __thread ExposedNode* exposed_values
     __attribute__((tls_model("initial-exec")));
 
 // The newest value of that name and type on a stack within `bounds` (any stack
-// if they are empty), or an error that names what is there.
-absl::StatusOr<const ExposedNode*> FindExposedNode(absl::string_view name,
-                                                   const std::type_info& type,
-                                                   bool to_change,
-                                                   StackBounds bounds);
+// if they are empty), or an error that names what is there. With `after`: the
+// newest of those that are older.
+absl::StatusOr<const ExposedNode*> FindExposedNode(
+    absl::string_view name, const std::type_info& type, bool to_change,
+    StackBounds bounds, const ExposedNode* after = nullptr);
 
 // While it lives, the calling thread finds what another one exposes, which is
 // held: `newest` is that thread's `exposed_values`.
@@ -132,6 +134,23 @@ absl::StatusOr<T*> FindExposed(absl::string_view name,
       name, typeid(T), !std::is_const<T>::value, bounds);
   if (!node.ok()) return node.status();
   return static_cast<T*>(const_cast<void*>((*node)->value));
+}
+
+// The variables of all functions that expose `name`, innermost first: of each
+// activation of a recursion. Errors as above; one of another type is one.
+template <typename T>
+absl::StatusOr<std::vector<T*>> FindAllExposed(
+    absl::string_view name, StackBounds bounds = StackBounds()) {
+  std::vector<T*> found;
+  const stack_internal::ExposedNode* last = nullptr;
+  while (true) {
+    const auto node = stack_internal::FindExposedNode(
+        name, typeid(T), !std::is_const<T>::value, bounds, last);
+    if (absl::IsNotFound(node.status()) && !found.empty()) return found;
+    if (!node.ok()) return node.status();
+    last = *node;
+    found.push_back(static_cast<T*>(const_cast<void*>(last->value)));
+  }
 }
 
 // A copy of its value.

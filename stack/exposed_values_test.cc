@@ -111,6 +111,30 @@ TEST(ExposedValuesTest, TheInnermostIsFoundAndGoesWithItsScope) {
   EXPECT_EQ(*ReadExposed<int>("value"), 1);
 }
 
+std::vector<int> Descend(int n) {
+  int left = n;
+  ExposedValue expose("left", left);
+  int other = 0;
+  ExposedValue expose_other("other", other);
+  if (n > 0) return Descend(n - 1);
+  std::vector<int> seen;
+  const auto found = FindAllExposed<int>("left");
+  for (const int* value : *found) seen.push_back(*value);
+  return seen;
+}
+
+TEST(ExposedValuesTest, EachActivationOfARecursionIsFound) {
+  EXPECT_THAT(Descend(4), testing::ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_EQ(FindAllExposed<int>("left").status().code(),
+            absl::StatusCode::kNotFound);
+  long left = 0;
+  ExposedValue expose("left", left);
+  int inner = 1;
+  ExposedValue expose_inner("left", inner);
+  EXPECT_EQ(FindAllExposed<int>("left").status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(ExposedValuesTest, OtherThreadsHaveTheirOwn) {
   int value = 1;
   ExposedValue expose("value", value);

@@ -74,6 +74,7 @@ def instar_repositories():
             "/usr/include/boost/asio.hpp",
             "/usr/include/boost/beast.hpp",
             "/usr/include/boost/context/detail/fcontext.hpp",
+            "/usr/include/boost/multiprecision/cpp_int.hpp",
         ],
     )
 

@@ -100,11 +100,14 @@ void Scenario::Tell(const std::string& line) {
 }
 
 std::string Scenario::Hear() {
+  figures_.clear();
   while (true) {
     const std::string line =
         process_->AwaitLine("").value_or("the program has ended");
     if (absl::StartsWith(line, "(")) {
-      Figure(line);
+      figures_.push_back(line);
+      constexpr std::size_t kShown = 200;
+      Figure(line.size() <= kShown ? line : line.substr(0, kShown) + " ...)");
       continue;
     }
     Say(line);

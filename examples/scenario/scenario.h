@@ -63,6 +63,8 @@ class Scenario {
   void Tell(const std::string& line);
   // The next line of the program that is no figure.
   std::string Hear();
+  // The figures that came before it.
+  const std::vector<std::string>& figures() const { return figures_; }
 
   // Wait for the update, which may be refused: that is said, too. The latest
   // report is nothing then.
@@ -102,6 +104,7 @@ class Scenario {
   std::optional<instar::ControlClient> control_;
   std::optional<instar::UpdateReport> report_;
   std::map<std::string, std::int64_t> begun_;
+  std::vector<std::string> figures_;
 };
 
 }  // namespace examples
