@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/testing/sanitizers.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -79,6 +80,7 @@ TEST(ForkMutexTest, OneAtATime) {
 }
 
 TEST(ForkMutexTest, IsFreeInAChildIfAnotherThreadOwnsIt) {
+  INSTAR_SKIP_UNDER_TSAN(kNoThreadsInAChild);
   ForkMutex mutex;
   std::thread waits;
   {

@@ -79,9 +79,10 @@ class RegisteredThreads {
   std::vector<ThreadRef> threads_;
 };
 
-absl::StatusOr<std::string> JournalPath(const std::string& program) {
+absl::StatusOr<std::string> JournalPath(const std::string& program,
+                                        const SocketFolders& folders) {
   INSTAR_ASSIGN_OR_RETURN(const std::string directory,
-                          PrepareSocketDirectory());
+                          PrepareSocketDirectory(folders));
   return absl::StrCat(directory, "/", program, kJournalSuffix);
 }
 
@@ -89,10 +90,11 @@ absl::StatusOr<std::string> JournalPath(const std::string& program) {
 
 class Manager::State final : public ControlService {
  public:
-  State(std::string name, bool only_registered_threads)
+  State(std::string name, const SocketFolders& folders,
+        bool only_registered_threads)
       : journal_(std::make_shared<instar::Journal>(
-            JournalPath(name).value_or(""),
-            [name] { return JournalPath(name); })),
+            JournalPath(name, folders).value_or(""),
+            [name, folders] { return JournalPath(name, folders); })),
         registers_all_(!only_registered_threads),
         driver_(UpdateDriver::Make(
             journal_,
@@ -195,8 +197,10 @@ class Manager::State final : public ControlService {
 absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
   const std::string name =
       options.name.empty() ? OwnProgramName() : std::move(options.name);
-  INSTAR_RETURN_IF_ERROR(PrepareSocketDirectory().status());
-  auto state = std::make_unique<State>(name, options.only_registered_threads);
+  const SocketFolders folders = SocketFolders::FromEnvironment();
+  INSTAR_RETURN_IF_ERROR(PrepareSocketDirectory(folders).status());
+  auto state =
+      std::make_unique<State>(name, folders, options.only_registered_threads);
   INSTAR_RETURN_IF_ERROR(state->Serve());
   return Manager(std::move(state));
 }

@@ -135,6 +135,28 @@ TEST_F(ManagerReachedTest, ANameThatWasRemovedIsMadeAgain) {
   EXPECT_EQ(journal->back().event, "undone");
 }
 
+// A program that changes its environment is where it was: the library's threads
+// do not read it, which would be a race besides.
+TEST_F(ManagerReachedTest, AnEnvironmentThatChangesChangesNothing) {
+  auto manager = Manager::Start();
+  ASSERT_TRUE(manager.ok()) << manager.status();
+  const std::string path = manager->socket_path();
+  ASSERT_TRUE(AwaitAnswer(getpid()));
+  std::filesystem::remove_all(directory_);
+  setenv("INSTAR_SOCKET_DIRECTORY", (directory_ + "-other").c_str(), 1);
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  absl::Status status = absl::NotFoundError("not asked yet");
+  while (!status.ok() && std::chrono::steady_clock::now() < until) {
+    status = ConnectTo(path).status();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(status, absl::OkStatus());
+  ASSERT_TRUE(manager->Apply(Prices()).ok());
+  ASSERT_TRUE(manager->Undo().ok());
+  ASSERT_TRUE(manager->Journal().ok());
+  EXPECT_FALSE(std::filesystem::exists(directory_ + "-other"));
+}
+
 // The name of somebody else's file is not removed.
 TEST_F(ManagerReachedTest, TheEndRemovesItsOwnNameOnly) {
   std::string path;

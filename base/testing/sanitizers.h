@@ -29,6 +29,9 @@ inline constexpr char kExitsOnNoFiber[] =
 inline constexpr char kFibersUntold[] =
     "ThreadSanitizer is not told of these fibers";
 
+inline constexpr char kNoThreadsInAChild[] =
+    "ThreadSanitizer ends a child of fork() that starts a thread";
+
 }  // namespace instar
 
 #if defined(__SANITIZE_THREAD__)

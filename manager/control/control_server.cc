@@ -72,9 +72,11 @@ absl::Status CheckUser(int socket) {
 class ControlServer::Server {
  public:
   Server(ControlService& service, const std::string& program,
-         ProgramSocket socket, const ControlServerLimits& limits)
+         const SocketFolders& folders, ProgramSocket socket,
+         const ControlServerLimits& limits)
       : service_(service),
         program_(program),
+        folders_(folders),
         limits_(limits),
         path_(socket.path()) {
     Listen(std::move(socket));
@@ -185,7 +187,8 @@ class ControlServer::Server {
     if (Clock::now() < look_again_) return;
     look_again_ = Clock::now() + kLookAgain;
     if (socket_->IsReachable()) return;
-    absl::StatusOr<ProgramSocket> socket = ProgramSocket::Listen(program_);
+    absl::StatusOr<ProgramSocket> socket =
+        ProgramSocket::Listen(program_, folders_);
     if (socket.ok()) Listen(*std::move(socket));
   }
 
@@ -220,6 +223,7 @@ class ControlServer::Server {
   const pid_t process_ = getpid();
   ControlService& service_;
   const std::string program_;
+  const SocketFolders folders_;
   const ControlServerLimits limits_;
   const std::shared_ptr<Mailbox> mailbox_ = std::make_shared<Mailbox>();
   mutable std::mutex path_lock_;
@@ -252,9 +256,11 @@ ControlServer::~ControlServer() {
 absl::StatusOr<ControlServer> ControlServer::Start(
     ControlService& service, const std::string& program,
     const ControlServerLimits& limits) {
-  INSTAR_ASSIGN_OR_RETURN(ProgramSocket socket, ProgramSocket::Listen(program));
-  auto server =
-      std::make_unique<Server>(service, program, std::move(socket), limits);
+  const SocketFolders folders = SocketFolders::FromEnvironment();
+  INSTAR_ASSIGN_OR_RETURN(ProgramSocket socket,
+                          ProgramSocket::Listen(program, folders));
+  auto server = std::make_unique<Server>(service, program, folders,
+                                         std::move(socket), limits);
   INSTAR_RETURN_IF_ERROR(server->Start());
   return ControlServer(std::move(server));
 }

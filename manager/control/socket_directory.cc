@@ -69,27 +69,29 @@ std::string FallbackDirectory() {
   return absl::StrCat("/tmp/instar-", geteuid());
 }
 
-const char* Variable(const char* name) {
-  const char* value = getenv(name);
-  return value != nullptr && value[0] != '\0' ? value : nullptr;
+std::string Variable(const char* name) {
+  const char* const value = getenv(name);
+  return value == nullptr ? "" : value;
 }
 
 // Where a program may be, in the order in which a program tries them.
-absl::StatusOr<std::vector<std::string>> Candidates() {
-  if (const char* chosen = Variable(kVariable)) {
-    if (chosen[0] != '/') {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "$", kVariable, " is \"", chosen, "\"; it must be an absolute path"));
+absl::StatusOr<std::vector<std::string>> Candidates(
+    const SocketFolders& folders) {
+  if (!folders.chosen.empty()) {
+    if (folders.chosen[0] != '/') {
+      return absl::InvalidArgumentError(
+          absl::StrCat("$", kVariable, " is \"", folders.chosen,
+                       "\"; it must be an absolute path"));
     }
-    return std::vector<std::string>{chosen};
+    return std::vector<std::string>{folders.chosen};
   }
   std::vector<std::string> directories;
   // One that is relative is to be ignored, as its specification has it. In one
   // of another user, root would make a folder that keeps that user out.
-  const char* runtime = Variable("XDG_RUNTIME_DIR");
+  const std::string& runtime = folders.runtime;
   struct stat status;
-  if (runtime != nullptr && runtime[0] == '/' && stat(runtime, &status) == 0 &&
-      status.st_uid == geteuid()) {
+  if (!runtime.empty() && runtime[0] == '/' &&
+      stat(runtime.c_str(), &status) == 0 && status.st_uid == geteuid()) {
     directories.push_back(absl::StrCat(runtime, "/instar"));
   }
   directories.push_back(SystemDirectory());
@@ -259,9 +261,14 @@ absl::StatusOr<std::vector<RunningProgram>> Scan(const std::string& directory,
 
 }  // namespace
 
-absl::StatusOr<std::string> PrepareSocketDirectory() {
+SocketFolders SocketFolders::FromEnvironment() {
+  return {Variable(kVariable), Variable("XDG_RUNTIME_DIR")};
+}
+
+absl::StatusOr<std::string> PrepareSocketDirectory(
+    const SocketFolders& folders) {
   INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> candidates,
-                          Candidates());
+                          Candidates(folders));
   for (const std::string& path : candidates) {
     if (path == SystemDirectory()) {
       // Where this user may have one: if the administrator has made it, or if
@@ -278,7 +285,7 @@ absl::StatusOr<std::string> PrepareSocketDirectory() {
 }
 
 absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
-    const std::string& program) {
+    const std::string& program, const SocketFolders& folders) {
   if (program.empty() || program[0] == '.' ||
       program.find('/') != std::string::npos ||
       program.find('\0') != std::string::npos) {
@@ -286,7 +293,8 @@ absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
         "\"", program, "\" cannot name a program: a name is part of a file ",
         "name, and does not begin with a dot"));
   }
-  INSTAR_ASSIGN_OR_RETURN(const std::string path, PrepareSocketDirectory());
+  INSTAR_ASSIGN_OR_RETURN(const std::string path,
+                          PrepareSocketDirectory(folders));
   INSTAR_ASSIGN_OR_RETURN(OwnDescriptor directory, OpenDirectory(path));
 
   const std::string name =
@@ -416,7 +424,8 @@ void AddHidden(std::vector<RunningProgram>& programs,
 }  // namespace
 
 absl::StatusOr<std::vector<std::string>> FindSocketDirectories() {
-  INSTAR_ASSIGN_OR_RETURN(std::vector<std::string> candidates, Candidates());
+  INSTAR_ASSIGN_OR_RETURN(std::vector<std::string> candidates,
+                          Candidates(SocketFolders::FromEnvironment()));
   const bool was_chosen = candidates.size() == 1;
   std::vector<std::string> directories;
   for (std::string& path : candidates) {
@@ -440,7 +449,7 @@ absl::StatusOr<std::vector<RunningProgram>> FindPrograms(
     std::vector<std::string>* hints) {
   INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> directories,
                           FindSocketDirectories());
-  const bool was_chosen = Variable(kVariable) != nullptr;
+  const bool was_chosen = !Variable(kVariable).empty();
   std::vector<RunningProgram> programs;
   for (const std::string& path : directories) {
     INSTAR_ASSIGN_OR_RETURN(OwnDescriptor directory, OpenDirectory(path));

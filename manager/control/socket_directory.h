@@ -40,7 +40,9 @@
 //   Unavailable         another process keeps the folder locked
 //   Internal            a system call failed
 //
-// Threads: all functions may be called from any thread.
+// Threads: all functions may be called from any thread, but SocketFolders::
+// FromEnvironment() only where the program does not change its environment
+// meanwhile (setenv): the library's own threads use what was read before.
 
 #ifndef INSTAR_MANAGER_CONTROL_SOCKET_DIRECTORY_H_
 #define INSTAR_MANAGER_CONTROL_SOCKET_DIRECTORY_H_
@@ -60,9 +62,18 @@ namespace instar {
 // Of sun_path, without the zero at its end.
 inline constexpr std::size_t kMaxSocketPath = 107;  // bytes
 
+// What the environment says of the folder; empty: nothing.
+struct SocketFolders {
+  static SocketFolders FromEnvironment();
+
+  std::string chosen;   // $INSTAR_SOCKET_DIRECTORY
+  std::string runtime;  // $XDG_RUNTIME_DIR
+};
+
 // The path of this user's folder, which is made if it is missing, and checked.
 // Other files of a program may live there: PROGRAM.journal.
-absl::StatusOr<std::string> PrepareSocketDirectory();
+absl::StatusOr<std::string> PrepareSocketDirectory(
+    const SocketFolders& folders = SocketFolders::FromEnvironment());
 
 // Those folders in which programs of this user may be, and that are there.
 absl::StatusOr<std::vector<std::string>> FindSocketDirectories();
@@ -73,7 +84,9 @@ absl::StatusOr<std::vector<std::string>> FindSocketDirectories();
 // closes its own descriptor and leaves the name alone.
 class ProgramSocket {
  public:
-  static absl::StatusOr<ProgramSocket> Listen(const std::string& program);
+  static absl::StatusOr<ProgramSocket> Listen(
+      const std::string& program,
+      const SocketFolders& folders = SocketFolders::FromEnvironment());
 
   ProgramSocket(ProgramSocket&& other) noexcept;
   ProgramSocket& operator=(ProgramSocket&& other) noexcept;

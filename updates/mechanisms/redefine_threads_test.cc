@@ -402,6 +402,7 @@ ssize_t WriteUnlessRefused(int file, const void* bytes, size_t size,
 
 // What goes wrong while all are stopped is told when they go on.
 TEST(RedefineThreadsTest, AKernelThatRefusesIsAFailure) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   Inside busy([](const Inside::Stay& stay) { Depth(3, stay); });
   Change update(Redefine(&Price, &Price2), Stacks::kAllThreads);
   ASSERT_TRUE(update.Prepare().ok());
