@@ -12,17 +12,6 @@
 
 namespace instar {
 
-namespace {
-
-// ThreadSanitizer does not see the linker's lock, under which another thread
-// made the map.
-__attribute__((no_sanitize("thread"), noinline)) std::uintptr_t LoadBaseOf(
-    const link_map& map) {
-  return map.l_addr;
-}
-
-}  // namespace
-
 ImagePin::ImagePin(const std::string& name, std::uintptr_t load_base)
     : name_(name), load_base_(load_base) {
   if (name.empty()) {
@@ -33,7 +22,7 @@ ImagePin::ImagePin(const std::string& name, std::uintptr_t load_base)
   handle_ = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
   link_map* map = nullptr;
   ok_ = handle_ != nullptr && dlinfo(handle_, RTLD_DI_LINKMAP, &map) == 0 &&
-        LoadBaseOf(*map) == load_base;
+        map->l_addr == load_base;
 }
 
 ImagePin::ImagePin(ImagePin&& other) noexcept
