@@ -226,8 +226,8 @@ bool FindFunction(Dwarf_Die* parent, Dwarf_Addr entry, bool in_functions,
   do {
     switch (dwarf_tag(&die)) {
       case DW_TAG_subprogram: {
-        Dwarf_Addr start = 0;
-        if (dwarf_entrypc(&die, &start) == 0 && start == entry) {
+        for (Dwarf_Addr begin : code_internal::BeginsOf(&die)) {
+          if (begin != entry) continue;
           *found = die;
           return true;
         }

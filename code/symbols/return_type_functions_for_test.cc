@@ -31,4 +31,19 @@ const int ConstInt(int i) { return i; }            // NOLINT
 const Point ConstPoints(int i) { return {i, i}; }  // NOLINT
 ConstPoint NamedConstPoints(int i) { return {i, i}; }
 
+namespace {
+
+void Refuse(int i) {
+  if (i < 0) throw i;
+}
+
+}  // namespace
+
+// What is done when an exception passes stands apart from the rest.
+__attribute__((optimize("O2"), noinline)) std::string Split(int i) {
+  std::string text(static_cast<std::size_t>(i & 7), 'x');
+  Refuse(i);
+  return text;
+}
+
 }  // namespace returns

@@ -47,6 +47,9 @@ const int ConstInt(int);       // NOLINT: so it was written
 const Point ConstPoints(int);  // NOLINT
 ConstPoint NamedConstPoints(int);
 
+// The compiler makes two parts of it.
+std::string Split(int);
+
 class Shop {
  public:
   Point Where(int) const;

@@ -76,6 +76,11 @@ TEST(ReturnTypeTest, ConstObjects) {
   ExpectDiffer(&returns::MutableText, &returns::Text, "char*", "char const*");
 }
 
+TEST(ReturnTypeTest, AFunctionThatWasSplit) {
+  EXPECT_EQ(Compare(&returns::Split, &returns::String), absl::OkStatus());
+  ExpectDiffer(&returns::Split, &returns::Owner, "basic_string", "unique_ptr");
+}
+
 int WithoutDebugInformation(int i) { return i; }
 
 TEST(ReturnTypeTest, WithoutDebugInformationNothingIsKnown) {

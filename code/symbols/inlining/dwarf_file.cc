@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -54,6 +55,22 @@ std::uint64_t PackedSize(Elf* elf) {
 }
 
 }  // namespace
+
+std::vector<Dwarf_Addr> BeginsOf(Dwarf_Die* function) {
+  std::vector<Dwarf_Addr> begins;
+  Dwarf_Addr begin = 0;
+  if (dwarf_entrypc(function, &begin) == 0) {
+    if (begin != 0) begins.push_back(begin);
+    return begins;
+  }
+  Dwarf_Addr base = 0;
+  Dwarf_Addr end = 0;
+  for (std::ptrdiff_t offset = 0;
+       (offset = dwarf_ranges(function, offset, &base, &begin, &end)) > 0;) {
+    if (begin != 0) begins.push_back(begin);
+  }
+  return begins;
+}
 
 absl::StatusOr<DwarfFile> DwarfFile::Of(int file) {
   if (!HasMemory()) {

@@ -13,6 +13,7 @@
 #include <elfutils/libdw.h>
 
 #include <utility>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
@@ -23,6 +24,12 @@ namespace code_internal {
 
 // Lets libdw throw std::bad_alloc, where it would otherwise end the program.
 void ThrowWhenOutOfMemory(Dwarf* dwarf);
+
+// Where the code of a function begins: its entry, or, if the compiler has split
+// it (`f.cold`), so that it has ranges alone, where each part does. None if it
+// has no code; the linker leaves address 0 in descriptions of what it
+// discarded.
+std::vector<Dwarf_Addr> BeginsOf(Dwarf_Die* function);
 
 class DwarfFile {
  public:

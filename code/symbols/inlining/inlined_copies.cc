@@ -275,18 +275,10 @@ class InlinedCopyTable::Reader {
   void VisitFunction(Dwarf_Die* die) {
     // Nothing is nested in it but its parameters.
     if (dwarf_hasattr(die, DW_AT_declaration) != 0) return;
-    Dwarf_Addr entry = 0;
     const FunctionRecord* function = nullptr;
-    // The linker leaves address 0 in descriptions of what it discarded.
-    if (dwarf_entrypc(die, &entry) == 0 && entry != 0) {
-      function = symbols_.FindFunction(entry);
-    } else {
-      // A function that was split, `f.cold`, has only ranges.
-      for (const CodeRange& range : RangesOf(die)) {
-        if (range.begin == 0) continue;
-        function = symbols_.FindFunction(range.begin);
-        if (function != nullptr) break;
-      }
+    for (Dwarf_Addr begin : BeginsOf(die)) {
+      function = symbols_.FindFunction(begin);
+      if (function != nullptr) break;
     }
     if (function != nullptr) {
       const uint32_t number = result_.NumberOf(*function);

@@ -107,10 +107,11 @@ class Search {
 
   // Of a function with code.
   std::string NameOf(Dwarf_Die* die) const {
-    Dwarf_Addr entry = 0;
-    if (dwarf_entrypc(die, &entry) != 0 || entry == 0) return "";
-    const FunctionRecord* const function = symbols_.FindFunction(entry);
-    return function == nullptr ? "" : ReadableName(symbols_, *function);
+    for (Dwarf_Addr begin : BeginsOf(die)) {
+      const FunctionRecord* const function = symbols_.FindFunction(begin);
+      if (function != nullptr) return ReadableName(symbols_, *function);
+    }
+    return "";
   }
 
   bool IsMeant(Dwarf_Die* copy) {
