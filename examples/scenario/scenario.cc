@@ -149,7 +149,26 @@ void Scenario::Note(const std::string& what,
 
 void Scenario::Load(const std::string& module,
                     std::chrono::nanoseconds timeout) {
-  Note("load " + module, control_->Load(PathOf(module), timeout));
+  const std::int64_t id = Send(module, timeout);
+  int shown = 0;  // percent
+  while (true) {
+    const auto reply = control_->Receive(id, std::chrono::milliseconds(100));
+    if (!reply.ok()) Die(reply.status().ToString());
+    if (reply->has_value()) {
+      Note("load " + module, (*reply)->As<UpdateReport>());
+      return;
+    }
+    const auto status = control_->Status();
+    if (!status.ok() || status->pending.empty()) continue;
+    const instar::UpdateProgress& progress = status->pending.front().progress;
+    if (progress.objects_total == 0) continue;
+    const int percent = static_cast<int>(100 * progress.objects_converted /
+                                         progress.objects_total);
+    if (percent <= shown) continue;
+    shown = percent;
+    Figure(absl::StrCat("(", std::string(percent / 5, '='), "> ", percent,
+                        " % of ", progress.objects_total, " objects)"));
+  }
 }
 
 void Scenario::Rehearse(const std::string& module) {
@@ -186,14 +205,19 @@ void Scenario::Undo(std::chrono::nanoseconds timeout) {
   Note("undo" + (report.ok() ? " " + report->update : ""), report);
 }
 
-void Scenario::Begin(const std::string& module) {
+std::int64_t Scenario::Send(const std::string& module,
+                            std::chrono::nanoseconds timeout) {
   instar::Request request;
   request.command = instar::Command::kLoad;
   request.path = PathOf(module);
-  request.timeout = std::chrono::seconds(60);
+  request.timeout = timeout;
   const absl::StatusOr<std::int64_t> id = control_->Send(request);
   if (!id.ok()) Die(id.status().ToString());
-  begun_[module] = *id;
+  return *id;
+}
+
+void Scenario::Begin(const std::string& module) {
+  begun_[module] = Send(module, std::chrono::seconds(60));
   Say("# begin to load " + module);
 }
 

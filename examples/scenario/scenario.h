@@ -67,7 +67,7 @@ class Scenario {
   const std::vector<std::string>& figures() const { return figures_; }
 
   // Wait for the update, which may be refused: that is said, too. The latest
-  // report is nothing then.
+  // report is nothing then. How many objects have been converted is a figure.
   void Load(const std::string& module,
             std::chrono::nanoseconds timeout = std::chrono::seconds(60));
   void Undo(std::chrono::nanoseconds timeout = std::chrono::seconds(60));
@@ -92,6 +92,9 @@ class Scenario {
 
  private:
   std::string PathOf(const std::string& module) const;
+  // Begins to load it: the number of the request.
+  std::int64_t Send(const std::string& module,
+                    std::chrono::nanoseconds timeout);
   void Note(const std::string& what,
             const absl::StatusOr<instar::UpdateReport>& report);
 
