@@ -9,10 +9,10 @@
 
 #include <cerrno>
 #include <cstddef>
+#include <cstdlib>
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 
@@ -36,7 +36,8 @@ std::string Decode(absl::string_view path) {
     if (path[i] == '%' && i + 2 < path.size() &&
         absl::ascii_isxdigit(path[i + 1]) &&
         absl::ascii_isxdigit(path[i + 2])) {
-      decoded += absl::HexStringToBytes(path.substr(i + 1, 2));
+      const std::string digits(path.substr(i + 1, 2));
+      decoded += static_cast<char>(std::strtol(digits.c_str(), nullptr, 16));
       i += 2;
     } else {
       decoded += path[i];
