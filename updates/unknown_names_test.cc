@@ -19,6 +19,7 @@
 #include "stack/exposed_values.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
+#include "updates/quiescence/obstacles.h"
 #include "updates/thread_updates.h"
 #include "updates/update_plan.h"
 
@@ -116,6 +117,20 @@ TEST(UnknownNamesTest, APointToWhichNobodyHasComeIsRemarked) {
   ASSERT_FALSE(blockers->empty());
   EXPECT_EQ(blockers->front().thread, "clerk");
   EXPECT_THAT(blockers->front().reason, is_similar);
+}
+
+// Such a thread may be seen while it passes another point.
+TEST(UnknownNamesTest, APointThatIsPassedIsNotTakenForTheOneThatIsAskedFor) {
+  ControlledThread thread = StartPassiveThread("clerk", [] {});
+  updates_internal::Obstacles obstacles(/*most=*/8);
+  obstacles.AddMissing(
+      {{thread.ref(), ThreadState::kAtUpdatePoint, /*functions=*/{}}},
+      "before the moon");
+  const std::vector<Blocker> blockers = obstacles.ToBlockers();
+  ASSERT_EQ(blockers.size(), 1u);
+  EXPECT_THAT(blockers[0].reason,
+              AllOf(HasSubstr("but was not at 'before the moon' in time"),
+                    HasSubstr("no thread has come to an update point")));
 }
 
 // The function that exposes it may not have begun: the update waits.

@@ -46,23 +46,28 @@ Blocker ToBlocker(const MissingThread& missing, const std::string& point) {
   }
   const bool is_there = missing.state == ThreadState::kAtUpdatePoint ||
                         missing.state == ThreadState::kInUpdateFunction;
-  blocker.reason = absl::StrCat(
-      is_there ? "it is at an update point, and was not run in time"
-               : "it comes to no update point",
-      is_there || point.empty() ? "" : " '",
-      is_there || point.empty() ? "" : point,
-      is_there || point.empty() ? "" : "'",
-      missing.functions.empty()
-          ? ""
-          : absl::StrCat("; it is in ",
-                         absl::StrJoin(missing.functions, " <- ")));
+  // Which point it is at is not known: it may pass another one again and again.
+  if (!is_there) {
+    blocker.reason =
+        point.empty()
+            ? "it comes to no update point"
+            : absl::StrCat("it comes to no update point '", point, "'");
+  } else if (point.empty()) {
+    blocker.reason = "it is at an update point, and was not run in time";
+  } else {
+    blocker.reason = absl::StrCat("it is at an update point, but was not at '",
+                                  point, "' in time");
+  }
+  if (!missing.functions.empty()) {
+    absl::StrAppend(&blocker.reason, "; it is in ",
+                    absl::StrJoin(missing.functions, " <- "));
+  }
+  const std::string unknown =
+      point.empty() ? "" : threads_internal::RemarkOnUpdatePoint(point);
+  if (!unknown.empty()) absl::StrAppend(&blocker.reason, "; ", unknown);
   blocker.remedy = is_there ? "wait: the machine is busy"
                             : "an UpdatePoint() in its loop, and Blocking() "
                               "around calls that wait";
-  const std::string unknown =
-      is_there || point.empty() ? ""
-                                : threads_internal::RemarkOnUpdatePoint(point);
-  if (!unknown.empty()) absl::StrAppend(&blocker.reason, "; ", unknown);
   return blocker;
 }
 
