@@ -276,14 +276,15 @@ absl::Status ElfImage::CountSymbols() {
     const std::uint64_t chains_at =
         buckets_at + std::uint64_t{4} * header.buckets;
     if (chains_at > bytes_.size()) return Damaged("its hash table");
-    symbol_count_ = header.first_symbol;
+    std::size_t last = 0;  // where the last chain begins; 0: there is none
     for (std::uint64_t i = 0; i < header.buckets; ++i) {
-      symbol_count_ = std::max<std::size_t>(
-          symbol_count_, *At<Elf64_Word>(buckets_at + 4 * i));
+      last = std::max<std::size_t>(last, *At<Elf64_Word>(buckets_at + 4 * i));
     }
-    if (symbol_count_ > header.first_symbol) {
-      // To the end of the chain of the last bucket.
-      while (true) {
+    symbol_count_ = header.first_symbol;
+    if (last != 0) {
+      if (last < header.first_symbol) return Damaged("its hash table");
+      // To the end of that chain.
+      for (symbol_count_ = last;;) {
         const auto hash = At<Elf64_Word>(
             chains_at + 4 * (symbol_count_ - header.first_symbol));
         if (!hash.has_value()) return Damaged("its hash table");
