@@ -18,16 +18,8 @@
 #include "base/linux/deadline.h"
 #include "stack/interrupted_thread.h"
 #include "threads/internal/pending_request.h"
+#include "threads/internal/snapshot_at_call.h"
 #include "threads/known_names.h"
-
-// clang does not know the attribute; the tree is built with frame pointers
-// there.
-#ifdef __clang__
-#define INSTAR_WITH_FRAME_POINTER __attribute__((noinline))
-#else
-#define INSTAR_WITH_FRAME_POINTER \
-  __attribute__((noinline, optimize("no-omit-frame-pointer")))
-#endif
 
 namespace instar {
 namespace threads_internal {
@@ -62,15 +54,6 @@ bool WakeBySignal(const ThreadRecord& record, void*) {
                  record.tid.load(std::memory_order_relaxed), signal) == 0;
 }
 
-// The caller of the function whose frame this is, at that call. Not where it is
-// captured, but at a call: there its exception table says what is true of it.
-#define INSTAR_SNAPSHOT_AT_MY_CALL()                                   \
-  SnapshotAtEntry(                                                     \
-      reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),   \
-      reinterpret_cast<std::uintptr_t>(__builtin_dwarf_cfa()),         \
-      *static_cast<const std::uintptr_t*>(__builtin_frame_address(0)), \
-      StackOfCaller())
-
 bool CanBlock(const PerThread& mine) {
   if (mine.record == nullptr || mine.busy.load(std::memory_order_relaxed) ||
       mine.no_update_depth.load(std::memory_order_relaxed) != 0) {
@@ -90,6 +73,16 @@ BlockingRegion::BlockingRegion(Wakeup wakeup, absl::string_view point)
   if (!CanBlock(this_thread)) return;
   const Busy busy;
   stack_ = INSTAR_SNAPSHOT_AT_MY_CALL();
+  switchers_ = LinkAllSwitchers(&stack_);
+  Enter();
+}
+
+BlockingRegion::BlockingRegion(Wakeup wakeup, absl::string_view point,
+                               const StackSnapshot& entered)
+    : wakeup_(wakeup), point_(point) {
+  if (!CanBlock(this_thread)) return;
+  const Busy busy;
+  stack_ = entered;
   switchers_ = LinkAllSwitchers(&stack_);
   Enter();
 }
@@ -139,13 +132,17 @@ INSTAR_WITH_FRAME_POINTER bool BlockingRegion::Leave() {
   if (!entered_) return false;
   const int saved_errno = errno;
   const bool woken = LeaveQuietly();
-  if ((this_thread.attention.load(std::memory_order_relaxed) &
-       (kAttentionUpdate | kAttentionReboot)) != 0) {
-    ArriveAt(Point{Point::Kind::kAfterBlocking, point_,
-                   INSTAR_SNAPSHOT_AT_MY_CALL()});
-  }
+  RunWhatWaits(point_, INSTAR_SNAPSHOT_AT_MY_CALL());
   errno = saved_errno;
   return woken;
+}
+
+void BlockingRegion::RunWhatWaits(absl::string_view point,
+                                  const StackSnapshot& caller) {
+  if ((this_thread.attention.load(std::memory_order_relaxed) &
+       (kAttentionUpdate | kAttentionReboot)) != 0) {
+    ArriveAt(Point{Point::Kind::kAfterBlocking, point, caller});
+  }
 }
 
 void SleepOnce(std::chrono::steady_clock::time_point until) {

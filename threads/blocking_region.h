@@ -109,6 +109,11 @@ inline Wakeup WakeupByItself() {
 class BlockingRegion {
  public:
   explicit BlockingRegion(Wakeup wakeup, absl::string_view point = "");
+  // The same for a caller that goes on behind `entered`
+  // (INSTAR_SNAPSHOT_AT_MY_CALL), the call of a function that constructs this
+  // and returns.
+  BlockingRegion(Wakeup wakeup, absl::string_view point,
+                 const StackSnapshot& entered);
   // Leaves if Leave() was not called, because of an exception.
   ~BlockingRegion();
   BlockingRegion(const BlockingRegion&) = delete;
@@ -121,9 +126,13 @@ class BlockingRegion {
   // Whether the thread is blocked in this region: not if it could not enter it
   // (see above), nor when it has left it.
   bool entered() const { return entered_; }
+  absl::string_view point() const { return point_; }
   // As Leave(), without update functions and reboots: those wait for the
   // thread's next update point. Throws nothing.
   bool LeaveQuietly();
+  // The other half of Leave(): what waits for the thread happens at this place.
+  static void RunWhatWaits(absl::string_view point,
+                           const StackSnapshot& caller);
   // Blocked again, after LeaveQuietly(), within the function that has entered.
   void EnterAgain();
 

@@ -30,7 +30,7 @@ _COMPILATION_MODE_IS_DBG = str(Label("//tools:compilation_mode_is_dbg"))
 
 # GCC is the compiler that is supported for updatable code. clang builds and checks the tree; it does not know GCC's
 # passes by name, nor whether it would do the same as they.
-UPDATABLE_COPTS = [
+_ANY_COMPILER_COPTS = [
     # A function of external linkage can be replaced, so the compiler may not look through a call of it: it does not
     # inline it across, nor clone it, nor conclude that it cannot throw. (Never add -fno-semantic-interposition.)
     "-fPIC",
@@ -41,24 +41,30 @@ UPDATABLE_COPTS = [
     # Each function and each variable in a section of its own: two builds can be compared piece by piece.
     "-ffunction-sections",
     "-fdata-sections",
-] + select({
+    # A thread that is rebooted unwinds its stack, also through functions in C, where it cleans up variables.
+    "-fexceptions",
+]
+
+_GCC_COPTS = [
+    # Values that the compiler knows not to change in a call do change when an update happens inside the call.
+    "-fno-ipa-ra",
+    "-fno-ipa-modref",
+    "-fno-ipa-pure-const",
+    # Nor may a virtual call be bound to the override that is known when the program is built.
+    "-fno-devirtualize",
+    # Two functions with the same body must stay two.
+    "-fno-ipa-icf",
+    # A function may not live on as a copy with another signature (f.constprop.0, f.isra.0, f.part.0).
+    "-fno-ipa-cp",
+    "-fno-ipa-sra",
+    "-fno-partial-inlining",
+    # Nor may it rely on how its callers align the stack, which its next version is not told.
+    "-fno-ipa-stack-alignment",
+]
+
+UPDATABLE_COPTS = _ANY_COMPILER_COPTS + select({
     _COMPILER_IS_CLANG: ["-fsemantic-interposition"],
-    "//conditions:default": [
-        # Values that the compiler knows not to change in a call do change when an update happens inside the call.
-        "-fno-ipa-ra",
-        "-fno-ipa-modref",
-        "-fno-ipa-pure-const",
-        # Nor may a virtual call be bound to the override that is known when the program is built.
-        "-fno-devirtualize",
-        # Two functions with the same body must stay two.
-        "-fno-ipa-icf",
-        # A function may not live on as a copy with another signature (f.constprop.0, f.isra.0, f.part.0).
-        "-fno-ipa-cp",
-        "-fno-ipa-sra",
-        "-fno-partial-inlining",
-        # Nor may it rely on how its callers align the stack, which its next version is not told.
-        "-fno-ipa-stack-alignment",
-    ],
+    "//conditions:default": _GCC_COPTS,
 }) + select({
     # Debug information says where a function has been inlined, and what the types are that an update relies on. -c dbg
     # asks for it already.
@@ -76,20 +82,33 @@ UPDATABLE_LINKOPTS = [
     "-Wl,--build-id=sha1",
 ]
 
-_MODULE_ONLY_COPTS = [
-    # The next version of a class reads what its predecessor keeps private.
-    "-fno-access-control",
+# The next version of a class reads what its predecessor keeps private.
+_ANY_COMPILER_MODULE_COPTS = ["-fno-access-control"] + [
     # <iostream> of GCC 12 and before has each file initialize the standard streams, which the program has done: without
     # that variable, most modules have no static initializers, and can be used again (manager/module/module_loader.h).
     "-D__ioinit=*__instar_no_ioinit[[gnu::unused]]",
-] + select({
+]
+
+# Static variables of templates and inline functions would be one for all versions of a module, and a module that has
+# any could never be unloaded.
+_GCC_MODULE_COPTS = ["-fno-gnu-unique"]
+
+_MODULE_ONLY_COPTS = _ANY_COMPILER_MODULE_COPTS + select({
     _COMPILER_IS_CLANG: [],
-    # Static variables of templates and inline functions would be one for all versions of a module, and a module that
-    # has any could never be unloaded.
-    "//conditions:default": ["-fno-gnu-unique"],
+    "//conditions:default": _GCC_MODULE_COPTS,
 })
 
+# What compiles and links outside of Bazel, by GCC (tools/install).
+GCC_FLAGS = struct(
+    compile = _ANY_COMPILER_COPTS + ["-fsemantic-interposition"] + _GCC_COPTS,
+    link = UPDATABLE_LINKOPTS,
+    module = _ANY_COMPILER_MODULE_COPTS + _GCC_MODULE_COPTS,
+)
+
 UPDATE_MODULE_COPTS = UPDATABLE_COPTS + _MODULE_ONLY_COPTS
+
+# Those of the flags that are for C, too.
+_C_MODULE_COPTS = UPDATABLE_COPTS
 
 def updatable_cc_library(name, copts = [], linkopts = [], **kwargs):
     """A cc_library whose functions can be redefined and intercepted.
@@ -217,7 +236,7 @@ def _headers_only_impl(ctx):
     merged = cc_common.merge_cc_infos(cc_infos = [dep[CcInfo] for dep in ctx.attr.deps])
     return [CcInfo(compilation_context = merged.compilation_context)]
 
-_headers_only = rule(
+headers_only = rule(
     implementation = _headers_only_impl,
     doc = "The headers of its dependencies, without their code: linked into a module, the code would be a second " +
           "copy, whose static initializers run again on the program's own variables.",
@@ -402,7 +421,7 @@ def update_module(
 
     Args:
       name: the name of the target.
-      srcs: the sources of the update.
+      srcs: the sources of the update, in C++ or C.
       hdrs: headers for modules that require this one.
       deps: the program's libraries whose headers are used. None of their code is linked.
       program: the executable that it is for. A module is loaded into this very build of it and no other, so that
@@ -434,11 +453,27 @@ def update_module(
         requires = requires,
         **inner
     )
-    _headers_only(name = headers_of_deps, deps = deps + requires, **inner)
+    headers_only(name = headers_of_deps, deps = deps + requires, **inner)
     cc_library(name = headers, hdrs = hdrs, features = no_layers, deps = [":" + headers_of_deps], **inner)
+
+    # GCC warns of flags that are for C++ alone.
+    in_c = [source for source in srcs if source.endswith(".c")]
+    c_objects = []
+    if in_c:
+        c_objects = [":" + name + "_in_c"]
+        cc_library(
+            name = name + "_in_c",
+            srcs = in_c,
+            alwayslink = True,
+            features = no_layers,
+            copts = _C_MODULE_COPTS + copts,
+            linkstatic = True,
+            deps = [":" + headers, ":" + headers_of_deps],
+            **inner
+        )
     cc_binary(
         name = linked,
-        srcs = srcs + [":" + note],
+        srcs = [source for source in srcs if source not in in_c] + [":" + note],
         features = no_layers,
         copts = UPDATE_MODULE_COPTS + copts,
         linkopts = [
@@ -448,7 +483,7 @@ def update_module(
         ] + ["$(location %s)" % module for module in requires] + linkopts,
         additional_linker_inputs = requires,
         linkshared = True,
-        deps = [":" + headers, ":" + headers_of_deps],
+        deps = c_objects + [":" + headers, ":" + headers_of_deps],
         **inner
     )
     _finished_module(

@@ -67,6 +67,9 @@ struct UpdateModuleEntry {
   const char* name;
   absl::Status (*plan)(UpdatePlan&);               // kPlan, else null
   absl::Status (*thread_updates)(ThreadUpdates&);  // or this one
+  // Of a module in C (manager/c/instar.h): null, or why the update is refused.
+  // Those of the other kinds may not have this member.
+  const char* (*c_plan)(UpdatePlan*);
 };
 
 namespace updates_internal {
@@ -74,6 +77,7 @@ namespace updates_internal {
 inline constexpr std::uint32_t kModuleFormat = 1;
 inline constexpr std::uint32_t kPlanKind = 1;
 inline constexpr std::uint32_t kThreadUpdatesKind = 2;
+inline constexpr std::uint32_t kCPlanKind = 3;
 
 inline constexpr std::uint32_t kModuleNote = 1;   // by the macro
 inline constexpr std::uint32_t kProgramNote = 2;  // by the rule
@@ -104,30 +108,34 @@ constexpr bool IsUpdateName(const char* name, std::size_t size) {
 
 // The symbol's own name makes a second one an error of the linker. The literal
 // is pasted to another one, which only literals can be.
-#define INSTAR_MODULE_IMPL_(module_name, module_kind, plan_function,       \
-                            threads_function)                              \
-  static_assert(::instar::updates_internal::IsUpdateName(                  \
-                    "" module_name, sizeof(module_name) - 1),              \
-                "the name of an update has 1 to 64 characters: letters, "  \
-                "digits, '-', '_' and '.'");                               \
-  asm(".pushsection .note.instar.module, \"a\", @note\n"                   \
-      "    .balign 4\n"                                                    \
-      "    .long 2f - 1f, 4f - 3f, 1\n" /* sizes, type */                  \
-      "1:  .asciz \"Instar\"\n"                                            \
-      "2:  .balign 4\n"                                                    \
-      "3:  .long 1, " #module_kind                                         \
-      "\n" /* format, kind */                                              \
-      "    .asciz \"" module_name                                          \
-      "\"\n"                                                               \
-      "4:  .balign 4\n"                                                    \
-      "    .popsection\n");                                                \
-  extern "C" {                                                             \
-  extern const ::instar::UpdateModuleEntry instar_update_module            \
-      __attribute__((visibility("default")));                              \
-  const ::instar::UpdateModuleEntry instar_update_module = {               \
-      ::instar::updates_internal::kModuleFormat, module_kind, module_name, \
-      plan_function, threads_function};                                    \
-  }                                                                        \
+#define INSTAR_MODULE_IMPL_(module_name, module_kind, plan_function,      \
+                            threads_function)                             \
+  static_assert(::instar::updates_internal::IsUpdateName(                 \
+                    "" module_name, sizeof(module_name) - 1),             \
+                "the name of an update has 1 to 64 characters: letters, " \
+                "digits, '-', '_' and '.'");                              \
+  asm(".pushsection .note.instar.module, \"a\", @note\n"                  \
+      "    .balign 4\n"                                                   \
+      "    .long 2f - 1f, 4f - 3f, 1\n" /* sizes, type */                 \
+      "1:  .asciz \"Instar\"\n"                                           \
+      "2:  .balign 4\n"                                                   \
+      "3:  .long 1, " #module_kind                                        \
+      "\n" /* format, kind */                                             \
+      "    .asciz \"" module_name                                         \
+      "\"\n"                                                              \
+      "4:  .balign 4\n"                                                   \
+      "    .popsection\n");                                               \
+  extern "C" {                                                            \
+  extern const ::instar::UpdateModuleEntry instar_update_module           \
+      __attribute__((visibility("default")));                             \
+  const ::instar::UpdateModuleEntry instar_update_module = {              \
+      ::instar::updates_internal::kModuleFormat,                          \
+      module_kind,                                                        \
+      module_name,                                                        \
+      plan_function,                                                      \
+      threads_function,                                                   \
+      nullptr};                                                           \
+  }                                                                       \
   static_assert(true, "") /* wants a semicolon */
 
 #endif  // INSTAR_UPDATES_UPDATE_MODULE_H_

@@ -137,6 +137,10 @@ class UpdatePlan {
                      NamedRedefinitionOptions options = {}) {
     redefinitions().AddNamed(from, to, options);
   }
+  // As Redefinitions::AddUntyped().
+  void RedefineUntyped(absl::StatusOr<Function> from, const void* to) {
+    redefinitions().AddUntyped(std::move(from), to);
+  }
   // Copies of redefined functions that were inlined elsewhere go on as they
   // are.
   void IgnoreInlinedCopies();

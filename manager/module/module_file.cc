@@ -169,6 +169,8 @@ absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path) {
         error = refuse("has a damaged note", kRebuild);
       } else if (kind == updates_internal::kPlanKind) {
         module.kind_ = ModuleKind::kPlan;
+      } else if (kind == updates_internal::kCPlanKind) {
+        module.kind_ = ModuleKind::kCPlan;
       } else if (kind == updates_internal::kThreadUpdatesKind) {
         module.kind_ = ModuleKind::kThreadUpdates;
       } else {

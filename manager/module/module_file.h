@@ -40,7 +40,8 @@ class ElfImage;
 class FileDescriptor;
 }  // namespace manager_internal
 
-enum class ModuleKind { kPlan, kThreadUpdates };
+// kCPlan: a plan that a function of C fills (manager/c/instar.h).
+enum class ModuleKind { kPlan, kThreadUpdates, kCPlan };
 
 // An update that must have been applied before, in the very build that the
 // module was linked with: the DT_SONAME names its contents.

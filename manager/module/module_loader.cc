@@ -32,6 +32,19 @@
 namespace instar {
 namespace {
 
+// The one that the module's author gave.
+const void* FunctionOf(const UpdateModuleEntry& entry, ModuleKind kind) {
+  switch (kind) {
+    case ModuleKind::kPlan:
+      return reinterpret_cast<const void*>(entry.plan);
+    case ModuleKind::kThreadUpdates:
+      return reinterpret_cast<const void*>(entry.thread_updates);
+    case ModuleKind::kCPlan:
+      return reinterpret_cast<const void*>(entry.c_plan);
+  }
+  return nullptr;
+}
+
 using manager_internal::ElfImage;
 using manager_internal::ModuleState;
 using manager_internal::Patch;
@@ -286,9 +299,7 @@ void LoadedModule::KeepLoaded() {
   }
   record_->copy->KeepLoaded();
   const UpdateModuleEntry& e = entry();
-  DeclareNeverUnloaded(e.plan != nullptr
-                           ? reinterpret_cast<const void*>(e.plan)
-                           : reinterpret_cast<const void*>(e.thread_updates));
+  DeclareNeverUnloaded(FunctionOf(e, file().kind()));
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
   registry.kept.push_back({record_->file.update_name(), record_->file.soname(),
@@ -359,10 +370,9 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
   record.entry = reinterpret_cast<const UpdateModuleEntry*>(
       record.copy->load_base() + symbol->st_value);
   const UpdateModuleEntry& entry = *record.entry;
-  const bool is_plan = file.kind() == ModuleKind::kPlan;
   if (entry.format != updates_internal::kModuleFormat ||
       entry.name != file.update_name() ||
-      (is_plan ? entry.plan == nullptr : entry.thread_updates == nullptr)) {
+      FunctionOf(entry, file.kind()) == nullptr) {
     return Refuse(file,
                   "its instar_update_module and its note say different "
                   "things; build it again with update_module");

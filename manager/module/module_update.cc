@@ -31,7 +31,7 @@ INSTAR_CATCHES_FORCED_UNWIND absl::Status Call(const LoadedModule& module,
                                                F* function,
                                                Argument& argument) {
   try {
-    const absl::Status status = function(argument);
+    const absl::Status status = (*function)(argument);
     return status.ok() ? status : Say(module, status.code(), status.message());
   } catch (const std::exception& exception) {
     return Say(module, absl::StatusCode::kAborted,
@@ -53,7 +53,16 @@ absl::StatusOr<std::unique_ptr<Update>> MakeUpdate(const LoadedModule& module) {
     return MakeUpdate(std::move(threads));
   }
   UpdatePlan plan(module.file().update_name());
-  INSTAR_RETURN_IF_ERROR(Call(module, entry.plan, plan));
+  if (entry.kind == updates_internal::kCPlanKind) {
+    const auto fill = [&](UpdatePlan& filled) {
+      const char* const refusal = entry.c_plan(&filled);
+      return refusal == nullptr ? absl::OkStatus()
+                                : absl::FailedPreconditionError(refusal);
+    };
+    INSTAR_RETURN_IF_ERROR(Call(module, &fill, plan));
+  } else {
+    INSTAR_RETURN_IF_ERROR(Call(module, entry.plan, plan));
+  }
   return MakeUpdate(std::move(plan));
 }
 

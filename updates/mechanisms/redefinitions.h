@@ -99,6 +99,12 @@ class Redefinitions {
     return AddByName(from, Function::Named(to), nullptr, options);
   }
 
+  // Of functions whose C++ types are not known here, as those of C: nothing
+  // says whether they take and return the same.
+  Redefinitions& AddUntyped(absl::StatusOr<Function> from, const void* to) {
+    return AddFunction(std::move(from), reinterpret_cast<std::uintptr_t>(to));
+  }
+
   // What the slot leads to. It outlives all redefinitions.
   template <typename R, typename... A>
   Redefinitions& Add(Redefinable<R(A...)>& slot,

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# instar_test.sh PROGRAM MODULE INSTARCTL   a program in C is rebooted into a function in C that goes on counting, and back.
+set -euo pipefail
+
+program=$1 module=$2 instarctl=$3
+work=$(mktemp -d)
+process=
+finish() {
+  [[ -z $process ]] || kill "$process" 2>/dev/null || true
+  rm -rf "$work"
+}
+trap finish EXIT
+export INSTAR_SOCKET_DIRECTORY=$work/sockets
+
+fail() {
+  printf 'FAILED: %s\n' "$1" >&2
+  exit 1
+}
+
+mkfifo "$work/in" "$work/out"
+"$program" <"$work/in" >"$work/out" &
+process=$!
+exec 5>"$work/in" 6<"$work/out"
+
+expect() {
+  local line
+  read -r -t 60 line <&6 || fail "nothing was said, and '$1' was expected"
+  [[ $line == "$1" ]] || fail "it said '$line', not '$1'"
+}
+
+echo >&5 && expect '1 line'
+echo >&5 && expect '2 lines'
+"$instarctl" -p counting load "$module" || fail 'load'
+expect 'changing'
+echo >&5 && expect 'twice: 4'
+"$instarctl" -p counting undo || fail 'undo'
+expect 'changing'
+echo >&5 && expect '5 lines'
+exec 5>&-
+wait "$process" || fail "it ended with $?"
+process=
