@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# install_test.sh BUILD_SYSTEM INSTALL ARGS...   installs into a temporary folder, has make, cmake or meson build a program
+# and its updates there, and updates the program while it runs. ARGS are those of the installation.
+set -euo pipefail
+
+system=$1 install=$2
+shift 2
+work=$(mktemp -d)
+started=()
+finish() {
+  for process in "${started[@]}"; do kill "$process" 2>/dev/null || true; done
+  rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+  printf 'FAILED: %s\n' "$1" >&2
+  exit 1
+}
+
+"$install" "$@" --prefix "$work/prefix" >/dev/null 2>"$work/install.log" || fail "the installation: $(cat "$work/install.log")"
+export PATH=$work/prefix/bin:$PATH PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig INSTAR_SOCKET_DIRECTORY=$work/sockets
+export LC_ALL=C
+
+mkdir "$work/shop"
+cd "$work/shop"
+cat >price.h <<'END'
+#ifndef PRICE_H_
+#define PRICE_H_
+#ifdef __cplusplus
+extern "C" {
+#endif
+int Price(int count);
+#ifdef __cplusplus
+}
+#endif
+#endif
+END
+cat >price.c <<'END'
+#include "price.h"
+static int Each(void) { return 100; }
+int Price(int count) { return count * Each(); }
+END
+cat >main.c <<'END'
+#include <stdio.h>
+#include <stdlib.h>
+#include "price.h"
+int main(void) {
+  char line[100];
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    printf("%d\n", Price(atoi(line)));
+    fflush(stdout);
+  }
+  return 0;
+}
+END
+cat >discount.c <<'END'
+#include <instar.h>
+#include "price.h"
+static int Price2(int count) { return count * 90; }
+static const char* Discount(instar_plan* plan) {
+  instar_plan_redefine(plan, INSTAR_CODE(Price), INSTAR_CODE(Price2));
+  return NULL;
+}
+INSTAR_UPDATE_MODULE("discount", Discount);
+END
+cat >bulk.cc <<'END'
+#include <instar/updates/update_module.h>
+#include <instar/updates/update_plan.h>
+#include "price.h"
+namespace {
+int Price3(int count) { return count < 10 ? count * 90 : count * 50; }
+absl::Status Bulk(instar::UpdatePlan& plan) {
+  plan.Redefine(&Price, &Price3);
+  return absl::OkStatus();
+}
+}  // namespace
+INSTAR_UPDATE_MODULE("bulk", Bulk);
+END
+
+build_with_make() {
+  cat >Makefile <<'END'
+CFLAGS = -O2 -Wall
+all: shop discount.so bulk.so
+shop: main.o price.o
+	$(CC) -o $@ $^ $(shell pkg-config --libs instar-agent)
+%.so: %.c shop
+	instar-module -o $@ --program shop $< -- -I. -O2
+%.so: %.cc shop
+	instar-module -o $@ --program shop $< -- -I. -O2
+bulk.so: discount.so
+bulk.so: bulk.cc shop
+	instar-module -o $@ --program shop --requires discount.so $< -- -I. -O2
+END
+  make CC=instar-cc
+  built=.
+}
+
+build_with_cmake() {
+  cat >CMakeLists.txt <<'END'
+cmake_minimum_required(VERSION 3.18)
+project(shop C CXX)
+find_package(Instar 0.1 REQUIRED)
+add_executable(shop main.c price.c)
+target_link_libraries(shop PRIVATE Instar::agent)
+instar_updatable(shop)
+instar_update_module(discount PROGRAM shop SOURCES discount.c OPTIONS -O2)
+instar_update_module(bulk PROGRAM shop SOURCES bulk.cc REQUIRES discount)
+END
+  cmake -S . -B build -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release
+  cmake --build build
+  built=build
+}
+
+build_with_meson() {
+  cat >meson.build <<'END'
+project('shop', 'c')
+shop = executable('shop', 'main.c', 'price.c', dependencies : dependency('instar-agent'))
+instar_module = find_program('instar-module')
+discount = custom_target('discount', input : 'discount.c', output : 'discount.so', depends : shop,
+  build_by_default : true, command : [instar_module, '-o', '@OUTPUT@', '--program', shop, '@INPUT@',
+  '--', '-I' + meson.current_source_dir()])
+custom_target('bulk', input : 'bulk.cc', output : 'bulk.so', depends : [shop, discount], build_by_default : true,
+  command : [instar_module, '-o', '@OUTPUT@', '--program', shop, '--requires', discount, '@INPUT@',
+  '--', '-I' + meson.current_source_dir()])
+END
+  CC=instar-cc meson setup build
+  meson compile -C build
+  built=build
+}
+
+"build_with_$system" >"$work/build.log" 2>&1 || fail "$system: $(cat "$work/build.log")"
+
+# answer COUNT PRICE: what the program says now.
+answer() {
+  local price
+  printf '%s\n' "$1" >&5
+  read -r -t 60 price <&6 || fail "no answer"
+  [[ $price == "$2" ]] || fail "$1 cost $price, not $2"
+}
+
+mkfifo in out
+"$built/shop" <in >out 2>err &
+started+=($!)
+exec 5>in 6<out
+answer 20 2000
+instarctl -p shop load "$built/discount.so" || fail "discount"
+answer 20 1800
+instarctl -p shop load "$built/bulk.so" || fail "bulk"
+answer 20 1000
+instarctl -p shop undo bulk || fail "undo of bulk"
+answer 20 1800
+instarctl -p shop undo || fail "undo of discount"
+answer 20 2000
+exec 5>&-
+wait "${started[0]}" || fail "the program ended with $?"
+[[ ! -s err ]] || fail "the program said: $(cat err)"
+[[ -z $(find "$work/sockets" -name '*.sock') ]] || fail "a socket was left"

@@ -1,0 +1,45 @@
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Completion of instarctl for bash.
+
+_instarctl() {
+  local word=$2 previous=$3 command= i
+  for ((i = 1; i < COMP_CWORD; ++i)); do
+    case ${COMP_WORDS[i]} in
+      -p | --program) ((++i)) ;;
+      -*) ;;
+      *)
+        command=${COMP_WORDS[i]}
+        break
+        ;;
+    esac
+  done
+  COMPREPLY=()
+  case $previous in
+    -p | --program)
+      # The names of what runs, and of what is left a journal.
+      mapfile -t COMPREPLY < <(compgen -W "$(instarctl ps 2>/dev/null | sed -n 's/^\([^ ]\{1,\}\) .*$/\1/p')" -- "$word")
+      return
+      ;;
+    --timeout | -n | --entries) return ;;
+  esac
+  if [[ -z $command ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "ps check load status cancel undo log --program --help" -- "$word")
+    return
+  fi
+  local options="--program --help"
+  case $command in
+    check) options+=" --without-stacks" ;;
+    load | undo) options+=" --timeout" ;;
+    status) options+=" --json --watch" ;;
+    log) options+=" --json --entries" ;;
+  esac
+  if [[ $word == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+  elif [[ $command == load || $command == check ]]; then
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -X '!*.so' -- "$word"; compgen -d -- "$word")
+  fi
+}
+complete -F _instarctl instarctl
