@@ -204,6 +204,7 @@ int Demo::Play() {
 
   LoadOptions options;
   options.entries = kEntries;
+  options.interval = std::chrono::milliseconds(1);
   Load load(server_.port(), options);
   MemcslapLoad slap(server_);
   load.AwaitAnswers(100);
