@@ -101,7 +101,9 @@ void AskGuest() {
     const bool is_blocked = instar::ControlledThreads("guest").at(0).state() ==
                             instar::ThreadState::kBlocked;
     if (now == Guest::kIsAway) return Say("the guest has come");
-    if (now == Guest::kIsAtTheEntry && is_blocked) {
+    // Still there: it has not come and blocked elsewhere meanwhile.
+    if (now == Guest::kIsAtTheEntry && is_blocked &&
+        GuestNow() == Guest::kIsAtTheEntry) {
       return Say("the guest waits");
     }
     instar::UpdatePoint();
