@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -55,7 +56,8 @@ class CasesTest : public testing::Test {
     const int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
     ASSERT_GE(dup2(ends[0], STDIN_FILENO), 0);
     running_->process = std::make_unique<site_manager::ChildProcess>(
-        std::vector<std::string>{"examples/cases/program"},
+        std::vector<std::string>{"examples/cases/program",
+                                 running_->directory.path() + "/pipe"},
         std::vector<std::string>{"INSTAR_SOCKET_DIRECTORY=" +
                                  running_->directory.path()});
     if (saved >= 0) {
@@ -117,21 +119,53 @@ class CasesTest : public testing::Test {
   }
   void Undo() { Note("undo", control_.Undo("", kPatience)); }
 
+  // As `echo "update $PWD/NAME.so" > pipe` does.
+  void WriteToPipe(const std::string& command, const std::string& module) {
+    transcript_.push_back("# " + command + module + " > pipe");
+    std::ofstream pipe(running_->directory.path() + "/pipe");
+    pipe << command << (module.empty() ? "" : Path(module)) << std::endl;
+  }
+
   // Asked for, and received later.
   void Begin(const std::string& module) {
     instar::Request request;
     request.command = Command::kLoad;
     request.path = Path(module);
+    Send(module, std::move(request));
+    transcript_.push_back("# begin " + module);
+  }
+  void BeginUndo(const std::string& update) {
+    instar::Request request;
+    request.command = Command::kUndo;
+    request.update = update;
+    Send(update, std::move(request));
+    transcript_.push_back("# begin undo " + update);
+  }
+  void Send(const std::string& update, instar::Request request) {
     request.timeout = kPatience;
     const absl::StatusOr<std::int64_t> id = control_.Send(request);
     ASSERT_TRUE(id.ok()) << id.status();
-    begun_[module] = *id;
-    transcript_.push_back("# begin " + module);
+    begun_[update] = *id;
   }
   void End(const std::string& module) {
     const auto reply = control_.Receive(begun_[module], kPatience);
     ASSERT_TRUE(reply.ok() && reply->has_value()) << reply.status();
     Note("end " + module, (*reply)->As<UpdateReport>());
+  }
+  // The thread is told of what was begun a moment after it was asked for; the
+  // last greeting is in the transcript.
+  void GreetUntilTheEnd(const std::string& update) {
+    const std::vector<std::string> before = transcript_;
+    while (true) {
+      transcript_ = before;
+      Tell("say world");
+      Hear();
+      const auto reply =
+          control_.Receive(begun_[update], std::chrono::milliseconds(10));
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      if (!reply->has_value()) continue;
+      return Note("end " + update, (*reply)->As<UpdateReport>());
+    }
   }
   // Until the update of that name waits for something that is called so.
   void AwaitBlocked(const std::string& update, const std::string& by) {
@@ -233,6 +267,30 @@ TEST_F(CasesTest, AConditionThatTimesOutAndLaterSucceeds) {
                           "new: holds", "> two", "new: two"));
 }
 
+// Its thread comes to a point of this name when another update has brought one.
+TEST_F(CasesTest, AStaticPointThatAnotherUpdateBrings) {
+  Load("at_point", std::chrono::milliseconds(20));
+  Load("add_point");
+  Begin("at_point");
+  AwaitBlocked("at_point", "after a greeting");
+  Tell("bye");
+  Hear();
+  GreetUntilTheEnd("at_point");
+  Tell("bye");
+  Hear();
+  BeginUndo("at_point");
+  GreetUntilTheEnd("at_point");
+  Tell("bye");
+  Hear();
+  EXPECT_THAT(
+      transcript_,
+      ElementsAre("# load at_point DEADLINE_EXCEEDED", "# load add_point done",
+                  "# begin at_point", "> bye", "bye", "> say world",
+                  "hello again world", "# end at_point done", "> bye",
+                  "bye, and greetings", "# begin undo at_point", "> say world",
+                  "hello again world", "# end at_point done", "> bye", "bye"));
+}
+
 // New calls wait at the entry, recursive ones pass, and the old ones drain.
 TEST_F(CasesTest, ForcedQuiescence) {
   Tell("visit");
@@ -320,6 +378,43 @@ TEST_F(CasesTest, ThreadReboot) {
       ElementsAre("> say world", "hello world", "# load reboot done", rebooted,
                   "> say world", "hello world", line, "# undo done",
                   "> say world", "hello world", "> bye", "bye"));
+}
+
+// In all activations of a recursion, and in no later one.
+TEST_F(CasesTest, ALocalVariableOfAllLiveActivations) {
+  Tell("talk");
+  Hear();
+  Load("local_variable");
+  Tell("go on");
+  for (int i = 0; i < 3; ++i) Hear();
+  Tell("talk");
+  Hear();
+  Tell("go on");
+  for (int i = 0; i < 3; ++i) Hear();
+  EXPECT_THAT(transcript_,
+              ElementsAre("> talk", "talks", "# load local_variable done",
+                          "> go on", "hi 0", "hi 1", "hi 2", "> talk", "talks",
+                          "> go on", "hello 0", "hello 1", "hello 2"));
+}
+
+// A listener beside the manager's own socket.
+TEST_F(CasesTest, CommandsThroughANamedPipe) {
+  Tell("bye");
+  Hear();
+  WriteToPipe("update ", "next");
+  Hear();
+  Tell("bye");
+  Hear();
+  WriteToPipe("dance", "");
+  Hear();
+  WriteToPipe("update ", "never");
+  Hear();
+  EXPECT_THAT(
+      transcript_,
+      ElementsAre("> bye", "bye", "# update next > pipe",
+                  "pipe: next is applied", "> bye", "see you", "# dance > pipe",
+                  "pipe: what is 'dance'?", "# update never > pipe",
+                  "pipe: the program is too old for it"));
 }
 
 // Half of the list is filled by each version, and nothing is lost.

@@ -145,6 +145,18 @@ void Visit(const std::string& who) {
   Say("old: " + who + " leaves");
 }
 
+void Talk(int deeper) {
+  std::string text = "hello";
+  instar::ExposedValue expose_text("text", text);
+  if (deeper > 0) {
+    Talk(deeper - 1);
+  } else {
+    Say("talks");
+    NextLine();
+  }
+  Say(absl::StrCat(text, " ", deeper));
+}
+
 bool DoLine() {
   const std::optional<std::string> line = NextLine();
   if (!line) return false;
@@ -164,6 +176,7 @@ bool DoLine() {
     Say(absl::StrCat("version ", item->Version()));
   }
   if (word == "visit") Visit("host");
+  if (word == "talk") Talk(2);
   if (word == "fill") {
     std::vector<std::string> list;
     FillList(list, 8);

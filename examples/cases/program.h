@@ -10,6 +10,7 @@
 //   list      the versions of all items
 //   use N     the version of lazy item N, used through its proxy
 //   fill      FillList(), which takes a line for each element
+//   talk      Talk(2), which takes the next line
 //   visit     Visit("host"), which takes lines until "leave":
 //               again   Visit("host"), inside of the first
 //               guest   lets the thread "guest" call Visit("guest"), and says
@@ -47,6 +48,9 @@ void Hold();
 void Progress();
 void FillList(std::vector<std::string>& list, int size);
 void Visit(const std::string& who);
+// A recursion of `deeper` + 1 activations, each with a text of its own, which
+// they say when the innermost has taken a line.
+void Talk(int deeper);
 
 // Carries out one line. False at the end of the input.
 bool DoLine();
