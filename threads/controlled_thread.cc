@@ -15,6 +15,7 @@
 #include "stack/stack_snapshot.h"
 #include "threads/internal/pending_request.h"
 #include "threads/internal/thread_body.h"
+#include "threads/update_point_watch.h"
 
 namespace instar {
 
@@ -41,6 +42,10 @@ void Begin(ThreadRecord& record) {
                  record.hold_point == nullptr);
   }
   UpdateAttention(record);
+  if (threads_internal::update_point_watch.load(std::memory_order_acquire) !=
+      nullptr) {
+    SetAttention(record, threads_internal::kAttentionWatch, true);
+  }
   WaitWhileHeld(record, lock, nullptr, "");
   Move(record, ThreadState::kRunning);
 }
@@ -88,7 +93,8 @@ void AtEntry(const InterceptedEntry& entry) {
   const CallerRegisters& caller = entry.caller();
   ArriveAt(Point{Point::Kind::kEntry, "",
                  SnapshotAtEntry(caller.return_address, caller.stack_pointer,
-                                 caller.rbp, StackOfCaller())});
+                                 caller.rbp, StackOfCaller()),
+                 entry.function()});
 }
 
 }  // namespace

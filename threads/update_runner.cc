@@ -23,6 +23,7 @@
 #include "threads/internal/pending_request.h"
 #include "threads/internal/request_worker.h"
 #include "threads/known_names.h"
+#include "threads/update_point_watch.h"
 
 namespace instar {
 
@@ -73,6 +74,23 @@ class UpdateRunner {
     RequestWorker::Get().Notify();
   }
 
+  // Of the calling thread, which has come to this point.
+  static PointRequests RequestsAt(ThreadRecord& record, const Point& point) {
+    std::lock_guard<std::mutex> lock(record.lock);
+    PointRequests requests = PointRequests::kNone;
+    for (const auto& request : record.requests) {
+      std::lock_guard<std::mutex> guard(request->lock);
+      if (request->phase == Phase::kFinished) continue;
+      // One that reboots the thread is not tried again.
+      if (request->phase != Phase::kRebooting &&
+          request->tried_at != record.arrivals && Accepts(*request, point)) {
+        return PointRequests::kUntried;
+      }
+      requests = PointRequests::kTried;
+    }
+    return requests;
+  }
+
  private:
   static bool Accepts(const PendingRequest& request, const Point& point) {
     switch (point.kind) {
@@ -104,6 +122,7 @@ class UpdateRunner {
     }
     std::lock_guard<std::mutex> guard(request->lock);
     ++request->attempts;
+    request->tried_at = record->arrivals;
     request->reason = attempt.reason();
     if (attempt.is_failed()) {
       request->FinishLocked(attempt.status());
@@ -288,6 +307,45 @@ void RefuseUnknownStack(ThreadRecord& record) {
   }
 }
 
+// Of the thread of `record`, at this point.
+void DoWhatIsAsked(const std::shared_ptr<ThreadRecord>& record,
+                   const Point& point) {
+  bool reboots = false;
+  absl::AnyInvocable<void()> call;
+  {
+    std::unique_lock<std::mutex> lock(record->lock);
+    Move(*record, ThreadState::kAtUpdatePoint);
+    record->is_at_point = true;
+    if (IsHeldAt(*record, &point.stack, point.name)) {
+      WaitWhileHeld(*record, lock, &point.stack, point.name);
+      Move(*record, ThreadState::kAtUpdatePoint);
+    }
+    // If it does not return from here, update functions run where it goes to.
+    const bool returns = !record->when_it_goes_on;
+    lock.unlock();
+    if (returns && (this_thread.attention.load(std::memory_order_relaxed) &
+                    kAttentionUpdate) != 0) {
+      UpdateRunner::RunDue(record, point);
+    }
+    lock.lock();
+    if (IsHeldAt(*record, &point.stack, point.name)) {
+      WaitWhileHeld(*record, lock, &point.stack, point.name);
+      Move(*record, ThreadState::kAtUpdatePoint);
+    }
+    Move(*record, ResumeState(*record));
+    record->is_at_point = false;
+    call = std::exchange(record->when_it_goes_on, nullptr);
+    lock.unlock();
+    // Begun here, or by who held it.
+    reboots =
+        record->new_main && CheckUnwindToBase(point.stack, record->base_frame,
+                                              record->reboots_through_c)
+                                .safe();
+  }
+  if (call) call();
+  if (reboots) RebootThrower::Throw(record);
+}
+
 }  // namespace
 
 void ArriveAt(Point point) {
@@ -312,40 +370,17 @@ void ArriveAt(Point point) {
   if (!point.name.empty()) NoteUpdatePoint(point.name);
   // Shared: an update function may keep it.
   const std::shared_ptr<ThreadRecord> record = mine.record->shared_from_this();
-  bool reboots = false;
-  absl::AnyInvocable<void()> call;
-  {
-    std::unique_lock<std::mutex> lock(record->lock);
-    Move(*record, ThreadState::kAtUpdatePoint);
-    record->is_at_point = true;
-    if (IsHeldAt(*record, &point.stack, point.name)) {
-      WaitWhileHeld(*record, lock, &point.stack, point.name);
-      Move(*record, ThreadState::kAtUpdatePoint);
-    }
-    // If it does not return from here, update functions run where it goes to.
-    const bool returns = !record->when_it_goes_on;
-    lock.unlock();
-    if (returns && (mine.attention.load(std::memory_order_relaxed) &
-                    kAttentionUpdate) != 0) {
-      UpdateRunner::RunDue(record, point);
-    }
-    lock.lock();
-    if (IsHeldAt(*record, &point.stack, point.name)) {
-      WaitWhileHeld(*record, lock, &point.stack, point.name);
-      Move(*record, ThreadState::kAtUpdatePoint);
-    }
-    Move(*record, ResumeState(*record));
-    record->is_at_point = false;
-    call = std::exchange(record->when_it_goes_on, nullptr);
-    lock.unlock();
-    // Begun here, or by who held it.
-    reboots =
-        record->new_main && CheckUnwindToBase(point.stack, record->base_frame,
-                                              record->reboots_through_c)
-                                .safe();
-  }
-  if (call) call();
-  if (reboots) RebootThrower::Throw(record);
+  UpdatePointWatch* const watch =
+      point.kind == Point::Kind::kAfterBlocking
+          ? nullptr
+          : update_point_watch.load(std::memory_order_acquire);
+  if (watch != nullptr) ++record->arrivals;
+  do {
+    DoWhatIsAsked(record, point);
+  } while (watch != nullptr &&
+           watch->Stays(WatchedPoint{
+               record->name, record->kind, point.name, point.function,
+               point.stack, UpdateRunner::RequestsAt(*record, point)}));
 }
 
 absl::AnyInvocable<void()> TakeNewMain(ThreadRecord& record) {

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """quotes_test.py PAGE FILE...: whether a page quotes what is tested.
 
-Each of its pieces of C++ stands in one of the files, and a text that has a line "# load" or "# undo" is the whole of
-one of them: the transcript. Indents that all lines share do not count.
+Each of its pieces of C++ stands in one of the files, and a text that has a line "# load", "# undo" or "# explore"
+is the whole of one of them: the transcript. Indents that all lines share do not count.
 """
 
 import re
@@ -29,7 +29,7 @@ class QuotesTest(unittest.TestCase):
         self.assertTrue(any(kind == "cpp" for kind, _ in pieces))
         for kind, piece in pieces:
             if kind == "text":
-                if re.search(r"^# (load|undo)", piece, re.MULTILINE):
+                if re.search(r"^# (load|undo|explore)", piece, re.MULTILINE):
                     self.assertIn(piece.strip(), [file.strip() for file in files])
                 continue
             self.assertTrue(any(self._stands_in(piece, file) for file in files), "not in the sources:\n" + piece)

@@ -19,6 +19,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -64,6 +65,7 @@ struct PendingRequest {
   Clock::time_point due;  // when pending: not before
   std::chrono::nanoseconds backoff{0};
   int attempts = 0;
+  std::uint64_t tried_at = 0;  // ThreadRecord::arrivals at the latest
   std::string reason;
   absl::Status result;
 };
@@ -79,6 +81,7 @@ struct Point {
   absl::string_view name;
   // Of the computation that is paused there; its switchers are not linked yet.
   StackSnapshot stack;
+  std::uintptr_t function = 0;  // that is about to begin, of kEntry
 };
 
 // The calling thread has come to an update point and something is asked of it.

@@ -56,6 +56,7 @@ enum Attention : std::uint32_t {
   kAttentionHold = 1,    // a rendezvous wants to hold this thread
   kAttentionUpdate = 2,  // an update function is due
   kAttentionReboot = 4,  // a reboot was begun and has not reached the base
+  kAttentionWatch = 8,   // its points are watched, from its begin on
 };
 
 // The calling thread's part. Zero until it is a controlled thread.
@@ -149,6 +150,8 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   absl::AnyInvocable<void()> new_main;  // set while a reboot is under way
   std::shared_ptr<PendingRequest> rebooting;
   bool reboots_through_c = false;  // RebootOptions::through_c of `new_main`
+  // How many points it has come to that are watched.
+  std::uint64_t arrivals = 0;
 };
 
 // Moves the calling thread. With record.lock held. Fatal if it is no move.

@@ -1,0 +1,21 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A clerk at a post office, who weighs parcels and says what each costs.
+
+#ifndef INSTAR_EXAMPLES_EXPLORER_POST_H_
+#define INSTAR_EXAMPLES_EXPLORER_POST_H_
+
+namespace post {
+
+int Weigh(int parcel);    // in grams
+int Postage(int weight);  // in cents; of the weight in grams
+// Weighs it, and says its postage.
+void Send(int parcel);
+
+// The clerk's thread sends three parcels.
+void Workload();
+
+}  // namespace post
+
+#endif  // INSTAR_EXAMPLES_EXPLORER_POST_H_
