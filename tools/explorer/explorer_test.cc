@@ -173,6 +173,25 @@ TEST(ExplorerTest, TriesSomeOfManyAndSaysTheShare) {
   EXPECT_EQ(report.tried.back().number, 10);
 }
 
+TEST(ExplorerTest, VeryManyPoints) {
+  constexpr int kPoints = 100000;
+  ExplorerOptions options;
+  options.limit = 3;
+  const ExplorerReport report = Explore(
+      [] {
+        StartPassiveThread("till", [] {
+          for (int i = 0; i < kPoints; ++i) UpdatePoint();
+          till::Sell(1);
+        });
+      },
+      {"in_euros", &till::InEuros}, options);
+  EXPECT_EQ(report.points, kPoints + 1) << report;
+  EXPECT_EQ(OutcomesOf(report), std::vector<PointOutcome>(
+                                    {PointOutcome::kRight, PointOutcome::kRight,
+                                     PointOutcome::kWrong}))
+      << report;
+}
+
 TEST(ExplorerTest, AJudgeOfOnesOwn) {
   ExplorerOptions options;
   options.judge = [](const ExploredRun& run) {
@@ -192,6 +211,16 @@ TEST(ExplorerTest, AJudgeOfOnesOwn) {
               point.number <= 6 ? PointOutcome::kWrong : PointOutcome::kRight)
         << report;
   }
+}
+
+TEST(ExplorerTest, AThreadThatIsRebooted) {
+  const ExplorerReport report =
+      Explore(&till::Workload, {"closed", &till::Closed});
+  EXPECT_TRUE(report.ok()) << report;
+  EXPECT_EQ(report.Count(PointOutcome::kRight), 10) << report;
+  EXPECT_THAT(report.ToString(),
+              HasSubstr("What the new version says is taken from the earliest "
+                        "point"));
 }
 
 // An update that refuses itself leaves all as it was.

@@ -133,6 +133,14 @@ absl::Status Never(instar::UpdatePlan& plan) {
   return absl::OkStatus();
 }
 
+absl::Status Closed(instar::UpdatePlan& plan) {
+  plan.Reboot("till", [] {
+    instar::UpdatePoint();
+    std::cout << "closed" << std::endl;
+  });
+  return absl::OkStatus();
+}
+
 absl::Status CrashesIfItBeginsAt(instar::UpdatePlan& plan, int item) {
   bad_item = item;
   plan.Redefine(&Charge, &CrashingCharge);

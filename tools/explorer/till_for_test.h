@@ -42,6 +42,8 @@ absl::Status OneByOneBetweenSales(instar::ThreadUpdates& updates);
 // Redefines SellAll(), which is always active.
 absl::Status Never(instar::UpdatePlan& plan);
 absl::Status NeverInThread(instar::ThreadUpdates& updates);
+// Reboots the thread into a function that says so.
+absl::Status Closed(instar::UpdatePlan& plan);
 // Charge() of a new version, of which the first call is for this item, does
 // what must not be.
 absl::Status CrashesIfItBeginsAt(instar::UpdatePlan& plan, int item);
