@@ -29,6 +29,8 @@
 #include "code/internal/text_patch.h"
 #include "code/symbols/images/loaded_images.h"
 
+std::atomic<int> instar_loop_attention{0};
+
 namespace instar {
 
 using code_internal::CodeLock;
@@ -48,6 +50,7 @@ struct EntryInterception::State {
   std::vector<ImagePin> images;       // they stay loaded
   EntryGate gate = nullptr;
   bool calls_interceptors = false;
+  bool is_of_all = false;
   bool alive = false;
   State* next = nullptr;  // of those that are alive
 
@@ -101,6 +104,9 @@ class EntryInterceptionRegistry {
 
   static void Add(const CodeLock&, State* state) {
     state->alive = true;
+    if (state->is_of_all) {
+      instar_loop_attention.fetch_add(1, std::memory_order_relaxed);
+    }
     state->next = first_;
     first_ = state;
   }
@@ -110,6 +116,9 @@ class EntryInterceptionRegistry {
     while (*link != state) link = &(*link)->next;
     *link = state->next;
     state->alive = false;
+    if (state->is_of_all) {
+      instar_loop_attention.fetch_sub(1, std::memory_order_relaxed);
+    }
   }
 
   // Runs after that of text_patch.cc: the lock is free, and the file of the
@@ -292,7 +301,7 @@ class EntryInterceptionBuilder {
   // All entries of the image that may be intercepted. Nothing if it is not kept
   // loaded: then it was loaded or unloaded just now.
   absl::Status AddAll(const PatchableImage& image) {
-    is_of_all_ = true;
+    state_->is_of_all = true;
     if (image.entries.empty() || !IsKept(image)) return absl::OkStatus();
     const auto records = InterceptableRecords::Of(image);
     CodeLock lock;
@@ -359,7 +368,7 @@ class EntryInterceptionBuilder {
     const auto is_changed = [&lock](const EntryRecord* record) {
       return code_internal::IsChangedBySomebodyElse(lock, *record);
     };
-    if (is_of_all_) {
+    if (state_->is_of_all) {
       // The entries that have no probe are enough to meet the threads.
       records.erase(std::remove_if(records.begin(), records.end(), is_changed),
                     records.end());
@@ -406,7 +415,6 @@ class EntryInterceptionBuilder {
   }
 
   std::unique_ptr<EntryInterception::State> state_;
-  bool is_of_all_ = false;
 };
 
 using Calls = EntryInterceptionBuilder::Calls;

@@ -55,6 +55,10 @@
 // are restored, or, where that cannot be (the process has changed its user or
 // its root), say so on standard error and lead on after some ns.
 //
+// Loops of the program that have update points (docs/loop_update_points.md)
+// look at instar_loop_attention: it is not zero while an interception of all
+// entries is alive. Who it is for finds out there.
+//
 // Not done: entries of objects that are loaded while an interception is alive
 // are not intercepted by it. A longjmp() out of an interceptor leaves its
 // thread without interception.
@@ -73,6 +77,10 @@
 #include "absl/types/span.h"
 #include "code/internal/other_threads.h"
 #include "code/symbols/function.h"
+
+// Read by tools/loop_update_points, as an int, and by nobody else. Relaxed: a
+// value that is seen late is seen in the next round.
+extern "C" std::atomic<int> instar_loop_attention;
 
 namespace instar {
 

@@ -40,6 +40,7 @@ void Begin(ThreadRecord& record) {
   if (record.hold) {
     SetAttention(record, threads_internal::kAttentionHold, true,
                  record.hold_point == nullptr);
+    mine.hold_needs.store(record.hold_needs, std::memory_order_relaxed);
   }
   UpdateAttention(record);
   if (threads_internal::update_point_watch.load(std::memory_order_acquire) !=

@@ -39,6 +39,8 @@ std::string RebootObstacle::ToString() const {
       return "it is in an update function";
     case Kind::kWaiting:
       return "it waits for another update";
+    case Kind::kLoop:
+      return threads_internal::kNoExceptionFromLoop;
     case Kind::kRebooting:
       return "an earlier reboot has not ended its old function yet";
     case Kind::kStack:
@@ -66,6 +68,8 @@ RebootObstacle FindRebootObstacle(const HeldThread& thread,
     obstacle.kind = RebootObstacle::Kind::kUpdateFunction;
   } else if (record.waits_in_library) {
     obstacle.kind = RebootObstacle::Kind::kWaiting;
+  } else if (record.allows != PointAllows::kReboot) {
+    obstacle.kind = RebootObstacle::Kind::kLoop;
   } else if (record.new_main) {
     obstacle.kind = RebootObstacle::Kind::kRebooting;
   } else {

@@ -46,6 +46,7 @@ struct RebootObstacle {
     kInterrupted,     // held by a signal: it would go on until an update point
     kUpdateFunction,  // it waits in an update function
     kWaiting,    // it waits in the library: threads/internal/stopped_wait.h
+    kLoop,       // at a point in a loop that allows none
     kRebooting,  // an earlier reboot has not reached the base
     kStack,      // cannot be unwound: see `safety`
   };

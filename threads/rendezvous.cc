@@ -231,6 +231,9 @@ Rendezvous::State::Answer Rendezvous::State::AskAll(Clock::time_point* until) {
 
 void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
   if (record.get() == threads_internal::this_thread.record) return;
+  const PointAllows needs = options.needs == nullptr
+                                ? PointAllows::kMemory
+                                : options.needs(ThreadRef(record));
   std::lock_guard<std::mutex> lock(record->lock);
   if (record->hold) return;  // named twice
   if (asked.size() == stamps->size()) {
@@ -240,7 +243,8 @@ void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
   std::shared_ptr<HoldStamp> stamp(stamps, &(*stamps)[asked.size()]);
   std::swap(stamp, record->stamp);
   if (!threads_internal::Hold(
-          *record, options.point.empty() ? nullptr : options.point.c_str())) {
+          *record, options.point.empty() ? nullptr : options.point.c_str(),
+          needs)) {
     // Before the lock is free, hence before the thread can be counted.
     missing_threads.fetch_add(1, std::memory_order_relaxed);
   }

@@ -57,6 +57,7 @@
 #define INSTAR_THREADS_RENDEZVOUS_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -90,6 +91,9 @@ struct RendezvousOptions {
   // Held only at update points of this name, and in blocking regions of it
   // (Blocking("between requests", ...)).
   std::string point;
+  // What a point must allow for this thread to be held there. Null: kMemory.
+  // Called while threads are held: takes no lock, and allocates nothing.
+  std::function<PointAllows(const ThreadRef&)> needs;
   // Asked alone: the others are asked, and begin to stand still, when it has
   // arrived. For a thread that was missing before and would let them wait
   // again. Those that start meanwhile are among the others. It must be one of

@@ -43,6 +43,16 @@ namespace instar {
 // (HotSWUP'13), section 2.1.)
 enum class ThreadKind { kActive, kPassive };
 
+// What may be done to a thread where it has come to a point; each what those
+// before it allow, too. Points that the compiler has put into loops
+// (docs/loop_update_points.md) differ, all others allow a reboot as far as the
+// frames of the stack do.
+enum class PointAllows {
+  kHold,    // it may keep variables in registers that it has not stored
+  kMemory,  // memory is as its source says; nothing can be thrown
+  kReboot,
+};
+
 enum class ThreadState {
   kNew,
   kRunning,

@@ -20,7 +20,8 @@
 // Points are calls of UpdatePoint(), and of an active thread the entries of
 // updatable functions that an EntryInterception (code/entry_interception.h)
 // covers: whoever wants these keeps one. Where update points do nothing
-// (threads/update_point.h), nobody is told. Blocking regions are no points.
+// (threads/update_point.h), nobody is told. Blocking regions are no points, nor
+// are those that the compiler has put into loops.
 //
 // Lifetime: a watch is for the rest of the process, and there is one.
 

@@ -74,6 +74,7 @@
 #include "stack/stack_snapshot.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
+#include "threads/thread_state.h"
 
 namespace instar {
 
@@ -114,11 +115,12 @@ class UpdateContext {
  private:
   friend class UpdateRunner;
   UpdateContext(ThreadRef thread, absl::string_view point,
-                const StackSnapshot& stack);
+                const StackSnapshot& stack, PointAllows allows);
 
   ThreadRef thread_;
   absl::string_view point_;
   const StackSnapshot& stack_;
+  const PointAllows allows_;
   std::vector<StackSnapshot> paused_continulets_;
   std::size_t own_continulets_ = 0;  // of these, the first
   absl::AnyInvocable<void()> new_main_;

@@ -99,6 +99,9 @@ class UpdateRunner {
                request.options.point == point.name;
       case Point::Kind::kEntry:
         return request.AcceptsEntries();
+      case Point::Kind::kLoop:
+        // An update function may do anything with memory.
+        return request.AcceptsEntries() && point.allows != PointAllows::kHold;
       case Point::Kind::kAfterBlocking:
         return request.options.interrupt_blocking_calls &&
                (request.options.point.empty() ||
@@ -111,7 +114,8 @@ class UpdateRunner {
                   const std::shared_ptr<PendingRequest>& request,
                   const Point& point) {
     const auto begin = PendingRequest::Clock::now();
-    UpdateContext context(ThreadRef(record), point.name, point.stack);
+    UpdateContext context(ThreadRef(record), point.name, point.stack,
+                          point.allows);
     Attempt attempt = Run(*record, *request, context);
     if (attempt.is_done() && context.new_main_) {
       record->new_main = std::move(context.new_main_);
@@ -187,8 +191,11 @@ class UpdateRunner {
 };
 
 UpdateContext::UpdateContext(ThreadRef thread, absl::string_view point,
-                             const StackSnapshot& stack)
-    : thread_(std::move(thread)), point_(point), stack_(stack) {
+                             const StackSnapshot& stack, PointAllows allows)
+    : thread_(std::move(thread)),
+      point_(point),
+      stack_(stack),
+      allows_(allows) {
   VisitPausedComputationsOfThisThread([&](const PausedComputation& paused) {
     const StackSnapshot snapshot = SnapshotOf(paused.context);
     // Those that wait for the update function are on the stack itself.
@@ -210,6 +217,11 @@ Attempt UpdateContext::Reboot(absl::AnyInvocable<void()> new_main,
         "thread '", thread_.name(),
         "' is a ControlledThisThread, which has no function that a reboot "
         "could end; run what it does by RunControlled()")));
+  }
+  if (allows_ != PointAllows::kReboot) {
+    return Attempt::NotYet(
+        absl::StrCat("the thread's stack cannot be unwound from here: ",
+                     threads_internal::kNoExceptionFromLoop));
   }
   if (!options.through_c) PrepareToFindCFrames();
   UnwindSafety safety = threads_internal::CheckUnwindToBase(
@@ -316,6 +328,7 @@ void DoWhatIsAsked(const std::shared_ptr<ThreadRecord>& record,
     std::unique_lock<std::mutex> lock(record->lock);
     Move(*record, ThreadState::kAtUpdatePoint);
     record->is_at_point = true;
+    record->allows = point.allows;
     if (IsHeldAt(*record, &point.stack, point.name)) {
       WaitWhileHeld(*record, lock, &point.stack, point.name);
       Move(*record, ThreadState::kAtUpdatePoint);
@@ -334,13 +347,14 @@ void DoWhatIsAsked(const std::shared_ptr<ThreadRecord>& record,
     }
     Move(*record, ResumeState(*record));
     record->is_at_point = false;
+    record->allows = PointAllows::kReboot;
     call = std::exchange(record->when_it_goes_on, nullptr);
     lock.unlock();
     // Begun here, or by who held it.
-    reboots =
-        record->new_main && CheckUnwindToBase(point.stack, record->base_frame,
-                                              record->reboots_through_c)
-                                .safe();
+    reboots = record->new_main && point.allows == PointAllows::kReboot &&
+              CheckUnwindToBase(point.stack, record->base_frame,
+                                record->reboots_through_c)
+                  .safe();
   }
   if (call) call();
   if (reboots) RebootThrower::Throw(record);
@@ -371,7 +385,8 @@ void ArriveAt(Point point) {
   // Shared: an update function may keep it.
   const std::shared_ptr<ThreadRecord> record = mine.record->shared_from_this();
   UpdatePointWatch* const watch =
-      point.kind == Point::Kind::kAfterBlocking
+      point.kind == Point::Kind::kAfterBlocking ||
+              point.kind == Point::Kind::kLoop
           ? nullptr
           : update_point_watch.load(std::memory_order_acquire);
   if (watch != nullptr) ++record->arrivals;

@@ -110,17 +110,51 @@ UPDATE_MODULE_COPTS = UPDATABLE_COPTS + _MODULE_ONLY_COPTS
 # Those of the flags that are for C, too.
 _C_MODULE_COPTS = UPDATABLE_COPTS
 
-def updatable_cc_library(name, copts = [], linkopts = [], **kwargs):
+# As target_compatible_with: where another compiler builds, the target is left out of a build of all.
+GCC_ONLY = select({
+    _COMPILER_IS_CLANG: [str(Label("//tools:needs_gcc"))],
+    "//conditions:default": [],
+})
+
+# The compiler's part, and what its points call, which every program with controlled threads has.
+_LOOP_PLUGIN = Label("//tools/loop_update_points:plugin")
+_LOOP_DEPS = [str(_LOOP_PLUGIN), str(Label("//threads:loop_update_point"))]
+
+def _loop_copts(mode, srcs):
+    in_c = [source for source in srcs if source.endswith(".c")] if type(srcs) == "list" else []
+    if in_c:
+        fail("loop_update_points is for C++, and %s is not: put it into a library without" % in_c[0])
+    if mode not in ["late", "early"]:
+        fail('loop_update_points is "late" or "early" (docs/loop_update_points.md says what each allows and costs)')
+    plugin = "$(BINDIR)/%s%s/loop_update_points" % (
+        _LOOP_PLUGIN.workspace_root + "/" if _LOOP_PLUGIN.workspace_root else "",
+        _LOOP_PLUGIN.package,
+    )
+    return [
+        "-fplugin=%s.so" % plugin,
+        "-fplugin-arg-loop_update_points-mode=" + mode,
+        # Compiles anew what a changed plugin compiles otherwise.
+        "-include",
+        plugin + ".h",
+    ]
+
+def updatable_cc_library(name, copts = [], linkopts = [], loop_update_points = None, **kwargs):
     """A cc_library whose functions can be redefined and intercepted.
 
     Args:
       name: the name of the target.
       copts: as of cc_library; they come after ours.
       linkopts: as of cc_library.
+      loop_update_points: where an active thread can be updated besides at the entries of functions: "late", in loops,
+        for redefinition, and for reboots out of endless ones; "early", for all of an update. docs/loop_update_points.md says more.
+        Needs GCC and its gcc-N-plugin-dev.
       **kwargs: other attributes of cc_library. alwayslink is on unless said otherwise: a module may call what the
         program itself never calls.
     """
     kwargs.setdefault("alwayslink", True)
+    if loop_update_points:
+        copts = _loop_copts(loop_update_points, kwargs.get("srcs", [])) + copts
+        kwargs["deps"] = kwargs.get("deps", []) + _LOOP_DEPS
     cc_library(
         name = name,
         copts = UPDATABLE_COPTS + copts,
@@ -174,7 +208,7 @@ _finished_program = rule(
 # Attributes of cc_binary that say something of the target, not of what is linked.
 _OF_TARGET = ["args", "compatible_with", "data", "deprecation", "restricted_to", "tags", "target_compatible_with", "testonly"]
 
-def updatable_cc_binary(name, copts = [], linkopts = [], visibility = None, **kwargs):
+def updatable_cc_binary(name, copts = [], linkopts = [], loop_update_points = None, visibility = None, **kwargs):
     """A cc_binary that can be updated while it runs.
 
     What the linker made is NAME_linked; NAME is the program, with whole function entries, debug information and the
@@ -184,9 +218,13 @@ def updatable_cc_binary(name, copts = [], linkopts = [], visibility = None, **kw
       name: the name of the target.
       copts: as of cc_binary; they come after ours.
       linkopts: as of cc_binary.
+      loop_update_points: as of updatable_cc_library.
       visibility: as of every rule.
       **kwargs: other attributes of cc_binary.
     """
+    if loop_update_points:
+        copts = _loop_copts(loop_update_points, kwargs.get("srcs", [])) + copts
+        kwargs["deps"] = kwargs.get("deps", []) + _LOOP_DEPS
     for attribute in ["linkshared", "linkstatic"]:
         if attribute in kwargs:
             fail("updatable_cc_binary does not take " + attribute + ": a program holds its own libraries, so that " +
@@ -405,8 +443,10 @@ def update_module(
         requires = [],
         copts = [],
         linkopts = [],
+        loop_update_points = None,
         visibility = None,
         testonly = None,
+        target_compatible_with = None,
         tags = []):
     """A shared object, NAME.so, that a running program loads as an update.
 
@@ -430,11 +470,18 @@ def update_module(
       requires: update modules that are loaded before this one.
       copts: as of cc_library.
       linkopts: as of cc_binary.
+      loop_update_points: as of updatable_cc_library.
       visibility: as of every rule.
       testonly: as of every rule.
+      target_compatible_with: as of every rule.
       tags: as of every rule.
     """
-    inner = {"testonly": testonly, "tags": tags + ["manual"], "visibility": ["//visibility:private"]}
+    inner = {
+        "tags": tags + ["manual"],
+        "target_compatible_with": target_compatible_with,
+        "testonly": testonly,
+        "visibility": ["//visibility:private"],
+    }
 
     # Headers that are handed on without their code lose the module map that the check of layers looks at.
     no_layers = ["-layering_check"]
@@ -453,11 +500,19 @@ def update_module(
         requires = requires,
         **inner
     )
-    headers_only(name = headers_of_deps, deps = deps + requires, **inner)
+    used = deps + requires + ([str(_LOOP_PLUGIN)] if loop_update_points else [])
+    headers_only(name = headers_of_deps, deps = used, **inner)
     cc_library(name = headers, hdrs = hdrs, features = no_layers, deps = [":" + headers_of_deps], **inner)
 
-    # GCC warns of flags that are for C++ alone.
+    # GCC warns of flags that are for C++ alone, and does not load a plugin that is.
     in_c = [source for source in srcs if source.endswith(".c")]
+    in_cc = [source for source in srcs if source not in in_c]
+    if loop_update_points:
+        in_c = in_c + [":" + note]
+        loop_copts = _loop_copts(loop_update_points, in_cc)
+    else:
+        in_cc.append(":" + note)
+        loop_copts = []
     c_objects = []
     if in_c:
         c_objects = [":" + name + "_in_c"]
@@ -473,9 +528,9 @@ def update_module(
         )
     cc_binary(
         name = linked,
-        srcs = [source for source in srcs if source not in in_c] + [":" + note],
+        srcs = in_cc,
         features = no_layers,
-        copts = UPDATE_MODULE_COPTS + copts,
+        copts = UPDATE_MODULE_COPTS + loop_copts + copts,
         linkopts = [
             "-Wl,--gc-sections",
             "-Wl,--build-id=sha1",
@@ -496,6 +551,7 @@ def update_module(
         soname = soname,
         visibility = visibility,
         testonly = testonly,
+        target_compatible_with = target_compatible_with,
         tags = tags,
     )
     _runnable_module(
@@ -504,5 +560,6 @@ def update_module(
         headers = ":" + headers,
         visibility = visibility,
         testonly = testonly,
+        target_compatible_with = target_compatible_with,
         tags = tags,
     )

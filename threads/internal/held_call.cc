@@ -28,6 +28,9 @@ const char* FindCallObstacle(const HeldThread& thread) {
   const std::lock_guard<std::mutex> lock(record.lock);
   if (record.in_update_function) return "it is in an update function";
   if (record.new_main) return "it is about to be rebooted";
+  if (record.allows != PointAllows::kReboot) {
+    return threads_internal::kNoExceptionFromLoop;
+  }
   if (record.when_it_goes_on) return "another activation of it is replaced";
   if (thread.is_interrupted || !record.is_at_point) {
     return "it is at no update point, but waits in a call";

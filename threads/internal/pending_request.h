@@ -76,12 +76,13 @@ std::vector<StackSnapshot> LinkAllSwitchers(StackSnapshot* first);
 
 // Where a thread has come to.
 struct Point {
-  enum class Kind { kExplicit, kEntry, kAfterBlocking };
+  enum class Kind { kExplicit, kEntry, kLoop, kAfterBlocking };
   Kind kind;
   absl::string_view name;
   // Of the computation that is paused there; its switchers are not linked yet.
   StackSnapshot stack;
   std::uintptr_t function = 0;  // that is about to begin, of kEntry
+  PointAllows allows = PointAllows::kReboot;
 };
 
 // The calling thread has come to an update point and something is asked of it.

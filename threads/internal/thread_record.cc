@@ -59,13 +59,21 @@ bool IsHeldAt(const ThreadRecord& record, const StackSnapshot* where,
               absl::string_view point) {
   if (!record.hold) return false;
   if (where == nullptr) return true;
+  // In an update function it is at a point for nobody else.
+  if (record.allows < record.hold_needs && !record.in_update_function) {
+    return false;
+  }
   return (record.hold_point == nullptr || point == record.hold_point) &&
          !MayOwnLinkerLock(*where);
 }
 
-bool Hold(ThreadRecord& record, const char* point) {
+bool Hold(ThreadRecord& record, const char* point, PointAllows needs) {
   record.hold = true;
   record.hold_point = point;
+  record.hold_needs = needs;
+  if (record.per_thread != nullptr) {
+    record.per_thread->hold_needs.store(needs, std::memory_order_relaxed);
+  }
   SetAttention(record, kAttentionHold, true, point == nullptr);
   record.missing = !IsStopped(record.state.load(std::memory_order_relaxed)) ||
                    !IsHeldAt(record, record.where, record.stopped_at);

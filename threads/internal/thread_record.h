@@ -67,6 +67,9 @@ struct PerThread {
   // thunk of code/entry_interception.h looks at it: a thread of which nothing
   // is wanted passes intercepted entries fast.
   std::atomic<std::uint32_t> entry_attention;
+  // While kAttentionHold is set: as ThreadRecord::hold_needs. Points in loops
+  // that allow less need not look closer.
+  std::atomic<PointAllows> hold_needs;
   // Of NoUpdateScope. Read by a rendezvous that has interrupted the thread.
   std::atomic<std::uint32_t> no_update_depth;
   // The library's own code runs: a signal handler that comes now must take none
@@ -79,6 +82,11 @@ struct PerThread {
 
 extern __thread PerThread this_thread
     __attribute__((tls_model("initial-exec")));
+
+// Why no reboot begins at a point in a loop that does not allow it.
+inline constexpr char kNoExceptionFromLoop[] =
+    "it is at an update point that the compiler has put into a loop, and that "
+    "no exception can leave (docs/loop_update_points.md)";
 
 // Gets a thread out of a blocking call; called with its record's lock held.
 // False if it cannot.
@@ -129,11 +137,13 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   std::shared_ptr<HoldStamp> stamp;      // its, or the latest one's
   bool missing = false;                  // and waits for this thread
   const char* hold_point = nullptr;      // held only where it has this name
-  Wakeup wakeup;                         // while it is blocked
-  bool was_woken = false;                // by `wakeup`, in this blocking call
+  PointAllows hold_needs = PointAllows::kMemory;  // and only where this is so
+  Wakeup wakeup;                                  // while it is blocked
+  bool was_woken = false;         // by `wakeup`, in this blocking call
   bool waits_in_library = false;  // blocked (threads/internal/stopped_wait.h)
   bool lost_in_fork = false;      // this child of a fork() has it not
   bool is_at_point = false;       // in ArriveAt(), from begin to end
+  PointAllows allows = PointAllows::kReboot;  // what that point does
   // Called when that ends; set by who holds it there
   // (threads/internal/held_call.h).
   absl::AnyInvocable<void()> when_it_goes_on;
@@ -182,15 +192,17 @@ extern std::atomic<std::uint32_t> hold_epoch;
 
 // With record.lock held. Whether the rendezvous in progress, if there is one,
 // holds the thread where its stack is this, at the point or in the region of
-// this name: not if it asks for another name, nor where the thread may own the
-// dynamic linker's lock (threads/internal/linker_lock.h). A thread that has not
-// begun (null) is held anyway.
+// this name: not if it asks for another name, or for more than the point
+// allows, nor where the thread may own the dynamic linker's lock
+// (threads/internal/linker_lock.h). A thread that has not begun (null) is held
+// anyway.
 bool IsHeldAt(const ThreadRecord& record, const StackSnapshot* where,
               absl::string_view point);
 
 // With record.lock held. False if the thread is to be waited for. `point`
-// outlives the hold; null: any point.
-bool Hold(ThreadRecord& record, const char* point);
+// outlives the hold; null: any point. Only at points that allow what it needs.
+bool Hold(ThreadRecord& record, const char* point,
+          PointAllows needs = PointAllows::kMemory);
 // With record.lock held. Before EndHold().
 void LetGo(ThreadRecord& record);
 // Wakes those that wait.

@@ -280,6 +280,16 @@ absl::Status Transition::FindCode(bool thorough) {
   return absl::OkStatus();
 }
 
+PointAllows Transition::NeedsOf(const ThreadRef& thread) const {
+  PointAllows most = PointAllows::kHold;
+  for (const Part& part : parts_) {
+    most = std::max(most, part.built_in == nullptr
+                              ? PointAllows::kMemory
+                              : part.built_in->NeedsOf(thread));
+  }
+  return most;
+}
+
 absl::Status Transition::BeforeStop() {
   for (Part& part : parts_) {
     part.authors_part = part.built_in == nullptr ? part.mechanism->name()
@@ -333,6 +343,9 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   const std::vector<const WatchedFunctions*> watched = AllWatched();
   if (retries != nullptr) retries->Prepare(options.stop);
   options.stop.for_authors_code = runs_authors;
+  options.stop.needs = [this](const ThreadRef& thread) {
+    return NeedsOf(thread);
+  };
   locks_are_free_ = !options.stop.point.empty();
   auto world = std::make_unique<StoppedWorld>(std::move(options.stop));
   Verdict verdict = Verdict::kNotYet;

@@ -171,6 +171,7 @@ class Transition {
   };
 
   absl::Status FindCode(bool thorough);
+  PointAllows NeedsOf(const ThreadRef& thread) const;  // the most of all parts
   std::vector<const WatchedFunctions*> AllWatched() const;
   absl::Status BeforeStop();
 

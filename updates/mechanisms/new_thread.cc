@@ -35,6 +35,10 @@ class StartMechanism final : public updates_internal::BuiltInMechanism {
   Stacks least_stacks(bool) const override {
     return Stacks::kControlledThreads;
   }
+  PointAllows NeedsOf(const ThreadRef& thread) const override {
+    return started_.has_value() && thread == *started_ ? PointAllows::kReboot
+                                                       : PointAllows::kHold;
+  }
 
   absl::Status Prepare(UpdateForecast&) override;
   std::vector<std::string> LostByUndo() const override {

@@ -36,6 +36,10 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
                               : Stacks::kControlledThreads;
   }
   bool InterruptsBlockingCalls() const override { return true; }
+  PointAllows NeedsOf(const ThreadRef& thread) const override {
+    return thread.name() == thread_name_ ? PointAllows::kReboot
+                                         : PointAllows::kHold;
+  }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::Status CanUndo() const override;

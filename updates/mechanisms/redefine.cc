@@ -32,6 +32,9 @@ class RedefineMechanism final : public updates_internal::BuiltInMechanism {
                         absl::StrJoin(redefinitions_->names(), ", "));
   }
   Authors authors() const override { return Authors::kNothing; }
+  PointAllows NeedsOf(const ThreadRef&) const override {
+    return PointAllows::kHold;
+  }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override;

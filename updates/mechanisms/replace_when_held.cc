@@ -47,6 +47,10 @@ class ReplaceMechanism final : public BuiltInMechanism {
   Stacks least_stacks(bool) const override {
     return Stacks::kControlledThreads;
   }
+  PointAllows NeedsOf(const ThreadRef& thread) const override {
+    return thread.name() == thread_name_ ? PointAllows::kReboot
+                                         : PointAllows::kMemory;
+  }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::Status CanUndo() const override {

@@ -100,6 +100,7 @@ bool StoppedWorld::StopControlled(Obstacles& obstacles) {
   RendezvousOptions options;
   options.limit = options_.limit;
   options.point = options_.point;
+  options.needs = options_.needs;
   options.first = options_.first;
   options.first_limit = options_.first_limit;
   options.missing = &missing;

@@ -89,6 +89,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -141,6 +142,7 @@ struct StopOptions {
   // keeps those of others back.
   bool others_by_signal = false;
   std::string point;
+  std::function<PointAllows(const ThreadRef&)> needs;
   std::optional<ThreadRef> first;
   std::chrono::nanoseconds first_limit{0};
   // What is known of those that were late before, if `first` does not come.

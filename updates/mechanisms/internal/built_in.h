@@ -17,6 +17,8 @@
 #include "base/no_allocation.h"
 #include "heap/internal/conversion_watch.h"
 #include "threads/attempt.h"
+#include "threads/thread_ref.h"
+#include "threads/thread_state.h"
 #include "updates/mechanisms/mechanism.h"
 
 namespace instar {
@@ -65,6 +67,14 @@ class BuiltInMechanism : public Mechanism {
   virtual std::uintptr_t UnwindsUpTo(const ThreadRef& thread) const {
     static_cast<void>(thread);
     return 0;
+  }
+  // What a point must allow for this thread to stand there when the change is
+  // made (docs/loop_update_points.md: points in loops). With threads held:
+  // takes no lock, and allocates nothing. kMemory is for all that looks at the
+  // program's memory, or changes it.
+  virtual PointAllows NeedsOf(const ThreadRef& thread) const {
+    static_cast<void>(thread);
+    return PointAllows::kMemory;
   }
   // Whether new calls can be made to wait, at the entries of the functions that
   // must be quiescent (updates/quiescence/forced_quiescence.h).
