@@ -23,6 +23,10 @@ namespace instar {
 namespace code_internal {
 namespace {
 
+// For clang, not to return is a part of the type that libdw asks for, and of
+// what this attribute says, but not of a lambda.
+__attribute__((noreturn)) void ThrowBadAlloc() { throw std::bad_alloc(); }
+
 constexpr std::uint64_t kMostUnpacked = std::uint64_t{32} << 20;
 
 // libdw ends the program if it cannot have memory for the abbreviations of a
@@ -103,7 +107,7 @@ DwarfFile::DwarfFile(DwarfFile&& other) noexcept
 DwarfFile::~DwarfFile() { dwarf_end(dwarf_); }
 
 void ThrowWhenOutOfMemory(Dwarf* dwarf) {
-  dwarf_new_oom_handler(dwarf, [] { throw std::bad_alloc(); });
+  dwarf_new_oom_handler(dwarf, &ThrowBadAlloc);
 }
 
 bool DwarfFile::Reopen() {
