@@ -305,7 +305,11 @@ Attempt Change::State::Try(Direction direction, UpdateContext* context) {
   absl::Status known = CheckKnown();
   if (!known.ok()) return Attempt::Failed(std::move(known));
   const bool applies = direction == Direction::kApply;
-  if (transition.is_applied() == applies) return Attempt::Done();
+  const bool is_of_this_thread = context != nullptr && built_in != nullptr &&
+                                 built_in->IsDoneInEachThread();
+  if (transition.is_applied() == applies && !is_of_this_thread) {
+    return Attempt::Done();
+  }
   if (applies) {
     UpdateForecast unwanted;
     absl::Status prepared = PrepareLocked(/*again=*/false, unwanted);

@@ -57,7 +57,9 @@
 //
 // Threads: everything may be called from any thread, not in signal handlers.
 // Given to several threads as update function, it is applied by the first at
-// whose point it can be; the others find it done.
+// whose point it can be; the others find it done. What is of one thread (a
+// reboot, an activation that is replaced, an exposed value) is done in each,
+// once for each time that it is given to it.
 
 #ifndef INSTAR_UPDATES_CHANGE_H_
 #define INSTAR_UPDATES_CHANGE_H_

@@ -9,7 +9,9 @@
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
@@ -51,6 +53,38 @@ UpdateFunction Count(std::atomic<int>& count, int step) {
     count += step;
     return Attempt::Done();
   };
+}
+
+// Each has a stack of its own that is unwound.
+TEST(ThreadUpdatesRedefineTest, ARebootOfAllThreadsOfAName) {
+  std::atomic<int> old_ones{0};
+  std::atomic<int> new_ones{0};
+  std::atomic<bool> stop{false};
+  const auto run = [&stop](std::atomic<int>& count) {
+    ++count;
+    const absl::Cleanup gone = [&count] { --count; };
+    while (!stop) UpdatePoint();
+  };
+  const auto old_main = [&] { run(old_ones); };
+  const auto new_main = [&] { run(new_ones); };
+  std::vector<ControlledThread> workers;
+  for (int i = 0; i < 3; ++i) {
+    workers.push_back(StartPassiveThread("worker", old_main));
+  }
+  const absl::Cleanup end = [&] { stop = true; };
+  ThreadUpdates threads("reboot");
+  threads.Reboot("worker", new_main, old_main);
+  const auto update = MakeUpdate(std::move(threads));
+  for (int i = 0; i < 2; ++i) {
+    while (old_ones != 3) std::this_thread::yield();
+    const absl::Status applied = update->Apply(Patiently());
+    ASSERT_TRUE(applied.ok()) << applied;
+    ASSERT_EQ(old_ones, 0);
+    while (new_ones != 3) std::this_thread::yield();
+    const absl::Status undone = update->Undo(Patiently());
+    ASSERT_TRUE(undone.ok()) << undone;
+    ASSERT_EQ(new_ones, 0);
+  }
 }
 
 // PyMoult (HotSWUP'13), figures 5 and 6: one thread redefines a function,

@@ -40,6 +40,7 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
     return thread.name() == thread_name_ ? PointAllows::kReboot
                                          : PointAllows::kHold;
   }
+  bool IsDoneInEachThread() const override { return true; }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::Status CanUndo() const override;

@@ -76,6 +76,9 @@ class BuiltInMechanism : public Mechanism {
     static_cast<void>(thread);
     return PointAllows::kMemory;
   }
+  // As an update function: whether it is done in each thread that it is given
+  // to, and not by the first of them for all.
+  virtual bool IsDoneInEachThread() const { return false; }
   // Whether new calls can be made to wait, at the entries of the functions that
   // must be quiescent (updates/quiescence/forced_quiescence.h).
   virtual bool CanBeForced() const { return false; }
