@@ -49,7 +49,8 @@ constexpr std::chrono::nanoseconds kLastRestAfterFirst =
 
 class UpdateRunner {
  public:
-  // Tries each request that is due here, until one reboots the thread.
+  // Tries each request that is due here, until one reboots the thread, or
+  // replaces an activation.
   static void RunDue(const std::shared_ptr<ThreadRecord>& record,
                      const Point& point) {
     std::vector<std::shared_ptr<PendingRequest>> requests;
@@ -58,7 +59,7 @@ class UpdateRunner {
       requests = record->requests;
     }
     for (const auto& request : requests) {
-      if (record->new_main) break;
+      if (record->new_main || HasCall(*record)) break;
       {
         std::lock_guard<std::mutex> guard(request->lock);
         if (request->phase != Phase::kPending ||
@@ -92,6 +93,11 @@ class UpdateRunner {
   }
 
  private:
+  static bool HasCall(ThreadRecord& record) {
+    const std::lock_guard<std::mutex> lock(record.lock);
+    return static_cast<bool>(record.when_it_goes_on);
+  }
+
   static bool Accepts(const PendingRequest& request, const Point& point) {
     switch (point.kind) {
       case Point::Kind::kExplicit:

@@ -61,4 +61,31 @@ absl::AnyInvocable<void()> CancelHeldCall(const HeldThread& thread) {
   return std::exchange(record.when_it_goes_on, nullptr);
 }
 
+const char* FindOwnCallObstacle() {
+  ThreadRecord& record = *threads_internal::this_thread.record;
+  const std::lock_guard<std::mutex> lock(record.lock);
+  INSTAR_CHECK(record.in_update_function)
+      << "thread '" << record.name << "' is in no update function";
+  if (record.allows != PointAllows::kReboot) {
+    return threads_internal::kNoExceptionFromLoop;
+  }
+  if (record.new_main) return "it is about to be rebooted";
+  if (record.when_it_goes_on) return "another activation of it is replaced";
+  return nullptr;
+}
+
+void SetOwnCall(absl::AnyInvocable<void()> call) {
+  ThreadRecord& record = *threads_internal::this_thread.record;
+  const std::lock_guard<std::mutex> lock(record.lock);
+  INSTAR_CHECK(record.in_update_function && !record.when_it_goes_on)
+      << "thread '" << record.name << "' has something to call already";
+  record.when_it_goes_on = std::move(call);
+}
+
+absl::AnyInvocable<void()> CancelOwnCall() {
+  ThreadRecord& record = *threads_internal::this_thread.record;
+  const std::lock_guard<std::mutex> lock(record.lock);
+  return std::exchange(record.when_it_goes_on, nullptr);
+}
+
 }  // namespace instar

@@ -37,6 +37,13 @@ bool SetHeldCall(const HeldThread& thread, absl::AnyInvocable<void()>& call);
 // another rendezvous.
 absl::AnyInvocable<void()> CancelHeldCall(const HeldThread& thread);
 
+// The same of the calling thread, in an update function of its own: called when
+// its update functions at this point are over. The reasons why it cannot; the
+// call that was taken back.
+const char* FindOwnCallObstacle();
+void SetOwnCall(absl::AnyInvocable<void()> call);
+absl::AnyInvocable<void()> CancelOwnCall();
+
 }  // namespace instar
 
 #endif  // INSTAR_THREADS_INTERNAL_HELD_CALL_H_

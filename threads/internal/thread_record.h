@@ -144,8 +144,8 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
   bool lost_in_fork = false;      // this child of a fork() has it not
   bool is_at_point = false;       // in ArriveAt(), from begin to end
   PointAllows allows = PointAllows::kReboot;  // what that point does
-  // Called when that ends; set by who holds it there
-  // (threads/internal/held_call.h).
+  // Called when that ends; set by who holds it there, or by its own update
+  // function (threads/internal/held_call.h).
   absl::AnyInvocable<void()> when_it_goes_on;
   Refusal refusal;
   std::vector<std::shared_ptr<PendingRequest>> requests;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "base/status_macros.h"
 #include "code/redefinable.h"
 #include "heap/updatable.h"
@@ -92,6 +93,9 @@ struct State {
 void FillList(std::vector<int>& list, int size);
 void NewFillList(std::vector<int>& list, int size);
 void FillRest(State state);
+void FillOldRest(State state);
+absl::StatusOr<State> Capture(StackBounds frame);
+absl::StatusOr<State> CaptureNew(StackBounds frame);
 }  // namespace replace_when_held_h
 
 namespace transfer_h {

@@ -33,10 +33,26 @@
 //     too; other errors fail the plan.
 //   - A later mechanism of the plan may fail: then the state is destroyed, and
 //     the thread goes on as it was. So `capture` copies, and moves nothing.
-//   - It cannot be undone: what the new function has done since is not known. An
-//     undo of the plan is refused (CanUndo()).
-// In an update function of one thread, call ReplaceActivation() in a function
-// that the thread calls; this one is refused there.
+//   - It cannot be undone, since what the new function has done is not known,
+//     but to the author, who may say what takes its place then:
+//
+//   plan.Add(ReplaceWhenHeld("worker",
+//                            {Replacement(&FillList, &FillRest, &Capture)},
+//                            /*when_undone=*/
+//                            {Replacement(&FillRest, &FillOldRest, &CaptureNew),
+//                             Replacement(&NewFillList, &FillOldRest,
+//                                         &CaptureNew)}));
+//
+// In each thread the first of a list is done whose function is active there; of
+// others nothing is. An undo that finds none active has nothing to do: what had
+// been replaced has returned meanwhile. Each time that one activation is
+// replaced leaves a frame of some 50 bytes between it and its caller.
+//
+// As an update function (updates/thread_updates.h) it is done in its thread, at
+// its own point: the captures are called by the thread itself, and the
+// activation is replaced when its update function has returned. Those that are
+// to follow it are tried at its next point. With Stacks::kControlledThreads, on
+// another thread (ThreadUpdates::Start()), it is done as in a plan.
 
 #ifndef INSTAR_UPDATES_MECHANISMS_REPLACE_WHEN_HELD_H_
 #define INSTAR_UPDATES_MECHANISMS_REPLACE_WHEN_HELD_H_
@@ -45,6 +61,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "code/symbols/function.h"
@@ -58,36 +75,59 @@ namespace updates_internal {
 
 using SuccessorMaker = std::function<absl::StatusOr<Successor>(
     const Activation& activation, const StackBounds& stack)>;
-
-std::shared_ptr<Mechanism> MakeReplacement(
-    std::string thread_name, absl::StatusOr<Function> function,
-    SuccessorMaker make, const ReplaceActivationOptions& options);
-
-template <typename R, typename State, typename Capture>
-std::shared_ptr<Mechanism> MakeReplacementOf(
-    std::string thread_name, absl::StatusOr<Function> function,
-    R (*new_function)(State), Capture capture,
-    const ReplaceActivationOptions& options) {
-  return MakeReplacement(
-      std::move(thread_name), std::move(function),
-      [new_function, capture = std::move(capture)](
-          const Activation& activation, const StackBounds& stack) mutable {
-        return MakeSuccessor<R, State>(new_function, capture, activation,
-                                       stack);
-      },
-      options);
-}
+class ReplaceMechanism;
 
 }  // namespace updates_internal
 
+// A function whose activation is replaced, what goes on in its place, and what
+// makes its state: absl::StatusOr<State> capture(StackBounds frame).
+class Replacement {
+ public:
+  template <typename R, typename... A, typename State, typename Capture>
+  Replacement(R (*function)(A...), R (*new_function)(State), Capture capture)
+      : Replacement(Function::Of(function), new_function, std::move(capture)) {}
+  template <typename R, typename C, typename... A, typename State,
+            typename Capture>
+  Replacement(R (C::*function)(A...), R (*new_function)(State), Capture capture)
+      : Replacement(Function::Of(function), new_function, std::move(capture)) {}
+  template <typename R, typename C, typename... A, typename State,
+            typename Capture>
+  Replacement(R (C::*function)(A...) const, R (*new_function)(State),
+              Capture capture)
+      : Replacement(Function::Of(function), new_function, std::move(capture)) {}
+
+ private:
+  friend class updates_internal::ReplaceMechanism;
+
+  template <typename R, typename State, typename Capture>
+  Replacement(absl::StatusOr<Function> function, R (*new_function)(State),
+              Capture capture)
+      : function_(std::move(function)),
+        make_([new_function, capture = std::move(capture)](
+                  const updates_internal::Activation& activation,
+                  const StackBounds& stack) mutable {
+          return updates_internal::MakeSuccessor<R, State>(
+              new_function, capture, activation, stack);
+        }) {}
+
+  absl::StatusOr<Function> function_;
+  updates_internal::SuccessorMaker make_;
+};
+
+std::shared_ptr<Mechanism> ReplaceWhenHeld(
+    std::string thread_name, std::vector<Replacement> replacements,
+    std::vector<Replacement> when_undone = {},
+    const ReplaceActivationOptions& options = ReplaceActivationOptions());
+
+// One, for good.
 template <typename R, typename... A, typename State, typename Capture>
 std::shared_ptr<Mechanism> ReplaceWhenHeld(
     std::string thread_name, R (*function)(A...), R (*new_function)(State),
     Capture capture,
     const ReplaceActivationOptions& options = ReplaceActivationOptions()) {
-  return updates_internal::MakeReplacementOf<R, State>(
-      std::move(thread_name), Function::Of(function), new_function,
-      std::move(capture), options);
+  return ReplaceWhenHeld(
+      std::move(thread_name),
+      {Replacement(function, new_function, std::move(capture))}, {}, options);
 }
 template <typename R, typename C, typename... A, typename State,
           typename Capture>
@@ -95,9 +135,9 @@ std::shared_ptr<Mechanism> ReplaceWhenHeld(
     std::string thread_name, R (C::*function)(A...), R (*new_function)(State),
     Capture capture,
     const ReplaceActivationOptions& options = ReplaceActivationOptions()) {
-  return updates_internal::MakeReplacementOf<R, State>(
-      std::move(thread_name), Function::Of(function), new_function,
-      std::move(capture), options);
+  return ReplaceWhenHeld(
+      std::move(thread_name),
+      {Replacement(function, new_function, std::move(capture))}, {}, options);
 }
 template <typename R, typename C, typename... A, typename State,
           typename Capture>
@@ -105,9 +145,9 @@ std::shared_ptr<Mechanism> ReplaceWhenHeld(
     std::string thread_name, R (C::*function)(A...) const,
     R (*new_function)(State), Capture capture,
     const ReplaceActivationOptions& options = ReplaceActivationOptions()) {
-  return updates_internal::MakeReplacementOf<R, State>(
-      std::move(thread_name), Function::Of(function), new_function,
-      std::move(capture), options);
+  return ReplaceWhenHeld(
+      std::move(thread_name),
+      {Replacement(function, new_function, std::move(capture))}, {}, options);
 }
 
 }  // namespace instar

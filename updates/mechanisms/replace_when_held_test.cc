@@ -25,6 +25,9 @@
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
+#include "updates/mechanisms/redefine.h"
+#include "updates/thread_updates.h"
+#include "updates/update.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -136,11 +139,17 @@ ApplyOptions Within(std::chrono::milliseconds limit) {
 const ApplyOptions kPatiently = Within(std::chrono::seconds(60));
 const ApplyOptions kBriefly = Within(std::chrono::milliseconds(50));
 
+// Steps of a climb, each by the version that takes it, as many as are allowed.
+std::atomic<int> allowed{0};
+std::atomic<int> taken{0};
+std::string steps;  // read when they have been taken
+
 class ReplaceWhenHeldTest : public testing::Test {
  protected:
   void SetUp() override {
     go_on = is_half_way = waits_in_region = false;
-    destroyed = 0;
+    destroyed = allowed = taken = 0;
+    steps.clear();
   }
   void TearDown() override { EXPECT_EQ(states, 0); }
 };
@@ -298,6 +307,144 @@ TEST_F(ReplaceWhenHeldTest, WhatCaptureAnswers) {
   }
   EXPECT_EQ(counting.Finish(), 5);
 }
+
+__attribute__((noinline)) void Step(char version) {
+  // Acquire and release of `taken`: the test reads `steps`.
+  while (taken == allowed) UpdatePoint();
+  steps += version;
+  ++taken;
+}
+__attribute__((noinline)) int Climb() {
+  int at = 0;
+  const ExposedValue expose_at("at", at);
+  const Tracer tracer;
+  for (; at < 6; ++at) Step('o');
+  return at;
+}
+__attribute__((noinline)) int ClimbRest(int at) {
+  const ExposedValue expose_at("at", at);
+  for (; at < 6; ++at) Step('n');
+  return 10 * at;
+}
+__attribute__((noinline)) int ClimbOldRest(int at) {
+  const ExposedValue expose_at("at", at);
+  for (; at < 6; ++at) Step('o');
+  return 100 * at;
+}
+// Of climbs that begin later.
+__attribute__((noinline)) int NewClimb() { return 1 + ClimbRest(0); }
+
+absl::StatusOr<int> CaptureStep(StackBounds) { return ReadExposed<int>("at"); }
+
+std::shared_ptr<Mechanism> ReplaceClimb() {
+  return ReplaceWhenHeld(
+      "climber",
+      {Replacement(&Climb, &ClimbRest, &CaptureStep),
+       Replacement(&ClimbOldRest, &ClimbRest, &CaptureStep)},
+      /*when_undone=*/
+      {Replacement(&NewClimb, &ClimbOldRest, &CaptureStep),
+       Replacement(&ClimbRest, &ClimbOldRest, &CaptureStep)});
+}
+
+class Climbing {
+ public:
+  Climbing()
+      : thread_(StartPassiveThread("climber", [this] {
+          while (!stop_) {
+            answers_ += std::to_string(Climb()) + " ";
+            ++climbs_;
+          }
+        })) {}
+  ~Climbing() { Finish(); }
+  void Take(int count) {
+    const int goal = allowed + count;
+    allowed = goal;
+    while (taken != goal) std::this_thread::yield();
+  }
+  std::string Finish() {
+    stop_ = true;
+    const int now = climbs_;
+    while (thread_.state() != ThreadState::kEnded && climbs_ == now) {
+      allowed = taken + 1;
+    }
+    thread_.Join();
+    return answers_;
+  }
+
+ private:
+  std::string answers_;
+  std::atomic<int> climbs_{0};
+  std::atomic<bool> stop_{false};
+  ControlledThread thread_;
+};
+
+// How an update is written: in a plan, or in the thread.
+std::unique_ptr<Update> MakeClimbUpdate(bool in_a_plan) {
+  if (in_a_plan) {
+    UpdatePlan plan("climb");
+    plan.Redefine(&Climb, &NewClimb);
+    plan.Add(ReplaceClimb());
+    return MakeUpdate(std::move(plan));
+  }
+  ThreadUpdates threads("climb");
+  threads.Add("climber", ReplaceClimb());
+  threads.Add("climber", Redefine(&Climb, &NewClimb));
+  return MakeUpdate(std::move(threads));
+}
+
+class ReplaceBothWaysTest : public ReplaceWhenHeldTest,
+                            public testing::WithParamInterface<bool> {};
+
+TEST_P(ReplaceBothWaysTest, AppliedAndUndoneHalfWay) {
+  Climbing climbing;
+  const auto update = MakeClimbUpdate(GetParam());
+  ASSERT_TRUE(update->Prepare().ok());
+  EXPECT_TRUE(update->Prepare()->can_undo.ok());
+  const auto apply = [&] {
+    const absl::Status applied = update->Apply(kPatiently);
+    ASSERT_TRUE(applied.ok()) << applied;
+  };
+  const auto undo = [&] {
+    const absl::Status undone = update->Undo(kPatiently);
+    ASSERT_TRUE(undone.ok()) << undone;
+  };
+  climbing.Take(2);
+  apply();
+  EXPECT_EQ(destroyed, GetParam() ? destroyed.load() : 1);
+  climbing.Take(2);
+  undo();
+  climbing.Take(1);
+  apply();
+  climbing.Take(1 + 2);  // two of another climb
+  undo();
+  climbing.Take(4);
+  EXPECT_EQ(destroyed, 1);
+  EXPECT_EQ(steps, "oonnonnnoooo");
+  // Each is answered by the version that ended it, to the same caller.
+  EXPECT_EQ(climbing.Finish().substr(0, 7), "60 600 ");
+}
+
+// All is put back by what takes an undo back.
+TEST_P(ReplaceBothWaysTest, AFailedUndoChangesNothing) {
+  Climbing climbing;
+  UpdatePlan plan("climb");
+  plan.Before([] { return absl::OkStatus(); },
+              [] { return absl::InternalError("not undone"); });
+  plan.Add(ReplaceClimb());
+  const auto update = MakeUpdate(std::move(plan));
+  climbing.Take(2);
+  ASSERT_TRUE(update->Apply(kPatiently).ok());
+  climbing.Take(1);
+  EXPECT_TRUE(absl::IsInternal(update->Undo(kPatiently)));
+  climbing.Take(3);
+  EXPECT_EQ(steps, "oonnnn");
+  EXPECT_EQ(climbing.Finish().substr(0, 3), "60 ");
+}
+
+INSTANTIATE_TEST_SUITE_P(, ReplaceBothWaysTest, testing::Bool(),
+                         [](const auto& info) {
+                           return info.param ? "InAPlan" : "InTheThread";
+                         });
 
 // The last: the function stays redefined.
 TEST_F(ReplaceWhenHeldTest, WithARedefinitionOfTheSameFunction) {
