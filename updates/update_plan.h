@@ -30,8 +30,8 @@
 //      background work of progressive conversions pauses. When they are held,
 //      the other threads of the process are stopped by a signal
 //      (updates/quiescence/stopped_world.h).
-//   3. Their stacks are walked. No function that is redefined may be active on
-//      one, in any version, nor one that uses a class that is converted,
+//   3. Their stacks are walked. No function that is redefined (but at once)
+//      may be active on one, in any version, nor one that uses a class that is converted,
 //      except on threads that the plan reboots; these must be such that they
 //      can be unwound. Otherwise the threads go on, and it is tried again
 //      later: after 0.2 ms at first, then twice as long each time up to 4 ms,
@@ -58,9 +58,9 @@
 // such a lock there lets the plan be tried again. Looked at are the stacks of
 // all of them, their paused continulets' included, and of the caller of
 // Apply(). Poll() and sleeping calls of those that are stopped by a signal
-// return EINTR (signal(7)). OnlyRegisteredThreads() and AtUpdatePoint() leave
-// the others alone, and so does whoever says which threads there are
-// (ApplyOptions::threads).
+// return EINTR (signal(7)). OnlyRegisteredThreads() and AtUpdatePoint() of all
+// threads leave the others alone, and so does whoever says which threads there
+// are (ApplyOptions::threads).
 //
 // Lifetime: a plan is moved into its update. Functions and callables stay in
 // use for as long as the update is applied, and longer where threads run them.
@@ -86,6 +86,7 @@
 #include "updates/mechanisms/mechanism.h"
 #include "updates/mechanisms/new_thread.h"
 #include "updates/mechanisms/reboot.h"
+#include "updates/mechanisms/redefine.h"
 #include "updates/mechanisms/redefinitions.h"
 #include "updates/mechanisms/thread_main.h"
 #include "updates/update.h"
@@ -140,6 +141,11 @@ class UpdatePlan {
   // As Redefinitions::AddUntyped().
   void RedefineUntyped(absl::StatusOr<Function> from, const void* to) {
     redefinitions().AddUntyped(std::move(from), to);
+  }
+  // As instar::RedefineAtOnce() (updates/mechanisms/redefine.h).
+  template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+  void RedefineAtOnce(F* from, std::common_type_t<F*> to) {
+    Add(instar::RedefineAtOnce(from, to));
   }
   // Copies of redefined functions that were inlined elsewhere go on as they
   // are.
@@ -205,7 +211,6 @@ class UpdatePlan {
   // which none has come is a remark of Rehearse(), with the nearest names, and
   // no error (threads/known_names.h).
   void AtUpdatePoint(std::string point);
-
   // Threads that are not registered are neither stopped nor looked at: they
   // must not use what the plan changes. For programs that have threads which
   // cannot be stopped, or whose calls must not return EINTR.

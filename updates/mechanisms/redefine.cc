@@ -28,7 +28,7 @@ class RedefineMechanism final : public updates_internal::BuiltInMechanism {
         options_(std::move(options)) {}
 
   std::string name() const override {
-    return absl::StrCat("redefine ",
+    return absl::StrCat(options_->at_once ? "redefine at once " : "redefine ",
                         absl::StrJoin(redefinitions_->names(), ", "));
   }
   Authors authors() const override { return Authors::kNothing; }
@@ -39,7 +39,9 @@ class RedefineMechanism final : public updates_internal::BuiltInMechanism {
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override;
 
-  bool CanBeForced() const override { return redefinitions_->slots().empty(); }
+  bool CanBeForced() const override {
+    return redefinitions_->slots().empty() && !options_->at_once;
+  }
   absl::Status BeginAttempts() override { return prepared_->BeginAttempts(); }
   void EndAttempts() override { prepared_->EndAttempts(); }
 
@@ -88,6 +90,7 @@ absl::Status RedefineMechanism::Prepare(UpdateForecast& forecast) {
 
 absl::StatusOr<QuiescentCode> RedefineMechanism::MustBeQuiescent(bool) {
   INSTAR_CHECK(prepared_.has_value()) << "it has not been prepared";
+  if (options_->at_once) return QuiescentCode();
   INSTAR_ASSIGN_OR_RETURN(std::vector<Function> functions,
                           prepared_->QuiescentFunctions());
   return QuiescentCode{std::move(functions), {}};
@@ -100,6 +103,11 @@ std::shared_ptr<Mechanism> Redefine(Redefinitions redefinitions,
   return updates_internal::RedefineAll(
       std::make_shared<const Redefinitions>(std::move(redefinitions)),
       std::make_shared<const RedefineOptions>(options));
+}
+
+std::shared_ptr<Mechanism> RedefineAtOnce(Redefinitions redefinitions) {
+  return Redefine(std::move(redefinitions),
+                  {/*ignore_inlined_copies=*/false, /*at_once=*/true});
 }
 
 std::shared_ptr<Mechanism> updates_internal::RedefineAll(

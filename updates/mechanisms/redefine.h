@@ -12,6 +12,7 @@
 //                         .Add(&Site::Render, &NewRender)
 //                         .AddNamed("shop::Total(int)", &NewTotal)
 //                         .Add(discount_slot, &NewDiscount)));
+//   plan.Add(RedefineAtOnce(&DoCommand, &NewDoCommand));   // whoever is inside
 //
 // Activations that are looked for are those of the functions, of their inlined
 // copies, and of every version that they were ever redirected to
@@ -45,6 +46,8 @@ struct RedefineOptions {
   // Copies that were inlined into functions which are not redefined with it go
   // on as they are, and are not looked for where they are not known.
   bool ignore_inlined_copies = false;
+  // Nobody waits until they are on no stack: see RedefineAtOnce().
+  bool at_once = false;
 };
 
 std::shared_ptr<Mechanism> Redefine(Redefinitions redefinitions,
@@ -74,6 +77,17 @@ std::shared_ptr<Mechanism> Redefine(F C::*from, To to,
                                     RedefineOptions options = {}) {
   return Redefine(Redefinitions().Add(from, to), options);
 }
+
+// At once, whoever is inside: calls that begin later reach the new version,
+// those that have begun go on in the old one, and so it is when it is undone.
+// For functions that some thread is always inside of, where old and new may run
+// at the same time: no object that they use is converted in between.
+template <typename F, std::enable_if_t<std::is_function_v<F>, int> = 0>
+std::shared_ptr<Mechanism> RedefineAtOnce(F* from, std::common_type_t<F*> to) {
+  return Redefine(Redefinitions().Add(from, to),
+                  {/*ignore_inlined_copies=*/false, /*at_once=*/true});
+}
+std::shared_ptr<Mechanism> RedefineAtOnce(Redefinitions redefinitions);
 
 namespace updates_internal {
 

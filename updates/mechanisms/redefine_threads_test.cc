@@ -424,5 +424,36 @@ TEST(RedefineThreadsTest, AKernelThatRefusesIsAFailure) {
   EXPECT_GT(UndoAtLast(update), 0);
 }
 
+// A call that has begun goes on as it is, those that begin later do not.
+TEST(RedefineAtOnceTest, WhoeverIsInside) {
+  std::atomic<bool> is_inside{false};
+  std::atomic<bool> may_leave{false};
+  int answer = 0;
+  ControlledThread caller = StartPassiveThread("caller", [&] {
+    answer = Depth(3, [&] {
+      is_inside = true;
+      while (!may_leave) UpdatePoint();
+    });
+  });
+  while (!is_inside) std::this_thread::yield();
+  const auto nothing = [] {};
+  Change waiting(Redefine(&Depth, &Depth2), Stacks::kControlledThreads);
+  EXPECT_TRUE(waiting.Apply().is_not_yet());
+  Change change(RedefineAtOnce(&Depth, &Depth2), Stacks::kControlledThreads);
+  EXPECT_EQ(change.name().substr(0, 45),
+            "redefine at once instar::updates_test::Depth(");
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_GT(ApplyAtLast(change), 0);
+    EXPECT_EQ(Depth(3, nothing), -3);
+    ASSERT_GT(UndoAtLast(change), 0);
+    EXPECT_EQ(Depth(3, nothing), 3);
+  }
+  ASSERT_GT(ApplyAtLast(change), 0);
+  may_leave = true;
+  caller.Join();
+  EXPECT_EQ(answer, 3);
+  ASSERT_GT(UndoAtLast(change), 0);
+}
+
 }  // namespace
 }  // namespace instar
