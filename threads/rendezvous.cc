@@ -140,6 +140,8 @@ struct Rendezvous::State {
   Answer AskAll(Clock::time_point* until);
   void Ask(const std::shared_ptr<ThreadRecord>& record);
   void LetGo();
+  // Null: any.
+  const char* PointOf(const ThreadRecord& record) const;
   bool MissesActiveThread() const;
   // True when nobody is missing; false at `until`.
   bool AwaitMissing(Clock::time_point until);
@@ -186,8 +188,8 @@ absl::Status Rendezvous::State::MakeRoom(std::size_t room) {
   threads.reserve(room);
   stamps = std::make_shared<std::vector<HoldStamp>>(room);
   if (entries.has_value() || !options.point.empty()) return absl::OkStatus();
-  const auto runs = [](const std::shared_ptr<ThreadRecord>& record) {
-    return record->kind == ThreadKind::kActive &&
+  const auto runs = [this](const std::shared_ptr<ThreadRecord>& record) {
+    return record->kind == ThreadKind::kActive && PointOf(*record) == nullptr &&
            record.get() != threads_internal::this_thread.record &&
            !IsStopped(record->state.load(std::memory_order_relaxed));
   };
@@ -242,22 +244,26 @@ void Rendezvous::State::Ask(const std::shared_ptr<ThreadRecord>& record) {
   }
   std::shared_ptr<HoldStamp> stamp(stamps, &(*stamps)[asked.size()]);
   std::swap(stamp, record->stamp);
-  if (!threads_internal::Hold(
-          *record, options.point.empty() ? nullptr : options.point.c_str(),
-          needs)) {
+  if (!threads_internal::Hold(*record, PointOf(*record), needs)) {
     // Before the lock is free, hence before the thread can be counted.
     missing_threads.fetch_add(1, std::memory_order_relaxed);
   }
   asked.push_back(Asked{record, std::move(stamp)});
 }
 
+const char* Rendezvous::State::PointOf(const ThreadRecord& record) const {
+  const auto own = options.points.find(record.name);
+  const std::string& point =
+      own == options.points.end() ? options.point : own->second;
+  return point.empty() ? nullptr : point.c_str();
+}
+
 bool Rendezvous::State::MissesActiveThread() const {
-  return options.point.empty() &&
-         std::any_of(asked.begin(), asked.end(), [](const Asked& each) {
-           std::lock_guard<std::mutex> lock(each.record->lock);
-           return each.record->missing &&
-                  each.record->kind == ThreadKind::kActive;
-         });
+  return std::any_of(asked.begin(), asked.end(), [](const Asked& each) {
+    std::lock_guard<std::mutex> lock(each.record->lock);
+    return each.record->missing && each.record->hold_point == nullptr &&
+           each.record->kind == ThreadKind::kActive;
+  });
 }
 
 void Rendezvous::State::LetGo() {
@@ -314,7 +320,8 @@ bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
 void Rendezvous::State::InterruptMissing() {
   const auto can_be_held = [](const ThreadRecord& record) {
     const ThreadState state = record.state.load(std::memory_order_relaxed);
-    return record.missing && record.per_thread != nullptr &&
+    return record.missing && record.hold_point == nullptr &&
+           record.per_thread != nullptr &&
            (state == ThreadState::kRunning ||
             state == ThreadState::kRebooting) &&
            record.per_thread->no_update_depth.load(std::memory_order_relaxed) ==

@@ -18,7 +18,7 @@
 //   - is in a blocking region, also if it came there before; if a point is
 //     named, only in a region of that name,
 //   - has not begun, or has ended,
-//   - was interrupted, unless a point is named: after `grace`, a thread that
+//   - was interrupted, unless a point is named for it: after `grace`, a thread that
 //     waits in a system call with a reliable stack is held in a signal handler,
 //     unless the call was made by the allocator, the dynamic linker,
 //     pthread_create() or fork(), or in a NoUpdateScope or update function. It
@@ -58,6 +58,7 @@
 
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -94,6 +95,8 @@ struct RendezvousOptions {
   // What a point must allow for this thread to be held there. Null: kMemory.
   // Called while threads are held: takes no lock, and allocates nothing.
   std::function<PointAllows(const ThreadRef&)> needs;
+  // Of threads of these names, in place of `point`.
+  std::map<std::string, std::string> points;
   // Asked alone: the others are asked, and begin to stand still, when it has
   // arrived. For a thread that was missing before and would let them wait
   // again. Those that start meanwhile are among the others. It must be one of

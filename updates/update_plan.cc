@@ -3,6 +3,7 @@
 
 #include "updates/update_plan.h"
 
+#include <map>
 #include <vector>
 
 #include "base/check.h"
@@ -22,6 +23,7 @@ struct UpdatePlan::State {
       std::make_shared<RedefineOptions>();
   std::vector<std::function<Attempt()>> requirements;
   std::string point;
+  std::map<std::string, std::string> points;  // of threads of these names
   bool only_registered = false;
 };
 
@@ -66,6 +68,13 @@ void UpdatePlan::AtUpdatePoint(std::string point) {
   state_->point = std::move(point);
 }
 
+void UpdatePlan::AtUpdatePoint(std::string point,
+                               const std::string& thread_name) {
+  INSTAR_CHECK(!point.empty() && !thread_name.empty())
+      << "an update point and a thread have names";
+  state_->points[thread_name] = std::move(point);
+}
+
 void UpdatePlan::OnlyRegisteredThreads() { state_->only_registered = true; }
 
 void UpdatePlan::Add(std::shared_ptr<Mechanism> mechanism) {
@@ -85,6 +94,7 @@ std::unique_ptr<Update> MakeUpdate(UpdatePlan plan) {
   parts.requirements = std::move(state.requirements);
   parts.only_registered = state.only_registered || !state.point.empty();
   parts.point = std::move(state.point);
+  parts.points = std::move(state.points);
   return std::make_unique<PlanSchedule>(std::move(parts));
 }
 

@@ -211,6 +211,11 @@ class UpdatePlan {
   // which none has come is a remark of Rehearse(), with the nearest names, and
   // no error (threads/known_names.h).
   void AtUpdatePoint(std::string point);
+  // The same of the threads of a name only, which must not be in the middle of
+  // something that their stacks do not show. The others are held wherever they
+  // can be, and those that are not registered are stopped and looked at.
+  void AtUpdatePoint(std::string point, const std::string& thread_name);
+
   // Threads that are not registered are neither stopped nor looked at: they
   // must not use what the plan changes. For programs that have threads which
   // cannot be stopped, or whose calls must not return EINTR.

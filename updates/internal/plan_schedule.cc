@@ -60,6 +60,7 @@ std::vector<std::string> RemarksOn(const std::vector<Blocker>& others) {
 PlanSchedule::PlanSchedule(Parts parts)
     : requirements_(std::move(parts.requirements)),
       point_(std::move(parts.point)),
+      points_(std::move(parts.points)),
       only_registered_(parts.only_registered),
       run_(std::move(parts.name)),
       transition_(std::move(parts.mechanisms)) {}
@@ -87,7 +88,8 @@ absl::Status PlanSchedule::StartWatch(Clock::time_point until,
 absl::StatusOr<UpdateForecast> PlanSchedule::Prepare() {
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
   UpdateForecast forecast;
-  absl::Status status = transition_.Prepare(forecast);
+  absl::Status status = CheckThreadNames();
+  if (status.ok()) status = transition_.Prepare(forecast);
   if (status.ok()) {
     absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
     status = unmet.status();
@@ -104,6 +106,13 @@ absl::StatusOr<UpdateForecast> PlanSchedule::Prepare() {
   run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
   if (!status.ok()) return status;
   return forecast;
+}
+
+absl::Status PlanSchedule::CheckThreadNames() const {
+  for (const auto& [thread, point] : points_) {
+    INSTAR_RETURN_IF_ERROR(threads_internal::CheckThreadName(thread));
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::vector<std::string>> PlanSchedule::AskRequirements() const {
@@ -178,9 +187,14 @@ absl::StatusOr<std::vector<Blocker>> PlanSchedule::Rehearse(
   if (options.remarks != nullptr) options.remarks->clear();
   // When threads have been asked, which show where they come.
   const absl::Cleanup remark = [&] {
-    if (options.remarks == nullptr || point_.empty()) return;
-    std::string unknown = threads_internal::RemarkOnUpdatePoint(point_);
-    if (!unknown.empty()) options.remarks->push_back(std::move(unknown));
+    if (options.remarks == nullptr) return;
+    const auto remark_on = [&](const std::string& point) {
+      if (point.empty()) return;
+      std::string unknown = threads_internal::RemarkOnUpdatePoint(point);
+      if (!unknown.empty()) options.remarks->push_back(std::move(unknown));
+    };
+    remark_on(point_);
+    for (const auto& [thread, point] : points_) remark_on(point);
   };
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
   UpdateForecast forecast;
@@ -205,6 +219,7 @@ absl::StatusOr<std::vector<Blocker>> PlanSchedule::Rehearse(
   INSTAR_ASSIGN_OR_RETURN(how.threads, ThreadsOf(Direction::kCheck, options,
                                                  /*all=*/ControlledThreads()));
   how.point = point_;
+  how.points = points_;
   how.looks_at_others = true;
   how.limit = options.timeout;
   INSTAR_ASSIGN_OR_RETURN(Rehearsal rehearsal,
@@ -239,7 +254,8 @@ absl::Status PlanSchedule::Apply(const ApplyOptions& options) {
   }
   // Also if it was prepared: the program has gone on meanwhile.
   UpdateForecast forecast;
-  status = transition_.Prepare(forecast);
+  status = CheckThreadNames();
+  if (status.ok()) status = transition_.Prepare(forecast);
   if (!status.ok()) {
     run_.End(UpdatePhase::kNew);
     return status;
@@ -325,6 +341,7 @@ Attempt PlanSchedule::TryOnce(Direction direction, const ApplyOptions& options,
   attempt_options.stop.limit =
       std::max<nanoseconds>(until - Clock::now(), kFairLimit);
   attempt_options.stop.point = point_;
+  attempt_options.stop.points = points_;
   attempt_options.stop.others_by_signal = StopsOthers(options);
   if (options.threads != nullptr) {
     absl::StatusOr<std::vector<ThreadRef>> threads =

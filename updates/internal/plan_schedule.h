@@ -8,6 +8,7 @@
 #define INSTAR_UPDATES_INTERNAL_PLAN_SCHEDULE_H_
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ class PlanSchedule final : public Update {
     std::vector<std::shared_ptr<Mechanism>> mechanisms;
     std::vector<std::function<Attempt()>> requirements;
     std::string point;
+    std::map<std::string, std::string> points;  // StopOptions::points
     bool only_registered = false;
   };
 
@@ -62,6 +64,8 @@ class PlanSchedule final : public Update {
   bool StopsOthers(const ApplyOptions& options) const {
     return !only_registered_ && options.threads == nullptr;
   }
+  // Of those that are held at points of their own.
+  absl::Status CheckThreadNames() const;
   // The reasons of requirements that are not met yet; an error if one says
   // "never".
   absl::StatusOr<std::vector<std::string>> AskRequirements() const;
@@ -79,6 +83,7 @@ class PlanSchedule final : public Update {
 
   const std::vector<std::function<Attempt()>> requirements_;
   const std::string point_;
+  const std::map<std::string, std::string> points_;
   const bool only_registered_;
   UpdateRun run_;
   Transition transition_;

@@ -71,6 +71,7 @@ absl::StatusOr<Rehearsal> AskEach(Transition& transition,
         until - Clock::now(), milliseconds(1),
         std::max(kFairLimit, std::min(options.limit, kLimit)));
     stop.point = options.point;
+    stop.points = options.points;
     stop.threads = std::move(group);
     attempt_options.thorough = thorough;
     Obstacles obstacles(kMostNoted);

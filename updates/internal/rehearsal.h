@@ -18,6 +18,7 @@
 #define INSTAR_UPDATES_INTERNAL_REHEARSAL_H_
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,8 @@ struct RehearsalOptions {
   // Of kControlledThreads.
   std::vector<ThreadRef> threads;
   std::string point;
-  bool looks_at_others = false;  // each by itself, too
+  std::map<std::string, std::string> points;  // StopOptions::points
+  bool looks_at_others = false;               // each by itself, too
   // For how long each thread is waited for; no longer than 100 ms.
   std::chrono::nanoseconds limit = std::chrono::milliseconds(100);
 };

@@ -187,9 +187,11 @@ void Obstacles::Add(const Obstacle& obstacle) {
 }
 
 void Obstacles::AddMissing(std::vector<MissingThread> missing,
-                           absl::string_view point) {
+                           absl::string_view point,
+                           std::map<std::string, std::string> points) {
   missing_ = std::move(missing);
   point_ = std::string(point);
+  points_ = std::move(points);
 }
 
 void Obstacles::AddReason(std::string reason) {
@@ -215,7 +217,9 @@ bool Obstacles::needs_time() const {
 std::vector<Blocker> Obstacles::ToBlockers() const {
   std::vector<Blocker> blockers;
   for (const MissingThread& missing : missing_) {
-    blockers.push_back(ToBlocker(missing, point_));
+    const auto own = points_.find(missing.thread.name());
+    blockers.push_back(
+        ToBlocker(missing, own == points_.end() ? point_ : own->second));
   }
   for (const Obstacle& obstacle : noted_) {
     blockers.push_back(ToBlocker(obstacle));

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -83,7 +84,9 @@ class Obstacles {
 
   // --- When they run.
 
-  void AddMissing(std::vector<MissingThread> missing, absl::string_view point);
+  // The points are those of StopOptions.
+  void AddMissing(std::vector<MissingThread> missing, absl::string_view point,
+                  std::map<std::string, std::string> points = {});
   void Add(Blocker blocker) { others_.push_back(std::move(blocker)); }
   void AddReason(std::string reason);
   // An error that no other attempt mends.
@@ -107,6 +110,7 @@ class Obstacles {
   bool is_complete_ = true;  // there was memory for all
   std::vector<MissingThread> missing_;
   std::string point_;
+  std::map<std::string, std::string> points_;
   std::vector<Blocker> others_;
   absl::Status failure_;
 };

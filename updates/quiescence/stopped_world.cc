@@ -101,6 +101,7 @@ bool StoppedWorld::StopControlled(Obstacles& obstacles) {
   options.limit = options_.limit;
   options.point = options_.point;
   options.needs = options_.needs;
+  options.points = options_.points;
   options.first = options_.first;
   options.first_limit = options_.first_limit;
   options.missing = &missing;
@@ -129,9 +130,9 @@ bool StoppedWorld::StopControlled(Obstacles& obstacles) {
   if (!absl::IsDeadlineExceeded(rendezvous.status())) {
     obstacles.Fail(rendezvous.status());
   } else if (first_did_not_come_ && !options_.late.empty()) {
-    obstacles.AddMissing(options_.late, options_.point);
+    obstacles.AddMissing(options_.late, options_.point, options_.points);
   } else if (!missing.empty()) {
-    obstacles.AddMissing(std::move(missing), options_.point);
+    obstacles.AddMissing(std::move(missing), options_.point, options_.points);
   } else {
     obstacles.AddReason(std::string(rendezvous.status().message()));
   }

@@ -90,6 +90,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -143,6 +144,7 @@ struct StopOptions {
   bool others_by_signal = false;
   std::string point;
   std::function<PointAllows(const ThreadRef&)> needs;
+  std::map<std::string, std::string> points;
   std::optional<ThreadRef> first;
   std::chrono::nanoseconds first_limit{0};
   // What is known of those that were late before, if `first` does not come.
