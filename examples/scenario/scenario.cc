@@ -93,6 +93,10 @@ void Scenario::Figure(const std::string& text) {
 
 void Scenario::Tell(const std::string& line) {
   Say("> " + line);
+  Write(line);
+}
+
+void Scenario::Write(const std::string& line) {
   const std::string text = line + "\n";
   Check(write(input_, text.data(), text.size()) ==
             static_cast<ssize_t>(text.size()),
@@ -112,6 +116,15 @@ std::string Scenario::Hear() {
     }
     Say(line);
     return line;
+  }
+}
+
+std::string Scenario::Ask(const std::string& line) {
+  Write(line);
+  while (true) {
+    std::string answer =
+        process_->AwaitLine("").value_or("the program has ended");
+    if (!absl::StartsWith(answer, "(")) return answer;
   }
 }
 

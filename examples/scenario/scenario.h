@@ -24,7 +24,7 @@
 // directory must be that of the runfiles, as it is in a test and by `bazel
 // run`. The program's threads may be anywhere: nothing here waits for time.
 //
-// Threads: one.
+// Threads: one, but for Ask().
 
 #ifndef INSTAR_EXAMPLES_SCENARIO_SCENARIO_H_
 #define INSTAR_EXAMPLES_SCENARIO_SCENARIO_H_
@@ -63,6 +63,9 @@ class Scenario {
   void Tell(const std::string& line);
   // The next line of the program that is no figure.
   std::string Hear();
+  // Both, and nothing is said of it. Another thread may do this while this one
+  // loads or undoes an update.
+  std::string Ask(const std::string& line);
   // The figures that came before it.
   const std::vector<std::string>& figures() const { return figures_; }
 
@@ -97,6 +100,8 @@ class Scenario {
                     std::chrono::nanoseconds timeout);
   void Note(const std::string& what,
             const absl::StatusOr<instar::UpdateReport>& report);
+
+  void Write(const std::string& line);
 
   const std::string folder_;
   bool is_transcript_ = false;
