@@ -23,6 +23,7 @@
 #include "threads/functions_for_test.h"
 #include "threads/rendezvous.h"
 #include "threads/thread_ref.h"
+#include "threads/thread_state.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 

@@ -20,6 +20,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "tools/explorer/till_for_test.h"
+#include "updates/update_plan.h"
 
 namespace instar {
 namespace {

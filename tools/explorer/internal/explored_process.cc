@@ -28,6 +28,7 @@
 #include "base/linux/tasks.h"
 #include "code/entry_interception.h"
 #include "code/symbols/function.h"
+#include "stack/stack_snapshot.h"
 #include "stack/stack_walker.h"
 #include "threads/thread_ref.h"
 #include "threads/update_point_watch.h"
