@@ -30,20 +30,30 @@ class BlockedSignals {
  public:
   // 0: no other.
   explicit BlockedSignals(int allowed = 0) {
-    sigset_t all;
-    sigfillset(&all);
-    for (const int fault :
-         {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS}) {
-      sigdelset(&all, fault);
-    }
-    if (allowed != 0) sigdelset(&all, allowed);
-    pthread_sigmask(SIG_BLOCK, &all, &before_);
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (const int fault : kFaults) sigdelset(&blocked, fault);
+    if (allowed != 0) sigdelset(&blocked, allowed);
+    pthread_sigmask(SIG_BLOCK, &blocked, &before_);
   }
   ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   BlockedSignals(const BlockedSignals&) = delete;
   BlockedSignals& operator=(const BlockedSignals&) = delete;
 
+  // For good, on a thread that handles none of the program's signals: the
+  // faults and the allowed signal are not blocked, whoever started it.
+  static void Admit(int allowed) {
+    sigset_t admitted;
+    sigemptyset(&admitted);
+    for (const int fault : kFaults) sigaddset(&admitted, fault);
+    if (allowed != 0) sigaddset(&admitted, allowed);
+    pthread_sigmask(SIG_UNBLOCK, &admitted, nullptr);
+  }
+
  private:
+  static constexpr int kFaults[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGFPE,
+                                    SIGILL,  SIGABRT, SIGSYS};
+
   sigset_t before_;
 };
 

@@ -87,11 +87,14 @@ absl::StatusOr<std::thread> StartOwnThread(const char* name,
   try {
     std::thread thread;
     {
-      const BlockedSignals blocked(
-          InstarInterruptionSignal == nullptr ? 0 : InstarInterruptionSignal());
+      const int allowed =
+          InstarInterruptionSignal == nullptr ? 0 : InstarInterruptionSignal();
+      const BlockedSignals blocked(allowed);
       thread =
           std::thread([body = std::move(body), is_listed = std::move(is_listed),
-                       may_begin = goes_on.get_future()]() mutable {
+                       may_begin = goes_on.get_future(), allowed]() mutable {
+            // The caller may block even these.
+            BlockedSignals::Admit(allowed);
             is_own_thread = true;
             const Listed listed;
             is_listed.set_value();

@@ -38,6 +38,20 @@ TEST(OwnThreadTest, BlocksTheProgramsSignalsAndNoFaults) {
   EXPECT_EQ(sigismember(&mask, SIGTRAP), 0);
 }
 
+TEST(OwnThreadTest, TakesFaultsAlsoIfTheCallerBlocksAll) {
+  sigset_t all, before, mask;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  absl::StatusOr<std::thread> thread = StartOwnThread(
+      "own", [&] { pthread_sigmask(SIG_BLOCK, nullptr, &mask); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_TRUE(thread.ok()) << thread.status();
+  thread->join();
+  EXPECT_EQ(sigismember(&mask, SIGTERM), 1);
+  EXPECT_EQ(sigismember(&mask, SIGSEGV), 0);
+  EXPECT_EQ(sigismember(&mask, SIGTRAP), 0);
+}
+
 TEST(OwnThreadTest, LeavesTheMaskOfTheCallerAlone) {
   sigset_t before, after;
   pthread_sigmask(SIG_BLOCK, nullptr, &before);

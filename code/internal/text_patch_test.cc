@@ -239,6 +239,20 @@ TEST_F(TextPatchTest, ThreadThatBlocksSigtrapIsStopped) {
   EXPECT_EQ(Answer(1), 101);
 }
 
+// It runs none of the code that it changes, and cannot stop itself.
+TEST_F(TextPatchTest, ThreadThatPatchesMayBlockSigtrap) {
+  OtherThread other([] {});
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  auto redirection = Redirect(&Answer, &Answer2);
+  EXPECT_TRUE(redirection.ok()) << redirection.status();
+  EXPECT_EQ(Answer(1), 201);
+  EXPECT_TRUE(redirection.ok() && redirection->Undo().ok());
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  EXPECT_EQ(Answer(1), 101);
+}
+
 // Where that is not allowed.
 TEST_F(TextPatchTest, ThreadThatBlocksSigtrapIsNamed) {
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);

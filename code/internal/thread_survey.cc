@@ -79,7 +79,9 @@ bool SurveyThread(pid_t thread, void* argument) {
   ++survey.threads;
   if (const char* const blocked = StatField(stat, 32)) {
     const uint64_t mask = strtoull(blocked, nullptr, 10);
+    // Not the calling thread, which changes the code and runs none of it.
     if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask) &&
+        thread != static_cast<pid_t>(syscall(SYS_gettid)) &&
         RunsProgramCode(thread) && !TracedThreads::IsHeldByThisThread(thread)) {
       survey.blocks_trap = thread;
       CopyName(stat, survey.blocks_trap_name);
