@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/linux/own_descriptor.h"
+
 namespace instar {
 namespace {
 
@@ -43,7 +45,10 @@ Mapping Parse(const char* line) {
 }  // namespace
 
 bool VisitMappings(absl::FunctionRef<bool(const Mapping&)> visit) {
-  const int file = open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC);
+  // Many pages may take a millisecond, in which a program may close all
+  // descriptors, as daemons do, and open another file under the number.
+  OwnDescriptor kept(open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC));
+  const int file = kept.number();
   if (file < 0) return false;
   char buffer[4096];
   std::size_t filled = 0;
@@ -71,9 +76,7 @@ bool VisitMappings(absl::FunctionRef<bool(const Mapping&)> visit) {
     }
     filled = 0;
   }
-  const int error = errno;
-  close(file);
-  errno = error;
+  kept.Close();  // keeps errno
   return got >= 0;
 }
 

@@ -13,11 +13,15 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "base/linux/own_descriptor.h"
+
 namespace instar {
 
 bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit) {
-  const int folder =
-      open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  // For as long as `visit` takes, a program may close it.
+  OwnDescriptor kept(
+      open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const int folder = kept.number();
   if (folder < 0) return false;
   // By the system call: opendir() allocates.
   alignas(dirent64) char buffer[4096];
@@ -33,9 +37,7 @@ bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit) {
       if (tid != 0) more = visit(tid);
     }
   }
-  const int error = errno;
-  close(folder);
-  errno = error;
+  kept.Close();  // keeps errno
   return size >= 0;
 }
 

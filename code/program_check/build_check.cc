@@ -18,13 +18,13 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/linux/mapped_file.h"
+#include "base/linux/own_descriptor.h"
 #include "base/status_macros.h"
 #include "code/symbols/images/elf_file.h"
 #include "code/symbols/images/loaded_images.h"
@@ -232,13 +232,12 @@ absl::Status CheckPropertiesOf(int file, const std::string& name,
 absl::Status Check(const SymbolTable& symbols, const std::string& name,
                    std::vector<std::string>* remarks) {
   {
-    INSTAR_ASSIGN_OR_RETURN(const int file, symbols.OpenFile());
-    const absl::Cleanup close_file = [file] { close(file); };
-    INSTAR_RETURN_IF_ERROR(CheckPropertiesOf(file, name, remarks));
+    INSTAR_ASSIGN_OR_RETURN(const OwnDescriptor file, symbols.OpenFile());
+    INSTAR_RETURN_IF_ERROR(CheckPropertiesOf(file.number(), name, remarks));
   }
-  INSTAR_ASSIGN_OR_RETURN(const int file, symbols.OpenDebugInformation());
-  const absl::Cleanup close_file = [file] { close(file); };
-  return CheckUnits(file, remarks);
+  INSTAR_ASSIGN_OR_RETURN(const OwnDescriptor file,
+                          symbols.OpenDebugInformation());
+  return CheckUnits(file.number(), remarks);
 }
 
 std::vector<std::string> CheckOrSayWhyNot(

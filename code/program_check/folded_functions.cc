@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/linux/mapped_file.h"
+#include "base/linux/own_descriptor.h"
 #include "base/status_macros.h"
 #include "code/symbols/images/loaded_images.h"
 #include "code/symbols/inlining/dwarf_file.h"
@@ -79,10 +79,10 @@ int NoteDefinition(Dwarf_Die* die, void* argument) {
 // information does not tell.
 absl::StatusOr<std::set<std::string>> Defined(
     const SymbolTable& symbols, const std::set<std::string>& names) {
-  INSTAR_ASSIGN_OR_RETURN(const int file, symbols.OpenDebugInformation());
-  const absl::Cleanup close_file = [file] { close(file); };
+  INSTAR_ASSIGN_OR_RETURN(const OwnDescriptor file,
+                          symbols.OpenDebugInformation());
   const TruncationGuard guard;  // it may be overwritten at any time
-  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file);
+  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file.number());
   if (absl::IsNotFound(dwarf.status())) return names;
   INSTAR_RETURN_IF_ERROR(dwarf.status());
   Definitions definitions{names, {}};

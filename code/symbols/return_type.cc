@@ -17,6 +17,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/linux/mapped_file.h"
+#include "base/linux/own_descriptor.h"
 #include "base/status_macros.h"
 #include "code/symbols/images/loaded_images.h"
 #include "code/symbols/images/symbol_name.h"
@@ -313,11 +314,10 @@ absl::StatusOr<Type> ReturnTypeOf(const Function& function) {
   const auto images = LoadedImages::Current();
   image = images->Find(function.entry());
   if (image == nullptr) return NotKnown(function, "it is not loaded");
-  INSTAR_ASSIGN_OR_RETURN(const int file,
+  INSTAR_ASSIGN_OR_RETURN(const OwnDescriptor file,
                           image->symbols->OpenDebugInformation());
-  const absl::Cleanup close_file = [file] { close(file); };
   const TruncationGuard guard;  // it may be overwritten at any time
-  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file);
+  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file.number());
   if (!dwarf.ok()) {
     return NotKnown(function, absl::StrCat("its debug information: ",
                                            dwarf.status().message()));

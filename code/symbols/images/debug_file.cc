@@ -18,6 +18,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/linux/mapped_file.h"
+#include "base/linux/own_descriptor.h"
 #include "code/symbols/images/elf_file.h"
 
 namespace instar {
@@ -99,11 +100,8 @@ std::string FindDebugFileOf(absl::string_view build_id,
   std::string path = absl::StrCat(
       folder, "/.build-id/", absl::BytesToHexString(build_id.substr(0, 1)), "/",
       absl::BytesToHexString(build_id.substr(1)), ".debug");
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return "";
-  const bool is_right = HasBuildId(file, build_id);
-  close(file);
-  return is_right ? path : "";
+  const OwnDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return file.is_open() && HasBuildId(file.number(), build_id) ? path : "";
 }
 
 std::string FindDebugFile(Elf* elf, absl::string_view path) {
@@ -114,11 +112,8 @@ std::string FindDebugFile(Elf* elf, absl::string_view path) {
   for (const std::string& candidate :
        {absl::StrCat(folder, name), absl::StrCat(folder, ".debug/", name),
         absl::StrCat("/usr/lib/debug", folder, name)}) {
-    const int file = open(candidate.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) continue;
-    const bool is_right = Checksum(file) == checksum;
-    close(file);
-    if (is_right) return candidate;
+    const OwnDescriptor file(open(candidate.c_str(), O_RDONLY | O_CLOEXEC));
+    if (file.is_open() && Checksum(file.number()) == checksum) return candidate;
   }
   return "";
 }

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/linux/mapped_file.h"
+#include "base/linux/own_descriptor.h"
 #include "code/symbols/images/debug_file.h"
 #include "code/symbols/images/elf_file.h"
 
@@ -28,27 +29,33 @@ namespace instar {
 namespace code_internal {
 namespace {
 
+// The number of the file, which is opened again if the program has closed it.
+int StillOpen(OwnDescriptor& file, const std::string& path) {
+  return file.NumberOrOpen(
+      [&path] { return open(path.c_str(), O_RDONLY | O_CLOEXEC); });
+}
+
 // A debug file, while symbols are read from it.
 class DebugElf {
  public:
   // Empty: there is none. One that cannot be opened is none either.
   explicit DebugElf(const std::string& path)
-      : file_(path.empty() ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
-    if (file_ >= 0) read_.emplace(ElfFile::Of(file_));
+      : path_(path),
+        file_(path.empty() ? -1 : open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (file_.is_open()) read_.emplace(ElfFile::Of(file_.number()));
   }
   DebugElf(const DebugElf&) = delete;
   DebugElf& operator=(const DebugElf&) = delete;
-  ~DebugElf() {
-    if (file_ >= 0) close(file_);
-  }
 
-  int file() const { return file_; }  // -1 if there is none
+  bool is_there() const { return file_.is_open(); }
+  int number() { return StillOpen(file_, path_); }
   Elf* elf() const {
     return read_.has_value() && read_->ok() ? (*read_)->elf() : nullptr;
   }
 
  private:
-  const int file_;
+  const std::string path_;
+  OwnDescriptor file_;
   std::optional<absl::StatusOr<ElfFile>> read_;
 };
 
@@ -56,22 +63,21 @@ class DebugElf {
 
 absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
     const std::string& path, const std::string& name) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
+  OwnDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.is_open()) {
     return absl::NotFoundError(
         absl::StrCat(name, " cannot be opened: ", std::strerror(errno)));
   }
-  const absl::Cleanup close_file = [file] { close(file); };
-  const FileIdentity identity = IdentityOf(file);
+  const FileIdentity identity = IdentityOf(StillOpen(file, path));
   const TruncationGuard guard;  // it may be overwritten at any time
-  const absl::StatusOr<ElfFile> elf = ElfFile::Of(file);
+  const absl::StatusOr<ElfFile> elf = ElfFile::Of(file.number());
   if (!elf.ok()) {
     return absl::Status(
         elf.status().code(),
         absl::StrCat(name, " cannot be read: ", elf.status().message()));
   }
   const std::string debug_path = FindDebugFile(elf->elf(), name);
-  const DebugElf debug(debug_path);
+  DebugElf debug(debug_path);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
   try {
     table = Of(name, elf->elf(), /*memory=*/nullptr, debug.elf());
@@ -79,16 +85,16 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
     return absl::ResourceExhaustedError(
         absl::StrCat("there is no memory for the symbols of ", name));
   }
-  if (guard.has_hit() || IdentityOf(file) != identity) {
+  if (guard.has_hit() || IdentityOf(StillOpen(file, path)) != identity) {
     return absl::FailedPreconditionError(
         absl::StrCat(name, " was overwritten while it was read"));
   }
   if (table.ok()) {
     (*table)->path_ = path;
     (*table)->identity_ = identity;
-    if (debug.file() >= 0) {
+    if (debug.is_there()) {
       (*table)->debug_path_ = debug_path;
-      (*table)->debug_identity_ = IdentityOf(debug.file());
+      (*table)->debug_identity_ = IdentityOf(debug.number());
     }
   }
   return table;
@@ -98,7 +104,7 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfLoaded(
     const std::string& name, const ImageInMemory& image,
     const std::string& debug_path, const std::string& why) {
   const TruncationGuard guard;  // both files may be overwritten at any time
-  const DebugElf debug(debug_path);
+  DebugElf debug(debug_path);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
   try {
     table = Of(name, /*elf=*/nullptr, &image, debug.elf());
@@ -110,16 +116,16 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfLoaded(
     return absl::FailedPreconditionError(
         absl::StrCat(name, " was overwritten while it was read"));
   }
-  if (table.ok() && (*table)->has_local_symbols_ && debug.file() >= 0) {
+  if (table.ok() && (*table)->has_local_symbols_ && debug.is_there()) {
     (*table)->debug_path_ = debug_path;
-    (*table)->debug_identity_ = IdentityOf(debug.file());
+    (*table)->debug_identity_ = IdentityOf(debug.number());
   } else if (table.ok()) {
     (*table)->unreadable_because_ = why;
   }
   return table;
 }
 
-absl::StatusOr<int> SymbolTable::OpenFile() const {
+absl::StatusOr<OwnDescriptor> SymbolTable::OpenFile() const {
   if (!unreadable_because_.empty()) {
     return absl::FailedPreconditionError(
         absl::StrCat(name_, " cannot be read: ", unreadable_because_));
@@ -131,25 +137,24 @@ absl::StatusOr<int> SymbolTable::OpenFile() const {
   return Open(path_, identity_);
 }
 
-absl::StatusOr<int> SymbolTable::OpenDebugInformation() const {
+absl::StatusOr<OwnDescriptor> SymbolTable::OpenDebugInformation() const {
   if (debug_path_.empty()) return OpenFile();
   return Open(debug_path_, debug_identity_);
 }
 
-absl::StatusOr<int> SymbolTable::Open(const std::string& path,
-                                      const FileIdentity& identity) const {
+absl::StatusOr<OwnDescriptor> SymbolTable::Open(
+    const std::string& path, const FileIdentity& identity) const {
   int error = 0;
   // By its name where the path does not lead to it any more: that of a module
   // is a descriptor, which is closed when the module is undone, though its code
   // stays.
   for (const std::string& at : {path, name_}) {
-    const int file = open(at.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
+    OwnDescriptor file(open(at.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!file.is_open()) {
       if (error == 0) error = errno;
       continue;
     }
-    if (IdentityOf(file) == identity) return file;
-    close(file);
+    if (IdentityOf(StillOpen(file, at)) == identity) return file;
     error = ESTALE;
   }
   if (error != ESTALE) {

@@ -38,6 +38,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "base/linux/own_descriptor.h"
 #include "code/symbols/images/code_range.h"
 
 typedef struct Elf Elf;
@@ -120,11 +121,11 @@ class SymbolTable {
 
   // Opens the file again, to be closed by the caller. Error: FailedPrecondition
   // if another file has its name now.
-  absl::StatusOr<int> OpenFile() const;
+  absl::StatusOr<OwnDescriptor> OpenFile() const;
   // The same for the file that holds its debug information: the separate one
   // (code/symbols/images/debug_file.h) if there is one, or else the file
   // itself.
-  absl::StatusOr<int> OpenDebugInformation() const;
+  absl::StatusOr<OwnDescriptor> OpenDebugInformation() const;
 
   // The function that has code at this address, or null.
   const FunctionRecord* FindFunction(uintptr_t address) const;
@@ -166,8 +167,8 @@ class SymbolTable {
 
   static FileIdentity IdentityOf(int file);
   // Opens the file at `path` if it is the one that it was.
-  absl::StatusOr<int> Open(const std::string& path,
-                           const FileIdentity& identity) const;
+  absl::StatusOr<OwnDescriptor> Open(const std::string& path,
+                                     const FileIdentity& identity) const;
 
   static absl::StatusOr<std::unique_ptr<SymbolTable>> Of(
       const std::string& name, Elf* elf, const ImageInMemory* memory,

@@ -15,7 +15,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
@@ -23,6 +22,7 @@
 #include "absl/strings/str_join.h"
 #include "base/fork_mutex.h"
 #include "base/linux/mapped_file.h"
+#include "base/linux/own_descriptor.h"
 #include "code/symbols/images/symbol_name.h"
 #include "code/symbols/inlining/dwarf_file.h"
 
@@ -352,14 +352,13 @@ void InlinedCopyTable::Clear(std::string why) {
 }
 
 void InlinedCopyTable::Read(const SymbolTable& table) {
-  const absl::StatusOr<int> file = table.OpenDebugInformation();
+  const absl::StatusOr<OwnDescriptor> file = table.OpenDebugInformation();
   if (!file.ok()) {
     missing_because_ = std::string(file.status().message());
     return;
   }
-  const absl::Cleanup close_file = [&file] { close(*file); };
   const TruncationGuard guard;  // it may be overwritten at any time
-  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(*file);
+  absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file->number());
   if (absl::IsNotFound(dwarf.status())) {
     missing_because_ = absl::StrCat(table.name(), " has no debug information");
     return;

@@ -25,6 +25,7 @@
 #include "absl/strings/str_join.h"
 #include "base/linux/deadline.h"
 #include "base/linux/mapped_file.h"
+#include "base/linux/own_descriptor.h"
 #include "code/symbols/images/symbol_name.h"
 #include "code/symbols/images/symbol_table.h"
 #include "code/symbols/inlining/dwarf_file.h"
@@ -69,11 +70,10 @@ class Search {
         holders_(holders) {}
 
   void Run() {
-    const absl::StatusOr<int> file = symbols_.OpenDebugInformation();
+    const absl::StatusOr<OwnDescriptor> file = symbols_.OpenDebugInformation();
     if (!file.ok()) return;
-    const absl::Cleanup close_file = [&file] { close(*file); };
     const TruncationGuard guard;  // it may be overwritten at any time
-    absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(*file);
+    absl::StatusOr<DwarfFile> dwarf = DwarfFile::Of(file->number());
     if (!dwarf.ok()) return;
     dwarf
         ->ForEachUnit([&](Dwarf_Die*, Dwarf_Die* contents) {
