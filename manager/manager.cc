@@ -7,13 +7,18 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstring>
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "base/check.h"
+#include "base/linux/own_thread.h"
+#include "base/linux/tasks.h"
 #include "base/status_macros.h"
 #include "manager/control/control_server.h"
 #include "manager/control/socket_directory.h"
@@ -56,6 +61,23 @@ std::string Executable() {
   return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : "";
 }
 
+// Whether the first thread has ended, and no other one is the program's.
+bool HasProgramEnded() {
+  char stat[512];
+  if (!ReadTaskFile(getpid(), "stat", stat, sizeof(stat))) return false;
+  // Its name, in parentheses, may hold any of them.
+  const char* const name_end = std::strrchr(stat, ')');
+  if (name_end == nullptr || std::strncmp(name_end, ") Z", 3) != 0) {
+    return false;
+  }
+  bool has_ended = true;
+  const bool listed = VisitTasks([&](pid_t tid) {
+    has_ended = tid == getpid() || IsOwnThread(tid);
+    return has_ended;
+  });
+  return listed && has_ended;
+}
+
 class RegisteredThreads {
  public:
   void Add(const ThreadRef& thread) {
@@ -90,18 +112,20 @@ absl::StatusOr<std::string> JournalPath(const std::string& program,
 
 class Manager::State final : public ControlService {
  public:
-  State(std::string name, const SocketFolders& folders,
-        bool only_registered_threads)
-      : journal_(std::make_shared<instar::Journal>(
-            JournalPath(name, folders).value_or(""),
-            [name, folders] { return JournalPath(name, folders); })),
-        registers_all_(!only_registered_threads),
+  State(ManagerOptions options, const SocketFolders& folders)
+      : options_(std::move(options)),
+        folders_(folders),
+        journal_(std::make_shared<instar::Journal>(
+            JournalPath(options_.name, folders).value_or(""),
+            [name = options_.name, folders] {
+              return JournalPath(name, folders);
+            })),
         driver_(UpdateDriver::Make(
             journal_,
-            only_registered_threads
+            options_.only_registered_threads
                 ? [registered = registered_] { return registered->All(); }
                 : std::function<std::vector<ThreadRef>()>())) {
-    program_.name = std::move(name);
+    program_.name = options_.name;
     program_.pid = getpid();
     program_.build_id = OwnBuildId();
     program_.executable = Executable();
@@ -116,8 +140,8 @@ class Manager::State final : public ControlService {
   }
 
   absl::Status Serve() {
-    INSTAR_ASSIGN_OR_RETURN(server_,
-                            ControlServer::Start(*this, program_.name));
+    INSTAR_ASSIGN_OR_RETURN(
+        server_, ControlServer::Start(*this, program_.name, {}, folders_));
     INSTAR_RETURN_IF_ERROR(driver_->Start());
     // Not of a program that does not start.
     journal_->Add("started", "", absl::StrCat("build ", program_.build_id));
@@ -127,6 +151,8 @@ class Manager::State final : public ControlService {
 
   void Register(const ThreadRef& thread) { registered_->Add(thread); }
 
+  const ManagerOptions& options() const { return options_; }
+  const SocketFolders& folders() const { return folders_; }
   UpdateDriver& driver() { return *driver_; }
   std::string socket_path() const { return server_->socket_path(); }
   pid_t pid() const { return program_.pid; }
@@ -166,7 +192,7 @@ class Manager::State final : public ControlService {
       entry.kind = thread.kind();
       entry.state = thread.state();
       entry.is_registered =
-          registers_all_ ||
+          !options_.only_registered_threads ||
           std::find(held.begin(), held.end(), thread) != held.end();
     }
     report.applied = driver_->Applied();
@@ -178,29 +204,48 @@ class Manager::State final : public ControlService {
     return report;
   }
   ProgramReport Program() override { return program_; }
+  void EverySecond() override {
+    if (options_.when_program_has_ended == nullptr || has_program_ended_ ||
+        !HasProgramEnded()) {
+      return;
+    }
+    has_program_ended_ = true;
+    // This thread may be waited for there.
+    std::thread(options_.when_program_has_ended).detach();
+  }
   absl::StatusOr<std::vector<JournalEntry>> Journal() override {
     return journal_->Read();
   }
 
  private:
+  const ManagerOptions options_;
+  const SocketFolders folders_;
   ProgramReport program_;
   // The driver may outlive the manager, with what it needs of it.
   const std::shared_ptr<RegisteredThreads> registered_ =
       std::make_shared<RegisteredThreads>();
   const std::shared_ptr<instar::Journal> journal_;
-  const bool registers_all_;
   bool has_started_ = false;
+  bool has_program_ended_ = false;  // of the server's thread
   const std::shared_ptr<UpdateDriver> driver_;
   std::optional<ControlServer> server_;
 };
 
 absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
-  const std::string name =
-      options.name.empty() ? OwnProgramName() : std::move(options.name);
+  if (options.name.empty()) options.name = OwnProgramName();
   const SocketFolders folders = SocketFolders::FromEnvironment();
   INSTAR_RETURN_IF_ERROR(PrepareSocketDirectory(folders).status());
-  auto state =
-      std::make_unique<State>(name, folders, options.only_registered_threads);
+  auto state = std::make_unique<State>(std::move(options), folders);
+  INSTAR_RETURN_IF_ERROR(state->Serve());
+  return Manager(std::move(state));
+}
+
+absl::StatusOr<Manager> Manager::StartInChild(Manager& of_parent) {
+  State& copy = *of_parent.state_;
+  INSTAR_CHECK(copy.pid() != getpid())
+      << "StartInChild() is for a child of fork()";
+  auto state = std::make_unique<State>(copy.options(), copy.folders());
+  state->driver().Adopt(copy.driver());
   INSTAR_RETURN_IF_ERROR(state->Serve());
   return Manager(std::move(state));
 }

@@ -51,7 +51,8 @@
 // just being worked on, but not for code of its author that does not return
 // though the update was given up (within some seconds): that goes on in its
 // thread, and ends with the process. The child of a fork() has none
-// of its threads: there it must not be used, and its end does nothing.
+// of its threads: there it must not be used, but by StartInChild(), and its end
+// does nothing.
 //
 // Threads: all functions may be called from any thread. Apply(), Load() and
 // Undo() wait; a controlled thread that calls them counts as stopped meanwhile,
@@ -61,6 +62,7 @@
 #define INSTAR_MANAGER_MANAGER_H_
 
 #include <chrono>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -80,12 +82,23 @@ struct ManagerOptions {
   std::string name;
   // Controlled threads are left alone until they are given to Register().
   bool only_registered_threads = false;
+  // Called once, on a thread of its own, when no thread of the program is left
+  // (main() has left by pthread_exit(), and all others have ended): without a
+  // manager the process would end then. For whoever keeps the manager until the
+  // process ends; otherwise it goes with what owns it.
+  std::function<void()> when_program_has_ended = nullptr;
 };
 
 class Manager {
  public:
   // Errors: those of the directory and the socket, which name the path.
   static absl::StatusOr<Manager> Start(ManagerOptions options = {});
+
+  // In a child of fork(), on its only thread or on one that it has started: a
+  // manager of the child's own, under the same name. What was applied at the
+  // fork is in effect in the child, and can be undone there. `of_parent`, the
+  // copy of the parent's manager, is of no use afterwards.
+  static absl::StatusOr<Manager> StartInChild(Manager& of_parent);
 
   Manager(Manager&&) noexcept;
   Manager& operator=(Manager&&) noexcept;

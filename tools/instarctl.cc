@@ -14,10 +14,12 @@
 #include <cstdio>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -27,8 +29,10 @@
 #include "manager/control/control_service.h"
 #include "manager/control/protocol.h"
 #include "manager/control/report_json.h"
+#include "manager/control/sleeping_processes.h"
 #include "manager/control/socket_directory.h"
 #include "manager/module/module_file.h"
+#include "tools/instarctl_all.h"
 #include "tools/instarctl_choice.h"
 #include "tools/instarctl_display.h"
 #include "tools/instarctl_journal.h"
@@ -60,6 +64,7 @@ constexpr char kFooter[] = R"(Examples:
   instarctl load add_ratings.so --timeout 5 || echo "not now"
   instarctl -p site_manager status --watch
   instarctl undo                          takes back the latest update
+  instarctl -p nginx load fix.so --all    in all of its processes, or in none
 
 The program: the only one that runs; of several that for which the module was
 built, or the one that --program names.
@@ -83,6 +88,7 @@ struct Options {
   bool json = false;
   bool watch = false;
   bool without_stacks = false;
+  bool all = false;
   std::size_t entries = kDefaultLogEntries;
 };
 
@@ -156,12 +162,35 @@ absl::StatusOr<ProgramReport> AskWhoItIs(const RunningProgram& program) {
   return client->Program();
 }
 
+// A program that has closed all of its descriptors, as daemons do, listens anew
+// within a second; until then a connection may be made that nobody takes.
+absl::StatusOr<ControlClient> ConnectAndGreet(const std::string& socket) {
+  constexpr std::chrono::seconds kListensAgain(3);
+  const auto until = std::chrono::steady_clock::now() + kListensAgain;
+  while (true) {
+    absl::StatusOr<ControlClient> client = ControlClient::Connect(socket);
+    if (client.ok()) {
+      client->Program().status().IgnoreError();
+      if (client->connection().ok()) return client;
+    }
+    if (std::chrono::steady_clock::now() >= until) {
+      return client.ok() ? absl::StatusOr<ControlClient>(client->connection())
+                         : std::move(client);
+    }
+    std::this_thread::sleep_for(milliseconds(100));
+  }
+}
+
 absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
                                               const std::string& module_path) {
   std::vector<std::string> hints;
   const absl::StatusOr<std::vector<RunningProgram>> programs =
       FindPrograms(&hints);
   if (!programs.ok()) return programs.status();
+  const absl::StatusOr<std::optional<RunningProgram>> woken =
+      WakeChosen(*programs, options.program);
+  if (!woken.ok()) return woken.status();
+  if (woken->has_value()) return ConnectAndGreet((*woken)->socket);
   const absl::StatusOr<RunningProgram> program = ChooseProgram(
       *programs, options.program,
       programs->size() > 1 && !module_path.empty() ? BuiltForOf(module_path)
@@ -171,7 +200,7 @@ absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
     hints.insert(hints.begin(), std::string(program.status().message()));
     return absl::Status(program.status().code(), absl::StrJoin(hints, "\n  "));
   }
-  return ControlClient::Connect(program->socket);
+  return ConnectAndGreet(program->socket);
 }
 
 int Ps() {
@@ -183,6 +212,12 @@ int Ps() {
     std::printf("no program that can be updated is running as this user\n");
   }
   std::vector<ListedProgram> listed;
+  for (const SleepingProcess& process : FindSleepingProcesses()) {
+    hints.push_back(absl::StrCat(
+        process.name, " (", process.pid,
+        "): forked by one that can be updated; starts a manager when a command "
+        "is for it"));
+  }
   for (const RunningProgram& program : *programs) {
     absl::StatusOr<ControlClient> client =
         ControlClient::Connect(program.socket);
@@ -201,8 +236,28 @@ int Ps() {
   return kDone;
 }
 
+// `act` answers whether everything that was asked for was done.
+int ForAll(const Options& options, const std::string& module_path,
+           absl::FunctionRef<absl::Status(Processes&)> act) {
+  std::string name = options.program;
+  if (name.empty() && !module_path.empty()) {
+    name = BuiltForOf(module_path).program;
+  }
+  absl::StatusOr<Processes> processes = Processes::Find(name);
+  if (!processes.ok()) {
+    return Fail(kUnreachable, processes.status().message());
+  }
+  const absl::Status done = act(*processes);
+  return done.ok() ? kDone : Fail(done);
+}
+
 int Check(const Options& options) {
   const std::string path = AbsolutePath(options.module);
+  if (options.all) {
+    return ForAll(options, path, [&](Processes& processes) {
+      return processes.Check(path, options.without_stacks);
+    });
+  }
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, path);
   if (!client.ok()) return Fail(kUnreachable, client.status().message());
   const absl::StatusOr<CheckReport> check =
@@ -336,6 +391,13 @@ int LoadOrUndo(const Options& options, Command command) {
       std::chrono::duration<double>(options.timeout_s));
   request.update = options.update;
   if (command == Command::kLoad) request.path = AbsolutePath(options.module);
+  if (options.all) {
+    return ForAll(options, request.path, [&](Processes& processes) {
+      return command == Command::kLoad
+                 ? processes.Load(request.path, request.timeout)
+                 : processes.Undo(request.update, request.timeout);
+    });
+  }
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, request.path);
   if (!client.ok()) return Fail(kUnreachable, client.status().message());
   return UpdateCommand(*std::move(client), std::move(request)).Run();
@@ -343,6 +405,13 @@ int LoadOrUndo(const Options& options, Command command) {
 
 // Once, or again and again until a signal.
 int Status(const Options& options) {
+  if (options.all) {
+    if (options.json || options.watch) {
+      return Fail(kUsage, "--all goes with neither --json nor --watch");
+    }
+    return ForAll(options, "",
+                  [](Processes& processes) { return processes.Status(); });
+  }
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
   if (!client.ok()) return Fail(kUnreachable, client.status().message());
   const Style style = OutputStyle();
@@ -451,6 +520,10 @@ int Main(int argc, char** argv) {
         ->check(CLI::Range(0.0, 1e9).description(""))
         ->capture_default_str();
   };
+  const auto all = [&](CLI::App* to) {
+    to->add_flag("--all", options.all,
+                 "for every process of the program, those that it forked too");
+  };
   const auto update = [&](CLI::App* to, const char* description) {
     to->add_option("update", options.update, description)->type_name("UPDATE");
   };
@@ -467,6 +540,7 @@ int Main(int argc, char** argv) {
               "nothing.",
               "check add_ratings.so", [&] { return Check(options); });
   module(check);
+  all(check);
   check->add_flag("--without-stacks", options.without_stacks,
                   "stops no thread, not even to look at its stack");
   CLI::App* const load =
@@ -475,10 +549,12 @@ int Main(int argc, char** argv) {
               [&] { return LoadOrUndo(options, Command::kLoad); });
   module(load);
   timeout(load);
+  all(load);
   CLI::App* const status = command(
       "status", "Shows threads, updates, and objects by class and version.",
       "status --json", [&] { return Status(options); });
   json(status);
+  all(status);
   status->add_flag("--watch", options.watch, "shows it anew, until Ctrl-C");
   update(command("cancel", "Gives up updates that are waiting.",
                  "cancel ratings", [&] { return Cancel(options); }),
@@ -488,6 +564,7 @@ int Main(int argc, char** argv) {
               [&] { return LoadOrUndo(options, Command::kUndo); });
   update(undo, "its name, to be sure; undone only if it is the latest");
   timeout(undo);
+  all(undo);
   CLI::App* const log = command(
       "log",
       "Shows what happened to the program, also before it was started, and "

@@ -6,12 +6,16 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <memory>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "manager/control/sleeping_processes.h"
 
 namespace instar {
 namespace instarctl {
@@ -81,6 +85,32 @@ absl::StatusOr<RunningProgram> ChooseProgram(
   return absl::NotFoundError(
       absl::StrCat("several programs are running: ", List(programs),
                    "; choose one by --program NAME or --program PID"));
+}
+
+absl::StatusOr<std::optional<RunningProgram>> WakeChosen(
+    const std::vector<RunningProgram>& programs, const std::string& wanted) {
+  constexpr std::chrono::seconds kLimit(10);
+  const auto is_wanted = [&](const std::string& name, pid_t pid) {
+    return wanted.empty() || name == wanted || absl::StrCat(pid) == wanted;
+  };
+  for (const RunningProgram& program : programs) {
+    if (is_wanted(program.name, program.pid)) return std::nullopt;
+  }
+  std::vector<SleepingProcess> chosen;
+  for (SleepingProcess& process : FindSleepingProcesses()) {
+    if (is_wanted(process.name, process.pid)) {
+      chosen.push_back(std::move(process));
+    }
+  }
+  if (chosen.empty()) return std::nullopt;
+  if (chosen.size() > 1) {
+    return absl::NotFoundError(
+        absl::StrCat(chosen.size(), " processes match \"", wanted, "\", ",
+                     chosen.front().pid, " and ", chosen[1].pid,
+                     " among them; choose one by its number, or all by --all"));
+  }
+  INSTAR_ASSIGN_OR_RETURN(RunningProgram woken, Wake(chosen.front(), kLimit));
+  return std::optional<RunningProgram>(std::move(woken));
 }
 
 std::string AbsolutePath(const std::string& path) {

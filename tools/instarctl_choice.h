@@ -8,6 +8,7 @@
 #ifndef INSTAR_TOOLS_INSTARCTL_CHOICE_H_
 #define INSTAR_TOOLS_INSTARCTL_CHOICE_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,12 @@ absl::StatusOr<RunningProgram> ChooseProgram(
     const BuiltFor& built_for,
     absl::FunctionRef<absl::StatusOr<ProgramReport>(const RunningProgram&)>
         ask);
+
+// Of the processes that have no manager yet, the one that is wanted if no
+// program of `programs` is: it has started one then. Nothing if there is none
+// that is wanted. Errors: those of Wake(); NotFound if several have the name.
+absl::StatusOr<std::optional<RunningProgram>> WakeChosen(
+    const std::vector<RunningProgram>& programs, const std::string& wanted);
 
 // The absolute path of a file that was named on the command line. `bazel run`
 // changes the folder; BUILD_WORKING_DIRECTORY then says where the user is.

@@ -14,15 +14,28 @@
 //                 was started by the same LD_PRELOAD
 //
 // The manager ends with the process, when the program's own destructors have
-// run.
+// run, and when the last thread of a program ends whose main() has called
+// pthread_exit().
+//
+// Forks. A child has no manager, no thread and no descriptor of ours: it may be
+// about to execute something else, to enter another namespace, or to be one of
+// hundreds. It starts a manager at the first request for it, which comes as a
+// signal (manager/control/sleeping_processes.h); what was applied in its parent
+// is in effect in it and can be undone there. What daemon() leaves starts one
+// at once.
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <utility>
 
@@ -31,6 +44,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/version.h"
 #include "code/internal/patchable_entries.h"
+#include "manager/control/sleeping_processes.h"
 #include "manager/manager.h"
 #include "manager/module/own_program.h"
 
@@ -45,7 +59,12 @@ __attribute__((visibility("default"))) const char* instar_agent_in_charge =
 namespace instar {
 namespace {
 
-Manager* g_manager = nullptr;  // of the constructor and the destructor below
+// The manager, or in a child of fork() the copy of its parent's. Written by one
+// thread at a time (g_managed), taken by the end of the process.
+std::atomic<Manager*> g_manager{nullptr};
+// The process that has a manager, or in which a thread starts one: whoever sets
+// it to the number of its own process does. In a child it is another number.
+std::atomic<pid_t> g_managed{0};
 
 // Written at once: the program may have closed the descriptor later.
 void Say(const std::string& text) {
@@ -76,7 +95,8 @@ absl::StatusOr<std::size_t> CountEntries() {
   return count;
 }
 
-absl::Status Start() {
+// Whether a manager can be of use here at all.
+absl::Status Check() {
   static char here;
   const char* const path = PathOf(&here);
   if (instar_agent_in_charge != nullptr) {
@@ -94,31 +114,163 @@ absl::Status Start() {
   const absl::StatusOr<std::size_t> entries = CountEntries();
   if (!entries.ok()) return entries.status();
   if (*entries == 0) {
-    if (AgentIs("quiet")) return absl::OkStatus();
+    if (AgentIs("quiet")) return absl::FailedPreconditionError("");
     return absl::FailedPreconditionError(absl::StrCat(
         "none of the functions of ", OwnProgramName(),
         " has an entry that can be redirected, so that no update can be "
         "loaded; compile it with instar-cc or instar-c++ (flag "
         "-fpatchable-function-entry=5)"));
   }
+  return absl::OkStatus();
+}
+
+void EndProgram() {
+  delete g_manager.exchange(nullptr);
+  exit(0);
+}
+
+absl::StatusOr<Manager> MakeManager() {
+  if (Manager* const of_parent = g_manager.load(); of_parent != nullptr) {
+    return Manager::StartInChild(*of_parent);
+  }
   ManagerOptions options;
   if (const char* const name = getenv("INSTAR_NAME"); name != nullptr) {
     options.name = name;
   }
-  absl::StatusOr<Manager> manager = Manager::Start(std::move(options));
-  if (!manager.ok()) return manager.status();
-  g_manager = new Manager(*std::move(manager));
-  return absl::OkStatus();
+  options.when_program_has_ended = &EndProgram;
+  return Manager::Start(std::move(options));
+}
+
+// On one thread of the process, which has set g_managed.
+void StartManager() {
+  absl::StatusOr<Manager> manager = MakeManager();
+  if (!manager.ok()) {
+    Say(std::string(manager.status().message()));
+    g_managed.store(0);  // it may be asked for again
+    return;
+  }
+  // The copy of the parent's is of no use to anyone.
+  g_manager.store(new Manager(*std::move(manager)));
+}
+
+bool TakeCharge() {
+  pid_t managed = g_managed.load();
+  return managed != getpid() &&
+         g_managed.compare_exchange_strong(managed, getpid());
+}
+
+// Whether a signal has interrupted a system call that waits. Then the thread is
+// in none of the short stretches in which malloc() or the dynamic linker own
+// what a new thread needs. A call that will be repeated is about to be made,
+// with its number in rax; one that is not has returned -EINTR.
+bool IsWaiting(const ucontext_t& context) {
+  const auto* const at = reinterpret_cast<const unsigned char*>(
+      context.uc_mcontext.gregs[REG_RIP]);
+  const long long rax = context.uc_mcontext.gregs[REG_RAX];
+  const auto is_syscall = [](const unsigned char* code) {
+    return code[0] == 0x0f && code[1] == 0x05;
+  };
+  if (rax == -EINTR) {
+    // Of code that begins with the page, what stands before is not looked at.
+    return (reinterpret_cast<std::uintptr_t>(at) & 0xfff) >= 2 &&
+           is_syscall(at - 2);
+  }
+  switch (rax) {
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_clock_nanosleep:
+    case SYS_epoll_pwait:
+    case SYS_epoll_wait:
+    case SYS_flock:
+    case SYS_futex:
+    case SYS_nanosleep:
+    case SYS_pause:
+    case SYS_poll:
+    case SYS_ppoll:
+    case SYS_pselect6:
+    case SYS_read:
+    case SYS_readv:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_restart_syscall:
+    case SYS_select:
+    case SYS_wait4:
+    case SYS_waitid:
+      return is_syscall(at);
+    default:
+      return false;
+  }
+}
+
+// Of SIGURG. Whatever else sends that signal is passed over, as by default.
+void OnRequest(int, siginfo_t* info, void* context) {
+  if (info->si_code != SI_QUEUE || info->si_value.sival_int != kWakeValue ||
+      (info->si_uid != 0 && info->si_uid != geteuid())) {
+    return;
+  }
+  const int saved_errno = errno;
+  if (IsWaiting(*static_cast<const ucontext_t*>(context)) && TakeCharge()) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    const int error = pthread_create(
+        &thread, nullptr,
+        [](void*) -> void* {
+          StartManager();
+          return nullptr;
+        },
+        nullptr);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    if (error == 0) {
+      pthread_detach(thread);
+    } else {
+      g_managed.store(0);
+    }
+  }
+  errno = saved_errno;
+}
+
+void ListenForRequests() {
+  struct sigaction current;
+  if (sigaction(SIGURG, nullptr, &current) != 0 ||
+      (current.sa_flags & SA_SIGINFO) != 0 || current.sa_handler != SIG_DFL) {
+    return;  // the program's own
+  }
+  struct sigaction action = {};
+  action.sa_sigaction = &OnRequest;
+  action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
+  sigfillset(&action.sa_mask);
+  sigaction(SIGURG, &action, nullptr);
 }
 
 [[gnu::constructor]] void StartBeforeMain() {
   if (AgentIs("off")) return;
-  if (const absl::Status started = Start(); !started.ok()) {
-    Say(std::string(started.message()));
+  if (const absl::Status useful = Check(); !useful.ok()) {
+    if (!useful.message().empty()) Say(std::string(useful.message()));
+    return;
   }
+  ListenForRequests();
+  if (TakeCharge()) StartManager();
 }
 
-[[gnu::destructor]] void EndAfterMain() { delete g_manager; }
+[[gnu::destructor]] void EndAfterMain() { delete g_manager.exchange(nullptr); }
 
 }  // namespace
 }  // namespace instar
+
+// In place of the one of libc, for the child that it leaves.
+extern "C" __attribute__((visibility("default"))) int daemon(int keep_folder,
+                                                             int keep_output) {
+  const auto original =
+      reinterpret_cast<int (*)(int, int)>(dlsym(RTLD_NEXT, "daemon"));
+  if (original == nullptr) return errno = ENOSYS, -1;
+  const int result = original(keep_folder, keep_output);
+  const int saved_errno = errno;
+  // Not where there was none before.
+  if (result == 0 && instar::g_managed.load() != 0 && instar::TakeCharge()) {
+    instar::StartManager();
+  }
+  errno = saved_errno;
+  return result;
+}

@@ -186,6 +186,7 @@ class ControlServer::Server {
   void LookAfterSocket() {
     if (Clock::now() < look_again_) return;
     look_again_ = Clock::now() + kLookAgain;
+    service_.EverySecond();
     if (socket_->IsReachable()) return;
     absl::StatusOr<ProgramSocket> socket =
         ProgramSocket::Listen(program_, folders_);
@@ -255,8 +256,7 @@ ControlServer::~ControlServer() {
 
 absl::StatusOr<ControlServer> ControlServer::Start(
     ControlService& service, const std::string& program,
-    const ControlServerLimits& limits) {
-  const SocketFolders folders = SocketFolders::FromEnvironment();
+    const ControlServerLimits& limits, const SocketFolders& folders) {
   INSTAR_ASSIGN_OR_RETURN(ProgramSocket socket,
                           ProgramSocket::Listen(program, folders));
   auto server = std::make_unique<Server>(service, program, folders,

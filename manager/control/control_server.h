@@ -56,6 +56,7 @@
 
 #include "absl/status/statusor.h"
 #include "manager/control/control_service.h"
+#include "manager/control/socket_directory.h"
 
 namespace instar {
 
@@ -76,7 +77,8 @@ class ControlServer {
   // the system has no descriptors or threads left.
   static absl::StatusOr<ControlServer> Start(
       ControlService& service, const std::string& program,
-      const ControlServerLimits& limits = {});
+      const ControlServerLimits& limits = {},
+      const SocketFolders& folders = SocketFolders::FromEnvironment());
 
   ControlServer(ControlServer&&) noexcept;
   ControlServer& operator=(ControlServer&&) noexcept;

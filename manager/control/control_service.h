@@ -162,6 +162,9 @@ class ControlService {
   virtual StatusReport Status() = 0;
   virtual ProgramReport Program() = 0;
   virtual absl::StatusOr<std::vector<JournalEntry>> Journal() = 0;
+
+  // About that often, while it is served.
+  virtual void EverySecond() {}
 };
 
 }  // namespace instar

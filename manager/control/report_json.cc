@@ -177,7 +177,7 @@ constexpr int kValues<UpdatePhase> = 6;
 template <>
 constexpr int kValues<PendingKind> = 2;
 template <>
-constexpr int kValues<ModuleKind> = 2;
+constexpr int kValues<ModuleKind> = 3;
 
 template <typename T>
 constexpr bool kIsInteger = std::is_integral_v<T> && !std::is_same_v<T, bool>;
@@ -346,7 +346,15 @@ const char* ToString(PendingKind kind) {
 }
 
 const char* ToString(ModuleKind kind) {
-  return kind == ModuleKind::kPlan ? "plan" : "thread updates";
+  switch (kind) {
+    case ModuleKind::kPlan:
+      return "plan";
+    case ModuleKind::kThreadUpdates:
+      return "thread updates";
+    case ModuleKind::kCPlan:
+      return "plan in C";
+  }
+  return "?";
 }
 
 namespace manager_internal {

@@ -67,9 +67,15 @@ void ProgramRemarks::ModuleTakesMemoryAgain(const std::string& update,
   again.why = why;
 }
 
+void ProgramRemarks::Note(std::string remark) {
+  std::lock_guard<std::mutex> lock(lock_);
+  noted_.push_back(std::move(remark));
+}
+
 std::vector<std::string> ProgramRemarks::All() const {
   std::lock_guard<std::mutex> lock(lock_);
-  std::vector<std::string> all = changed_;
+  std::vector<std::string> all = noted_;
+  all.insert(all.end(), changed_.begin(), changed_.end());
   all.insert(all.end(), restored_.begin(), restored_.end());
   if (!patching_.ok()) {
     all.push_back(

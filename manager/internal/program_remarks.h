@@ -42,6 +42,9 @@ class ProgramRemarks {
   void ModuleTakesMemoryAgain(const std::string& update,
                               const std::string& why);
 
+  // Anything else, to be told from now on.
+  void Note(std::string remark);
+
   // One sentence each.
   std::vector<std::string> All() const;
 
@@ -53,6 +56,7 @@ class ProgramRemarks {
   bool has_probed_ = false;
   absl::Status patching_;
   std::vector<std::string> build_;
+  std::vector<std::string> noted_;
   std::vector<std::string> changed_;   // as of the last CheckEntries()
   std::vector<std::string> restored_;  // each once
   struct Again {

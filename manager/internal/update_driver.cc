@@ -49,6 +49,22 @@ UpdateDriver::~UpdateDriver() {
       << "Stop() comes last";
 }
 
+void UpdateDriver::Adopt(UpdateDriver& copy_of_parents) {
+  // Its owner may have been a thread that the child does not have.
+  const bool is_whole =
+      copy_of_parents.lock_.try_lock() && copy_of_parents.working_ == nullptr;
+  if (!is_whole) {
+    remarks_.Note(
+        "this process was forked while an update was being worked on: what "
+        "that changed is in effect here, and cannot be taken back; restart the "
+        "process to be rid of it");
+    return;
+  }
+  std::lock_guard<std::mutex> lock(lock_);
+  applied_ = std::move(copy_of_parents.applied_);
+  for (const auto& applied : applied_) applied->started.clear();
+}
+
 absl::Status UpdateDriver::Start() {
   // Before the program changes its user, say. What it finds is told when an
   // update comes.

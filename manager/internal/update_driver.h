@@ -82,6 +82,12 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   UpdateDriver(const UpdateDriver&) = delete;
   UpdateDriver& operator=(const UpdateDriver&) = delete;
 
+  // Before Start(), in a child of fork(): what the parent's driver, of which
+  // this is the child's copy, had applied is this one's to undo. The copy is
+  // not used any more, nor destroyed. What was being worked on at the fork is
+  // not known here; a remark says so.
+  void Adopt(UpdateDriver& copy_of_parents);
+
   // Starts the driver's threads, once. ResourceExhausted if the system gives
   // none; the driver is as good as stopped then.
   absl::Status Start();

@@ -1,0 +1,151 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "manager/control/sleeping_processes.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <thread>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
+#include "base/linux/deadline.h"
+#include "manager/control/listening_processes.h"
+
+namespace instar {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr char kAgent[] = "/libinstar_agent.so";
+constexpr std::chrono::milliseconds kAskAgain(20);
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
+}
+
+bool HasAgent(pid_t pid) {
+  const std::string maps = ReadAll(absl::StrCat("/proc/", pid, "/maps"));
+  for (const absl::string_view line : absl::StrSplit(maps, '\n')) {
+    if (absl::EndsWith(line, kAgent)) return true;
+  }
+  return false;
+}
+
+bool HandlesSignal(pid_t pid) {
+  constexpr absl::string_view kCaught = "SigCgt:";
+  const std::string status = ReadAll(absl::StrCat("/proc/", pid, "/status"));
+  for (absl::string_view line : absl::StrSplit(status, '\n')) {
+    std::uint64_t caught = 0;
+    if (absl::StartsWith(line, kCaught) &&
+        absl::SimpleHexAtoi(line.substr(kCaught.size()), &caught)) {
+      return (caught >> (SIGURG - 1) & 1) != 0;
+    }
+  }
+  return false;
+}
+
+std::string NameOf(pid_t pid) {
+  constexpr absl::string_view kName = "INSTAR_NAME=";
+  const std::string environment =
+      ReadAll(absl::StrCat("/proc/", pid, "/environ"));
+  for (const absl::string_view entry : absl::StrSplit(environment, '\0')) {
+    if (absl::StartsWith(entry, kName) && entry.size() > kName.size()) {
+      return std::string(entry.substr(kName.size()));
+    }
+  }
+  char path[4096];
+  const ssize_t length =
+      readlink(absl::StrCat("/proc/", pid, "/exe").c_str(), path, sizeof(path));
+  if (length <= 0) return "";
+  const absl::string_view executable(path, static_cast<std::size_t>(length));
+  return std::string(absl::StripSuffix(
+      executable.substr(executable.rfind('/') + 1), " (deleted)"));
+}
+
+bool IsServed(pid_t pid) {
+  for (const auto& process : manager_internal::FindListeningProcesses()) {
+    if (process.pid == pid) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::vector<SleepingProcess> FindSleepingProcesses() {
+  std::vector<SleepingProcess> found;
+  DIR* const stream = opendir("/proc");
+  if (stream == nullptr) return found;
+  const absl::Cleanup close = [stream] { closedir(stream); };
+  while (const dirent* const entry = readdir(stream)) {
+    pid_t pid = 0;
+    if (!absl::SimpleAtoi(entry->d_name, &pid) || pid == getpid()) continue;
+    if (!HandlesSignal(pid) || !HasAgent(pid) || IsServed(pid)) continue;
+    std::string name = NameOf(pid);
+    if (!name.empty()) found.push_back({std::move(name), pid});
+  }
+  return found;
+}
+
+absl::StatusOr<RunningProgram> Wake(const SleepingProcess& process,
+                                    std::chrono::nanoseconds limit) {
+  const Clock::time_point until = DeadlineAfter(limit);
+  while (true) {
+    // It may have executed another program since, which has no such handler; to
+    // one without any handler the signal does nothing.
+    if (!HandlesSignal(process.pid) || !HasAgent(process.pid)) {
+      return absl::NotFoundError(
+          absl::StrCat("process ", process.pid, " has ended"));
+    }
+    siginfo_t info = {};
+    info.si_signo = SIGURG;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_int = kWakeValue;
+    if (syscall(SYS_rt_sigqueueinfo, process.pid, SIGURG, &info) != 0) {
+      if (errno == ESRCH) {
+        return absl::NotFoundError(
+            absl::StrCat("process ", process.pid, " has ended"));
+      }
+      if (errno == EPERM) {
+        return absl::PermissionDeniedError(
+            absl::StrCat("process ", process.pid, " is another user's"));
+      }
+      if (errno != EAGAIN) {
+        return absl::InternalError(
+            absl::StrCat("process ", process.pid,
+                         " cannot be asked: ", std::strerror(errno)));
+      }
+    }
+    std::this_thread::sleep_for(kAskAgain);
+    for (const auto& served : manager_internal::FindListeningProcesses()) {
+      if (served.pid == process.pid) {
+        return RunningProgram{served.name, served.pid, served.socket};
+      }
+    }
+    if (Clock::now() >= until) {
+      return absl::DeadlineExceededError(absl::StrCat(
+          "process ", process.pid, " (", process.name,
+          ") has started no manager: its threads do not wait in the kernel, or "
+          "block SIGURG, or it may not make a socket; ask again"));
+    }
+  }
+}
+
+}  // namespace instar

@@ -1,0 +1,89 @@
+/* Copyright The Instar Authors
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * processes_for_test MODE FOLDER   a program that does what daemons do when they
+ * start, and then answers each line of FOLDER/in.N by a price in FOLDER/out.N,
+ * until its input ends. It knows nothing of Instar. */
+
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+__attribute__((noinline)) int Price(int count) { return count * 100; }
+
+static const char* folder;
+static int forks; /* when it is asked for the price of nothing */
+
+static void Serve(int number) {
+  char path[4096];
+  char line[100];
+  FILE *in, *out;
+  snprintf(path, sizeof(path), "%s/in.%d", folder, number);
+  in = fopen(path, "r");
+  snprintf(path, sizeof(path), "%s/out.%d", folder, number);
+  out = fopen(path, "w");
+  if (in == NULL || out == NULL) exit(3);
+  fprintf(out, "%d\n", (int)getpid());
+  fflush(out);
+  while (fgets(line, sizeof(line), in) != NULL) {
+    if (forks && atoi(line) == 0 && fork() == 0) {
+      forks = 0;
+      fclose(in);
+      Serve(1);
+      exit(0);
+    }
+    fprintf(out, "%d\n", Price(atoi(line)));
+    fflush(out);
+  }
+}
+
+static void* ServeOnThread(void* unused) {
+  (void)unused;
+  Serve(0);
+  return NULL;
+}
+
+int main(int argc, char** argv) {
+  int workers, i;
+  if (argc != 3) return 2;
+  folder = argv[2];
+  if (strncmp(argv[1], "prefork", 7) == 0) {
+    workers = atoi(argv[1] + 7);
+    for (i = 1; i <= workers; ++i) {
+      if (fork() == 0) {
+        Serve(i);
+        return 0;
+      }
+    }
+    Serve(0);
+    while (wait(NULL) > 0) {
+    }
+    return 0;
+  }
+  forks = strcmp(argv[1], "fork_on_request") == 0;
+  if (strcmp(argv[1], "daemon") == 0) {
+    if (daemon(1, 1) != 0) return 4;
+  } else if (strcmp(argv[1], "double_fork") == 0) {
+    if (fork() != 0) return 0;
+    setsid();
+    if (fork() != 0) return 0;
+  } else if (strcmp(argv[1], "setuid") == 0) {
+    if (setgid(65534) != 0 || setuid(65534) != 0) return 5;
+  } else if (strcmp(argv[1], "close_all") == 0) {
+    for (i = 3; i < 1024; ++i) close(i);
+  } else if (strcmp(argv[1], "undumpable") == 0) {
+    prctl(PR_SET_DUMPABLE, 0);
+  } else if (strcmp(argv[1], "exited_main") == 0) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, ServeOnThread, NULL) != 0) return 7;
+    pthread_detach(thread);
+    pthread_exit(NULL);
+  }
+  Serve(0);
+  return 0;
+}

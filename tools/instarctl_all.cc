@@ -1,0 +1,249 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/instarctl_all.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/status_macros.h"
+#include "manager/control/control_service.h"
+#include "manager/control/sleeping_processes.h"
+
+namespace instar {
+namespace instarctl {
+namespace {
+
+// For each process.
+constexpr std::chrono::seconds kWakeLimit(10);
+// A program that forks faster than it can be followed.
+constexpr int kRounds = 20;
+
+void Say(const RunningProgram& process, const std::string& what) {
+  std::printf("%s (%d): %s\n", process.name.c_str(),
+              static_cast<int>(process.pid), what.c_str());
+}
+
+absl::Status Of(const RunningProgram& process, const absl::Status& error) {
+  return absl::Status(error.code(), absl::StrCat("process ", process.pid, ": ",
+                                                 error.message()));
+}
+
+bool HasUpdate(const StatusReport& status, const std::string& update) {
+  return std::any_of(
+      status.applied.begin(), status.applied.end(),
+      [&](const AppliedReport& applied) { return applied.update == update; });
+}
+
+}  // namespace
+
+absl::StatusOr<Processes> Processes::Find(const std::string& name) {
+  Processes processes(name);
+  if (name.empty()) {
+    INSTAR_ASSIGN_OR_RETURN(const std::vector<RunningProgram> programs,
+                            FindPrograms());
+    std::set<std::string> names;
+    for (const RunningProgram& program : programs) names.insert(program.name);
+    for (const SleepingProcess& process : FindSleepingProcesses()) {
+      names.insert(process.name);
+    }
+    if (names.size() > 1) {
+      return absl::NotFoundError(absl::StrCat(
+          "several programs are running: ", absl::StrJoin(names, ", "),
+          "; choose one by --program NAME"));
+    }
+    if (!names.empty()) processes.name_ = *names.begin();
+  }
+  INSTAR_RETURN_IF_ERROR(processes.FindMore().status());
+  if (processes.all_.empty()) {
+    return absl::NotFoundError(
+        processes.name_.empty()
+            ? std::string("no program that can be updated is running as this "
+                          "user")
+            : absl::StrCat("no program \"", processes.name_,
+                           "\" that can be updated is running as this user"));
+  }
+  return processes;
+}
+
+absl::StatusOr<std::size_t> Processes::FindMore() {
+  const std::size_t before = all_.size();
+  const auto is_new = [&](const std::string& name, pid_t pid) {
+    return name == name_ && std::none_of(all_.begin(), all_.end(),
+                                         [pid](const RunningProgram& known) {
+                                           return known.pid == pid;
+                                         });
+  };
+  INSTAR_ASSIGN_OR_RETURN(const std::vector<RunningProgram> programs,
+                          FindPrograms());
+  for (const RunningProgram& program : programs) {
+    if (is_new(program.name, program.pid)) all_.push_back(program);
+  }
+  for (const SleepingProcess& process : FindSleepingProcesses()) {
+    if (!is_new(process.name, process.pid)) continue;
+    absl::StatusOr<RunningProgram> woken = Wake(process, kWakeLimit);
+    if (absl::IsNotFound(woken.status())) continue;  // it has ended
+    if (!woken.ok()) return woken.status();
+    woken->name = name_;
+    all_.push_back(*std::move(woken));
+  }
+  return all_.size() - before;
+}
+
+absl::Status Processes::ForEach(
+    std::size_t first,
+    absl::FunctionRef<absl::Status(const RunningProgram&, ControlClient&)>
+        act) {
+  for (std::size_t i = first; i < all_.size(); ++i) {
+    const RunningProgram& process = all_[i];
+    absl::StatusOr<ControlClient> client =
+        ControlClient::Connect(process.socket);
+    if (absl::IsNotFound(client.status())) {
+      Say(process, "has ended");
+      continue;
+    }
+    if (!client.ok()) return Of(process, client.status());
+    const absl::Status done = act(process, *client);
+    if (!done.ok() && !client->connection().ok()) {
+      Say(process, "has ended");
+      continue;
+    }
+    if (!done.ok()) return Of(process, done);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Processes::Check(const std::string& path, bool without_stacks) {
+  return ForEach(0, [&](const RunningProgram& process, ControlClient& client) {
+    const absl::StatusOr<CheckReport> check =
+        client.Check(path, without_stacks);
+    if (!check.ok()) return check.status();
+    Say(process, check->blockers.empty()
+                     ? absl::StrCat(check->update, " can be applied")
+                     : absl::StrCat(check->update, " would wait: ",
+                                    check->blockers.front().reason));
+    return absl::OkStatus();
+  });
+}
+
+absl::Status Processes::LoadFrom(std::size_t first, const std::string& path,
+                                 std::chrono::nanoseconds timeout,
+                                 std::string* update,
+                                 std::vector<RunningProgram>* applied) {
+  INSTAR_RETURN_IF_ERROR(
+      ForEach(first, [&](const RunningProgram&, ControlClient& client) {
+        // Of one that was forked by a process which had it already.
+        const absl::StatusOr<StatusReport> status = client.Status();
+        if (!status.ok()) return status.status();
+        if (!update->empty() && HasUpdate(*status, *update)) {
+          return absl::OkStatus();
+        }
+        const absl::StatusOr<CheckReport> check = client.Check(path, true);
+        if (check.ok()) *update = check->update;
+        return check.status();
+      }));
+  return ForEach(
+      first, [&](const RunningProgram& process, ControlClient& client) {
+        const absl::StatusOr<StatusReport> status = client.Status();
+        if (!status.ok()) return status.status();
+        if (HasUpdate(*status, *update)) {
+          Say(process, absl::StrCat(*update, " is applied already"));
+          return absl::OkStatus();
+        }
+        const absl::StatusOr<UpdateReport> report = client.Load(path, timeout);
+        if (!report.ok()) return report.status();
+        applied->push_back(process);
+        Say(process, absl::StrCat(report->update, " is applied"));
+        return absl::OkStatus();
+      });
+}
+
+void Processes::TakeBack(const std::vector<RunningProgram>& applied,
+                         const std::string& update,
+                         std::chrono::nanoseconds timeout) {
+  for (const RunningProgram& process : applied) {
+    absl::StatusOr<ControlClient> client =
+        ControlClient::Connect(process.socket);
+    const absl::Status undone =
+        client.ok() ? client->Undo(update, timeout).status() : client.status();
+    Say(process, undone.ok() ? absl::StrCat(update, " is taken back")
+                             : absl::StrCat(update, " cannot be taken back: ",
+                                            undone.message()));
+  }
+}
+
+absl::Status Processes::Load(const std::string& path,
+                             std::chrono::nanoseconds timeout) {
+  std::string update;
+  std::vector<RunningProgram> applied;
+  std::size_t first = 0;
+  for (int round = 0; first < all_.size(); ++round) {
+    absl::Status done = LoadFrom(first, path, timeout, &update, &applied);
+    first = all_.size();
+    if (done.ok()) done = FindMore().status();
+    if (done.ok() && round == kRounds && first < all_.size()) {
+      done = absl::AbortedError(
+          "new processes are forked faster than they can be updated");
+    }
+    if (!done.ok()) {
+      TakeBack(applied, update, timeout);
+      return done;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Processes::Undo(std::string update,
+                             std::chrono::nanoseconds timeout) {
+  std::size_t first = 0;
+  for (int round = 0; round <= kRounds && first < all_.size(); ++round) {
+    INSTAR_RETURN_IF_ERROR(ForEach(first, [&](const RunningProgram& process,
+                                              ControlClient& client) {
+      const absl::StatusOr<StatusReport> status = client.Status();
+      if (!status.ok()) return status.status();
+      if (update.empty() && !status->applied.empty()) {
+        update = status->applied.back().update;
+      }
+      if (!HasUpdate(*status, update)) {
+        Say(process,
+            absl::StrCat(update.empty() ? std::string("no update") : update,
+                         " is not applied"));
+        return absl::OkStatus();
+      }
+      const absl::StatusOr<UpdateReport> report = client.Undo(update, timeout);
+      if (!report.ok()) return report.status();
+      Say(process, absl::StrCat(report->update, " is taken back"));
+      return absl::OkStatus();
+    }));
+    first = all_.size();
+    INSTAR_RETURN_IF_ERROR(FindMore().status());
+  }
+  if (update.empty()) {
+    return absl::FailedPreconditionError("no update is applied");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Processes::Status() {
+  return ForEach(0, [&](const RunningProgram& process, ControlClient& client) {
+    const absl::StatusOr<StatusReport> status = client.Status();
+    if (!status.ok()) return status.status();
+    std::vector<std::string> updates;
+    for (const AppliedReport& applied : status->applied) {
+      updates.push_back(applied.update);
+    }
+    Say(process,
+        absl::StrCat("updates: ",
+                     updates.empty() ? "none" : absl::StrJoin(updates, ", ")));
+    for (const std::string& remark : status->remarks) {
+      std::printf("  %s\n", remark.c_str());
+    }
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace instarctl
+}  // namespace instar
