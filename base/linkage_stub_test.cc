@@ -3,6 +3,8 @@
 
 #include "base/linkage_stub.h"
 
+#include <sanitizer/asan_interface.h>
+
 #include <cstdint>
 
 #include "gtest/gtest.h"
@@ -33,6 +35,14 @@ TEST(LinkageStubTest, OtherCodeIsNone) {
   EXPECT_EQ(SlotOf("\x55\x48\x89\xe5\xff\x25\x10\0\0\0\x90"), 0u);
   EXPECT_EQ(SlotOf("\xff\x15\x10\0\0\0\x90\x90\x90\x90\x90"), 0u);
   EXPECT_EQ(SlotOf("\xf3\x0f\x1e\xfa\x55\x48\x89\xe5\x90\x90\x90"), 0u);
+}
+
+// As between constants, which may lie beside code.
+TEST(LinkageStubTest, AddressSanitizerDoesNotLook) {
+  alignas(32) unsigned char gap[32] = {0xf3, 0x0f, 0x1e, 0xfa};
+  ASAN_POISON_MEMORY_REGION(gap, sizeof(gap));
+  EXPECT_EQ(SlotOfLinkageStub(gap, kAddress), 0u);
+  ASAN_UNPOISON_MEMORY_REGION(gap, sizeof(gap));
 }
 
 }  // namespace
