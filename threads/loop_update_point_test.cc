@@ -114,7 +114,7 @@ TEST(LoopUpdatePointTest, LateAllowsNoMoreThanHolding) {
   as_always.limit = kBriefly;
   const absl::Status memory = Rendezvous::HoldAll(as_always).status();
   EXPECT_TRUE(absl::IsDeadlineExceeded(memory)) << memory;
-  EXPECT_THAT(std::string(memory.message()), HasSubstr("SumUntil"));
+  EXPECT_THAT(std::string(memory.message()), HasSubstr("'loop'"));
 }
 
 TEST(LoopUpdatePointTest, EndlessLoopAllowsAllThoughOthersAreLate) {

@@ -182,8 +182,16 @@ bool IsOfSystemHeader(tree function) {
 // attention != 0 ? (void)call() : (void)0
 tree EarlyPoint(tree call) {
   MakeDeclarations();
-  tree is_wanted = build2(NE_EXPR, boolean_type_node, attention,
-                          build_int_cst(integer_type_node, 0));
+  tree value = attention;
+  if ((flag_sanitize & SANITIZE_THREAD) != 0) {
+    // It is written atomically, and ThreadSanitizer sees this load.
+    constexpr int kRelaxed = 0;
+    value = build_call_expr(builtin_decl_explicit(BUILT_IN_ATOMIC_LOAD_4), 2,
+                            build_fold_addr_expr(attention),
+                            build_int_cst(integer_type_node, kRelaxed));
+  }
+  tree is_wanted = build2(NE_EXPR, boolean_type_node, value,
+                          build_int_cst(TREE_TYPE(value), 0));
   TREE_SIDE_EFFECTS(is_wanted) = 1;
   is_wanted =
       build_call_expr(builtin_decl_explicit(BUILT_IN_EXPECT), 2,

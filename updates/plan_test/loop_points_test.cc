@@ -160,7 +160,7 @@ TEST_F(LoopPointsTest, ALateLoopIsRebootedWhenItIsOver) {
   });
   const absl::Status status = TryApply(kBriefly);
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("SumUntil"));
+  EXPECT_THAT(std::string(status.message()), HasSubstr("'sum'"));
 }
 
 TEST_F(LoopPointsTest, AnEarlyLoopIsRebooted) {
