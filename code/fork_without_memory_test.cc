@@ -6,12 +6,20 @@
 // has nothing that is open, lives.
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/linux/maps.h"
 #include "base/testing/child_process.h"
 #include "base/testing/other_user.h"
 #include "code/entry_interception.h"
@@ -94,11 +102,58 @@ TEST_F(ForkWithoutMemoryTest, ChildrenLive) {
             0);
 }
 
+// As MemoryDenyWriteExecute of systemd does.
+bool ForbidWritableCode() {
+  constexpr std::uint32_t kBoth = PROT_WRITE | PROT_EXEC;
+  sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 0, 4),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      BPF_STMT(BPF_ALU | BPF_AND | BPF_K, kBoth),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kBoth, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+bool IsWritable(const void* address) {
+  bool writable = false;
+  VisitMappings([&](const Mapping& mapping) {
+    if (!mapping.Contains(reinterpret_cast<std::uintptr_t>(address))) {
+      return true;
+    }
+    writable = mapping.writable;
+    return false;
+  });
+  return writable;
+}
+
+// As the workers of a server that was started by root, and forked before they
+// became somebody else.
+TEST_F(ForkWithoutMemoryTest, ChildChangesCodeThroughItsProtection) {
+  EXPECT_EQ(InAChild([] {
+              if (!Redirect(&Answer, &Answer2)->Undo().ok()) return 2;
+              if (!DropPrivileges()) return 3;
+              return InAChild([] {
+                if (CanOpenMemory()) return 1;
+                auto redirection = Redirect(&Answer2, &Answer);
+                if (!redirection.ok()) return 2;
+                if (Answer2(1) != 101) return 3;
+                if (IsWritable(reinterpret_cast<void*>(&Answer2))) return 4;
+                return redirection->Undo().ok() && Answer2(1) == 201 ? 0 : 5;
+              });
+            }),
+            0);
+}
+
 TEST_F(ForkWithoutMemoryTest, ChildSaysWhyItCannotChangeCode) {
   EXPECT_EQ(
       InAChild([] {
-        if (!Redirect(&Answer, &Answer2).ok()) return 2;
-        if (!DropPrivileges()) return 3;
+        if (!Redirect(&Answer, &Answer2)->Undo().ok()) return 2;
+        if (!DropPrivileges() || !ForbidWritableCode()) return 3;
         return InAChild([] {
           const absl::Status status = Redirect(&Answer2, &Answer).status();
           EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);

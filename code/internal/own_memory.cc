@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "base/error_text.h"
+#include "base/linux/maps.h"
 #include "base/linux/own_descriptor.h"
 
 namespace instar {
@@ -30,7 +31,8 @@ OwnDescriptor& Memory() {
   return memory;
 }
 
-// A page that can only be read, for ProbeMemory(). Null: not mapped yet.
+// A page that can be read and executed, for ProbeMemory(). Null: not mapped
+// yet.
 const volatile uint64_t* g_probe = nullptr;
 
 absl::Status CannotOpen() {
@@ -52,9 +54,36 @@ absl::Status CannotOpen() {
                        strerrordesc_np(error), remedy, kWithoutPatching);
 }
 
+// What the file cannot be opened for, its owner being root: in a process that
+// has changed its user. The page is writable and executable for a moment, which
+// a policy may forbid (MemoryDenyWriteExecute, SELinux); false with errno then,
+// or if it is not known how the page is protected.
+bool WriteThroughProtection(uintptr_t address, const void* bytes, size_t size) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const uintptr_t begin = address & ~(page - 1);
+  const uintptr_t end = (address + size + page - 1) & ~(page - 1);
+  int protection = -1;
+  if (!VisitMappings([&](const Mapping& mapping) {
+        if (begin < mapping.low || mapping.high < end) return true;
+        protection = (mapping.readable ? PROT_READ : 0) |
+                     (mapping.writable ? PROT_WRITE : 0) |
+                     (mapping.executable ? PROT_EXEC : 0);
+        return false;
+      })) {
+    return false;
+  }
+  if (protection < 0) return errno = EFAULT, false;
+  void* const pages = reinterpret_cast<void*>(begin);
+  if (mprotect(pages, end - begin, protection | PROT_WRITE) != 0) return false;
+  memcpy(reinterpret_cast<void*>(address), bytes, size);
+  // The ranges were one before, so that nothing is missing for it.
+  return mprotect(pages, end - begin, protection) == 0;
+}
+
 absl::Status MapProbe() {
   if (g_probe != nullptr) return absl::OkStatus();
-  void* const page = mmap(nullptr, sizeof(*g_probe), PROT_READ,
+  // As code is: where that must not become writable, it shows here.
+  void* const page = mmap(nullptr, sizeof(*g_probe), PROT_READ | PROT_EXEC,
                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) {
     return ErrorWithText(absl::StatusCode::kResourceExhausted,
@@ -96,7 +125,15 @@ absl::Status WriteOwnMemory(uintptr_t address, const void* bytes, size_t size,
     // Each time: other threads close files, too.
     const int file = Memory().NumberOrOpen(
         [] { return open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC); });
-    if (file < 0) return CannotOpen();
+    if (file < 0) {
+      const int error = errno;
+      if ((error == EACCES || error == EPERM) &&
+          WriteThroughProtection(to, from, left)) {
+        break;
+      }
+      errno = error;
+      return CannotOpen();
+    }
     const ssize_t written = write_at(file, from, left, to);
     if (written < 0 && errno == EINTR) continue;
     if (written <= 0) {

@@ -8,7 +8,8 @@
 // where the program has closed it (base/linux/own_descriptor.h): its number may
 // stand for a log of the program by now. What was opened before the process
 // changed its user, or its root, works afterwards; /proc/self/mem can then not
-// be opened any more.
+// be opened any more. Where that is for the user, a page is made writable for
+// the write, as long as no policy of the system forbids that.
 //
 // Threads: under CodeLock (code/internal/text_patch.h). Allocates on first use.
 // The text of an error is put aside where nothing may be allocated
