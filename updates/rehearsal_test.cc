@@ -248,7 +248,8 @@ TEST(ThreadUpdatesRehearsalTest, AThreadThatComesToNoPointIsNamed) {
     });
   });
   const absl::Cleanup end = [&] { stop = true; };
-  while (waits.ref().state() != ThreadState::kBlocked) {
+  while (busy.ref().state() != ThreadState::kRunning ||
+         waits.ref().state() != ThreadState::kBlocked) {
     std::this_thread::yield();
   }
   ThreadUpdates threads("late");
