@@ -135,9 +135,14 @@ TEST(UpdatePlanOthersTest, ThatAreInAClassAreWaitedFor) {
   } while (blockers->empty());
   ASSERT_EQ(blockers->size(), 1u);
   EXPECT_THAT((*blockers)[0].function, HasSubstr("Product::Serve"));
-  const absl::Status status = update->Apply(kBriefly);
-  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
-  EXPECT_THAT(std::string(status.message()), HasSubstr("Product::Serve"));
+  // What the last attempt met: a busy machine may not have run the registered
+  // thread in time.
+  std::string waited_for;
+  while (waited_for.find("Product::Serve") == std::string::npos) {
+    const absl::Status status = update->Apply(kBriefly);
+    ASSERT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+    waited_for = std::string(status.message());
+  }
   other.LetGo();
   ASSERT_TRUE(update->Apply(kPatiently).ok());
   while (other.answer() == 0) std::this_thread::yield();
