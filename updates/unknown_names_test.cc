@@ -129,7 +129,7 @@ TEST(UnknownNamesTest, APointThatIsPassedIsNotTakenForTheOneThatIsAskedFor) {
   const std::vector<Blocker> blockers = obstacles.ToBlockers();
   ASSERT_EQ(blockers.size(), 1u);
   EXPECT_THAT(blockers[0].reason,
-              AllOf(HasSubstr("but was not at 'before the moon' in time"),
+              AllOf(HasSubstr("it comes to no update point 'before the moon'"),
                     HasSubstr("no thread has come to an update point")));
 }
 

@@ -44,20 +44,16 @@ Blocker ToBlocker(const MissingThread& missing, const std::string& point) {
     blocker.function = missing.functions.front();
     blocker.frame = 0;
   }
-  const bool is_there = missing.state == ThreadState::kAtUpdatePoint ||
-                        missing.state == ThreadState::kInUpdateFunction;
-  // Which point it is at is not known: it may pass another one again and again.
-  if (!is_there) {
-    blocker.reason =
-        point.empty()
-            ? "it comes to no update point"
-            : absl::StrCat("it comes to no update point '", point, "'");
-  } else if (point.empty()) {
-    blocker.reason = "it is at an update point, and was not run in time";
-  } else {
-    blocker.reason = absl::StrCat("it is at an update point, but was not at '",
-                                  point, "' in time");
-  }
+  // Which point it is at is not known: of a named one it is not said to be
+  // late, since it may pass another one again and again.
+  const bool is_late =
+      point.empty() && (missing.state == ThreadState::kAtUpdatePoint ||
+                        missing.state == ThreadState::kInUpdateFunction);
+  blocker.reason =
+      is_late ? "it is at an update point, and was not run in time"
+      : point.empty()
+          ? "it comes to no update point"
+          : absl::StrCat("it comes to no update point '", point, "'");
   if (!missing.functions.empty()) {
     absl::StrAppend(&blocker.reason, "; it is in ",
                     absl::StrJoin(missing.functions, " <- "));
@@ -65,9 +61,9 @@ Blocker ToBlocker(const MissingThread& missing, const std::string& point) {
   const std::string unknown =
       point.empty() ? "" : threads_internal::RemarkOnUpdatePoint(point);
   if (!unknown.empty()) absl::StrAppend(&blocker.reason, "; ", unknown);
-  blocker.remedy = is_there ? "wait: the machine is busy"
-                            : "an UpdatePoint() in its loop, and Blocking() "
-                              "around calls that wait";
+  blocker.remedy = is_late ? "wait: the machine is busy"
+                           : "an UpdatePoint() in its loop, and Blocking() "
+                             "around calls that wait";
   return blocker;
 }
 
