@@ -132,10 +132,9 @@ absl::Status RebootMechanism::CanUndo() const {
 
 Attempt RebootMechanism::RebootHere(UpdateContext& context,
                                     const ThreadMain& main) const {
-  if (context.thread().name() != thread_name_) {
-    return Attempt::Failed(absl::InvalidArgumentError(absl::StrCat(
-        "it is an update function of thread '", context.thread().name(), "'")));
-  }
+  const absl::Status is_of_this_thread =
+      updates_internal::CheckThreadOf(context, thread_name_);
+  if (!is_of_this_thread.ok()) return Attempt::Failed(is_of_this_thread);
   return RebootTargets::RebootHere(context, main);
 }
 

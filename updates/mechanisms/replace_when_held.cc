@@ -179,12 +179,9 @@ Attempt ReplaceMechanism::Ready(const StoppedWorld& world,
   targets_.clear();
   obstacles_.clear();
   if (UpdateContext* const context = world.context()) {
-    if (context->thread().name() != thread_name_) {
-      const AuthorsCode its_error;
-      return Attempt::Failed(absl::InvalidArgumentError(
-          absl::StrCat("it is an update function of thread '",
-                       context->thread().name(), "'")));
-    }
+    const absl::Status is_of_this_thread =
+        CheckThreadOf(*context, thread_name_);
+    if (!is_of_this_thread.ok()) return Attempt::Failed(is_of_this_thread);
     Find(HeldThread{context->thread(), false,
                     absl::MakeConstSpan(&context->stack(), 1)},
          /*is_own=*/true, direction);

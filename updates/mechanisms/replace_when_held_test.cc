@@ -26,6 +26,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "updates/mechanisms/redefine.h"
+#include "updates/testing/within.h"
 #include "updates/thread_updates.h"
 #include "updates/update.h"
 #include "updates/update_plan.h"
@@ -130,14 +131,6 @@ class Filling {
   std::atomic<bool> stop_{false};
   ControlledThread thread_;
 };
-
-ApplyOptions Within(std::chrono::milliseconds limit) {
-  ApplyOptions options;
-  options.timeout = limit;
-  return options;
-}
-const ApplyOptions kPatiently = Within(std::chrono::seconds(60));
-const ApplyOptions kBriefly = Within(std::chrono::milliseconds(50));
 
 // Steps of a climb, each by the version that takes it, as many as are allowed.
 std::atomic<int> allowed{0};

@@ -132,11 +132,9 @@ Attempt SetExposedMechanism::Ready(const StoppedWorld& world,
   direction_ = direction;
   absl::Status status;
   if (UpdateContext* const context = world.context()) {
-    if (context->thread().name() != thread_name_) {
-      return Attempt::Failed(absl::InvalidArgumentError(
-          absl::StrCat("it is an update function of thread '",
-                       context->thread().name(), "'")));
-    }
+    const absl::Status is_of_this_thread =
+        CheckThreadOf(*context, thread_name_);
+    if (!is_of_this_thread.ok()) return Attempt::Failed(is_of_this_thread);
     status = Find(context->thread(), direction);
   } else {
     for (const HeldThread& thread : world.threads()) {

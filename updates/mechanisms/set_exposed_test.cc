@@ -20,6 +20,7 @@
 #include "threads/blocking_region.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
+#include "updates/testing/within.h"
 #include "updates/thread_updates.h"
 #include "updates/update.h"
 #include "updates/update_plan.h"
@@ -29,14 +30,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-ApplyOptions Within(std::chrono::milliseconds limit) {
-  ApplyOptions options;
-  options.timeout = limit;
-  return options;
-}
-const ApplyOptions kPatiently = Within(std::chrono::seconds(60));
-const ApplyOptions kBriefly = Within(std::chrono::milliseconds(50));
 
 // Reports a local variable that it never changes after its beginning.
 class Server {

@@ -24,6 +24,7 @@
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/functions_for_test.h"
+#include "updates/testing/within.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -47,14 +48,6 @@ struct ProductV2 : Product {
     return 2;
   }
 };
-
-ApplyOptions Within(std::chrono::milliseconds limit) {
-  ApplyOptions options;
-  options.timeout = limit;
-  return options;
-}
-const ApplyOptions kPatiently = Within(std::chrono::seconds(60));
-const ApplyOptions kBriefly = Within(std::chrono::milliseconds(50));
 
 // A thread that nobody has registered; `each` is called until the end, now and
 // then: a plan waits for a moment in which all are elsewhere.

@@ -21,6 +21,7 @@
 #include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "updates/functions_for_test.h"
+#include "updates/testing/within.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -28,14 +29,6 @@ namespace {
 
 using testing::HasSubstr;
 using namespace updates_test;  // NOLINT: the functions under test
-
-ApplyOptions Within(std::chrono::milliseconds limit) {
-  ApplyOptions options;
-  options.timeout = limit;
-  return options;
-}
-const ApplyOptions kPatiently = Within(std::chrono::seconds(60));
-const ApplyOptions kBriefly = Within(std::chrono::milliseconds(50));
 
 // Takes something here and puts it down there, and waits in between as long as
 // it is told to: at update points, or in a blocking region.

@@ -19,10 +19,16 @@
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
 #include "threads/thread_state.h"
+#include "threads/update_request.h"
 #include "updates/mechanisms/mechanism.h"
 
 namespace instar {
 namespace updates_internal {
+
+// Of a mechanism for the threads of this name, as an update function: whether
+// it was given to one of them.
+absl::Status CheckThreadOf(const UpdateContext& context,
+                           const std::string& thread_name);
 
 class BuiltInMechanism : public Mechanism {
  public:
