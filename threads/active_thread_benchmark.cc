@@ -15,24 +15,19 @@
 // update_point/instar is an UpdatePoint() with nothing pending, /limit the same
 // loop without.
 
-#include <time.h>
-
-#include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <cstdint>
 #include <iterator>
 #include <string>
 
 #include "benchmark/benchmark.h"
+#include "code/benchmark/kernel_time.h"
 #include "code/benchmark/kernels_for_benchmark.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 
 namespace instar {
 namespace {
-
-using Kernel = uint64_t (*)();
 
 struct Kernels {
   const char* name;
@@ -55,25 +50,9 @@ constexpr Kernels kKernels[] = {
     INSTAR_KERNEL("recursion", Recurse),
 };
 
-void InPlainThread(benchmark::State& state, Kernel kernel) {
-  for (auto _ : state) benchmark::DoNotOptimize(kernel());
-}
-
 void InActiveThread(benchmark::State& state, Kernel kernel) {
   RunControlled("benchmark", ThreadKind::kActive,
-                [&] { InPlainThread(state, kernel); });
-}
-
-// Of this thread's processor time: others may use the machine.
-double SecondsOnce(Kernel kernel) {
-  const auto now = [] {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * time.tv_nsec;
-  };
-  const double start = now();
-  benchmark::DoNotOptimize(kernel());
-  return now() - start;
+                [&] { RunKernel(state, kernel); });
 }
 
 void GeometricMean(benchmark::State& state) {
@@ -82,20 +61,16 @@ void GeometricMean(benchmark::State& state) {
   for (auto _ : state) {
     logarithms = 0;
     for (const Kernels& kernels : kKernels) {
-      double plain = 1e9, active = 1e9;
       const auto run_active = [&] {
-        RunControlled("benchmark", ThreadKind::kActive, [&] {
-          active = std::min(active, SecondsOnce(kernels.updatable));
-        });
+        double seconds = 0;
+        RunControlled("benchmark", ThreadKind::kActive,
+                      [&] { seconds = SecondsOnce(kernels.updatable); });
+        return seconds;
       };
-      for (int i = 0; i < kRuns; ++i) {
-        // In either order, for each finds the heap as the other leaves it.
-        if (i % 2 == 0) run_active();
-        plain = std::min(plain, SecondsOnce(kernels.plain));
-        if (i % 2 != 0) run_active();
-      }
-      state.counters[kernels.name] = active / plain;
-      logarithms += std::log(active / plain);
+      const double ratio = RatioOfFastest(
+          kRuns, run_active, [&] { return SecondsOnce(kernels.plain); });
+      state.counters[kernels.name] = ratio;
+      logarithms += std::log(ratio);
     }
   }
   state.counters["geometric_mean"] = std::exp(logarithms / std::size(kKernels));
@@ -117,13 +92,13 @@ void UpdatePoints(benchmark::State& state) {
 int RegisterAll() {
   for (const Kernels& kernels : kKernels) {
     const std::string name = std::string("active_thread_") + kernels.name;
-    benchmark::RegisterBenchmark((name + "/limit").c_str(), &InPlainThread,
+    benchmark::RegisterBenchmark((name + "/limit").c_str(), &RunKernel,
                                  kernels.plain);
     benchmark::RegisterBenchmark((name + "/instar").c_str(), &InActiveThread,
                                  kernels.updatable);
     benchmark::RegisterBenchmark((name + "/instrument_functions").c_str(),
-                                 &InPlainThread, kernels.instrumented);
-    benchmark::RegisterBenchmark((name + "/trace_pc").c_str(), &InPlainThread,
+                                 &RunKernel, kernels.instrumented);
+    benchmark::RegisterBenchmark((name + "/trace_pc").c_str(), &RunKernel,
                                  kernels.trace_pc);
   }
   benchmark::RegisterBenchmark("active_thread_geometric_mean/instar",

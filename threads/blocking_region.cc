@@ -70,19 +70,18 @@ Wakeup WakeupBySignal() { return Wakeup{&WakeBySignal, nullptr}; }
 INSTAR_WITH_FRAME_POINTER
 BlockingRegion::BlockingRegion(Wakeup wakeup, absl::string_view point)
     : wakeup_(wakeup), point_(point) {
-  if (!CanBlock(this_thread)) return;
-  const Busy busy;
-  stack_ = INSTAR_SNAPSHOT_AT_MY_CALL();
-  switchers_ = LinkAllSwitchers(&stack_);
-  Enter();
+  if (CanBlock(this_thread)) EnterFrom(INSTAR_SNAPSHOT_AT_MY_CALL());
 }
 
 BlockingRegion::BlockingRegion(Wakeup wakeup, absl::string_view point,
                                const StackSnapshot& entered)
     : wakeup_(wakeup), point_(point) {
-  if (!CanBlock(this_thread)) return;
+  if (CanBlock(this_thread)) EnterFrom(entered);
+}
+
+void BlockingRegion::EnterFrom(const StackSnapshot& caller) {
   const Busy busy;
-  stack_ = entered;
+  stack_ = caller;
   switchers_ = LinkAllSwitchers(&stack_);
   Enter();
 }

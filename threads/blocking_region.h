@@ -137,6 +137,7 @@ class BlockingRegion {
   void EnterAgain();
 
  private:
+  void EnterFrom(const StackSnapshot& caller);
   void Enter();
 
   const Wakeup wakeup_;

@@ -18,7 +18,8 @@
 //   - is in a blocking region, also if it came there before; if a point is
 //     named, only in a region of that name,
 //   - has not begun, or has ended,
-//   - was interrupted, unless a point is named for it: after `grace`, a thread that
+//   - was interrupted, unless a point is named for it: after `grace`, a thread
+//     that
 //     waits in a system call with a reliable stack is held in a signal handler,
 //     unless the call was made by the allocator, the dynamic linker,
 //     pthread_create() or fork(), or in a NoUpdateScope or update function. It

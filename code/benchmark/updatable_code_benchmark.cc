@@ -11,21 +11,16 @@
 // alternately, fastest of 101 runs each. docs/function_entries.md has each
 // kernel's causes.
 
-#include <time.h>
-
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <iterator>
 #include <string>
 
 #include "benchmark/benchmark.h"
+#include "code/benchmark/kernel_time.h"
 #include "code/benchmark/kernels_for_benchmark.h"
 
 namespace instar {
 namespace {
-
-using Kernel = uint64_t (*)();
 
 struct Pair {
   const char* name;
@@ -42,37 +37,17 @@ constexpr Pair kPairs[] = {
     {"recursion", &plain_kernels::Recurse, &updatable_kernels::Recurse},
 };
 
-void Run(benchmark::State& state, Kernel kernel) {
-  for (auto _ : state) benchmark::DoNotOptimize(kernel());
-}
-
-// Of this thread's processor time: others may use the machine.
-double SecondsOnce(Kernel kernel) {
-  const auto now = [] {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * time.tv_nsec;
-  };
-  const double start = now();
-  benchmark::DoNotOptimize(kernel());
-  return now() - start;
-}
-
 void GeometricMean(benchmark::State& state) {
   constexpr int kRuns = 101;
   double logarithms = 0;
   for (auto _ : state) {
     logarithms = 0;
     for (const Pair& pair : kPairs) {
-      double plain = 1e9, updatable = 1e9;
-      for (int i = 0; i < kRuns; ++i) {
-        // In either order, for each finds the heap as the other leaves it.
-        if (i % 2 == 0) plain = std::min(plain, SecondsOnce(pair.plain));
-        updatable = std::min(updatable, SecondsOnce(pair.updatable));
-        if (i % 2 != 0) plain = std::min(plain, SecondsOnce(pair.plain));
-      }
-      state.counters[pair.name] = updatable / plain;
-      logarithms += std::log(updatable / plain);
+      const double ratio = RatioOfFastest(
+          kRuns, [&] { return SecondsOnce(pair.updatable); },
+          [&] { return SecondsOnce(pair.plain); });
+      state.counters[pair.name] = ratio;
+      logarithms += std::log(ratio);
     }
   }
   state.counters["geometric_mean"] = std::exp(logarithms / std::size(kPairs));
@@ -81,8 +56,9 @@ void GeometricMean(benchmark::State& state) {
 int RegisterAll() {
   for (const Pair& pair : kPairs) {
     const std::string name = std::string("kernel_") + pair.name;
-    benchmark::RegisterBenchmark((name + "/limit").c_str(), &Run, pair.plain);
-    benchmark::RegisterBenchmark((name + "/instar").c_str(), &Run,
+    benchmark::RegisterBenchmark((name + "/limit").c_str(), &RunKernel,
+                                 pair.plain);
+    benchmark::RegisterBenchmark((name + "/instar").c_str(), &RunKernel,
                                  pair.updatable);
   }
   benchmark::RegisterBenchmark("kernels_geometric_mean/instar", &GeometricMean)

@@ -10,21 +10,16 @@
 // counts the mean of instar / limit, measured alternately, fastest of 101 runs
 // each.
 
-#include <time.h>
-
-#include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <iterator>
 #include <string>
 
 #include "benchmark/benchmark.h"
+#include "code/benchmark/kernel_time.h"
 #include "code/benchmark/kernels_for_benchmark.h"
 
 namespace instar {
 namespace {
-
-using Kernel = uint64_t (*)();
 
 struct Kernels {
   const char* name;
@@ -47,39 +42,17 @@ constexpr Kernels kKernels[] = {
 };
 #undef INSTAR_KERNELS_OF
 
-void Run(benchmark::State& state, Kernel kernel) {
-  for (auto _ : state) benchmark::DoNotOptimize(kernel());
-}
-
-// Of this thread's processor time: others may use the machine.
-double SecondsOnce(Kernel kernel) {
-  const auto now = [] {
-    timespec time;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + 1e-9 * time.tv_nsec;
-  };
-  const double start = now();
-  benchmark::DoNotOptimize(kernel());
-  return now() - start;
-}
-
 void GeometricMean(benchmark::State& state, Kernel Kernels::*mode) {
   constexpr int kRuns = 101;
   double logarithms = 0;
   for (auto _ : state) {
     logarithms = 0;
     for (const Kernels& kernels : kKernels) {
-      double without = 1e9, with = 1e9;
-      for (int i = 0; i < kRuns; ++i) {
-        // In either order, for each finds the heap as the other leaves it.
-        if (i % 2 == 0)
-          without = std::min(without, SecondsOnce(kernels.without));
-        with = std::min(with, SecondsOnce(kernels.*mode));
-        if (i % 2 != 0)
-          without = std::min(without, SecondsOnce(kernels.without));
-      }
-      state.counters[kernels.name] = with / without;
-      logarithms += std::log(with / without);
+      const double ratio = RatioOfFastest(
+          kRuns, [&] { return SecondsOnce(kernels.*mode); },
+          [&] { return SecondsOnce(kernels.without); });
+      state.counters[kernels.name] = ratio;
+      logarithms += std::log(ratio);
     }
   }
   state.counters["geometric_mean"] = std::exp(logarithms / std::size(kKernels));
@@ -91,9 +64,9 @@ int RegisterAll() {
         std::pair("loops_early", &Kernels::early)}) {
     for (const Kernels& kernels : kKernels) {
       const std::string name = std::string(prefix) + "_" + kernels.name;
-      benchmark::RegisterBenchmark((name + "/limit").c_str(), &Run,
+      benchmark::RegisterBenchmark((name + "/limit").c_str(), &RunKernel,
                                    kernels.without);
-      benchmark::RegisterBenchmark((name + "/instar").c_str(), &Run,
+      benchmark::RegisterBenchmark((name + "/instar").c_str(), &RunKernel,
                                    kernels.*mode);
     }
     benchmark::RegisterBenchmark(
