@@ -6,11 +6,9 @@
 //
 //   tools/bazelw run //examples/opus:file_server -- --root=$PWD/docs
 
-#include <iostream>
 #include <utility>
 
 #include "CLI/CLI.hpp"
-#include "absl/status/status.h"
 #include "boost/asio/ip/tcp.hpp"
 #include "examples/opus/files.h"
 #include "examples/opus/http.h"
@@ -24,19 +22,8 @@ int main(int argc, char** argv) {
   flags.add_option("--root", file_server::root, "the folder")
       ->required()
       ->check(CLI::ExistingDirectory);
-  flags.add_option("--port", options.port, "of 127.0.0.1; 0: any")
-      ->check(CLI::Range(0, 65535))
-      ->capture_default_str();
-  flags.add_option("--threads", options.threads)
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
-  CLI11_PARSE(flags, argc, argv);
-  const absl::Status status =
-      servers::RunTcpServer(options, [](boost::asio::ip::tcp::socket socket) {
-        file_server::ServeHttp(std::move(socket));
-      });
-  if (!status.ok()) {
-    std::cerr << "file_server: " << status.message() << "\n";
-    return 1;
-  }
+  return servers::TcpServerMain(argc, argv, flags, std::move(options),
+                                [](boost::asio::ip::tcp::socket socket) {
+                                  file_server::ServeHttp(std::move(socket));
+                                });
 }

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
+#include <iostream>
 #include <utility>
 #include <vector>
 
@@ -116,6 +117,22 @@ absl::Status RunTcpServer(const TcpServerOptions& options,
   }  // they have ended here
   std::printf("%s: ends\n", options.name.c_str());
   return absl::OkStatus();
+}
+
+int TcpServerMain(int argc, char** argv, CLI::App& flags,
+                  TcpServerOptions options,
+                  std::function<void(boost::asio::ip::tcp::socket)> serve) {
+  flags.add_option("--port", options.port, "of 127.0.0.1; 0: any")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  flags.add_option("--threads", options.threads)
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  CLI11_PARSE(flags, argc, argv);
+  const absl::Status status = RunTcpServer(options, std::move(serve));
+  if (status.ok()) return 0;
+  std::cerr << options.name << ": " << status.message() << "\n";
+  return 1;
 }
 
 }  // namespace servers

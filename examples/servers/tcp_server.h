@@ -4,12 +4,13 @@
 // The main function of a server that can be updated: a pool of threads runs the
 // handlers of its connections, and updates come from instarctl.
 //
-//   int main() {
+//   int main(int argc, char** argv) {
 //     servers::TcpServerOptions options;
 //     options.name = "file_server";
-//     absl::Status status = servers::RunTcpServer(
-//         options, [](tcp::socket socket) { ServeHttp(std::move(socket)); });
-//     ...
+//     CLI::App flags("Serves the files of a folder.");
+//     return servers::TcpServerMain(
+//         argc, argv, flags, options,
+//         [](tcp::socket socket) { ServeHttp(std::move(socket)); });
 //   }
 //
 // The threads are passive: they are updated between two handlers, at the point
@@ -26,6 +27,7 @@
 #include <functional>
 #include <string>
 
+#include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "boost/asio/ip/tcp.hpp"
 
@@ -43,6 +45,12 @@ struct TcpServerOptions {
 absl::Status RunTcpServer(
     const TcpServerOptions& options,
     std::function<void(boost::asio::ip::tcp::socket)> serve);
+
+// The same with flags --port and --threads, beside those that `flags` has; what
+// main() returns. An error is said on standard error.
+int TcpServerMain(int argc, char** argv, CLI::App& flags,
+                  TcpServerOptions options,
+                  std::function<void(boost::asio::ip::tcp::socket)> serve);
 
 }  // namespace servers
 
