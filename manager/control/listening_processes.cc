@@ -7,14 +7,13 @@
 #include <sys/stat.h>
 
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <sstream>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "manager/control/process_file.h"
 #include "manager/control/socket_name.h"
 
 namespace instar {
@@ -23,11 +22,6 @@ namespace {
 
 constexpr std::uint32_t kAcceptsConnections = 1 << 16;  // __SO_ACCEPTCON
 
-std::string ReadAll(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 bool HasControlThread(pid_t pid) {
   const std::string tasks = absl::StrCat("/proc/", pid, "/task");
   DIR* const stream = opendir(tasks.c_str());
@@ -35,7 +29,7 @@ bool HasControlThread(pid_t pid) {
   const absl::Cleanup close = [stream] { closedir(stream); };
   while (const dirent* entry = readdir(stream)) {
     if (entry->d_name[0] == '.') continue;
-    if (ReadAll(absl::StrCat(tasks, "/", entry->d_name, "/comm")) ==
+    if (ReadProcessFile(absl::StrCat(tasks, "/", entry->d_name, "/comm")) ==
         absl::StrCat(kControlThread, "\n")) {
       return true;
     }
@@ -69,7 +63,7 @@ std::vector<std::string> ListeningPaths(absl::string_view text) {
 
 std::vector<ListeningProcess> FindListeningProcesses() {
   std::vector<ListeningProcess> found;
-  for (std::string& path : ListeningPaths(ReadAll("/proc/net/unix"))) {
+  for (std::string& path : ListeningPaths(ReadProcessFile("/proc/net/unix"))) {
     ListeningProcess process;
     if (!ParseSocketName(path.substr(path.rfind('/') + 1), &process.name,
                          &process.pid)) {

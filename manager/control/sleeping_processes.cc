@@ -11,8 +11,7 @@
 
 #include <cstdint>
 #include <cstring>
-#include <fstream>
-#include <iterator>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -25,22 +24,20 @@
 #include "absl/strings/string_view.h"
 #include "base/linux/deadline.h"
 #include "manager/control/listening_processes.h"
+#include "manager/control/process_file.h"
 
 namespace instar {
 namespace {
 
+using manager_internal::ReadProcessFile;
 using Clock = std::chrono::steady_clock;
 
 constexpr char kAgent[] = "/libinstar_agent.so";
 constexpr std::chrono::milliseconds kAskAgain(20);
 
-std::string ReadAll(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
-}
-
 bool HasAgent(pid_t pid) {
-  const std::string maps = ReadAll(absl::StrCat("/proc/", pid, "/maps"));
+  const std::string maps =
+      ReadProcessFile(absl::StrCat("/proc/", pid, "/maps"));
   for (const absl::string_view line : absl::StrSplit(maps, '\n')) {
     if (absl::EndsWith(line, kAgent)) return true;
   }
@@ -49,7 +46,8 @@ bool HasAgent(pid_t pid) {
 
 bool HandlesSignal(pid_t pid) {
   constexpr absl::string_view kCaught = "SigCgt:";
-  const std::string status = ReadAll(absl::StrCat("/proc/", pid, "/status"));
+  const std::string status =
+      ReadProcessFile(absl::StrCat("/proc/", pid, "/status"));
   for (absl::string_view line : absl::StrSplit(status, '\n')) {
     std::uint64_t caught = 0;
     if (absl::StartsWith(line, kCaught) &&
@@ -63,7 +61,7 @@ bool HandlesSignal(pid_t pid) {
 std::string NameOf(pid_t pid) {
   constexpr absl::string_view kName = "INSTAR_NAME=";
   const std::string environment =
-      ReadAll(absl::StrCat("/proc/", pid, "/environ"));
+      ReadProcessFile(absl::StrCat("/proc/", pid, "/environ"));
   for (const absl::string_view entry : absl::StrSplit(environment, '\0')) {
     if (absl::StartsWith(entry, kName) && entry.size() > kName.size()) {
       return std::string(entry.substr(kName.size()));
@@ -78,13 +76,6 @@ std::string NameOf(pid_t pid) {
       executable.substr(executable.rfind('/') + 1), " (deleted)"));
 }
 
-bool IsServed(pid_t pid) {
-  for (const auto& process : manager_internal::FindListeningProcesses()) {
-    if (process.pid == pid) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 std::vector<SleepingProcess> FindSleepingProcesses() {
@@ -92,10 +83,16 @@ std::vector<SleepingProcess> FindSleepingProcesses() {
   DIR* const stream = opendir("/proc");
   if (stream == nullptr) return found;
   const absl::Cleanup close = [stream] { closedir(stream); };
+  std::set<pid_t> served;
+  for (const auto& process : manager_internal::FindListeningProcesses()) {
+    served.insert(process.pid);
+  }
   while (const dirent* const entry = readdir(stream)) {
     pid_t pid = 0;
     if (!absl::SimpleAtoi(entry->d_name, &pid) || pid == getpid()) continue;
-    if (!HandlesSignal(pid) || !HasAgent(pid) || IsServed(pid)) continue;
+    if (served.count(pid) != 0 || !HandlesSignal(pid) || !HasAgent(pid)) {
+      continue;
+    }
     std::string name = NameOf(pid);
     if (!name.empty()) found.push_back({std::move(name), pid});
   }
