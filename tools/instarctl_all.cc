@@ -12,6 +12,7 @@
 #include "base/status_macros.h"
 #include "manager/control/control_service.h"
 #include "manager/control/sleeping_processes.h"
+#include "manager/module/module_file.h"
 
 namespace instar {
 namespace instarctl {
@@ -94,11 +95,10 @@ absl::StatusOr<std::size_t> Processes::FindMore() {
 }
 
 absl::Status Processes::ForEach(
-    std::size_t first,
+    absl::Span<const RunningProgram> processes,
     absl::FunctionRef<absl::Status(const RunningProgram&, ControlClient&)>
         act) {
-  for (std::size_t i = first; i < all_.size(); ++i) {
-    const RunningProgram& process = all_[i];
+  for (const RunningProgram& process : processes) {
     absl::StatusOr<ControlClient> client =
         ControlClient::Connect(process.socket);
     if (absl::IsNotFound(client.status())) {
@@ -117,42 +117,39 @@ absl::Status Processes::ForEach(
 }
 
 absl::Status Processes::Check(const std::string& path, bool without_stacks) {
-  return ForEach(0, [&](const RunningProgram& process, ControlClient& client) {
-    const absl::StatusOr<CheckReport> check =
-        client.Check(path, without_stacks);
-    if (!check.ok()) return check.status();
-    Say(process, check->blockers.empty()
-                     ? absl::StrCat(check->update, " can be applied")
-                     : absl::StrCat(check->update, " would wait: ",
-                                    check->blockers.front().reason));
-    return absl::OkStatus();
-  });
+  return ForEach(
+      all_, [&](const RunningProgram& process, ControlClient& client) {
+        const absl::StatusOr<CheckReport> check =
+            client.Check(path, without_stacks);
+        if (!check.ok()) return check.status();
+        Say(process, check->blockers.empty()
+                         ? absl::StrCat(check->update, " can be applied")
+                         : absl::StrCat(check->update, " would wait: ",
+                                        check->blockers.front().reason));
+        return absl::OkStatus();
+      });
 }
 
-absl::Status Processes::LoadFrom(std::size_t first, const std::string& path,
+absl::Status Processes::LoadInto(absl::Span<const RunningProgram> processes,
+                                 const std::string& path,
+                                 const std::string& update,
                                  std::chrono::nanoseconds timeout,
-                                 std::string* update,
                                  std::vector<RunningProgram>* applied) {
-  INSTAR_RETURN_IF_ERROR(
-      ForEach(first, [&](const RunningProgram&, ControlClient& client) {
-        // Of one that was forked by a process which had it already.
+  std::vector<RunningProgram> lacking;
+  INSTAR_RETURN_IF_ERROR(ForEach(
+      processes, [&](const RunningProgram& process, ControlClient& client) {
         const absl::StatusOr<StatusReport> status = client.Status();
         if (!status.ok()) return status.status();
-        if (!update->empty() && HasUpdate(*status, *update)) {
+        // As one has that was forked by a process which had it.
+        if (HasUpdate(*status, update)) {
+          Say(process, absl::StrCat(update, " is applied already"));
           return absl::OkStatus();
         }
-        const absl::StatusOr<CheckReport> check = client.Check(path, true);
-        if (check.ok()) *update = check->update;
-        return check.status();
+        lacking.push_back(process);
+        return client.Check(path, /*without_stacks=*/true).status();
       }));
   return ForEach(
-      first, [&](const RunningProgram& process, ControlClient& client) {
-        const absl::StatusOr<StatusReport> status = client.Status();
-        if (!status.ok()) return status.status();
-        if (HasUpdate(*status, *update)) {
-          Say(process, absl::StrCat(*update, " is applied already"));
-          return absl::OkStatus();
-        }
+      lacking, [&](const RunningProgram& process, ControlClient& client) {
         const absl::StatusOr<UpdateReport> report = client.Load(path, timeout);
         if (!report.ok()) return report.status();
         applied->push_back(process);
@@ -177,11 +174,13 @@ void Processes::TakeBack(const std::vector<RunningProgram>& applied,
 
 absl::Status Processes::Load(const std::string& path,
                              std::chrono::nanoseconds timeout) {
-  std::string update;
+  INSTAR_ASSIGN_OR_RETURN(const ModuleFile module, ReadModuleFile(path));
+  const std::string& update = module.update_name();
   std::vector<RunningProgram> applied;
   std::size_t first = 0;
   for (int round = 0; first < all_.size(); ++round) {
-    absl::Status done = LoadFrom(first, path, timeout, &update, &applied);
+    absl::Status done = LoadInto(absl::MakeConstSpan(all_).subspan(first), path,
+                                 update, timeout, &applied);
     first = all_.size();
     if (done.ok()) done = FindMore().status();
     if (done.ok() && round == kRounds && first < all_.size()) {
@@ -200,24 +199,26 @@ absl::Status Processes::Undo(std::string update,
                              std::chrono::nanoseconds timeout) {
   std::size_t first = 0;
   for (int round = 0; round <= kRounds && first < all_.size(); ++round) {
-    INSTAR_RETURN_IF_ERROR(ForEach(first, [&](const RunningProgram& process,
-                                              ControlClient& client) {
-      const absl::StatusOr<StatusReport> status = client.Status();
-      if (!status.ok()) return status.status();
-      if (update.empty() && !status->applied.empty()) {
-        update = status->applied.back().update;
-      }
-      if (!HasUpdate(*status, update)) {
-        Say(process,
-            absl::StrCat(update.empty() ? std::string("no update") : update,
-                         " is not applied"));
-        return absl::OkStatus();
-      }
-      const absl::StatusOr<UpdateReport> report = client.Undo(update, timeout);
-      if (!report.ok()) return report.status();
-      Say(process, absl::StrCat(report->update, " is taken back"));
-      return absl::OkStatus();
-    }));
+    INSTAR_RETURN_IF_ERROR(ForEach(
+        absl::MakeConstSpan(all_).subspan(first),
+        [&](const RunningProgram& process, ControlClient& client) {
+          const absl::StatusOr<StatusReport> status = client.Status();
+          if (!status.ok()) return status.status();
+          if (update.empty() && !status->applied.empty()) {
+            update = status->applied.back().update;
+          }
+          if (!HasUpdate(*status, update)) {
+            Say(process,
+                absl::StrCat(update.empty() ? std::string("no update") : update,
+                             " is not applied"));
+            return absl::OkStatus();
+          }
+          const absl::StatusOr<UpdateReport> report =
+              client.Undo(update, timeout);
+          if (!report.ok()) return report.status();
+          Say(process, absl::StrCat(report->update, " is taken back"));
+          return absl::OkStatus();
+        }));
     first = all_.size();
     INSTAR_RETURN_IF_ERROR(FindMore().status());
   }
@@ -228,7 +229,8 @@ absl::Status Processes::Undo(std::string update,
 }
 
 absl::Status Processes::Status() {
-  return ForEach(0, [&](const RunningProgram& process, ControlClient& client) {
+  return ForEach(all_, [&](const RunningProgram& process,
+                           ControlClient& client) {
     const absl::StatusOr<StatusReport> status = client.Status();
     if (!status.ok()) return status.status();
     std::vector<std::string> updates;

@@ -28,6 +28,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "manager/control/control_client.h"
 #include "manager/control/socket_directory.h"
 
@@ -54,16 +55,19 @@ class Processes {
 
   // Finds those that are not known yet; how many.
   absl::StatusOr<std::size_t> FindMore();
-  // Calls it for each process from `first` on that has not ended.
-  absl::Status ForEach(
-      std::size_t first,
+  // Calls it for each process that has not ended.
+  static absl::Status ForEach(
+      absl::Span<const RunningProgram> processes,
       absl::FunctionRef<absl::Status(const RunningProgram&, ControlClient&)>
           act);
-  absl::Status LoadFrom(std::size_t first, const std::string& path,
-                        std::chrono::nanoseconds timeout, std::string* update,
-                        std::vector<RunningProgram>* applied);
-  void TakeBack(const std::vector<RunningProgram>& applied,
-                const std::string& update, std::chrono::nanoseconds timeout);
+  static absl::Status LoadInto(absl::Span<const RunningProgram> processes,
+                               const std::string& path,
+                               const std::string& update,
+                               std::chrono::nanoseconds timeout,
+                               std::vector<RunningProgram>* applied);
+  static void TakeBack(const std::vector<RunningProgram>& applied,
+                       const std::string& update,
+                       std::chrono::nanoseconds timeout);
 
   std::string name_;
   std::vector<RunningProgram> all_;

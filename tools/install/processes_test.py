@@ -184,6 +184,13 @@ class ProcessesTest(unittest.TestCase):
         self.assertIn("not applied", self.instarctl("undo", "--all", "-p", "server"))
         self.assertEqual(self.prices(), [200] * 4)
 
+    def test_one_of_a_tree_has_it_already(self):
+        self.start("prefork1", workers=2)
+        self.instarctl("load", self.installed.module, "--program", str(self.workers[0].pid))
+        self.assertEqual(self.prices(), [180, 200])
+        self.assertIn("applied already", self.instarctl("load", self.installed.module, "--all", "-p", "server"))
+        self.assertEqual(self.prices(), [180, 180])
+
     def test_a_child_has_what_its_parent_had(self):
         # The module is loaded before the program forks, and undone in the child alone.
         self.start("fork_on_request", workers=2, asked=1)
