@@ -82,8 +82,10 @@ UPDATABLE_LINKOPTS = [
     "-Wl,--build-id=sha1",
 ]
 
-# The next version of a class reads what its predecessor keeps private.
-_ANY_COMPILER_MODULE_COPTS = ["-fno-access-control"] + [
+# For C++ alone.
+_ANY_COMPILER_MODULE_COPTS = [
+    # The next version of a class reads what its predecessor keeps private.
+    "-fno-access-control",
     # <iostream> of GCC 12 and before has each file initialize the standard streams, which the program has done: without
     # that variable, most modules have no static initializers, and can be used again (manager/module/module_loader.h).
     "-D__ioinit=*__instar_no_ioinit[[gnu::unused]]",
@@ -102,13 +104,10 @@ _MODULE_ONLY_COPTS = _ANY_COMPILER_MODULE_COPTS + select({
 GCC_FLAGS = struct(
     compile = _ANY_COMPILER_COPTS + ["-fsemantic-interposition"] + _GCC_COPTS,
     link = UPDATABLE_LINKOPTS,
-    module = _ANY_COMPILER_MODULE_COPTS + _GCC_MODULE_COPTS,
+    module_in_cc = _ANY_COMPILER_MODULE_COPTS + _GCC_MODULE_COPTS,
 )
 
 UPDATE_MODULE_COPTS = UPDATABLE_COPTS + _MODULE_ONLY_COPTS
-
-# Those of the flags that are for C, too.
-_C_MODULE_COPTS = UPDATABLE_COPTS
 
 # As target_compatible_with: where another compiler builds, the target is left out of a build of all.
 GCC_ONLY = select({
@@ -521,7 +520,7 @@ def update_module(
             srcs = in_c,
             alwayslink = True,
             features = no_layers,
-            copts = _C_MODULE_COPTS + copts,
+            copts = UPDATABLE_COPTS + copts,
             linkstatic = True,
             deps = [":" + headers, ":" + headers_of_deps],
             **inner

@@ -11,15 +11,12 @@ work too, and the entries are rewritten in memory when the program starts.
 """
 
 import argparse
-import mmap
-import os
-import shutil
 import sys
 
 sys.dont_write_bytecode = True  # not into the source tree
 
 # pylint: disable=wrong-import-position
-from function_entries import make_entries_whole
+from function_entries import write_with_whole_entries
 
 
 def main():
@@ -27,12 +24,7 @@ def main():
     parser.add_argument("--program", required=True, help="as linked")
     parser.add_argument("--output", required=True)
     arguments = parser.parse_args()
-    shutil.copyfile(arguments.program, arguments.output)
-    os.chmod(arguments.output, 0o755)
-    # Mapped: with its debug information a program may be larger than memory.
-    with open(arguments.output, "r+b") as file:
-        with mmap.mmap(file.fileno(), 0) as elf:
-            make_entries_whole(elf)
+    write_with_whole_entries(arguments.program, arguments.output, 0o755)
     return 0
 
 

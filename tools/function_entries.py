@@ -14,6 +14,9 @@ An entry is a function start, as .eh_frame_hdr lists them, at which the five
 bytes stand.
 """
 
+import mmap
+import os
+import shutil
 import struct
 
 ONE_BYTE_NO_OPS = b"\x90" * 5
@@ -44,6 +47,21 @@ def function_starts(elf):
             for _, _, code_offset, code_address, _, code_length in code:
                 if code_address <= start < code_address + code_length:
                     yield code_offset + start - code_address
+
+
+def write_with_whole_entries(source, destination, mode):
+    """Writes a copy of a file, in which the entries are whole.
+
+    Returns how many have been rewritten.
+    """
+    shutil.copyfile(source, destination)
+    os.chmod(destination, mode)
+    # Mapped: with its debug information a program may be larger than memory.
+    with open(destination, "r+b") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return 0
+        with mmap.mmap(file.fileno(), 0) as elf:
+            return make_entries_whole(elf)
 
 
 def make_entries_whole(elf):
