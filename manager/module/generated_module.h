@@ -1,0 +1,85 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What instar-diff writes into a module that it generates, and the loader
+// reads: tables in sections that are in the file and are not loaded.
+//
+// A generated module refers to what its target, a program or a shared object,
+// keeps to itself: static variables, static functions, constants. It names none
+// of them. Each such field of it is an Import, which says where in the target
+// the thing lies; the loader writes the field in the private copy before it is
+// loaded. Fields of four bytes are why such a module has to lie within 2 GiB of
+// its images.
+//
+// All integers are little endian; all tables are arrays without a header. A
+// name is an offset into .instar.names, where a string ends with a zero byte.
+
+#ifndef INSTAR_MANAGER_MODULE_GENERATED_MODULE_H_
+#define INSTAR_MANAGER_MODULE_GENERATED_MODULE_H_
+
+#include <cstdint>
+
+namespace instar {
+namespace generated_module {
+
+// Strings, each with a zero byte after it.
+inline constexpr char kNamesSection[] = ".instar.names";
+
+// The images that the module refers to. The first is the target, whose
+// functions are redefined; the others are modules that were generated for it
+// before, in the order in which they have to have been applied.
+inline constexpr char kImagesSection[] = ".instar.images";
+struct ImageRecord {
+  std::uint64_t name;      // a file's name, for messages
+  std::uint64_t build_id;  // a name: hexadecimal digits
+};
+
+// Fields of the module that the loader writes.
+inline constexpr char kImportsSection[] = ".instar.imports";
+enum class ImportKind : std::uint32_t {
+  kAbsolute64 = 1,  // 8 bytes: target + addend
+  kRelative32 = 2,  // 4 bytes: target + addend - place, signed
+  // 8 bytes of .debug_info, `place` is an offset in that section. Debuggers add
+  // the address of the module to what stands there: the field is target +
+  // addend minus that.
+  kDebugAddress = 3,
+};
+struct Import {
+  std::uint64_t place;  // address in the module, as linked at address 0
+  std::uint64_t
+      target;  // address in the image, as linked (relative to its base)
+  std::int64_t addend;
+  ImportKind kind;
+  std::uint32_t image;  // index in the images
+  std::uint64_t name;   // of the target, for messages
+};
+
+// Functions that change: calls of the old entry go to the new one.
+inline constexpr char kRedefinitionsSection[] = ".instar.redefine";
+enum RedefinitionFlags : std::uint32_t {
+  // The old function and the callers in `callers` have to be on no stack. (Not
+  // set: only the entry's bytes have to be free.)
+  kMustBeQuiescent = 1,
+  // Not to be redirected: only watched, because it was compiled for another
+  // signature or another layout of what it calls or uses. new_entry is 0.
+  kOnlyWatched = 2,
+};
+struct Redefinition {
+  std::uint64_t old_entry;  // address in the image
+  std::uint64_t new_entry;  // address in the module, as linked at address 0
+  std::uint64_t name;       // linkage name
+  std::uint32_t image;
+  std::uint32_t flags;
+};
+
+// The report of instar-diff, as JSON.
+inline constexpr char kReportSection[] = ".instar.report";
+
+static_assert(sizeof(ImageRecord) == 16 && sizeof(Import) == 40 &&
+                  sizeof(Redefinition) == 32,
+              "the tables' format");
+
+}  // namespace generated_module
+}  // namespace instar
+
+#endif  // INSTAR_MANAGER_MODULE_GENERATED_MODULE_H_
