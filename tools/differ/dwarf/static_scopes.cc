@@ -1,0 +1,165 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/dwarf/static_scopes.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "tools/differ/dwarf/expressions.h"
+#include "tools/differ/dwarf/type_names.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+bool IsFunction(const Die& die) {
+  return die.tag == DW_TAG_subprogram || die.tag == DW_TAG_inlined_subroutine;
+}
+
+class Collector {
+ public:
+  explicit Collector(const ObjectDebugInfo& object)
+      : object_(object), dies_(object.dies()), names_(dies_) {}
+
+  std::vector<StaticVariable> Collect() {
+    for (DieIndex i = 0; i < dies_.size(); ++i) {
+      if (dies_[i].tag == DW_TAG_subprogram) NoteCode(i);
+    }
+    for (DieIndex i = 0; i < dies_.size(); ++i) {
+      if (dies_[i].tag == DW_TAG_variable) Visit(i);
+    }
+    std::vector<StaticVariable> result;
+    for (auto& entry : found_) result.push_back(std::move(entry.second));
+    Number(&result);
+    return result;
+  }
+
+ private:
+  // Functions that are local to the file have no linkage name in debug
+  // information; their symbol tells.
+  void NoteCode(DieIndex function) {
+    if (dies_[function].is_declaration) return;
+    const auto code = object_.CodeOf(function);
+    if (code.empty()) return;
+    const auto symbols = object_.FunctionsAt(code.front().begin);
+    symbol_of_root_.emplace(dies_.RootOf(function),
+                            symbols.empty() ? "" : symbols.front());
+  }
+
+  void Visit(DieIndex variable) {
+    const DieAttribute* const location = dies_.Find(variable, DW_AT_location);
+    if (location == nullptr || location->kind != DieAttribute::Kind::kBlock) {
+      return;
+    }
+    const std::optional<StaticLocation> at =
+        StaticLocationOf(location->block());
+    if (!at.has_value()) return;
+    const ObjectPlace place = ObjectDebugInfo::PlaceOf(at->address);
+    const auto known = found_.find(place);
+    // One of an inlined function is described once for every copy.
+    if (known != found_.end()) return;
+    StaticVariable& result = found_[place];
+    result.place = place;
+    result.is_thread_local = at->is_thread_local;
+    const DieIndex root = dies_.RootOf(variable);
+    result.is_external = dies_[variable].is_external || dies_[root].is_external;
+    const char* const name = dies_.NameOf(variable);
+    result.name = name == nullptr ? "" : name;
+    result.qualified_name = names_.QualifiedName(variable);
+    result.type = names_.Spell(dies_.TypeOf(variable));
+    result.line = static_cast<int>(
+        dies_.ConstantOf(variable, DW_AT_decl_line).value_or(0));
+    for (DieIndex at_die = variable; at_die != kNoDie;
+         at_die = dies_[at_die].origin) {
+      if (!result.file.empty()) break;
+      result.file = object_.DeclaredIn(at_die);
+    }
+    DescribeFunction(root, &result);
+  }
+
+  void DescribeFunction(DieIndex root, StaticVariable* result) {
+    DieIndex scope = root;
+    for (DieIndex at = dies_[root].parent; at != kNoDie;
+         at = dies_[at].parent) {
+      if (dies_[at].tag == DW_TAG_lexical_block) {
+        result->blocks =
+            absl::StrCat("{", OrderOfBlock(at), "}", result->blocks);
+      }
+      if (IsFunction(dies_[at])) {
+        scope = at;
+        break;
+      }
+      // A static member of a class is in no function, even if the class is.
+      if (dies_.IsClass(at)) return;
+    }
+    if (scope == root) return;
+    const DieIndex function = dies_.RootOf(scope);
+    result->function = names_.FunctionName(function);
+    const auto symbol = symbol_of_root_.find(function);
+    result->is_inlined = symbol == symbol_of_root_.end();
+    const char* const linkage_name = dies_.LinkageNameOf(scope);
+    if (linkage_name != nullptr) {
+      result->linkage_name_of_function = linkage_name;
+    } else if (symbol != symbol_of_root_.end()) {
+      result->linkage_name_of_function = std::string(symbol->second);
+    } else if (dies_.IsC(function)) {
+      result->linkage_name_of_function = result->function;
+    }
+  }
+
+  int OrderOfBlock(DieIndex block) const {
+    int order = 0;
+    for (const DieIndex other : dies_.ChildrenOf(dies_[block].parent)) {
+      if (other == block) break;
+      if (dies_[other].tag == DW_TAG_lexical_block) ++order;
+    }
+    return order;
+  }
+
+  static void Number(std::vector<StaticVariable>* variables) {
+    std::map<std::tuple<std::string, std::string>, std::vector<StaticVariable*>>
+        groups;
+    for (StaticVariable& variable : *variables) {
+      // Those of no function are told apart by their namespace or class.
+      groups[{variable.function, variable.function.empty()
+                                     ? variable.qualified_name
+                                     : variable.name}]
+          .push_back(&variable);
+    }
+    for (auto& group : groups) {
+      std::stable_sort(group.second.begin(), group.second.end(),
+                       [](const StaticVariable* a, const StaticVariable* b) {
+                         return std::tie(a->line, a->blocks) <
+                                std::tie(b->line, b->blocks);
+                       });
+      for (std::size_t i = 0; i < group.second.size(); ++i) {
+        group.second[i]->order = static_cast<int>(i);
+        group.second[i]->of = static_cast<int>(group.second.size());
+      }
+    }
+  }
+
+  const ObjectDebugInfo& object_;
+  const DieTree& dies_;
+  TypeNames names_;
+  absl::flat_hash_map<DieIndex, absl::string_view> symbol_of_root_;
+  std::map<ObjectPlace, StaticVariable> found_;
+};
+
+}  // namespace
+
+std::vector<StaticVariable> StaticVariablesOf(const ObjectDebugInfo& object) {
+  return Collector(object).Collect();
+}
+
+}  // namespace differ
+}  // namespace instar
