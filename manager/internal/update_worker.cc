@@ -28,6 +28,7 @@
 #include "manager/module/module_file.h"
 #include "manager/module/module_loader.h"
 #include "manager/module/module_update.h"
+#include "manager/module/own_program.h"
 #include "updates/mechanisms/class_functions.h"
 
 namespace instar {
@@ -211,7 +212,7 @@ absl::Status UpdateDriver::BeginChange(Job& job) {
 absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   const Clock::time_point begin = Clock::now();
   if (job.update == nullptr && !job.file.has_value()) {
-    INSTAR_ASSIGN_OR_RETURN(job.file, ReadModuleFile(job.path));
+    INSTAR_ASSIGN_OR_RETURN(job.file, ReadModuleFile(job.path, OwnBuildId()));
     std::lock_guard<std::mutex> lock(lock_);
     job.name = job.file->update_name();
   }
@@ -373,7 +374,8 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
 
 absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path,
                                                    bool without_stacks) {
-  INSTAR_ASSIGN_OR_RETURN(const ModuleFile file, ReadModuleFile(path));
+  INSTAR_ASSIGN_OR_RETURN(const ModuleFile file,
+                          ReadModuleFile(path, OwnBuildId()));
   CheckReport report;
   report.update = file.update_name();
   report.kind = file.kind();

@@ -5,18 +5,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "base/status_macros.h"
+#include "manager/module/bundle.h"
 #include "manager/module/elf_image.h"
 #include "manager/module/file_descriptor.h"
 #include "updates/update_module.h"
@@ -24,12 +30,14 @@
 namespace instar {
 namespace {
 
+using manager_internal::BundlePart;
 using manager_internal::ElfImage;
 using manager_internal::FileDescriptor;
 
 constexpr char kRebuild[] =
     "; build it again with update_module of tools/defs.bzl";
 constexpr std::uint32_t kMaxRequired = 1024;
+constexpr std::size_t kShownOfBuild = 12;  // digits of a build id
 
 // Reads integers and strings off a note's descriptor; goes on with nothing
 // once one did not fit.
@@ -101,16 +109,9 @@ absl::Status CheckAccess(const std::string& path, const struct stat& file) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-std::vector<absl::string_view> ModuleFile::UndefinedSymbols() const {
-  return image_->UndefinedSymbols();
-}
-
-std::size_t ModuleFile::code_size() const { return image_->code_size(); }
-std::size_t ModuleFile::loaded_size() const { return image_->bytes().size(); }
-
-absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path) {
+// The file, open, once its owner and mode have been looked at.
+absl::StatusOr<FileDescriptor> OpenFile(const std::string& path,
+                                        std::size_t* size) {
   // A pipe or a device must not make us wait.
   FileDescriptor file(
       open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -130,9 +131,73 @@ absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path) {
         absl::StrCat(path, " cannot be looked at: ", std::strerror(errno)));
   }
   INSTAR_RETURN_IF_ERROR(CheckAccess(path, status));
+  *size = static_cast<std::size_t>(status.st_size);
+  return file;
+}
 
-  absl::StatusOr<ElfImage> image =
-      ElfImage::Read(file.number(), static_cast<std::size_t>(status.st_size));
+// A part of a file as a file of its own, in memory.
+absl::StatusOr<FileDescriptor> CopyPart(const FileDescriptor& file,
+                                        const BundlePart& part,
+                                        const std::string& path) {
+  FileDescriptor copy(memfd_create(
+      path.substr(path.rfind('/') + 1).substr(0, 200).c_str(), MFD_CLOEXEC));
+  const auto failed = [&] {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a module of the bundle ", path,
+                     " cannot be copied into memory: ", std::strerror(errno),
+                     "; allow this process to make files in memory (sysctl "
+                     "vm.memfd_noexec, seccomp, the limits of open files and "
+                     "of memory)"));
+  };
+  if (copy.number() < 0) return failed();
+  std::vector<char> buffer(std::size_t{1} << 16);
+  for (std::size_t done = 0; done < part.size;) {
+    const ssize_t length = pread(file.number(), buffer.data(),
+                                 std::min(buffer.size(), part.size - done),
+                                 static_cast<off_t>(part.offset + done));
+    if (length < 0 && errno == EINTR) continue;
+    // One that has become shorter is found to be damaged.
+    if (length <= 0) break;
+    if (pwrite(copy.number(), buffer.data(), static_cast<std::size_t>(length),
+               static_cast<off_t>(done)) != length) {
+      return failed();
+    }
+    done += static_cast<std::size_t>(length);
+  }
+  return copy;
+}
+
+std::string Listed(const std::vector<std::string>& builds) {
+  return absl::StrJoin(builds, ", ", [](std::string* out, const auto& build) {
+    out->append(build.substr(0, kShownOfBuild));
+  });
+}
+
+}  // namespace
+
+std::vector<absl::string_view> ModuleFile::UndefinedSymbols() const {
+  return image_->UndefinedSymbols();
+}
+
+std::size_t ModuleFile::code_size() const { return image_->code_size(); }
+std::size_t ModuleFile::loaded_size() const { return image_->bytes().size(); }
+
+class ModuleReader {
+ public:
+  // What an open file says.
+  static absl::StatusOr<ModuleFile> Read(const std::string& path,
+                                         FileDescriptor file, std::size_t size);
+
+  // Calls it with each module of the file, until it answers an error.
+  static absl::Status ForEach(
+      const std::string& path,
+      absl::FunctionRef<absl::Status(ModuleFile, bool is_bundled)> visit);
+};
+
+absl::StatusOr<ModuleFile> ModuleReader::Read(const std::string& path,
+                                              FileDescriptor file,
+                                              std::size_t size) {
+  absl::StatusOr<ElfImage> image = ElfImage::Read(file.number(), size);
   const auto refuse = [&path](absl::string_view reason,
                               absl::string_view remedy) {
     return absl::InvalidArgumentError(
@@ -231,4 +296,103 @@ absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path) {
   return module;
 }
 
+absl::Status ModuleReader::ForEach(
+    const std::string& path,
+    absl::FunctionRef<absl::Status(ModuleFile, bool is_bundled)> visit) {
+  std::size_t size = 0;
+  INSTAR_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, &size));
+  if (!manager_internal::IsBundle(file.number())) {
+    INSTAR_ASSIGN_OR_RETURN(ModuleFile module,
+                            Read(path, std::move(file), size));
+    return visit(std::move(module), /*is_bundled=*/false);
+  }
+  const auto parts = manager_internal::FindBundleParts(file.number(), size);
+  if (!parts.ok()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " cannot be loaded: it ", parts.status().message()));
+  }
+  for (const BundlePart& part : *parts) {
+    INSTAR_ASSIGN_OR_RETURN(FileDescriptor copy, CopyPart(file, part, path));
+    INSTAR_ASSIGN_OR_RETURN(ModuleFile module,
+                            Read(path, std::move(copy), part.size));
+    INSTAR_RETURN_IF_ERROR(visit(std::move(module), /*is_bundled=*/true));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path,
+                                          const std::string& build_id) {
+  std::optional<ModuleFile> found;
+  std::string program;
+  std::vector<std::string> builds;
+  INSTAR_RETURN_IF_ERROR(
+      ModuleReader::ForEach(path, [&](ModuleFile module, bool is_bundled) {
+        builds.push_back(module.program_build_id());
+        program = module.program_name();
+        if (!is_bundled ||
+            (!build_id.empty() && module.program_build_id() == build_id)) {
+          found = std::move(module);
+        }
+        return absl::OkStatus();
+      }));
+  if (found.has_value()) return *std::move(found);
+  return absl::FailedPreconditionError(absl::StrCat(
+      "the bundle ", path, " has no module for this build",
+      build_id.empty()
+          ? " (which has no build id)"
+          : absl::StrCat(" (", build_id.substr(0, kShownOfBuild), ")"),
+      "; it has them for these builds of ", program, ": ", Listed(builds),
+      "; build one for this, and make the bundle anew with it (instarctl "
+      "bundle)"));
+}
+
+absl::StatusOr<std::vector<ModuleFile>> ReadAllModules(
+    const std::string& path) {
+  std::vector<ModuleFile> all;
+  bool is_bundle = false;
+  INSTAR_RETURN_IF_ERROR(
+      ModuleReader::ForEach(path, [&](ModuleFile module, bool is_bundled) {
+        is_bundle = is_bundled;
+        all.push_back(std::move(module));
+        return absl::OkStatus();
+      }));
+  if (is_bundle) INSTAR_RETURN_IF_ERROR(manager_internal::CheckBundled(all));
+  return all;
+}
+
+namespace manager_internal {
+
+absl::Status CheckBundled(const std::vector<ModuleFile>& modules) {
+  const auto refuse = [](const ModuleFile& one, absl::string_view reason) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(one.path(), " cannot be bundled: ", reason));
+  };
+  for (const ModuleFile& one : modules) {
+    const ModuleFile& first = modules.front();
+    if (one.program_build_id().empty()) {
+      return refuse(one,
+                    "it does not say for which build of which program it is; "
+                    "give its update_module the attribute `program`");
+    }
+    if (one.update_name() != first.update_name() ||
+        one.program_name() != first.program_name()) {
+      return refuse(
+          one, absl::StrCat("it is update '", one.update_name(), "' of ",
+                            one.program_name(), ", and ", first.path(), " is '",
+                            first.update_name(), "' of ", first.program_name(),
+                            "; a bundle is of one update of one "
+                            "program"));
+    }
+    for (const ModuleFile* other = &first; other != &one; ++other) {
+      if (other->program_build_id() != one.program_build_id()) continue;
+      return refuse(
+          one, absl::StrCat("it is for build ",
+                            one.program_build_id().substr(0, kShownOfBuild),
+                            ", and so is ", other->path()));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace manager_internal
 }  // namespace instar

@@ -13,12 +13,18 @@
 // root, and nobody else may write it. It is opened once; what was checked is
 // what will be loaded, whatever happens to the file meanwhile.
 //
+// A bundle holds modules of one update for several builds of its program: an
+// archive of ar(1), made by `instarctl bundle`. It is accepted where a module
+// is, and the module for this build is taken from it.
+//
 // Errors name the file, the reason and the remedy:
-//   NotFound          there is no such file
-//   PermissionDenied  it is somebody else's, others may write it, or this
-//                     process may not read it
-//   InvalidArgument   it is not an update module, one of another format, or
-//                     truncated or damaged
+//   NotFound            there is no such file
+//   PermissionDenied    it is somebody else's, others may write it, or this
+//                       process may not read it
+//   InvalidArgument     it is not an update module, one of another format, or
+//                       truncated or damaged
+//   FailedPrecondition  it is a bundle without a module for this build; the
+//                       builds for which it has one are listed
 //
 // Threads: a ModuleFile is immutable; copies share what was read.
 
@@ -30,6 +36,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -80,8 +87,8 @@ class ModuleFile {
   }
 
  private:
-  friend absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path);
   friend class LoadedModule;  // which closes its file
+  friend class ModuleReader;
   ModuleFile() = default;
 
   std::string path_;
@@ -95,7 +102,21 @@ class ModuleFile {
   std::shared_ptr<const manager_internal::FileDescriptor> file_;
 };
 
-absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path);
+// `build_id` is that of the program for which it is read, by which the module
+// of a bundle is chosen. A module is read whatever its program is: LoadModule()
+// refuses that of another one.
+absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path,
+                                          const std::string& build_id = "");
+
+// All modules of a bundle, or the one that the file is: at least one.
+absl::StatusOr<std::vector<ModuleFile>> ReadAllModules(const std::string& path);
+
+namespace manager_internal {
+
+// That these can be the modules of one bundle.
+absl::Status CheckBundled(const std::vector<ModuleFile>& modules);
+
+}  // namespace manager_internal
 
 }  // namespace instar
 
