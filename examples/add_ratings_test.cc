@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How an author tests an update: its function is called, and applied to threads
-// of the test (updates/update_fixture.h). No manager, no module.
+// of the test (updates/testing/update_fixture.h). No manager, no module.
 
 #include <cstddef>
 #include <mutex>
@@ -14,7 +14,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/weak_object_pool.h"
-#include "updates/update_fixture.h"
+#include "updates/testing/update_fixture.h"
 
 namespace site_manager {
 namespace {

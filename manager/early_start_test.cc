@@ -13,7 +13,7 @@
 #include "code/symbols/function.h"
 #include "gtest/gtest.h"
 #include "manager/manager.h"
-#include "updates/functions_for_test.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

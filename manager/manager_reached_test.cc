@@ -31,7 +31,7 @@
 #include "manager/control/control_client.h"
 #include "manager/control/socket_directory.h"
 #include "manager/manager.h"
-#include "updates/functions_for_test.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

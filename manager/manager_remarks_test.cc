@@ -27,7 +27,7 @@
 #include "manager/manager.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/functions_for_test.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -15,9 +15,9 @@
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "stack/activity_cases.h"
 #include "stack/stack_snapshot.h"
-#include "stack/walk_cases.h"
+#include "stack/testing/activity_cases.h"
+#include "stack/testing/walk_cases.h"
 
 namespace instar {
 namespace {

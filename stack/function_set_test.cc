@@ -16,8 +16,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/activity.h"
-#include "stack/function_set_cases.h"
 #include "stack/stack_snapshot.h"
+#include "stack/testing/function_set_cases.h"
 
 namespace instar {
 namespace {

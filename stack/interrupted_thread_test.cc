@@ -25,7 +25,7 @@
 #include "gtest/gtest.h"
 #include "stack/stack_snapshot.h"
 #include "stack/stack_walker.h"
-#include "stack/walk_cases.h"
+#include "stack/testing/walk_cases.h"
 
 namespace instar {
 namespace {

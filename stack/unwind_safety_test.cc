@@ -11,7 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/stack_snapshot.h"
-#include "stack/walk_cases.h"
+#include "stack/testing/walk_cases.h"
 
 namespace instar {
 namespace {

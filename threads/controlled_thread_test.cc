@@ -20,10 +20,10 @@
 #include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "threads/functions_for_test.h"
 #include "threads/held_reboot.h"
 #include "threads/internal/thread_record.h"
 #include "threads/rendezvous.h"
+#include "threads/testing/functions_for_test.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 

@@ -17,9 +17,9 @@
 
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
-#include "threads/functions_for_test.h"
 #include "threads/internal/thread_record.h"
 #include "threads/rendezvous.h"
+#include "threads/testing/functions_for_test.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 

@@ -117,7 +117,7 @@ GCC_ONLY = select({
 
 # The compiler's part, and what its points call, which every program with controlled threads has.
 _LOOP_PLUGIN = Label("//tools/loop_update_points:plugin")
-_LOOP_DEPS = [str(_LOOP_PLUGIN), str(Label("//threads:loop_update_point"))]
+_LOOP_DEPS = [str(_LOOP_PLUGIN), str(Label("//threads/internal:loop_update_point"))]
 
 def _loop_copts(mode, srcs):
     in_c = [source for source in srcs if source.endswith(".c")] if type(srcs) == "list" else []

@@ -27,10 +27,10 @@
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/convert.h"
 #include "updates/mechanisms/redefine.h"
 #include "updates/reboot_thread.h"
+#include "updates/testing/functions_for_test.h"
 
 namespace instar {
 namespace {

@@ -1,8 +1,8 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// The code behind an intercepted entry: the thunk (entry_thunk.S), which the
-// entry calls, and its handlers.
+// The code behind an intercepted entry: the thunk (entry_thunk_x86_64.S), which
+// the entry calls, and its handlers.
 
 #ifndef INSTAR_CODE_INTERNAL_ENTRY_THUNK_H_
 #define INSTAR_CODE_INTERNAL_ENTRY_THUNK_H_
@@ -17,7 +17,7 @@ namespace instar {
 namespace code_internal {
 
 // What instar_entry_thunk saved before it calls a handler; the layout is known
-// to entry_thunk.S.
+// to entry_thunk_x86_64.S.
 struct ThunkFrame {
   uintptr_t r11, r10, r9, r8, rcx, rdx, rsi, rdi, rax;
   uintptr_t rbp;

@@ -14,7 +14,7 @@
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
 #include "updates/mechanisms/transfer.h"
-#include "updates/update_fixture.h"
+#include "updates/testing/update_fixture.h"
 #include "updates/update_plan.h"
 
 namespace shop {

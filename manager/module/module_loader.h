@@ -38,7 +38,8 @@
 // Threads: LoadModule() from any; a LoadedModule by one at a time. The thread
 // that loads must not be one that is held.
 //
-// Cost: examples/load_benchmark.cc shows it as a part of a whole load.
+// Cost: examples/benchmark/load_benchmark.cc shows it as a part of a whole
+// load.
 
 #ifndef INSTAR_MANAGER_MODULE_MODULE_LOADER_H_
 #define INSTAR_MANAGER_MODULE_MODULE_LOADER_H_

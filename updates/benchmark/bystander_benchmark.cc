@@ -40,9 +40,9 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "updates/change.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/convert.h"
 #include "updates/mechanisms/redefine.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

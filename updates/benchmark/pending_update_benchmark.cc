@@ -22,8 +22,8 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/redefine.h"
+#include "updates/testing/functions_for_test.h"
 
 namespace instar {
 namespace {

@@ -33,7 +33,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/rendezvous.h"
 #include "threads/update_point.h"
-#include "updates/functions_for_test.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -30,10 +30,10 @@
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/redefine.h"
 #include "updates/mechanisms/replace_activation.h"
 #include "updates/reboot_thread.h"
+#include "updates/testing/functions_for_test.h"
 
 namespace instar {
 namespace {

@@ -16,7 +16,7 @@
 #include "heap/class_version.h"
 #include "threads/update_point.h"
 #include "updates/plan_test/depot_for_test.h"
-#include "updates/update_fixture.h"
+#include "updates/testing/update_fixture.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -14,9 +14,9 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/updatable.h"
-#include "threads/loops_for_test.h"
-#include "updates/functions_for_test.h"
-#include "updates/update_fixture.h"
+#include "threads/update_point_test/loops_for_test.h"
+#include "updates/testing/functions_for_test.h"
+#include "updates/testing/update_fixture.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -23,7 +23,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
-#include "updates/functions_for_test.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/testing/within.h"
 #include "updates/update_plan.h"
 

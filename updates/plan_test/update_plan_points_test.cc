@@ -20,7 +20,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/testing/looping.h"
 #include "threads/update_point.h"
-#include "updates/functions_for_test.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/testing/within.h"
 #include "updates/update_plan.h"
 

@@ -25,8 +25,8 @@
 #include "threads/controlled_thread.h"
 #include "threads/thread_ref.h"
 #include "threads/update_point.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/mechanism.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -33,7 +33,7 @@
 #include "threads/known_names.h"
 #include "threads/testing/looping.h"
 #include "threads/update_point.h"
-#include "updates/functions_for_test.h"
+#include "updates/testing/functions_for_test.h"
 
 namespace instar {
 namespace {

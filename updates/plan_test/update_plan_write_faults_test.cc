@@ -23,8 +23,8 @@
 #include "gtest/gtest.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/mechanism.h"
+#include "updates/testing/functions_for_test.h"
 #include "updates/update_plan.h"
 
 namespace instar {

@@ -24,8 +24,8 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
-#include "updates/functions_for_test.h"
 #include "updates/quiescence/when_quiescent.h"
+#include "updates/testing/functions_for_test.h"
 
 namespace instar {
 namespace {

@@ -13,8 +13,8 @@
 #include "base/testing/allocators.h"
 #include "gtest/gtest.h"
 #include "updates/change.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/redefine.h"
+#include "updates/testing/functions_for_test.h"
 
 namespace instar {
 namespace {

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Quiescence on the stacks of controlled threads, which meet at a rendezvous.
-// updates/mechanisms/redefine_threads_test.cc stops threads by signals.
+// updates/mechanisms/redefine_test/redefine_threads_test.cc stops threads by
+// signals.
 
 #include "updates/quiescence/when_quiescent.h"
 
@@ -30,8 +31,8 @@
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
-#include "updates/functions_for_test.h"
 #include "updates/mechanisms/redefine.h"
+#include "updates/testing/functions_for_test.h"
 
 namespace instar {
 namespace {

@@ -1,0 +1,495 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "updates/mechanisms/convert.h"
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "continuation/continulet.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "heap/class_version.h"
+#include "heap/lazy_proxy.h"
+#include "heap/updatable.h"
+#include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
+#include "threads/update_point.h"
+#include "threads/update_request.h"
+#include "updates/change.h"
+#include "updates/internal/late_births.h"
+#include "updates/mechanisms/convert_test/class_functions_for_test.h"
+#include "updates/mechanisms/internal/background_work.h"
+
+namespace instar {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+using namespace updates_test;  // NOLINT: the functions under test
+
+// Each test of what cannot be undone has its own.
+template <int kNumber>
+struct Item : Updatable<Item<kNumber>> {
+  virtual int Version() const { return 1; }
+  int fails_at = 0;
+};
+template <int kNumber>
+struct ItemV2 : Item<kNumber> {
+  explicit ItemV2(Item<kNumber>&& old) noexcept
+      : Item<kNumber>(std::move(old)) {}
+  absl::Status Convert() {
+    return this->fails_at == 2 ? absl::DataLossError("no mark for this one")
+                               : absl::OkStatus();
+  }
+  int Version() const override { return 2; }
+};
+
+// Is inside of a Store, at update points, until it may leave.
+class Visiting {
+ public:
+  // `enter` runs what it is given inside of a Store. (No name here has the
+  // class in it: this thread's own functions would be functions of the class.)
+  explicit Visiting(std::function<void(const Call&)> enter)
+      : thread_(StartPassiveThread("visitor", [this, enter] {
+          enter([this] {
+            inside_ = true;
+            while (!leave_) UpdatePoint();
+          });
+          while (!stop_) UpdatePoint();
+        })) {
+    while (!inside_) std::this_thread::yield();
+  }
+  ~Visiting() { leave_ = stop_ = true; }
+  void Leave() { leave_ = true; }
+  ThreadRef ref() const { return thread_.ref(); }
+
+ private:
+  std::atomic<bool> inside_{false}, leave_{false}, stop_{false};
+  ControlledThread thread_;
+};
+
+constexpr std::chrono::seconds kLong(60);
+constexpr char kInOpen[] = "active: instar::updates_test::Store::Open(";
+
+// Waits until the request says "not yet" for a reason like this one.
+void AwaitReason(const UpdateRequest& request, const std::string& part) {
+  while (request.reason().find(part) == std::string::npos) {
+    ASSERT_FALSE(request.is_finished()) << request.reason();
+    std::this_thread::yield();
+  }
+}
+
+bool IsStoreV2(const std::unique_ptr<Store>& store) {
+  return version_cast<StoreV2>(store.get()) != nullptr;
+}
+
+TEST(ConvertTest, EagerlyInAThreadAndBack) {
+  auto store = std::make_unique<Store>("one");
+  Looping worker("worker"), other("other");
+  const Change update(ConvertEagerly<Store, StoreV2>());
+  for (int i = 0; i < 3; ++i) {
+    UpdateRequest request = SetUpdateFunction(worker.ref(), update);
+    request.Trigger();
+    ASSERT_TRUE(request.Await(kLong).ok()) << request.reason();
+    EXPECT_TRUE(update.is_applied());
+    EXPECT_EQ(store->Describe(), "one, marked 0");
+    UpdateRequest undo = SetUpdateFunction(other.ref(), update.UndoFunction());
+    undo.Trigger();
+    ASSERT_TRUE(undo.Await(kLong).ok()) << undo.reason();
+    EXPECT_FALSE(update.is_applied());
+    EXPECT_EQ(store->Describe(), "one");
+  }
+}
+
+TEST(ConvertTest, WaitsWhileAnotherThreadIsInside) {
+  auto store = std::make_unique<Store>("one");
+  Visiting visitor([&](const Call& call) { store->Open(call); });
+  Looping worker("worker");
+  Change update(ConvertEagerly<Store, StoreV2>());
+  UpdateRequest request = SetUpdateFunction(worker.ref(), update);
+  request.Trigger();
+  AwaitReason(request, kInOpen);
+  EXPECT_THAT(request.reason(), HasSubstr("thread 'visitor'"));
+  EXPECT_THAT(request.reason(), HasSubstr("frame "));
+  EXPECT_FALSE(IsStoreV2(store));
+  visitor.Leave();
+  ASSERT_TRUE(request.Await(kLong).ok()) << request.reason();
+  EXPECT_TRUE(IsStoreV2(store));
+  Attempt undo = update.Undo();
+  while (undo.is_not_yet()) undo = update.Undo();
+  EXPECT_TRUE(undo.is_done()) << undo.reason();
+}
+
+TEST(ConvertTest, WaitsWhileTheThreadItselfIsInside) {
+  auto store = std::make_unique<Store>("one");
+  for (const bool lazily : {false, true}) {
+    Visiting visitor([&](const Call& call) { store->Open(call); });
+    Change update = lazily ? Change(ConvertLazily<Store, StoreV2>())
+                           : Change(ConvertEagerly<Store, StoreV2>());
+    UpdateRequest request = SetUpdateFunction(visitor.ref(), update);
+    request.Trigger();
+    AwaitReason(request, kInOpen);
+    EXPECT_THAT(request.reason(), HasSubstr("the thread that updates"));
+    visitor.Leave();
+    ASSERT_TRUE(request.Await(kLong).ok()) << request.reason();
+    Attempt undo = update.Undo();
+    while (undo.is_not_yet()) undo = update.Undo();
+    EXPECT_TRUE(undo.is_done()) << undo.reason();
+  }
+}
+
+TEST(ConvertTest, WaitsForAPausedContinulet) {
+  auto store = std::make_unique<Store>("one");
+  std::atomic<bool> paused{false}, resume{false}, stop{false};
+  ControlledThread thread = StartPassiveThread("juggler", [&] {
+    Continulet<void()> inside(
+        "inside", [&](auto& self) { store->Open([&] { self.Switch(); }); });
+    inside.Switch();
+    paused = true;
+    while (!resume) UpdatePoint();
+    inside.Switch();
+    while (!stop) UpdatePoint();
+  });
+  const auto end = absl::MakeCleanup([&] { resume = stop = true; });
+  while (!paused) std::this_thread::yield();
+  Change update(ConvertEagerly<Store, StoreV2>());
+  Attempt attempt = update.Apply();
+  while (attempt.reason().find(kInOpen) == std::string::npos) {
+    ASSERT_TRUE(attempt.is_not_yet()) << attempt.reason();
+    attempt = update.Apply();
+  }
+  EXPECT_THAT(attempt.reason(), HasSubstr("thread 'juggler'"));
+  resume = true;
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+  attempt = update.Undo();
+  while (attempt.is_not_yet()) attempt = update.Undo();
+  EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+}
+
+TEST(ConvertTest, FunctionsThatAreLeftOut) {
+  auto store = std::make_unique<Store>("one");
+  Visiting visitor([&](const Call& call) { store->Open(call); });
+  ClassFunctionsOptions options;
+  options.leave_out = {"instar::updates_test::Store::Open"};
+  Change update(ConvertEagerly<Store, StoreV2>({}, options));
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_TRUE(IsStoreV2(store));
+  while ((attempt = update.Undo()).is_not_yet()) {
+  }
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+
+  options.leave_out = {"instar::updates_test::NoSuchFunction"};
+  Change wrong(ConvertEagerly<Store, StoreV2>({}, options));
+  EXPECT_TRUE(absl::IsNotFound(wrong.Prepare()));
+  EXPECT_TRUE(wrong.Apply().is_failed());
+}
+
+TEST(ConvertTest, AThreadThatDoesNotComeIsNamed) {
+  std::atomic<bool> runs{false}, stop{false};
+  ControlledThread busy = StartPassiveThread("busy", [&] {
+    runs = true;
+    while (!stop) {
+    }
+  });
+  const auto end = absl::MakeCleanup([&] { stop = true; });
+  while (busy.state() == ThreadState::kNew) std::this_thread::yield();
+  Change update(ConvertEagerly<Store, StoreV2>());
+  ASSERT_TRUE(update.Prepare().ok());
+  while (!runs) std::this_thread::yield();
+  const Attempt attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_not_yet()) << attempt.reason();
+  EXPECT_THAT(attempt.reason(), HasSubstr("thread 'busy'"));
+  EXPECT_THAT(attempt.reason(), HasSubstr("no update point"));
+  EXPECT_TRUE(update.Undo().is_done());
+}
+
+TEST(ConvertTest, OneOfSeveralThreadsDoesIt) {
+  using Old = Item<1>;
+  std::vector<std::unique_ptr<Old>> items(100);
+  for (auto& item : items) item = std::make_unique<Old>();
+  Looping one("one"), two("two"), three("three");
+  const Change update(ConvertEagerly<Old, ItemV2<1>>());
+  std::vector<UpdateRequest> requests;
+  for (const ThreadRef& thread : {one.ref(), two.ref(), three.ref()}) {
+    requests.push_back(SetUpdateFunction(thread, update));
+  }
+  for (UpdateRequest& request : requests) request.Trigger();
+  for (UpdateRequest& request : requests) {
+    EXPECT_TRUE(request.Await(kLong).ok()) << request.reason();
+  }
+  for (const auto& item : items) EXPECT_EQ(item->Version(), 2);
+}
+
+TEST(ConvertTest, AFailureLeavesEverythingAsItWas) {
+  using Old = Item<2>;
+  std::vector<std::unique_ptr<Old>> items(10);
+  for (auto& item : items) item = std::make_unique<Old>();
+  items[7]->fails_at = 2;
+  Looping worker("worker");
+  const Change update(ConvertEagerly<Old, ItemV2<2>>());
+  UpdateRequest request = SetUpdateFunction(worker.ref(), update);
+  request.Trigger();
+  const absl::Status status = request.Await(kLong);
+  EXPECT_TRUE(absl::IsDataLoss(status)) << status;
+  EXPECT_FALSE(update.is_applied());
+  for (const auto& item : items) EXPECT_EQ(item->Version(), 1);
+  // It can be tried again.
+  items[7]->fails_at = 0;
+  Change again = update;
+  Attempt attempt = again.Apply();
+  while (attempt.is_not_yet()) attempt = again.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_EQ(items[7]->Version(), 2);
+  Change second(ConvertEagerly<Old, ItemV2<2>>());
+  EXPECT_TRUE(absl::IsFailedPrecondition(second.Prepare()));
+}
+
+// Waits, where it is converted, for what a held thread would have to do.
+std::atomic<long> g_rounds{0};
+std::atomic<bool> g_waits{false};
+std::atomic<int> g_conversions{0};
+template <int kNumber>
+struct Waiting : Updatable<Waiting<kNumber>> {
+  virtual int Version() const { return 1; }
+};
+template <int kNumber>
+struct WaitingV2 : Waiting<kNumber> {
+  explicit WaitingV2(Waiting<kNumber>&& old) noexcept
+      : Waiting<kNumber>(std::move(old)) {}
+  int Version() const override { return 2; }
+  void Convert() {
+    ++g_conversions;
+    const long before = g_rounds;
+    while (g_waits && g_rounds < before + 2) std::this_thread::yield();
+  }
+};
+
+TEST(ConvertTest, AConvertThatDoesNotReturnIsGivenUp) {
+  std::vector<std::unique_ptr<Waiting<0>>> objects(10);
+  for (auto& object : objects) object = std::make_unique<Waiting<0>>();
+  Looping worker("worker", [] { ++g_rounds; });
+  g_waits = true;
+  g_conversions = 0;
+  Change update(ConvertEagerly<Waiting<0>, WaitingV2<0>>());
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  EXPECT_TRUE(absl::IsDataLoss(attempt.status())) << attempt.reason();
+  EXPECT_THAT(attempt.reason(), HasSubstr("Convert() of "));
+  EXPECT_THAT(attempt.reason(), HasSubstr("state of the program is unknown"));
+  EXPECT_EQ(g_conversions, 1);
+  g_waits = false;
+  // For good: nobody knows what there is to be applied or undone.
+  EXPECT_TRUE(absl::IsDataLoss(update.Apply().status()));
+  EXPECT_TRUE(absl::IsDataLoss(update.Undo().status()));
+  EXPECT_TRUE(absl::IsDataLoss(update.Prepare()));
+}
+
+// Code that does not return may be what the other one waits for.
+TEST(BackgroundPauseTest, ItsTurnIsWaitedForUntilATime) {
+  using updates_internal::BackgroundPause;
+  std::string why_not;
+  const auto soon = [] {
+    return BackgroundPause::Clock::now() + std::chrono::milliseconds(20);
+  };
+  auto other = BackgroundPause::Try(soon(), &why_not);
+  ASSERT_TRUE(other.has_value()) << why_not;
+  std::thread([&] {
+    EXPECT_FALSE(BackgroundPause::Until(soon(), &why_not).has_value());
+  }).join();
+  EXPECT_THAT(why_not, HasSubstr("another thread holds threads"));
+  other.reset();
+  EXPECT_TRUE(BackgroundPause::Until(soon(), &why_not).has_value());
+}
+
+TEST(LateBirthsTest, AConvertThatDoesNotReturnIsGivenUp) {
+  Looping worker("worker", [] { ++g_rounds; });
+  Change update(ConvertEagerly<Waiting<1>, WaitingV2<1>>());
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  const auto late = std::make_unique<Waiting<1>>();
+  const auto later = std::make_unique<Waiting<1>>();
+  g_waits = true;
+  g_conversions = 0;
+  LateBirths late_births;
+  while ((attempt = late_births.TryConvert()).is_not_yet()) {
+  }
+  EXPECT_TRUE(absl::IsDataLoss(attempt.status())) << attempt.reason();
+  EXPECT_EQ(g_conversions, 1);
+  g_waits = false;
+}
+
+TEST(ConvertLazilyTest, ConvertsAtTheNextAccess) {
+  using Old = Item<3>;
+  std::vector<LazyUnique<Old>> items;
+  for (int i = 0; i < 10; ++i) items.emplace_back(std::make_unique<Old>());
+  Looping worker("worker");
+  Change update(ConvertLazily<Old, ItemV2<3>>());
+  UpdateRequest request = SetUpdateFunction(worker.ref(), update);
+  request.Trigger();
+  ASSERT_TRUE(request.Await(kLong).ok()) << request.reason();
+  EXPECT_EQ(items[0].address()->Version(), 1);
+  EXPECT_EQ(items[0]->Version(), 2);
+  EXPECT_EQ(items[1].address()->Version(), 1);
+  Attempt undo = update.Undo();
+  while (undo.is_not_yet()) undo = update.Undo();
+  ASSERT_TRUE(undo.is_done()) << undo.reason();
+  EXPECT_EQ(items[0]->Version(), 1);
+}
+
+TEST(ConvertLazilyTest, ProgressivelyInTheBackground) {
+  using Old = Item<4>;
+  std::vector<LazyUnique<Old>> items;
+  for (int i = 0; i < 1000; ++i) items.emplace_back(std::make_unique<Old>());
+  Change update(ConvertProgressively<Old, ItemV2<4>>());
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  while (update.is_converting()) std::this_thread::yield();
+  for (const auto& item : items) EXPECT_EQ(item.address()->Version(), 2);
+}
+
+TEST(ConvertLazilyTest, StartedFromWhereTheProgramIs) {
+  using Old = Item<5>;
+  LazyUnique<Old> item(std::make_unique<Old>());
+  Looping other("other");
+  const absl::Status started =
+      Apply(ConvertLazily<Old, ItemV2<5>>(), {}, kLong);
+  ASSERT_TRUE(started.ok()) << started;
+  EXPECT_EQ(item.address()->Version(), 1);
+  EXPECT_EQ(item->Version(), 2);
+}
+
+TEST(ConvertLazilyTest, IsNotStartedWhileSomebodyIsInside) {
+  auto store = std::make_unique<Store>("one");
+  {
+    Visiting visitor([&](const Call& call) { store->Open(call); });
+    absl::Status started;
+    do {  // under load, the visitor may not have come in time
+      started = Apply(ConvertLazily<Store, StoreV2>(), {},
+                      std::chrono::milliseconds(1));
+      ASSERT_TRUE(absl::IsDeadlineExceeded(started)) << started;
+    } while (!absl::StrContains(started.message(), kInOpen));
+    EXPECT_THAT(std::string(started.message()), HasSubstr("'visitor'"));
+  }
+  // Nothing was begun.
+  Change update(ConvertLazily<Store, StoreV2>());
+  EXPECT_TRUE(update.Prepare().ok());
+}
+
+// Code that was compiled for Item<6> goes on making Item<6>.
+__attribute__((noinline)) std::unique_ptr<Item<6>> OldCode() {
+  return std::make_unique<Item<6>>();
+}
+
+TEST(LateBirthsTest, OldCodeKeepsMakingObjects) {
+  std::vector<std::unique_ptr<Item<6>>> made;
+  std::atomic<std::size_t> wanted{0}, count{0};
+  LateBirths late_births;
+  EXPECT_TRUE(late_births.TryConvert().is_done());
+  auto worker = std::make_unique<Looping>("worker", [&] {
+    if (made.size() == wanted) return;
+    made.push_back(OldCode());
+    count = made.size();
+  });
+  const auto await_more = [&] {
+    wanted += 5;
+    while (count < wanted) std::this_thread::yield();
+  };
+  await_more();
+  Change update(ConvertEagerly<Item<6>, ItemV2<6>>());
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  for (int i = 0; i < 20; ++i) {
+    await_more();
+    EXPECT_TRUE(HaveLateBirths());
+    attempt = late_births.TryConvert();
+    while (attempt.is_not_yet()) attempt = late_births.TryConvert();
+    ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  }
+  worker.reset();
+  attempt = late_births.TryConvert();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_FALSE(HaveLateBirths());
+  for (const auto& item : made) EXPECT_EQ(item->Version(), 2);
+}
+
+TEST(LateBirthsTest, WaitsWhileSomebodyIsInside) {
+  auto store = std::make_unique<Store>("one");
+  // With the options of the class's latest update.
+  ClassFunctionsOptions options;
+  options.watch_also = {"instar::updates_test::FindStore"};
+  Change update(ConvertEagerly<Store, StoreV2>({}, options));
+  Attempt attempt = update.Apply();
+  while (attempt.is_not_yet()) attempt = update.Apply();
+  ASSERT_TRUE(attempt.is_done()) << attempt.reason();
+  auto late = std::make_unique<Store>("late");
+  std::atomic<bool> inside{false}, leave{false}, stop{false};
+  ControlledThread finder = StartPassiveThread("finder", [&] {
+    FindStore(1, [&] {
+      inside = true;
+      while (!leave) UpdatePoint();
+    });
+    while (!stop) UpdatePoint();
+  });
+  const auto end = absl::MakeCleanup([&] { leave = stop = true; });
+  while (!inside) std::this_thread::yield();
+  ASSERT_TRUE(HaveLateBirths());
+  LateBirths late_births;
+  attempt = late_births.TryConvert();
+  while (attempt.reason().find("active: instar::updates_test::FindStore(") ==
+         std::string::npos) {
+    ASSERT_TRUE(attempt.is_not_yet()) << attempt.reason();
+    attempt = late_births.TryConvert();
+  }
+  EXPECT_FALSE(IsStoreV2(late));
+  leave = true;
+  while (attempt.is_not_yet()) attempt = late_births.TryConvert();
+  EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_TRUE(IsStoreV2(late));
+  EXPECT_FALSE(HaveLateBirths());
+  while ((attempt = update.Undo()).is_not_yet()) {
+  }
+  EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+}
+
+TEST(LateBirthsTest, AFailureIsAnswered) {
+  std::vector<std::unique_ptr<Item<7>>> items;
+  Change update(ConvertEagerly<Item<7>, ItemV2<7>>());
+  ASSERT_TRUE(update.Apply().is_done());
+  for (int i = 0; i < 3; ++i) items.push_back(std::make_unique<Item<7>>());
+  items[1]->fails_at = 2;
+  LateBirths late_births;
+  const Attempt attempt = late_births.TryConvert();
+  EXPECT_TRUE(absl::IsDataLoss(attempt.status())) << attempt.reason();
+  EXPECT_EQ(items[0]->Version(), 2);
+  EXPECT_EQ(items[1]->Version(), 1);
+  EXPECT_EQ(items[2]->Version(), 2);
+  EXPECT_TRUE(late_births.TryConvert().is_done());
+}
+
+// Proxies convert them.
+TEST(LateBirthsTest, LazyClassesHaveNone) {
+  Change update(ConvertLazily<Item<8>, ItemV2<8>>());
+  ASSERT_TRUE(update.Apply().is_done());
+  LazyUnique<Item<8>> item(std::make_unique<Item<8>>());
+  EXPECT_FALSE(HaveLateBirths());
+  EXPECT_EQ(item->Version(), 2);
+}
+
+}  // namespace
+}  // namespace instar
