@@ -2,7 +2,7 @@
 
     load("//tools/header_examples:defs.bzl", "header_examples_test")
 
-    header_examples_test(prelude = "header_examples.h")     # at the end of a BUILD file
+    header_examples_test(prelude = "internal/header_examples.h")     # at the end of a BUILD file
 
 extract.py says what an example is. The test passes if they compile: they are not linked, and not run.
 """

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes a C++ file of the examples in the comments of headers.
 
-    extract.py --output examples.cc --prelude heap/header_examples.h heap/updatable.h ...
+    extract.py --output examples.cc --prelude heap/internal/header_examples.h heap/updatable.h ...
 
 What is indented by three blanks in a comment is code:
 

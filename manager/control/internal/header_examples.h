@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_MANAGER_CONTROL_HEADER_EXAMPLES_H_
-#define INSTAR_MANAGER_CONTROL_HEADER_EXAMPLES_H_
+#ifndef INSTAR_MANAGER_CONTROL_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_MANAGER_CONTROL_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <sys/socket.h>
 
@@ -50,4 +50,4 @@ extern const StatusReport status_report;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_MANAGER_CONTROL_HEADER_EXAMPLES_H_
+#endif  // INSTAR_MANAGER_CONTROL_INTERNAL_HEADER_EXAMPLES_H_

@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_STACK_HEADER_EXAMPLES_H_
-#define INSTAR_STACK_HEADER_EXAMPLES_H_
+#ifndef INSTAR_STACK_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_STACK_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <sys/types.h>
 
@@ -53,4 +53,4 @@ extern const StackBounds bounds;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_STACK_HEADER_EXAMPLES_H_
+#endif  // INSTAR_STACK_INTERNAL_HEADER_EXAMPLES_H_

@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_THREADS_HEADER_EXAMPLES_H_
-#define INSTAR_THREADS_HEADER_EXAMPLES_H_
+#ifndef INSTAR_THREADS_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_THREADS_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -112,4 +112,4 @@ extern const shop::Event event;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_THREADS_HEADER_EXAMPLES_H_
+#endif  // INSTAR_THREADS_INTERNAL_HEADER_EXAMPLES_H_

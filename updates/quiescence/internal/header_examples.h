@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_UPDATES_QUIESCENCE_HEADER_EXAMPLES_H_
-#define INSTAR_UPDATES_QUIESCENCE_HEADER_EXAMPLES_H_
+#ifndef INSTAR_UPDATES_QUIESCENCE_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_UPDATES_QUIESCENCE_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <sys/types.h>
 
@@ -43,4 +43,4 @@ extern Redirection redirection;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_UPDATES_QUIESCENCE_HEADER_EXAMPLES_H_
+#endif  // INSTAR_UPDATES_QUIESCENCE_INTERNAL_HEADER_EXAMPLES_H_

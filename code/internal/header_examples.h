@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_CODE_HEADER_EXAMPLES_H_
-#define INSTAR_CODE_HEADER_EXAMPLES_H_
+#ifndef INSTAR_CODE_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_CODE_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <cstdint>
 
@@ -31,4 +31,4 @@ extern const std::uintptr_t new_g_address;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_CODE_HEADER_EXAMPLES_H_
+#endif  // INSTAR_CODE_INTERNAL_HEADER_EXAMPLES_H_

@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_CONTINUATION_HEADER_EXAMPLES_H_
-#define INSTAR_CONTINUATION_HEADER_EXAMPLES_H_
+#ifndef INSTAR_CONTINUATION_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_CONTINUATION_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <ucontext.h>
 
@@ -43,4 +43,4 @@ void Run(std::uintptr_t low, std::uintptr_t high);
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_CONTINUATION_HEADER_EXAMPLES_H_
+#endif  // INSTAR_CONTINUATION_INTERNAL_HEADER_EXAMPLES_H_

@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_HEAP_HEADER_EXAMPLES_H_
-#define INSTAR_HEAP_HEADER_EXAMPLES_H_
+#ifndef INSTAR_HEAP_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_HEAP_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <map>
 #include <memory>
@@ -34,4 +34,4 @@ extern Product* product;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_HEAP_HEADER_EXAMPLES_H_
+#endif  // INSTAR_HEAP_INTERNAL_HEADER_EXAMPLES_H_

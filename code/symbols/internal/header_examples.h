@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_CODE_SYMBOLS_HEADER_EXAMPLES_H_
-#define INSTAR_CODE_SYMBOLS_HEADER_EXAMPLES_H_
+#ifndef INSTAR_CODE_SYMBOLS_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_CODE_SYMBOLS_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <cstdint>
 
@@ -37,4 +37,4 @@ extern const Function new_function;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_CODE_SYMBOLS_HEADER_EXAMPLES_H_
+#endif  // INSTAR_CODE_SYMBOLS_INTERNAL_HEADER_EXAMPLES_H_

@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_TOOLS_EXPLORER_HEADER_EXAMPLES_H_
-#define INSTAR_TOOLS_EXPLORER_HEADER_EXAMPLES_H_
+#ifndef INSTAR_TOOLS_EXPLORER_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_TOOLS_EXPLORER_INTERNAL_HEADER_EXAMPLES_H_
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
@@ -24,4 +24,4 @@ absl::Status InEuros(UpdatePlan& plan);
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_TOOLS_EXPLORER_HEADER_EXAMPLES_H_
+#endif  // INSTAR_TOOLS_EXPLORER_INTERNAL_HEADER_EXAMPLES_H_

@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_MANAGER_HEADER_EXAMPLES_H_
-#define INSTAR_MANAGER_HEADER_EXAMPLES_H_
+#ifndef INSTAR_MANAGER_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_MANAGER_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <chrono>
 #include <memory>
@@ -34,4 +34,4 @@ extern Manager* manager;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_MANAGER_HEADER_EXAMPLES_H_
+#endif  // INSTAR_MANAGER_INTERNAL_HEADER_EXAMPLES_H_

@@ -4,8 +4,8 @@
 // What the examples in the comments of this package's headers leave out
 // (tools/header_examples/defs.bzl).
 
-#ifndef INSTAR_MANAGER_MODULE_HEADER_EXAMPLES_H_
-#define INSTAR_MANAGER_MODULE_HEADER_EXAMPLES_H_
+#ifndef INSTAR_MANAGER_MODULE_INTERNAL_HEADER_EXAMPLES_H_
+#define INSTAR_MANAGER_MODULE_INTERNAL_HEADER_EXAMPLES_H_
 
 #include <memory>
 
@@ -22,4 +22,4 @@ extern const LoadedModule module;
 }  // namespace header_examples
 }  // namespace instar
 
-#endif  // INSTAR_MANAGER_MODULE_HEADER_EXAMPLES_H_
+#endif  // INSTAR_MANAGER_MODULE_INTERNAL_HEADER_EXAMPLES_H_
