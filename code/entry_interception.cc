@@ -7,14 +7,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <iterator>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
@@ -25,9 +22,9 @@
 #include "code/internal/entry_record.h"
 #include "code/internal/entry_state.h"
 #include "code/internal/entry_thunk.h"
+#include "code/internal/interceptable_entries.h"
 #include "code/internal/patchable_entries.h"
 #include "code/internal/text_patch.h"
-#include "code/symbols/images/loaded_images.h"
 
 std::atomic<int> instar_loop_attention{0};
 
@@ -36,6 +33,7 @@ namespace instar {
 using code_internal::CodeLock;
 using code_internal::EntryChange;
 using code_internal::EntryRecord;
+using code_internal::EntryRecords;
 
 struct EntryInterception::State {
   // Adds `step` (1 or -1) to the interceptions of each entry.
@@ -171,106 +169,6 @@ namespace {
                    [] { EntryInterceptionRegistry::AfterForkInChild(); }});
 }
 
-// The name of a complete, base or deleting destructor without parameters, as
-// all are (Itanium C++ ABI, 5.1.4.3).
-bool IsDestructor(absl::string_view name) {
-  return absl::EndsWith(name, "D0Ev") || absl::EndsWith(name, "D1Ev") ||
-         absl::EndsWith(name, "D2Ev");
-}
-
-absl::Status CheckMayThrow(const Function& function) {
-  if (function.binding() != SymbolBinding::kGlobal) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        function.name(),
-        " cannot be intercepted: it is file-local, inline or a template, so "
-        "that its callers may have been compiled as if it threw nothing"));
-  }
-  for (const char* const name : function.linkage_names()) {
-    if (!IsDestructor(name)) continue;
-    return absl::FailedPreconditionError(
-        absl::StrCat(function.name(),
-                     " cannot be intercepted: a destructor must not throw"));
-  }
-  return absl::OkStatus();
-}
-
-// The entries of an image that may be intercepted.
-std::vector<uintptr_t> FindInterceptable(const PatchableImage& image) {
-  std::vector<uintptr_t> entries;
-  if (image.entries.empty()) return entries;
-  const auto symbols = code_internal::LoadedImages::Current();
-  const code_internal::LoadedImage* const loaded =
-      symbols->Find(image.entries.front());
-  if (loaded == nullptr) return entries;
-  for (const uintptr_t entry : image.entries) {
-    const auto* const function =
-        loaded->symbols->FindEntry(entry - loaded->load_base);
-    if (function == nullptr || function->binding != SymbolBinding::kGlobal) {
-      continue;
-    }
-    const auto names = loaded->symbols->names(*function);
-    if (std::none_of(names.begin(), names.end(),
-                     [](const char* name) { return IsDestructor(name); })) {
-      entries.push_back(entry);
-    }
-  }
-  return entries;
-}
-
-using Records = std::vector<EntryRecord*>;
-
-Records RecordsOf(const CodeLock&, const std::vector<uintptr_t>& entries) {
-  Records records;
-  records.reserve(entries.size());
-  for (const uintptr_t entry : entries) {
-    records.push_back(code_internal::FindOrMakeEntryRecord(entry));
-  }
-  return records;
-}
-
-// What OfAll() intercepts in each image, looked up once: reading the symbols
-// of 10,000 entries takes longer than arming them.
-class InterceptableRecords {
- public:
-  // Those of the image, by entry. It must be kept loaded. Takes locks.
-  static std::shared_ptr<const Records> Of(const PatchableImage& image) {
-    {
-      CodeLock lock;
-      const auto known = ByImage().find(image.number);
-      if (known != ByImage().end()) return known->second;
-    }
-    // Not under the lock: this reads files, and takes locks of its own.
-    const std::vector<uintptr_t> entries = FindInterceptable(image);
-    CodeLock lock;
-    return ByImage()
-        .emplace(image.number,
-                 std::make_shared<const Records>(RecordsOf(lock, entries)))
-        .first->second;
-  }
-
-  // Forgets the images that are loaded no more.
-  static void Retain(const PatchableEntries& loaded) {
-    CodeLock lock;
-    for (auto at = ByImage().begin(); at != ByImage().end();) {
-      const uint64_t number = at->first;
-      const bool is_loaded =
-          std::any_of(loaded.images().begin(), loaded.images().end(),
-                      [number](const PatchableImage& image) {
-                        return image.number == number;
-                      });
-      at = is_loaded ? std::next(at) : ByImage().erase(at);
-    }
-  }
-
- private:
-  // Under CodeLock. Never destroyed. Images are few.
-  static std::map<uint64_t, std::shared_ptr<const Records>>& ByImage() {
-    static auto& by_image =
-        *new std::map<uint64_t, std::shared_ptr<const Records>>();
-    return by_image;
-  }
-};
-
 }  // namespace
 
 // Makes the records of the entries, and the state that covers them.
@@ -303,7 +201,7 @@ class EntryInterceptionBuilder {
   absl::Status AddAll(const PatchableImage& image) {
     state_->is_of_all = true;
     if (image.entries.empty() || !IsKept(image)) return absl::OkStatus();
-    const auto records = InterceptableRecords::Of(image);
+    const auto records = code_internal::InterceptableRecords::Of(image);
     CodeLock lock;
     return AddRecords(lock, image, *records);
   }
@@ -322,7 +220,8 @@ class EntryInterceptionBuilder {
                        "unloaded just now"));
     }
     CodeLock lock;
-    const Records records = RecordsOf(lock, {function.entry()});
+    const EntryRecords records =
+        code_internal::RecordsOf(lock, {function.entry()});
     if (code_internal::IsChangedBySomebodyElse(lock, *records.front())) {
       return code_internal::ChangedBySomebodyElse(*records.front(),
                                                   function.name());
@@ -345,7 +244,7 @@ class EntryInterceptionBuilder {
     for (const Function& function : functions) {
       INSTAR_RETURN_IF_ERROR(builder.Add(*entries, function));
       if (calls != Calls::kInterceptors) continue;  // who may throw
-      INSTAR_RETURN_IF_ERROR(CheckMayThrow(function));
+      INSTAR_RETURN_IF_ERROR(code_internal::CheckMayThrow(function));
     }
     INSTAR_ASSIGN_OR_RETURN(auto state, builder.Finish());
     EntryInterception made(std::move(state));
@@ -401,7 +300,7 @@ class EntryInterceptionBuilder {
   }
 
   absl::Status AddRecords(const CodeLock& lock, const PatchableImage& image,
-                          const Records& records) {
+                          const EntryRecords& records) {
     if (records.empty()) return absl::OkStatus();
     INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
     INSTAR_ASSIGN_OR_RETURN(const uintptr_t thunk,
@@ -430,7 +329,7 @@ absl::StatusOr<EntryInterception> EntryInterception::PrepareAll() {
   EntryInterceptionBuilder builder(Calls::kInterceptors);
   INSTAR_ASSIGN_OR_RETURN(const auto entries,
                           builder.KeepLoaded([](const auto&) { return true; }));
-  InterceptableRecords::Retain(*entries);
+  code_internal::InterceptableRecords::Retain(*entries);
   for (const PatchableImage& image : entries->images()) {
     INSTAR_RETURN_IF_ERROR(builder.AddAll(image));
   }

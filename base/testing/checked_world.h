@@ -14,7 +14,7 @@
 // shows in each test, not in one of a thousand. For the tests of a program, its
 // updates and mechanisms:
 //
-//     bazel test --config=checked //updates:update_plan_test
+//     bazel test --config=checked //updates/plan_test:update_plan_test
 //     bazel test --custom_malloc=@instar//base/testing:checked_world ...
 //
 // of tests without an allocator of their own, or as one of the deps of a test.

@@ -152,6 +152,7 @@ class SymbolTable {
 
  private:
   class Builder;
+  class Reader;
   // A stretch of code of functions_[function].
   struct Stretch {
     uintptr_t begin;

@@ -5,25 +5,25 @@
 // off is joined to its function, and what unwind information alone knows is
 // added.
 
-#include <elf.h>
-#include <gelf.h>
 #include <libelf.h>
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
+#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
+#include "absl/strings/string_view.h"
+#include "base/status_macros.h"
 #include "code/symbols/images/code_range.h"
-#include "code/symbols/images/debug_file.h"
-#include "code/symbols/images/eh_frame_header.h"
 #include "code/symbols/images/symbol_table.h"
+#include "code/symbols/images/symbol_table_reader.h"
 
 namespace instar {
 namespace code_internal {
@@ -43,39 +43,6 @@ size_t FindPartSuffix(absl::string_view name) {
   return absl::string_view::npos;
 }
 
-struct Symbol {
-  const char* name;
-  uintptr_t value;
-  size_t size;
-  uint32_t source;  // number of the STT_FILE symbol before it; 0 if not local
-  SymbolBinding binding;
-  bool is_indirect;
-};
-
-SymbolBinding BindingOf(unsigned char info) {
-  switch (GELF_ST_BIND(info)) {
-    case STB_LOCAL:
-      return SymbolBinding::kLocal;
-    case STB_WEAK:
-      return SymbolBinding::kWeak;
-    default:
-      return SymbolBinding::kGlobal;
-  }
-}
-
-bool IsFunction(const Elf64_Sym& symbol) {
-  const int type = GELF_ST_TYPE(symbol.st_info);
-  return type == STT_FUNC || type == STT_GNU_IFUNC;
-}
-
-// The main name of a function is the one that most people can see.
-int Rank(const Symbol& symbol) {
-  const int rank = symbol.binding == SymbolBinding::kGlobal ? 0
-                   : symbol.binding == SymbolBinding::kWeak ? 1
-                                                            : 2;
-  return symbol.is_indirect ? rank + 3 : rank;
-}
-
 bool IsPatchable(absl::string_view code) {
   return absl::StartsWith(code, "\x90\x90\x90\x90\x90") ||
          absl::StartsWith(code, absl::string_view("\x0f\x1f\x44\0\0", 5));
@@ -88,24 +55,11 @@ class SymbolTable::Builder {
   // Of a file, or of what lies in memory.
   Builder(SymbolTable* table, Elf* elf, const ImageInMemory* memory,
           Elf* debug_elf)
-      : table_(*table), elf_(elf), memory_(memory), debug_elf_(debug_elf) {}
+      : table_(*table), reader_(table, elf, memory, debug_elf) {}
 
   absl::Status Build() {
-    if (memory_ == nullptr) {
-      raw_ = elf_rawfile(elf_, &raw_size_);
-      if (elf_kind(elf_) != ELF_K_ELF || gelf_getclass(elf_) != ELFCLASS64 ||
-          raw_ == nullptr) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(table_.name_, " is not a 64-bit ELF file"));
-      }
-    }
-    ReadProgramHeaders();
-    if (memory_ == nullptr) {
-      ReadSections();
-    } else {
-      ReadDynamicSegment();
-    }
-    ReadAllSymbols();
+    INSTAR_RETURN_IF_ERROR(reader_.Read());
+    symbols_ = reader_.TakeSymbols();
     AddFunctions();
     AddUnwindEntries();
     Finish();
@@ -113,6 +67,8 @@ class SymbolTable::Builder {
   }
 
  private:
+  using Symbol = Reader::Symbol;
+
   // A function while it is being collected. Its names are in the table already;
   // there may be very many, so that nothing is allocated for each.
   struct Draft {
@@ -127,228 +83,18 @@ class SymbolTable::Builder {
     uint32_t next;
   };
 
+  // The main name of a function is the one that most people can see.
+  static int Rank(const Symbol& symbol) {
+    const int rank = symbol.binding == SymbolBinding::kGlobal ? 0
+                     : symbol.binding == SymbolBinding::kWeak ? 1
+                                                              : 2;
+    return symbol.is_indirect ? rank + 3 : rank;
+  }
+
   static constexpr uint32_t kNone = ~0u;
 
   static constexpr uint32_t kAnySource = ~0u;
   static constexpr size_t kSeveral = ~size_t{0};
-
-  // The bytes of the file that are loaded at `address`.
-  absl::string_view Loaded(uintptr_t address) const {
-    for (const Elf64_Phdr& header : loads_) {
-      if (address < header.p_vaddr ||
-          address - header.p_vaddr >= header.p_filesz) {
-        continue;
-      }
-      const size_t skip = address - header.p_vaddr;
-      if (memory_ != nullptr) {
-        if ((header.p_flags & PF_R) == 0) return {};
-        return {reinterpret_cast<const char*>(memory_->load_base + address),
-                header.p_filesz - skip};
-      }
-      const size_t offset = header.p_offset + skip;
-      if (offset >= raw_size_) return {};
-      return {raw_ + offset,
-              std::min<size_t>(header.p_filesz - skip, raw_size_ - offset)};
-    }
-    return {};
-  }
-
-  absl::Span<const Elf64_Phdr> ProgramHeaders() const {
-    if (memory_ != nullptr) return memory_->program_headers;
-    size_t count = 0;
-    elf_getphdrnum(elf_, &count);
-    return {elf64_getphdr(elf_), count};
-  }
-
-  void ReadProgramHeaders() {
-    Elf64_Phdr unwind{};
-    absl::string_view build_id;
-    const absl::Span<const Elf64_Phdr> headers = ProgramHeaders();
-    if (headers.data() == nullptr) return;
-    for (const Elf64_Phdr& header : headers) {
-      if (header.p_type == PT_LOAD) loads_.push_back(header);
-    }
-    for (const Elf64_Phdr& header : headers) {
-      if (header.p_type == PT_GNU_EH_FRAME) unwind = header;
-      if (header.p_type == PT_DYNAMIC) dynamic_ = header;
-      if (header.p_type == PT_NOTE && build_id.empty()) {
-        build_id = BuildIdIn(Loaded(header.p_vaddr).substr(0, header.p_filesz));
-      }
-    }
-    table_.build_id_ = std::string(build_id);
-    const absl::string_view unwind_bytes =
-        Loaded(unwind.p_vaddr).substr(0, unwind.p_memsz);
-    table_.fingerprint_ =
-        Fingerprint({reinterpret_cast<const char*>(headers.data()),
-                     headers.size() * sizeof(Elf64_Phdr)},
-                    unwind_bytes, build_id);
-    unwind_entries_ = ReadEhFrameHeader(
-        unwind.p_vaddr, unwind_bytes,
-        [this](uintptr_t address) { return Loaded(address); });
-  }
-
-  void ReadSections() {
-    size_t names = 0;
-    elf_getshdrstrndx(elf_, &names);
-    for (Elf_Scn* section = nullptr;
-         (section = elf_nextscn(elf_, section)) != nullptr;) {
-      GElf_Shdr header;
-      if (gelf_getshdr(section, &header) == nullptr) continue;
-      if (header.sh_type == SHT_DYNSYM) ReadSection(elf_, section, true);
-      if (header.sh_type == SHT_SYMTAB) all_ = section;
-      const char* name = elf_strptr(elf_, names, header.sh_name);
-      if (name != nullptr && absl::StartsWith(name, ".plt")) {
-        linkage_stubs_.push_back(
-            {header.sh_addr, header.sh_addr + header.sh_size});
-      }
-    }
-  }
-
-  // What the dynamic linker reads: the symbols, of which there are as many as
-  // the hash table knows.
-  void ReadDynamicSegment() {
-    const absl::string_view dynamic =
-        Loaded(dynamic_.p_vaddr).substr(0, dynamic_.p_filesz);
-    // glibc has added the load base to addresses where it could.
-    const auto bytes_at = [this](uintptr_t address) {
-      if (address >= memory_->load_base) address -= memory_->load_base;
-      return Loaded(address);
-    };
-    absl::string_view symbols;
-    absl::string_view strings;
-    absl::string_view hash;
-    size_t string_size = 0;
-    for (size_t i = 0; i + sizeof(Elf64_Dyn) <= dynamic.size();
-         i += sizeof(Elf64_Dyn)) {
-      Elf64_Dyn entry;
-      std::memcpy(&entry, dynamic.data() + i, sizeof(entry));
-      if (entry.d_tag == DT_NULL) break;
-      if (entry.d_tag == DT_SYMTAB) symbols = bytes_at(entry.d_un.d_ptr);
-      if (entry.d_tag == DT_STRTAB) strings = bytes_at(entry.d_un.d_ptr);
-      if (entry.d_tag == DT_STRSZ) string_size = entry.d_un.d_val;
-      if (entry.d_tag == DT_GNU_HASH) hash = bytes_at(entry.d_un.d_ptr);
-    }
-    const size_t count =
-        std::min(CountSymbols(hash), symbols.size() / sizeof(Elf64_Sym));
-    ReadSymbols({reinterpret_cast<const Elf64_Sym*>(symbols.data()), count},
-                strings.substr(0, string_size), /*exported=*/true);
-  }
-
-  // The number of dynamic symbols, from the last chain of a DT_GNU_HASH table:
-  // number of buckets, number of the first symbol in it, number of words of 8
-  // bytes that follow, something; those words; the first symbol of each bucket;
-  // a word for each symbol, which is odd at the end of a chain.
-  static size_t CountSymbols(absl::string_view hash) {
-    const auto word = [hash](size_t i) {
-      uint32_t value = 0;
-      if (4 * i + 4 <= hash.size()) {
-        std::memcpy(&value, hash.data() + 4 * i, 4);
-      }
-      return value;
-    };
-    const size_t buckets = word(0);
-    const size_t first = word(1);
-    const size_t at = 4 + 2 * size_t{word(2)};
-    size_t last = 0;
-    for (size_t i = 0; i < buckets && 4 * (at + i) < hash.size(); ++i) {
-      last = std::max<size_t>(last, word(at + i));
-    }
-    if (last < first) return first;
-    for (size_t chain = at + buckets - first; 4 * (chain + last) < hash.size();
-         ++last) {
-      if ((word(chain + last) & 1) != 0) return last + 1;
-    }
-    return 0;
-  }
-
-  void ReadAllSymbols() {
-    Elf* holder = elf_;
-    if (all_ == nullptr && debug_elf_ != nullptr) {
-      holder = debug_elf_;
-      while ((all_ = elf_nextscn(holder, all_)) != nullptr) {
-        GElf_Shdr header;
-        if (gelf_getshdr(all_, &header) != nullptr &&
-            header.sh_type == SHT_SYMTAB) {
-          break;
-        }
-      }
-    }
-    for (auto* names : {&table_.references_, &table_.definitions_}) {
-      std::sort(names->begin(), names->end(), std::less<absl::string_view>());
-    }
-    table_.has_local_symbols_ = all_ != nullptr;
-    if (all_ != nullptr) ReadSection(holder, all_, /*exported=*/false);
-  }
-
-  void ReadSection(Elf* elf, Elf_Scn* section, bool exported) {
-    GElf_Shdr header;
-    Elf_Data* data = elf_getdata(section, nullptr);
-    if (data == nullptr || data->d_buf == nullptr ||
-        gelf_getshdr(section, &header) == nullptr ||
-        header.sh_entsize != sizeof(Elf64_Sym)) {
-      return;
-    }
-    Elf_Data* strings = elf_getdata(elf_getscn(elf, header.sh_link), nullptr);
-    if (strings == nullptr || strings->d_buf == nullptr) return;
-    ReadSymbols({static_cast<const Elf64_Sym*>(data->d_buf),
-                 data->d_size / sizeof(Elf64_Sym)},
-                {static_cast<const char*>(strings->d_buf), strings->d_size},
-                exported);
-  }
-
-  void ReadSymbols(absl::Span<const Elf64_Sym> symbols,
-                   absl::string_view strings, bool exported) {
-    // The names outlive the file, which may be overwritten at any time.
-    table_.string_tables_.emplace_back(strings);
-    std::string& names = table_.string_tables_.back();
-
-    uint32_t source = 0;
-    if (exported) exported_.reserve(symbols.size());
-    // Vectors that grow take thrice what they hold.
-    symbols_.reserve(symbols_.size() +
-                     static_cast<size_t>(std::count_if(
-                         symbols.begin(), symbols.end(), &IsFunction)));
-    for (const Elf64_Sym& symbol : symbols) {
-      const int type = GELF_ST_TYPE(symbol.st_info);
-      if (type == STT_FILE) ++source;
-      if (symbol.st_name >= names.size()) continue;
-      if (symbol.st_shndx == SHN_UNDEF) {
-        if (exported) table_.references_.push_back(&names[symbol.st_name]);
-        continue;
-      }
-      if (symbol.st_shndx == SHN_ABS) continue;
-      char* name = &names[symbol.st_name];
-      // .symtab may spell a version: memcpy@@GLIBC_2.14.
-      if (char* version = std::strchr(name, '@')) *version = '\0';
-      if (*name == '\0') continue;
-      const SymbolBinding binding = BindingOf(symbol.st_info);
-      switch (type) {
-        case STT_FUNC:
-        case STT_GNU_IFUNC:
-          if (exported) {
-            exported_.emplace(name, symbol.st_value);
-            table_.definitions_.push_back(name);
-          }
-          symbols_.push_back({name, symbol.st_value, symbol.st_size,
-                              binding == SymbolBinding::kLocal ? source : 0,
-                              binding, type == STT_GNU_IFUNC});
-          break;
-        case STT_OBJECT:
-        case STT_TLS: {
-          if (exported) {
-            exported_.emplace(name, symbol.st_value);
-          } else if (exported_.contains({name, symbol.st_value})) {
-            break;  // has been added
-          }
-          table_.variables_.push_back({name, symbol.st_value, symbol.st_size,
-                                       binding, exported, type == STT_TLS});
-          break;
-        }
-        default:
-          break;
-      }
-    }
-  }
 
   void AddFunctions() {
     std::stable_sort(symbols_.begin(), symbols_.end(),
@@ -397,7 +143,7 @@ class SymbolTable::Builder {
            symbols_[i].is_indirect == first.is_indirect;
          ++i) {
       draft.record.size = std::max(draft.record.size, symbols_[i].size);
-      if (exported_.contains({symbols_[i].name, first.value})) {
+      if (reader_.IsExported(symbols_[i].name, first.value)) {
         draft.record.is_exported = true;
       }
       const auto names = table_.names(draft.record);
@@ -445,17 +191,17 @@ class SymbolTable::Builder {
   // that no symbol covers; marks the patchable entries.
   void AddUnwindEntries() {
     absl::flat_hash_map<uintptr_t, size_t> size_at;
-    for (const CodeRange& range : unwind_entries_) {
+    for (const CodeRange& range : reader_.unwind_entries()) {
       size_at.emplace(range.begin, range.end - range.begin);
     }
-    std::vector<CodeRange> covered = linkage_stubs_;
+    std::vector<CodeRange> covered = reader_.linkage_stubs();
     covered.reserve(covered.size() + drafts_.size() + pieces_.size());
     for (Draft& draft : drafts_) {
       const auto unwind = size_at.find(draft.record.entry);
       if (unwind != size_at.end()) {
         if (draft.record.size == 0) draft.record.size = unwind->second;
         draft.record.has_patchable_entry =
-            IsPatchable(Loaded(draft.record.entry));
+            IsPatchable(reader_.Loaded(draft.record.entry));
       }
       covered.push_back(OwnRange(draft));
     }
@@ -466,7 +212,7 @@ class SymbolTable::Builder {
               });
     size_t next = 0;
     uintptr_t covered_to = 0;
-    for (const CodeRange& range : unwind_entries_) {
+    for (const CodeRange& range : reader_.unwind_entries()) {
       while (next < covered.size() && covered[next].begin <= range.begin) {
         covered_to = std::max(covered_to, covered[next++].end);
       }
@@ -474,7 +220,8 @@ class SymbolTable::Builder {
       Draft draft;
       draft.record.entry = range.begin;
       draft.record.size = range.end - range.begin;
-      draft.record.has_patchable_entry = IsPatchable(Loaded(range.begin));
+      draft.record.has_patchable_entry =
+          IsPatchable(reader_.Loaded(range.begin));
       drafts_.push_back(draft);
     }
   }
@@ -540,18 +287,8 @@ class SymbolTable::Builder {
   }
 
   SymbolTable& table_;
-  Elf* const elf_;  // null if it is in memory
-  const ImageInMemory* const memory_;
-  Elf* const debug_elf_;    // of the separate debug file; may be null
-  Elf_Scn* all_ = nullptr;  // .symtab
-  Elf64_Phdr dynamic_{};
-  const char* raw_ = nullptr;
-  size_t raw_size_ = 0;
-  std::vector<Elf64_Phdr> loads_;
-  std::vector<CodeRange> unwind_entries_;
-  std::vector<CodeRange> linkage_stubs_;
+  Reader reader_;
   std::vector<Symbol> symbols_;
-  absl::flat_hash_set<std::pair<absl::string_view, uintptr_t>> exported_;
   std::vector<Draft> drafts_;
   std::vector<Piece> pieces_;
   // (source file, name) -> index into drafts_.

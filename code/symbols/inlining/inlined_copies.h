@@ -34,6 +34,8 @@
 namespace instar {
 namespace code_internal {
 
+class DwarfFile;
+
 // A copy as a list says it (code/symbols/inlining/inlined_copy_list.h), in the
 // addresses of the file: of a function by linkage name, or by entry if that is
 // empty.
@@ -112,6 +114,11 @@ class InlinedCopyTable {
   void Make();
   absl::Status Add(const ListedCopy& copy);
   void Read(const SymbolTable& table);
+  // False if there are too many copies. Those of the standard library's
+  // functions are among them if `with_library`.
+  bool ReadFrom(DwarfFile& file, bool with_library);
+  // Nobody redefines its functions.
+  static bool IsOfStandardLibrary(absl::string_view linkage_name);
   void FindUndescribed(const SymbolTable& table);
   void Clear(std::string why);
   uint32_t NumberOf(const FunctionRecord& function) const;
