@@ -68,13 +68,19 @@ class OtherThread {
 };
 
 // Lets the calls numbered [first, last) fail, counted from 0.
-int g_write = 0, g_first_write = 0, g_last_write = 0;
-int g_barrier = 0, g_first_barrier = 0, g_last_barrier = 0;
+struct Faults {
+  int calls = 0, first = 0, last = 0;
+
+  bool NextFails() {
+    const int number = calls++;
+    return number >= first && number < last;
+  }
+};
+Faults g_writes, g_barriers;
 
 ssize_t FaultyWrite(int file, const void* bytes, size_t size,
                     uintptr_t address) {
-  const int number = g_write++;
-  if (number >= g_first_write && number < g_last_write) {
+  if (g_writes.NextFails()) {
     errno = EIO;
     return -1;
   }
@@ -82,8 +88,7 @@ ssize_t FaultyWrite(int file, const void* bytes, size_t size,
 }
 
 int FaultySerialize() {
-  const int number = g_barrier++;
-  if (number >= g_first_barrier && number < g_last_barrier) {
+  if (g_barriers.NextFails()) {
     errno = ENOMEM;
     return -1;
   }
@@ -92,10 +97,7 @@ int FaultySerialize() {
 
 class TextPatchTest : public testing::Test {
  protected:
-  TextPatchTest() {
-    g_write = g_first_write = g_last_write = 0;
-    g_barrier = g_first_barrier = g_last_barrier = 0;
-  }
+  TextPatchTest() { g_writes = g_barriers = Faults(); }
   ~TextPatchTest() override {
     EXPECT_EQ(Answer(1), 101);
     EXPECT_EQ(Answer2(1), 201);
@@ -107,34 +109,41 @@ class TextPatchTest : public testing::Test {
         {{*Function::Of(&Answer), reinterpret_cast<uintptr_t>(&Answer3)},
          {*Function::Of(&Answer2), reinterpret_cast<uintptr_t>(&Answer3)}});
   }
+
+  // Applies it with one call failing, the first after `from`, the next one, and
+  // so on, until there is none to fail: how often it failed. Each time nothing
+  // is changed.
+  static int FailEach(Faults& faults, int from, Redirection& redirection,
+                      absl::StatusCode code) {
+    int failed = 0;
+    for (int i = from; i < from + 50; ++i) {
+      faults = {0, i, i + 1};
+      const absl::Status status = redirection.Apply();
+      faults = Faults();
+      if (status.ok()) break;
+      ++failed;
+      EXPECT_EQ(status.code(), code);
+      EXPECT_EQ(Answer(1), 101);
+      EXPECT_EQ(Answer2(1), 201);
+    }
+    return failed;
+  }
 };
 
 TEST_F(TextPatchTest, EveryFailingWriteIsUndone) {
   OtherThread other([] {});
   Redirection redirection = Prepared();
   const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
-  int failed = 0;
-  for (int i = 0; i < 50; ++i) {
-    g_write = 0;
-    g_first_write = i;
-    g_last_write = i + 1;
-    const absl::Status status = redirection.Apply();
-    if (status.ok()) break;
-    ++failed;
-    EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
-    EXPECT_EQ(Answer(1), 101);
-    EXPECT_EQ(Answer2(1), 201);
-  }
+  const int failed =
+      FailEach(g_writes, 0, redirection, absl::StatusCode::kPermissionDenied);
   EXPECT_GE(failed, 4);  // the probe and three phases
   EXPECT_EQ(Answer(1), 301);
-  g_last_write = 0;
   EXPECT_TRUE(redirection.Undo().ok());
 }
 
 // Says that it wrote, and wrote nothing, as of a file that is no memory.
 ssize_t LostWrite(int file, const void* bytes, size_t size, uintptr_t address) {
-  const int number = g_write++;
-  if (number >= g_first_write && number < g_last_write) {
+  if (g_writes.NextFails()) {
     return static_cast<ssize_t>(size);
   }
   return ScopedTextPatchCalls::Real().write_at(file, bytes, size, address);
@@ -144,27 +153,16 @@ TEST_F(TextPatchTest, EveryWriteThatDoesNotArriveIsUndone) {
   OtherThread other([] {});
   Redirection redirection = Prepared();
   const ScopedTextPatchCalls faults({&LostWrite, &FaultySerialize});
-  int failed = 0;
-  for (int i = 1; i < 50; ++i) {  // a lost probe is repeated
-    g_write = 0;
-    g_first_write = i;
-    g_last_write = i + 1;
-    const absl::Status status = redirection.Apply();
-    if (status.ok()) break;
-    ++failed;
-    EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
-    EXPECT_EQ(Answer(1), 101);
-    EXPECT_EQ(Answer2(1), 201);
-  }
+  const int failed =  // a lost probe is repeated
+      FailEach(g_writes, 1, redirection, absl::StatusCode::kInternal);
   EXPECT_GE(failed, 3);
   EXPECT_EQ(Answer(1), 301);
-  g_last_write = 0;
   EXPECT_TRUE(redirection.Undo().ok());
 }
 
 TEST_F(TextPatchTest, FileThatIsNoMemoryIsRefusedBeforeAnythingChanges) {
   const ScopedTextPatchCalls faults({&LostWrite, &FaultySerialize});
-  g_last_write = 1000;
+  g_writes.last = 1000;
   const absl::Status status = Redirect(&Answer, &Answer2).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(std::string(status.message()),
@@ -175,20 +173,9 @@ TEST_F(TextPatchTest, EveryFailingBarrierIsUndone) {
   OtherThread other([] {});
   Redirection redirection = Prepared();
   const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
-  int failed = 0;
-  for (int i = 0; i < 50; ++i) {
-    g_barrier = 0;
-    g_first_barrier = i;
-    g_last_barrier = i + 1;
-    const absl::Status status = redirection.Apply();
-    if (status.ok()) break;
-    ++failed;
-    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
-    EXPECT_EQ(Answer(1), 101);
-    EXPECT_EQ(Answer2(1), 201);
-  }
+  const int failed =
+      FailEach(g_barriers, 0, redirection, absl::StatusCode::kUnavailable);
   EXPECT_EQ(failed, 3);
-  g_last_barrier = 0;
   EXPECT_TRUE(redirection.Undo().ok());
 }
 
@@ -197,8 +184,8 @@ TEST_F(TextPatchTest, TrapsThatCannotBeUndoneLeadWhereTheyLed) {
   Redirection redirection = Prepared();
   {
     const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
-    g_first_write = 2;  // after the probe and the traps
-    g_last_write = 1000;
+    g_writes.first = 2;  // after the probe and the traps
+    g_writes.last = 1000;
     EXPECT_EQ(redirection.Apply().code(), absl::StatusCode::kDataLoss);
   }
   EXPECT_EQ(Answer(1), 101);
@@ -217,11 +204,11 @@ TEST_F(TextPatchTest, TrapsThatCannotBeUndoneLeadWhereTheyLed) {
 
 TEST_F(TextPatchTest, UnwritableMemoryIsRefusedBeforeAnythingChanges) {
   const ScopedTextPatchCalls faults({&FaultyWrite, &FaultySerialize});
-  g_last_write = 1000;
+  g_writes.last = 1000;
   const absl::Status status = Redirect(&Answer, &Answer2).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kPermissionDenied);
   EXPECT_THAT(std::string(status.message()), HasSubstr("Redefinable"));
-  EXPECT_EQ(g_write, 1);
+  EXPECT_EQ(g_writes.calls, 1);
 }
 
 TEST_F(TextPatchTest, ThreadThatBlocksSigtrapIsStopped) {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <iterator>
 #include <utility>
 
@@ -38,10 +37,6 @@ Pacing::Options PacingOfPlans() {
 }
 // At least one attempt is a fair one.
 constexpr nanoseconds kFairLimit = milliseconds(10);
-// How much of what is in the way an attempt notes.
-constexpr std::size_t kMostNoted = 1024;
-// What the author's code may take of a rehearsal.
-constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
 
 // Of threads that are not waited for.
 std::vector<std::string> RemarksOn(const std::vector<Blocker>& others) {
@@ -306,7 +301,7 @@ absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
       return absl::CancelledError("the update was cancelled");
     }
     run_.Enter(UpdatePhase::kWaiting);
-    Obstacles obstacles(kMostNoted);
+    Obstacles obstacles(Obstacles::kMany);
     const Attempt attempt =
         TryOnce(direction, options, until, is_first, retries, obstacles);
     is_first = false;

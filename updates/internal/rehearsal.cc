@@ -29,11 +29,8 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;
 
-// How much of what is in the way is noted of one thread.
-constexpr std::size_t kMostNoted = 1024;
-// For how long a thread is waited for, at least and at most, and all of them.
+// For how long a thread is waited for at least, and all of them at most.
 constexpr nanoseconds kFairLimit = milliseconds(10);
-constexpr nanoseconds kLimit = milliseconds(100);
 constexpr nanoseconds kLimitOfAll = std::chrono::seconds(2);
 // To see where others are: how long a signal may take, and what of a stack is
 // looked at.
@@ -69,12 +66,12 @@ absl::StatusOr<Rehearsal> AskEach(Transition& transition,
     stop.stacks = options.stacks;
     stop.limit = std::clamp<nanoseconds>(
         until - Clock::now(), milliseconds(1),
-        std::max(kFairLimit, std::min(options.limit, kLimit)));
+        std::max(kFairLimit, std::min(options.limit, kRehearsalLimit)));
     stop.point = options.point;
     stop.points = options.points;
     stop.threads = std::move(group);
     attempt_options.thorough = thorough;
-    Obstacles obstacles(kMostNoted);
+    Obstacles obstacles(Obstacles::kMany);
     const Attempt attempt =
         transition.Try(Direction::kCheck, std::move(attempt_options),
                        /*retries=*/nullptr, obstacles);

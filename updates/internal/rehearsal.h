@@ -32,6 +32,13 @@
 namespace instar {
 namespace updates_internal {
 
+// For how long a thread is waited for at most, and what the author's code may
+// take of a rehearsal.
+inline constexpr std::chrono::nanoseconds kRehearsalLimit =
+    std::chrono::milliseconds(100);
+inline constexpr std::chrono::nanoseconds kRehearsedCode =
+    std::chrono::seconds(2);
+
 struct RehearsalOptions {
   // With kAllThreads all are stopped at once: that is quick.
   Stacks stacks = Stacks::kControlledThreads;
@@ -40,8 +47,8 @@ struct RehearsalOptions {
   std::string point;
   std::map<std::string, std::string> points;  // StopOptions::points
   bool looks_at_others = false;               // each by itself, too
-  // For how long each thread is waited for; no longer than 100 ms.
-  std::chrono::nanoseconds limit = std::chrono::milliseconds(100);
+  // For how long each thread is waited for; no longer than kRehearsalLimit.
+  std::chrono::nanoseconds limit = kRehearsalLimit;
 };
 
 struct Rehearsal {

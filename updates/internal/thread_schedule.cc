@@ -16,6 +16,7 @@
 #include "threads/known_names.h"
 #include "threads/thread_state.h"
 #include "updates/internal/author_calls.h"
+#include "updates/internal/rehearsal.h"
 #include "updates/internal/where_is.h"
 #include "updates/quiescence/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
@@ -41,10 +42,6 @@ constexpr nanoseconds kLeastTimeToTakeBack = std::chrono::seconds(10);
 // After which a thread that comes to no update point is interrupted, to see
 // where it is.
 constexpr nanoseconds kGrace = milliseconds(100);
-// Of a rehearsal: for how long a thread is waited for, and what the author's
-// code may take.
-constexpr nanoseconds kRehearsalLimit = milliseconds(100);
-constexpr nanoseconds kRehearsedCode = std::chrono::seconds(2);
 
 absl::Status In(const std::string& what, const absl::Status& status) {
   return absl::Status(status.code(),
@@ -341,8 +338,6 @@ absl::Status ThreadSchedule::Undo(const ApplyOptions& options) {
   run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
   return status;
 }
-
-// --- The way through the stages.
 
 // --- A rehearsal.
 

@@ -20,6 +20,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "updates/quiescence/obstacles.h"
+#include "updates/testing/within.h"
 #include "updates/thread_updates.h"
 #include "updates/update_plan.h"
 
@@ -34,12 +35,6 @@ std::string MessageOf(const absl::Status& status) {
   return std::string(status.message());
 }
 
-ApplyOptions Patiently() {
-  ApplyOptions options;
-  options.timeout = std::chrono::seconds(60);
-  return options;
-}
-
 // Before any thread is disturbed, and at once: not when the time is up.
 TEST(UnknownNamesTest, AThreadThatNeverWasIsRefusedByAPlan) {
   StartPassiveThread("dispatcher", [] {}).Join();
@@ -47,8 +42,8 @@ TEST(UnknownNamesTest, AThreadThatNeverWasIsRefusedByAPlan) {
   plan.Reboot("dispacher", [] {});
   const auto update = MakeUpdate(std::move(plan));
   for (const absl::Status& refused :
-       {update->Prepare().status(), update->Rehearse(Patiently()).status(),
-        update->Apply(Patiently())}) {
+       {update->Prepare().status(), update->Rehearse(kPatiently).status(),
+        update->Apply(kPatiently)}) {
     EXPECT_TRUE(absl::IsNotFound(refused)) << refused;
     EXPECT_THAT(MessageOf(refused),
                 HasSubstr("'dispacher'; similar: 'dispatcher'"));
@@ -63,7 +58,7 @@ TEST(UnknownNamesTest, AThreadThatNeverWasIsRefusedByThreadUpdates) {
                             [](UpdateContext&) { return Attempt::Done(); });
   const auto update = MakeUpdate(std::move(threads));
   for (const absl::Status& refused :
-       {update->Prepare().status(), update->Apply(Patiently())}) {
+       {update->Prepare().status(), update->Apply(kPatiently)}) {
     EXPECT_TRUE(absl::IsNotFound(refused)) << refused;
     EXPECT_THAT(MessageOf(refused),
                 AllOf(HasSubstr("thread 'libarian': update function: "),

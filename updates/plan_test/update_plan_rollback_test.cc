@@ -26,7 +26,9 @@
 #include "threads/thread_ref.h"
 #include "threads/update_point.h"
 #include "updates/mechanisms/mechanism.h"
+#include "updates/plan_test/product_for_test.h"
 #include "updates/testing/functions_for_test.h"
+#include "updates/testing/within.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -37,19 +39,12 @@ using testing::HasSubstr;
 using namespace updates_test;  // NOLINT: the functions under test
 
 // Converted eagerly.
-struct Product : Updatable<Product> {
-  explicit Product(int s) : stock(s) {}
-  virtual int Version() const { return 1; }
-  int stock;
-};
-struct ProductV2 : Product {
-  explicit ProductV2(Product&& old) noexcept : Product(std::move(old)) {}
-  int Version() const override { return 2; }
+struct FallibleV2 : ProductV2 {
+  using ProductV2::ProductV2;
   absl::Status Convert() {
     return left-- == 0 ? absl::AbortedError("not this product")
                        : absl::OkStatus();
   }
-  int mark = 5;
   static inline int left = -1;  // how many can be converted; -1: all
 };
 
@@ -228,7 +223,7 @@ class Program {
     plan.Redefine(&Send, &Send2);
     plan.Redefine(slot, &Dwell);
     fault_step();
-    plan.ConvertEagerly<Product, ProductV2>();
+    plan.ConvertEagerly<Product, FallibleV2>();
     fault_step();
     plan.ConvertLazily<Order, OrderV2>();
     fault_step();
@@ -257,7 +252,7 @@ class Program {
       EXPECT_EQ(product->Version(), version);
       EXPECT_EQ(product->stock, i);
       EXPECT_TRUE(typeid(*product) ==
-                  (version == 1 ? typeid(Product) : typeid(ProductV2)));
+                  (version == 1 ? typeid(Product) : typeid(FallibleV2)));
       const Order* const order = orders_[i].get();
       EXPECT_EQ(order, addresses_[2 * i + 1]);
       EXPECT_EQ(order->Version(), version);
@@ -265,7 +260,7 @@ class Program {
       EXPECT_TRUE(typeid(*order) ==
                   (version == 1 ? typeid(Order) : typeid(OrderV2)));
       if (version == 1) continue;
-      EXPECT_EQ(version_cast<ProductV2>(product)->mark, 5);
+      EXPECT_EQ(version_cast<FallibleV2>(product)->mark, 5);
       EXPECT_EQ(version_cast<OrderV2>(order)->mark, 6);
     }
     if (is_change) {
@@ -304,12 +299,6 @@ class Program {
   ControlledThread display_, customer_;
 };
 
-ApplyOptions Patiently() {
-  ApplyOptions options;
-  options.timeout = std::chrono::seconds(60);
-  return options;
-}
-
 constexpr Way kWays[] = {Way::kStatus, Way::kException, Way::kOddException};
 
 TEST(UpdatePlanRollbackTest, AFaultAnywhereLeavesAllAsItWas) {
@@ -320,7 +309,7 @@ TEST(UpdatePlanRollbackTest, AFaultAnywhereLeavesAllAsItWas) {
     int failures = 0;
     for (const Way way : kWays) {
       program.fault.apply = way;
-      ExpectFailed(update->Apply(Patiently()), way);
+      ExpectFailed(update->Apply(kPatiently), way);
       ++failures;
       // What comes before the fault was done, and nothing that comes after it.
       EXPECT_EQ(program.hooks.before, place > 0 ? failures : 0);
@@ -329,9 +318,9 @@ TEST(UpdatePlanRollbackTest, AFaultAnywhereLeavesAllAsItWas) {
       program.Expect(1, /*is_change=*/false, *update);
     }
     program.fault = {};
-    ASSERT_EQ(update->Apply(Patiently()), absl::OkStatus());
+    ASSERT_EQ(update->Apply(kPatiently), absl::OkStatus());
     program.Expect(2, /*is_change=*/true, *update);
-    ASSERT_EQ(update->Undo(Patiently()), absl::OkStatus());
+    ASSERT_EQ(update->Undo(kPatiently), absl::OkStatus());
     program.Expect(1, /*is_change=*/true, *update);
   }
 }
@@ -341,12 +330,12 @@ TEST(UpdatePlanRollbackTest, AFaultAnywhereOfAnUndoLeavesAllApplied) {
   for (int place = 0; place < Program::kPlaces; ++place) {
     SCOPED_TRACE(testing::Message() << "place " << place);
     const auto update = program.Everything(place);
-    ASSERT_EQ(update->Apply(Patiently()), absl::OkStatus());
+    ASSERT_EQ(update->Apply(kPatiently), absl::OkStatus());
     program.Expect(2, /*is_change=*/true, *update);
     int failures = 0;
     for (const Way way : kWays) {
       program.fault.undo = way;
-      ExpectFailed(update->Undo(Patiently()), way);
+      ExpectFailed(update->Undo(kPatiently), way);
       ++failures;
       EXPECT_EQ(program.hooks.before_undone, place == 0 ? failures : 0);
       EXPECT_EQ(program.hooks.after_undone,
@@ -354,7 +343,7 @@ TEST(UpdatePlanRollbackTest, AFaultAnywhereOfAnUndoLeavesAllApplied) {
       program.Expect(2, /*is_change=*/false, *update);
     }
     program.fault = {};
-    ASSERT_EQ(update->Undo(Patiently()), absl::OkStatus());
+    ASSERT_EQ(update->Undo(kPatiently), absl::OkStatus());
     program.Expect(1, /*is_change=*/true, *update);
   }
 }
@@ -363,17 +352,17 @@ TEST(UpdatePlanRollbackTest, AConverterThatFailsLeavesAllAsItWas) {
   Program program;
   const auto update = program.Everything(-1);
   for (int i = 0; i < Program::kObjects; ++i) {
-    ProductV2::left = i;
-    const absl::Status status = update->Apply(Patiently());
+    FallibleV2::left = i;
+    const absl::Status status = update->Apply(kPatiently);
     EXPECT_TRUE(absl::IsAborted(status)) << status;
     EXPECT_THAT(std::string(status.message()),
-                AllOf(HasSubstr("ProductV2"), HasSubstr("not this product")));
-    EXPECT_EQ(ProductV2::left, -1);  // it has come to that one
+                AllOf(HasSubstr("FallibleV2"), HasSubstr("not this product")));
+    EXPECT_EQ(FallibleV2::left, -1);  // it has come to that one
     program.Expect(1, /*is_change=*/false, *update);
   }
-  ASSERT_EQ(update->Apply(Patiently()), absl::OkStatus());
+  ASSERT_EQ(update->Apply(kPatiently), absl::OkStatus());
   program.Expect(2, /*is_change=*/true, *update);
-  ASSERT_EQ(update->Undo(Patiently()), absl::OkStatus());
+  ASSERT_EQ(update->Undo(kPatiently), absl::OkStatus());
   program.Expect(1, /*is_change=*/true, *update);
 }
 

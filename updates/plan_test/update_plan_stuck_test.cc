@@ -27,6 +27,8 @@
 #include "threads/rendezvous.h"
 #include "threads/update_point.h"
 #include "updates/mechanisms/mechanism.h"
+#include "updates/plan_test/product_for_test.h"
+#include "updates/testing/within.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -34,12 +36,8 @@ namespace {
 
 using testing::AllOf;
 using testing::HasSubstr;
-
-ApplyOptions Within(std::chrono::nanoseconds timeout) {
-  ApplyOptions options;
-  options.timeout = timeout;
-  return options;
-}
+using updates_test::Product;
+using updates_test::ProductV2;
 
 // Has a lock of the program whenever it is held.
 class Owner {
@@ -221,14 +219,8 @@ TEST(UpdatePlanStuckTest, AStepThatDoesNotSayWhetherItIsReady) {
 }
 
 // A class whose next version waits, where it is converted, for a lock.
-struct Product : Updatable<Product> {
-  explicit Product(int s) : stock(s) {}
-  virtual int Version() const { return 1; }
-  int stock;
-};
-struct ProductV2 : Product {
-  explicit ProductV2(Product&& old) noexcept : Product(std::move(old)) {}
-  int Version() const override { return 2; }
+struct WaitingV2 : ProductV2 {
+  using ProductV2::ProductV2;
   void Convert() {
     ++conversions;
     owner->Visit();
@@ -252,16 +244,16 @@ TEST(UpdatePlanStuckTest, AConvertThatWaitsForALockOfAHeldThread) {
   std::vector<std::unique_ptr<Product>> products;
   for (int i = 0; i < 10; ++i) products.push_back(std::make_unique<Product>(i));
   Owner owner;
-  ProductV2::conversions = 0;
-  ProductV2::owner = &owner;
+  WaitingV2::conversions = 0;
+  WaitingV2::owner = &owner;
   UpdatePlan plan("stuck");
-  plan.ConvertEagerly<Product, ProductV2>();
+  plan.ConvertEagerly<Product, WaitingV2>();
   const auto update = MakeUpdate(std::move(plan));
   ExpectConversionGivenUp(*update, ApplyHeld(*update, std::chrono::seconds(1)),
                           "instar::(anonymous namespace)::Product -> "
-                          "instar::(anonymous namespace)::ProductV2");
+                          "instar::(anonymous namespace)::WaitingV2");
   // No other object is converted while threads run.
-  EXPECT_EQ(ProductV2::conversions, 1);
+  EXPECT_EQ(WaitingV2::conversions, 1);
   owner.AwaitRounds();
 }
 

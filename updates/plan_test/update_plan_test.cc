@@ -33,7 +33,9 @@
 #include "threads/known_names.h"
 #include "threads/testing/looping.h"
 #include "threads/update_point.h"
+#include "updates/plan_test/product_for_test.h"
 #include "updates/testing/functions_for_test.h"
+#include "updates/testing/within.h"
 
 namespace instar {
 namespace {
@@ -41,23 +43,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using namespace updates_test;  // NOLINT: the functions under test
-
-struct Product : Updatable<Product> {
-  explicit Product(int s) : stock(s) {}
-  virtual int Version() const { return 1; }
-  int stock;
-};
-struct ProductV2 : Product {
-  explicit ProductV2(Product&& old) noexcept : Product(std::move(old)) {}
-  int Version() const override { return 2; }
-  int mark = 5;
-};
-
-ApplyOptions Patiently() {
-  ApplyOptions options;
-  options.timeout = std::chrono::seconds(60);
-  return options;
-}
 
 TEST(UpdatePlanTest, AnEmptyPlanIsAppliedAndUndone) {
   const auto update = MakeUpdate(UpdatePlan("nothing"));
@@ -89,10 +74,10 @@ TEST(UpdatePlanTest, FunctionsSwitchTogether) {
   plan.Redefine(&Relay, &Relay2);
   const auto update = MakeUpdate(std::move(plan));
   for (int i = 0; i < 20; ++i) {
-    ASSERT_TRUE(update->Apply(Patiently()).ok());
+    ASSERT_TRUE(update->Apply(kPatiently).ok());
     const long seen = calls;
     while (calls < seen + 10) std::this_thread::yield();
-    ASSERT_TRUE(update->Undo(Patiently()).ok());
+    ASSERT_TRUE(update->Undo(kPatiently).ok());
   }
   EXPECT_EQ(wrong, 0);
 }
@@ -137,14 +122,14 @@ TEST(UpdatePlanTest, WhatIsWrongIsSaidBeforeAnyThreadIsAsked) {
   plan.RedefineNamed("instar::updates_test::Prices(int)", &Price2);
   const auto update = MakeUpdate(std::move(plan));
   EXPECT_TRUE(absl::IsNotFound(update->Prepare().status()));
-  const absl::Status status = update->Apply(Patiently());
+  const absl::Status status = update->Apply(kPatiently);
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kNew);
 
   UpdatePlan empty_hook("hook");
   empty_hook.Before(nullptr);
   EXPECT_TRUE(absl::IsInvalidArgument(
-      MakeUpdate(std::move(empty_hook))->Apply(Patiently())));
+      MakeUpdate(std::move(empty_hook))->Apply(kPatiently)));
   const auto capture = [](const HeldThread&) -> absl::StatusOr<int> {
     return 1;
   };
@@ -159,7 +144,7 @@ TEST(UpdatePlanTest, WhatIsWrongIsSaidBeforeAnyThreadIsAsked) {
     UpdatePlan empty_main("main");
     empty_main.Reboot("busy", empty);
     EXPECT_TRUE(absl::IsInvalidArgument(
-        MakeUpdate(std::move(empty_main))->Apply(Patiently())));
+        MakeUpdate(std::move(empty_main))->Apply(kPatiently)));
   }
   stop = true;
 }
@@ -224,11 +209,11 @@ TEST(UpdatePlanTest, ARehearsalChangesNothing) {
   EXPECT_EQ(product->Version(), 1);
   EXPECT_EQ(update->hold_times().threads, 0);
 
-  ASSERT_TRUE(update->Apply(Patiently()).ok());
+  ASSERT_TRUE(update->Apply(kPatiently).ok());
   EXPECT_EQ(Price(1), 201);
   EXPECT_TRUE(absl::IsFailedPrecondition(update->Rehearse({}).status()));
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
-  ASSERT_TRUE(update->Undo(Patiently()).ok());
+  ASSERT_TRUE(update->Undo(kPatiently).ok());
   EXPECT_EQ(Price(1), 101);
 }
 
@@ -391,15 +376,15 @@ TEST(UpdatePlanTest, NobodyMayBeInsideOfAConvertedClass) {
     ClassFunctionsOptions functions;
     functions.leave_out = {"instar::(anonymous namespace)::Inspect"};
     const auto told = make(functions);
-    ASSERT_TRUE(told->Apply(Patiently()).ok());
-    ASSERT_TRUE(told->Undo(Patiently()).ok());
+    ASSERT_TRUE(told->Apply(kPatiently).ok());
+    ASSERT_TRUE(told->Undo(kPatiently).ok());
 
     leave = true;
-    ASSERT_TRUE(update->Apply(Patiently()).ok());
+    ASSERT_TRUE(update->Apply(kPatiently).ok());
     if (way == 0) {
       EXPECT_EQ(product->Version(), 2);
     }
-    ASSERT_TRUE(update->Undo(Patiently()).ok());
+    ASSERT_TRUE(update->Undo(kPatiently).ok());
     EXPECT_EQ(product->Version(), 1);
   }
 }
@@ -423,10 +408,10 @@ TEST(UpdatePlanTest, ARebootTakesValuesFromTheOldStack) {
   UpdatePlan plan("reboot");
   plan.Reboot("socket", version(2), version(1));
   const auto update = MakeUpdate(std::move(plan));
-  ASSERT_TRUE(update->Apply(Patiently()).ok());
+  ASSERT_TRUE(update->Apply(kPatiently).ok());
   while (running != 2) std::this_thread::yield();
   EXPECT_EQ(listener_seen, 18);
-  ASSERT_TRUE(update->Undo(Patiently()).ok());
+  ASSERT_TRUE(update->Undo(kPatiently).ok());
   while (running != 1) std::this_thread::yield();
   EXPECT_EQ(listener_seen, 19);
   stop = true;
@@ -441,10 +426,10 @@ TEST(UpdatePlanTest, ARebootIsUndoneWhenItsThreadHasEndedSince) {
   plan.Reboot(
       "ending", [&] { rebooted = true; }, [] { ADD_FAILURE(); });
   const auto update = MakeUpdate(std::move(plan));
-  ASSERT_TRUE(update->Apply(Patiently()).ok());
+  ASSERT_TRUE(update->Apply(kPatiently).ok());
   thread.Join();
   EXPECT_TRUE(rebooted);
-  const absl::Status undone = update->Undo(Patiently());
+  const absl::Status undone = update->Undo(kPatiently);
   EXPECT_TRUE(undone.ok()) << undone;
 }
 
@@ -462,11 +447,11 @@ TEST(UpdatePlanTest, OneMomentForAllSteps) {
   plan.Redefine(&Price, &Price2);
   const auto update = MakeUpdate(std::move(plan));
   for (int i = 0; i < 20; ++i) {
-    absl::Status status = update->Apply(Patiently());
+    absl::Status status = update->Apply(kPatiently);
     if (!status.ok()) {
       FAIL() << status;
     }
-    status = update->Undo(Patiently());
+    status = update->Undo(kPatiently);
     ASSERT_TRUE(status.ok()) << status;
   }
   EXPECT_EQ(mixed, 0);

@@ -21,9 +21,11 @@
 #include "gtest/gtest.h"
 #include "threads/attempt.h"
 #include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
 #include "threads/thread_ref.h"
 #include "threads/update_point.h"
 #include "updates/testing/functions_for_test.h"
+#include "updates/testing/within.h"
 #include "updates/update_plan.h"
 
 namespace instar {
@@ -35,14 +37,6 @@ using testing::Contains;
 using testing::Field;
 using testing::HasSubstr;
 using namespace updates_test;  // NOLINT: the functions under test
-
-ApplyOptions Within(std::chrono::nanoseconds timeout) {
-  ApplyOptions options;
-  options.timeout = timeout;
-  return options;
-}
-ApplyOptions Patiently() { return Within(std::chrono::seconds(120)); }
-ApplyOptions Impatiently() { return Within(std::chrono::milliseconds(20)); }
 
 void Until(const std::function<bool()>& is) {
   while (!is()) std::this_thread::yield();
@@ -74,38 +68,34 @@ class InBackground {
 // Is inside of Relay(), in whichever version, until it is told to leave.
 class Inside {
  public:
-  ~Inside() { leave_ = stop_ = true; }
+  ~Inside() { leave_ = true; }
   void Enter() {
     leave_ = false;
     enter_ = true;
     Until([this] { return is_inside_.load(); });
   }
   void Leave() { leave_ = true; }
-  long rounds() const { return rounds_; }
+  long rounds() const { return thread_.rounds() + rounds_inside_; }
   int wrong() const { return wrong_; }
   ThreadRef ref() const { return thread_.ref(); }
 
  private:
-  std::atomic<bool> enter_{false}, leave_{false}, stop_{false};
-  std::atomic<bool> is_inside_{false};
-  std::atomic<long> rounds_{0};
+  void RunIfTold() {
+    if (!enter_.exchange(false)) return;
+    wrong_ += Relay(3, [this] {
+                is_inside_ = true;
+                while (!leave_) {
+                  UpdatePoint();
+                  ++rounds_inside_;
+                }
+              }) != 0;
+    is_inside_ = false;
+  }
+
+  std::atomic<bool> enter_{false}, leave_{false}, is_inside_{false};
+  std::atomic<long> rounds_inside_{0};
   std::atomic<int> wrong_{0};
-  ControlledThread thread_ = StartPassiveThread("inside", [this] {
-    while (!stop_) {
-      if (enter_.exchange(false)) {
-        wrong_ += Relay(3, [this] {
-                    is_inside_ = true;
-                    while (!leave_) {
-                      ++rounds_;
-                      UpdatePoint();
-                    }
-                  }) != 0;
-        is_inside_ = false;
-      }
-      ++rounds_;
-      UpdatePoint();
-    }
-  });
+  Looping thread_{"inside", [this] { RunIfTold(); }};
 };
 
 void ExpectGoesOn(const Inside& inside) {
@@ -184,9 +174,9 @@ TEST(UpdatePlanWaitingTest, AThreadThatComesToNoUpdatePointIsNamed) {
     // Entries at which active threads are held are given back in time.
     Until([&] { return ProgramText() == before; });
     stop = true;
-    EXPECT_EQ(update->Apply(Patiently()), absl::OkStatus());
+    EXPECT_EQ(update->Apply(kPatiently), absl::OkStatus());
     EXPECT_EQ(Price(1), 201);
-    EXPECT_EQ(update->Undo(Patiently()), absl::OkStatus());
+    EXPECT_EQ(update->Undo(kPatiently), absl::OkStatus());
     Until([&] { return ProgramText() == before; });
   }
 }
@@ -195,7 +185,7 @@ TEST(UpdatePlanWaitingTest, AFunctionThatStaysActiveIsNamed) {
   Inside inside;
   inside.Enter();
   const auto update = MakeUpdate(Protocol());
-  InBackground applying([&] { return update->Apply(Patiently()); });
+  InBackground applying([&] { return update->Apply(kPatiently); });
   const Blocker first = AwaitBlocker(*update, IsActive);
   EXPECT_EQ(first.thread, "inside");
   EXPECT_EQ(first.tid, inside.ref().tid());
@@ -215,7 +205,7 @@ TEST(UpdatePlanWaitingTest, AFunctionThatStaysActiveIsNamed) {
   EXPECT_EQ(applying.Join(), absl::OkStatus());
   EXPECT_TRUE(update->Progress().blockers.empty());
   EXPECT_EQ(Price(1), 201);
-  EXPECT_EQ(update->Undo(Patiently()), absl::OkStatus());
+  EXPECT_EQ(update->Undo(kPatiently), absl::OkStatus());
 }
 
 TEST(UpdatePlanWaitingTest, ItCanBeCancelled) {
@@ -224,7 +214,7 @@ TEST(UpdatePlanWaitingTest, ItCanBeCancelled) {
   const std::string before = ProgramText();
   const auto update = MakeUpdate(Protocol());
   for (int i = 0; i < 3; ++i) {
-    InBackground applying([&] { return update->Apply(Patiently()); });
+    InBackground applying([&] { return update->Apply(kPatiently); });
     AwaitBlocker(*update, IsActive);
     update->Cancel();
     const absl::Status status = applying.Join();
@@ -235,28 +225,28 @@ TEST(UpdatePlanWaitingTest, ItCanBeCancelled) {
     ExpectGoesOn(inside);
   }
   inside.Leave();
-  EXPECT_EQ(update->Apply(Patiently()), absl::OkStatus());
+  EXPECT_EQ(update->Apply(kPatiently), absl::OkStatus());
   EXPECT_EQ(Price(1), 201);
 
   inside.Enter();
-  InBackground undoing([&] { return update->Undo(Patiently()); });
+  InBackground undoing([&] { return update->Undo(kPatiently); });
   AwaitBlocker(*update, IsActive);
   update->Cancel();
   EXPECT_TRUE(absl::IsCancelled(undoing.Join()));
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
   EXPECT_EQ(Price(1), 201);
   inside.Leave();
-  EXPECT_EQ(update->Undo(Patiently()), absl::OkStatus());
+  EXPECT_EQ(update->Undo(kPatiently), absl::OkStatus());
   EXPECT_EQ(Price(1), 101);
 }
 
 TEST(UpdatePlanWaitingTest, CancellingNothingHasNoEffect) {
   const auto update = MakeUpdate(Protocol());
   update->Cancel();
-  EXPECT_EQ(update->Apply(Patiently()), absl::OkStatus());
+  EXPECT_EQ(update->Apply(kPatiently), absl::OkStatus());
   update->Cancel();
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
-  EXPECT_EQ(update->Undo(Patiently()), absl::OkStatus());
+  EXPECT_EQ(update->Undo(kPatiently), absl::OkStatus());
 }
 
 TEST(UpdatePlanWaitingTest, ARequirementIsAskedUntilItIsMet) {
@@ -274,10 +264,10 @@ TEST(UpdatePlanWaitingTest, ARequirementIsAskedUntilItIsMet) {
   };
   plan.Before(count, count);
   const auto update = MakeUpdate(std::move(plan));
-  const absl::Status status = update->Apply(Impatiently());
+  const absl::Status status = update->Apply(kBriefly);
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("a request is open"));
-  InBackground applying([&] { return update->Apply(Patiently()); });
+  InBackground applying([&] { return update->Apply(kPatiently); });
   AwaitBlocker(*update, [](const Blocker& blocker) {
     return blocker.reason == "a request is open" && blocker.since.count() > 0;
   });
@@ -288,7 +278,7 @@ TEST(UpdatePlanWaitingTest, ARequirementIsAskedUntilItIsMet) {
   EXPECT_EQ(held, 1);
   // Undoing requires nothing.
   is_met = false;
-  EXPECT_EQ(update->Undo(Patiently()), absl::OkStatus());
+  EXPECT_EQ(update->Undo(kPatiently), absl::OkStatus());
 }
 
 TEST(UpdatePlanWaitingTest, ARequirementMaySayNever) {
@@ -301,7 +291,7 @@ TEST(UpdatePlanWaitingTest, ARequirementMaySayNever) {
       return Attempt::Failed(absl::InternalError("the schema is another"));
     });
     const auto update = MakeUpdate(std::move(plan));
-    const absl::Status status = update->Apply(Patiently());
+    const absl::Status status = update->Apply(kPatiently);
     EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
     EXPECT_THAT(std::string(status.message()),
                 HasSubstr("the schema is another"));
@@ -338,7 +328,7 @@ TEST(UpdatePlanWaitingTest, ThreadsMayStartAndEndMeanwhile) {
   for (const bool apply : {true, false, true, false}) {
     inside.Enter();
     InBackground working([&] {
-      return apply ? update->Apply(Patiently()) : update->Undo(Patiently());
+      return apply ? update->Apply(kPatiently) : update->Undo(kPatiently);
     });
     AwaitBlocker(*update, [](const Blocker& blocker) {
       return blocker.thread == "inside";
@@ -357,15 +347,15 @@ TEST(UpdatePlanWaitingTest, ThreadsMayStartAndEndMeanwhile) {
 TEST(UpdatePlanWaitingTest, UndoingWaitsForTheNewVersion) {
   Inside inside;
   const auto update = MakeUpdate(Protocol());
-  ASSERT_EQ(update->Apply(Patiently()), absl::OkStatus());
+  ASSERT_EQ(update->Apply(kPatiently), absl::OkStatus());
   inside.Enter();
-  const absl::Status status = update->Undo(Impatiently());
+  const absl::Status status = update->Undo(kBriefly);
   EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("'protocol' was not undone in"));
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
   EXPECT_EQ(Price(1), 201);
-  InBackground undoing([&] { return update->Undo(Patiently()); });
+  InBackground undoing([&] { return update->Undo(kPatiently); });
   const Blocker blocker = AwaitBlocker(*update, IsActive);
   EXPECT_EQ(blocker.thread, "inside");
   EXPECT_THAT(blocker.function, HasSubstr("Relay(int"));
@@ -383,13 +373,13 @@ TEST(UpdatePlanWaitingTest, WhatCannotBeUndoneSaysSoBeforehand) {
   UpdatePlan hook = Protocol();
   hook.After([] { return absl::OkStatus(); });
   const auto update = MakeUpdate(std::move(hook));
-  ASSERT_EQ(update->Apply(Patiently()), absl::OkStatus());
+  ASSERT_EQ(update->Apply(kPatiently), absl::OkStatus());
   const absl::Status status = update->CanUndo();
   EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
   EXPECT_THAT(std::string(status.message()),
               AllOf(HasSubstr("'protocol' cannot be undone"),
                     HasSubstr("the hook after the update")));
-  EXPECT_EQ(update->Undo(Patiently()), status);
+  EXPECT_EQ(update->Undo(kPatiently), status);
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
   EXPECT_EQ(Price(1), 201);
 }

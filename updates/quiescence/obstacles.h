@@ -69,6 +69,8 @@ std::string PlainNameOf(pid_t tid);
 
 class Obstacles {
  public:
+  // As many as people want to read of.
+  static constexpr std::size_t kMany = 1024;
   // How many are noted; those that follow are only counted.
   explicit Obstacles(std::size_t most) : most_(most) {}
 

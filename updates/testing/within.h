@@ -18,7 +18,7 @@ inline ApplyOptions Within(std::chrono::nanoseconds limit) {
   return options;
 }
 // For what takes effect; and for what must not.
-inline const ApplyOptions kPatiently = Within(std::chrono::seconds(60));
+inline const ApplyOptions kPatiently = Within(std::chrono::seconds(120));
 inline const ApplyOptions kBriefly = Within(std::chrono::milliseconds(50));
 
 }  // namespace instar

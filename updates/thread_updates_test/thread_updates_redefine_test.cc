@@ -22,6 +22,7 @@
 #include "updates/change.h"
 #include "updates/mechanisms/redefine.h"
 #include "updates/testing/functions_for_test.h"
+#include "updates/testing/within.h"
 #include "updates/thread_updates.h"
 
 namespace instar {
@@ -32,17 +33,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using namespace updates_test;  // NOLINT: the functions under test
-
-ApplyOptions Patiently() {
-  ApplyOptions options;
-  options.timeout = std::chrono::seconds(60);
-  return options;
-}
-ApplyOptions Briefly() {
-  ApplyOptions options;
-  options.timeout = std::chrono::milliseconds(20);
-  return options;
-}
 
 std::string MessageOf(const absl::Status& status) {
   return std::string(status.message());
@@ -77,11 +67,11 @@ TEST(ThreadUpdatesRedefineTest, ARebootOfAllThreadsOfAName) {
   const auto update = MakeUpdate(std::move(threads));
   for (int i = 0; i < 2; ++i) {
     while (old_ones != 3) std::this_thread::yield();
-    const absl::Status applied = update->Apply(Patiently());
+    const absl::Status applied = update->Apply(kPatiently);
     ASSERT_TRUE(applied.ok()) << applied;
     ASSERT_EQ(old_ones, 0);
     while (new_ones != 3) std::this_thread::yield();
-    const absl::Status undone = update->Undo(Patiently());
+    const absl::Status undone = update->Undo(kPatiently);
     ASSERT_TRUE(undone.ok()) << undone;
     ASSERT_EQ(new_ones, 0);
   }
@@ -120,7 +110,7 @@ TEST(ThreadUpdatesRedefineTest, RedefinitionAndReboot) {
   EXPECT_THAT(forecast->obstacles, IsEmpty());
   EXPECT_THAT(forecast->remarks, IsEmpty());
   for (int i = 0; i < 3; ++i) {
-    const absl::Status applied = update->Apply(Patiently());
+    const absl::Status applied = update->Apply(kPatiently);
     ASSERT_TRUE(applied.ok()) << applied;
     while (price != 201 || display != 'n') {
       std::this_thread::yield();
@@ -128,7 +118,7 @@ TEST(ThreadUpdatesRedefineTest, RedefinitionAndReboot) {
     EXPECT_EQ(update->hold_times().threads, 2);
     EXPECT_GT(update->hold_times().median.count(), 0);
     EXPECT_GE(update->hold_times().maximum, update->hold_times().median);
-    const absl::Status undone = update->Undo(Patiently());
+    const absl::Status undone = update->Undo(kPatiently);
     ASSERT_TRUE(undone.ok()) << undone;
     while (price != 101 || display != 'o') {
       std::this_thread::yield();
@@ -142,10 +132,10 @@ TEST(ThreadUpdatesRedefineTest, StartNeedsNoThread) {
   ThreadUpdates threads("at once");
   threads.Start(Redefine(&Price, &Price2), Stacks::kAllThreads);
   const auto update = MakeUpdate(std::move(threads));
-  const absl::Status applied = update->Apply(Patiently());
+  const absl::Status applied = update->Apply(kPatiently);
   ASSERT_TRUE(applied.ok()) << applied;
   EXPECT_EQ(Price(1), 201);
-  const absl::Status undone = update->Undo(Patiently());
+  const absl::Status undone = update->Undo(kPatiently);
   ASSERT_TRUE(undone.ok()) << undone;
   EXPECT_EQ(Price(1), 101);
 }
@@ -156,13 +146,13 @@ TEST(ThreadUpdatesRedefineTest, UndoGoesToAnotherThreadIfTheFirstHasEnded) {
   const auto update = MakeUpdate(std::move(threads));
   {
     Looping first("thread");
-    ASSERT_TRUE(update->Apply(Patiently()).ok());
+    ASSERT_TRUE(update->Apply(kPatiently).ok());
   }
   EXPECT_EQ(Price(1), 201);
-  EXPECT_THAT(MessageOf(update->Undo(Briefly())),
+  EXPECT_THAT(MessageOf(update->Undo(kBriefly)),
               HasSubstr("there is no controlled thread 'thread'"));
   Looping second("thread");
-  EXPECT_TRUE(update->Undo(Patiently()).ok());
+  EXPECT_TRUE(update->Undo(kPatiently).ok());
   EXPECT_EQ(Price(1), 101);
 }
 
@@ -176,7 +166,7 @@ TEST(ThreadUpdatesRedefineTest, WhatCannotBePreparedDisturbsNobody) {
   const absl::Status refused = update->Prepare().status();
   EXPECT_THAT(MessageOf(refused), AllOf(HasSubstr("thread 'thread': "),
                                         HasSubstr("no_such_function")));
-  EXPECT_EQ(update->Apply(Patiently()), refused);
+  EXPECT_EQ(update->Apply(kPatiently), refused);
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kNew);
   EXPECT_EQ(done, 0);
 }

@@ -28,6 +28,7 @@
 #include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "updates/reboot_thread.h"
+#include "updates/testing/within.h"
 
 namespace instar {
 namespace {
@@ -37,17 +38,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 using testing::SizeIs;
-
-ApplyOptions Patiently() {
-  ApplyOptions options;
-  options.timeout = std::chrono::seconds(60);
-  return options;
-}
-ApplyOptions Briefly() {
-  ApplyOptions options;
-  options.timeout = std::chrono::milliseconds(20);
-  return options;
-}
 
 std::string MessageOf(const absl::Status& status) {
   return std::string(status.message());
@@ -104,7 +94,7 @@ TEST(ThreadUpdatesTest, EachThreadAtItsOwnTime) {
   threads.SetUpdateFunction("late", Count(done, 1));
   const auto update = MakeUpdate(std::move(threads));
   absl::Status applied;
-  std::thread applier([&] { applied = update->Apply(Patiently()); });
+  std::thread applier([&] { applied = update->Apply(kPatiently); });
   while (done != 1) std::this_thread::yield();
   // The other one is waited for.
   while (update->Progress().blockers.size() != 1) std::this_thread::yield();
@@ -140,14 +130,14 @@ TEST(ThreadUpdatesTest, ThenWaitsForWhatWasBefore) {
       });
   const auto update = MakeUpdate(std::move(threads));
   absl::Status applied;
-  std::thread applier([&] { applied = update->Apply(Patiently()); });
+  std::thread applier([&] { applied = update->Apply(kPatiently); });
   while (update->Progress().blockers.empty()) std::this_thread::yield();
   EXPECT_EQ(second, 0);
   late.Open();
   applier.join();
   EXPECT_TRUE(applied.ok()) << applied;
   EXPECT_EQ(second, 1);
-  EXPECT_TRUE(update->Undo(Patiently()).ok());
+  EXPECT_TRUE(update->Undo(kPatiently).ok());
   EXPECT_EQ(first, 0);
   EXPECT_EQ(second, 0);
 }
@@ -167,7 +157,7 @@ TEST(ThreadUpdatesTest, AllThreadsOfAName) {
     return Attempt::Done();
   });
   const absl::Status applied =
-      MakeUpdate(std::move(threads))->Apply(Patiently());
+      MakeUpdate(std::move(threads))->Apply(kPatiently);
   EXPECT_TRUE(applied.ok()) << applied;
   EXPECT_EQ(most, 1);
   std::vector<pid_t> expected;
@@ -209,9 +199,9 @@ TEST(ThreadUpdatesTest, AMechanismBringsItsWayBack) {
   EXPECT_THAT(forecast->steps, ElementsAre("thread 'thread': count"));
   EXPECT_THAT(forecast->remarks, ElementsAre("it counts"));
   log.clear();
-  ASSERT_TRUE(update->Apply(Patiently()).ok());
+  ASSERT_TRUE(update->Apply(kPatiently).ok());
   EXPECT_GE(update->Progress().attempts, 2);
-  ASSERT_TRUE(update->Undo(Patiently()).ok());
+  ASSERT_TRUE(update->Undo(kPatiently).ok());
   EXPECT_THAT(log, ElementsAre("prepare", "try", "try", "undo"));
 }
 
@@ -227,7 +217,7 @@ TEST(ThreadUpdatesTest, InterruptsABlockingCall) {
   ThreadUpdates threads("reader");
   threads.SetUpdateFunction("reader", Count(done, 1), RebootUpdateOptions());
   const absl::Status applied =
-      MakeUpdate(std::move(threads))->Apply(Patiently());
+      MakeUpdate(std::move(threads))->Apply(kPatiently);
   EXPECT_TRUE(applied.ok()) << applied;
   EXPECT_EQ(done, 1);
   ASSERT_EQ(write(ends[1], "x", 1), 1);
@@ -248,14 +238,14 @@ TEST(ThreadUpdatesTest, AThreadThatIsNotThereIsWaitedFor) {
   ASSERT_TRUE(forecast.ok());
   EXPECT_THAT(forecast->obstacles,
               ElementsAre("there is no controlled thread 'later'"));
-  const absl::Status late = update->Apply(Briefly());
+  const absl::Status late = update->Apply(kBriefly);
   EXPECT_TRUE(absl::IsDeadlineExceeded(late)) << late;
   EXPECT_THAT(MessageOf(late),
               AllOf(HasSubstr("update 'later' was not applied in "),
                     HasSubstr("there is no controlled thread 'later'")));
   EXPECT_EQ(update->Progress().phase, UpdatePhase::kPrepared);
   absl::Status applied;
-  std::thread applier([&] { applied = update->Apply(Patiently()); });
+  std::thread applier([&] { applied = update->Apply(kPatiently); });
   while (update->Progress().blockers.empty()) std::this_thread::yield();
   {
     Looping thread("later");
@@ -272,7 +262,7 @@ TEST(ThreadUpdatesTest, SaysWhereAThreadIsThatComesToNoUpdatePoint) {
                             [](UpdateContext&) { return Attempt::Done(); });
   const auto update = MakeUpdate(std::move(threads));
   absl::Status applied;
-  std::thread applier([&] { applied = update->Apply(Patiently()); });
+  std::thread applier([&] { applied = update->Apply(kPatiently); });
   UpdateProgress progress;
   do {
     progress = update->Progress();
@@ -299,7 +289,7 @@ TEST(ThreadUpdatesTest, TheTimeIsUp) {
   });
   const auto update = MakeUpdate(std::move(threads));
   absl::Status late;
-  ApplyOptions options = Briefly();
+  ApplyOptions options = kBriefly;
   do {  // until there is time enough for one of them, and to ask the other one
     late = update->Apply(options);
     options.timeout *= 2;
@@ -312,11 +302,11 @@ TEST(ThreadUpdatesTest, TheTimeIsUp) {
   EXPECT_EQ(done, 0);  // taken back
   // Later it succeeds.
   is_time = true;
-  EXPECT_TRUE(update->Apply(Patiently()).ok());
+  EXPECT_TRUE(update->Apply(kPatiently).ok());
   EXPECT_EQ(done, 1);
   EXPECT_THAT(MessageOf(update->CanUndo()),
               HasSubstr("thread 'waiting': update function has no undo"));
-  EXPECT_TRUE(absl::IsFailedPrecondition(update->Undo(Briefly())));
+  EXPECT_TRUE(absl::IsFailedPrecondition(update->Undo(kBriefly)));
 }
 
 TEST(ThreadUpdatesTest, Requirements) {
@@ -333,7 +323,7 @@ TEST(ThreadUpdatesTest, Requirements) {
   EXPECT_EQ(update->Requirements().reason(), "something is missing");
   EXPECT_THAT(update->Prepare()->obstacles,
               ElementsAre("something is missing"));
-  EXPECT_THAT(MessageOf(update->Apply(Briefly())),
+  EXPECT_THAT(MessageOf(update->Apply(kBriefly)),
               HasSubstr("something is missing"));
   EXPECT_EQ(done, 0);
   never = true;
@@ -341,7 +331,7 @@ TEST(ThreadUpdatesTest, Requirements) {
   EXPECT_EQ(update->Apply({}), absl::FailedPreconditionError("never"));
   never = false;
   met = true;
-  EXPECT_TRUE(update->Apply(Patiently()).ok());
+  EXPECT_TRUE(update->Apply(kPatiently).ok());
   EXPECT_EQ(done, 1);
 }
 
@@ -352,7 +342,7 @@ TEST(ThreadUpdatesTest, AThreadThatEndsFailsTheUpdate) {
       "mortal", [](UpdateContext&) { return Attempt::NotYet("no"); });
   const auto update = MakeUpdate(std::move(threads));
   absl::Status applied;
-  std::thread applier([&] { applied = update->Apply(Patiently()); });
+  std::thread applier([&] { applied = update->Apply(kPatiently); });
   while (update->Progress().attempts == 0) std::this_thread::yield();
   thread.reset();
   applier.join();
@@ -370,14 +360,14 @@ TEST(ThreadUpdatesTest, CancelledBetweenTwo) {
   const auto update = MakeUpdate(std::move(threads));
   update->Cancel();  // nothing runs: without effect
   absl::Status applied;
-  std::thread applier([&] { applied = update->Apply(Patiently()); });
+  std::thread applier([&] { applied = update->Apply(kPatiently); });
   while (done != 1) std::this_thread::yield();
   update->Cancel();
   applier.join();
   EXPECT_TRUE(absl::IsCancelled(applied)) << applied;
   EXPECT_EQ(done, 0);
   late.Open();
-  EXPECT_TRUE(update->Apply(Patiently()).ok());
+  EXPECT_TRUE(update->Apply(kPatiently).ok());
   EXPECT_EQ(done, 2);
 }
 
@@ -450,7 +440,7 @@ TEST(ThreadUpdatesFailureTest, ApplyAtEachPosition) {
       SCOPED_TRACE(k);
       six.fails_at = k;
       const auto update = six.Make();
-      const absl::Status failed = update->Apply(Patiently());
+      const absl::Status failed = update->Apply(kPatiently);
       EXPECT_EQ(failed.code(), throws ? absl::StatusCode::kInternal
                                       : absl::StatusCode::kResourceExhausted);
       EXPECT_THAT(MessageOf(failed), AllOf(HasSubstr("broken"),
@@ -460,9 +450,9 @@ TEST(ThreadUpdatesFailureTest, ApplyAtEachPosition) {
       EXPECT_EQ(update->Progress().phase, UpdatePhase::kPrepared);
       // Nothing is left that hinders the next.
       six.fails_at = -1;
-      ASSERT_TRUE(update->Apply(Patiently()).ok());
+      ASSERT_TRUE(update->Apply(kPatiently).ok());
       EXPECT_EQ(six.CountInEffect(), Six::kParts);
-      ASSERT_TRUE(update->Undo(Patiently()).ok());
+      ASSERT_TRUE(update->Undo(kPatiently).ok());
       EXPECT_EQ(six.CountInEffect(), 0);
     }
   }
@@ -473,16 +463,16 @@ TEST(ThreadUpdatesFailureTest, UndoAtEachPosition) {
   for (int k = 0; k < Six::kParts; ++k) {
     SCOPED_TRACE(k);
     const auto update = six.Make();
-    ASSERT_TRUE(update->Apply(Patiently()).ok());
+    ASSERT_TRUE(update->Apply(kPatiently).ok());
     six.fails_at = k;
     six.fails_forwards = false;
-    const absl::Status failed = update->Undo(Patiently());
+    const absl::Status failed = update->Undo(kPatiently);
     EXPECT_TRUE(absl::IsResourceExhausted(failed)) << failed;
     EXPECT_THAT(MessageOf(failed), HasSubstr(absl::StrCat("part ", k)));
     EXPECT_EQ(six.CountInEffect(), Six::kParts);  // put back
     EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
     six.fails_at = -1;
-    ASSERT_TRUE(update->Undo(Patiently()).ok());
+    ASSERT_TRUE(update->Undo(kPatiently).ok());
     EXPECT_EQ(six.CountInEffect(), 0);
   }
 }
@@ -507,7 +497,7 @@ TEST(ThreadUpdatesFailureTest, TakingBackFailsAtEachPosition) {
     const auto update = MakeUpdate(std::move(threads));
     six.fails_at = k;
     six.fails_forwards = false;
-    const absl::Status failed = update->Apply(Patiently());
+    const absl::Status failed = update->Apply(kPatiently);
     EXPECT_TRUE(absl::IsDataLoss(failed)) << failed;
     EXPECT_THAT(MessageOf(failed),
                 AllOf(HasSubstr("the last fails"),
@@ -517,7 +507,7 @@ TEST(ThreadUpdatesFailureTest, TakingBackFailsAtEachPosition) {
     EXPECT_TRUE(six.in_effect[k]);
     // Applied again, the rest is done.
     fails = false;
-    EXPECT_TRUE(update->Apply(Patiently()).ok());
+    EXPECT_TRUE(update->Apply(kPatiently).ok());
     EXPECT_EQ(six.CountInEffect(), Six::kParts - 1);
   }
 }
@@ -536,7 +526,7 @@ TEST(ThreadUpdatesFailureTest, WhatHasNoWayBackStays) {
   EXPECT_THAT(update->Prepare()->remarks,
               ElementsAre("thread 'a': update function has no undo",
                           "thread 'b': update function has no undo"));
-  const absl::Status failed = update->Apply(Patiently());
+  const absl::Status failed = update->Apply(kPatiently);
   EXPECT_TRUE(absl::IsDataLoss(failed)) << failed;
   EXPECT_THAT(
       MessageOf(failed),
@@ -564,13 +554,13 @@ TEST(ThreadUpdatesFailureTest, FailuresUnderLoad) {
         std::this_thread::yield();
       }
     });
-    const absl::Status applied = update->Apply(Patiently());
+    const absl::Status applied = update->Apply(kPatiently);
     curious.join();
     const bool fails = six.fails_at < Six::kParts;
     EXPECT_EQ(applied.ok(), !fails) << applied;
     EXPECT_EQ(six.CountInEffect(), fails ? 0 : Six::kParts);
     if (fails) continue;
-    EXPECT_TRUE(update->Undo(Patiently()).ok());
+    EXPECT_TRUE(update->Undo(kPatiently).ok());
   }
   stop = true;
   others.join();
