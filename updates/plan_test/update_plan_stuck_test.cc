@@ -250,7 +250,7 @@ TEST(UpdatePlanStuckTest, AConvertThatWaitsForALockOfAHeldThread) {
   plan.ConvertEagerly<Product, WaitingV2>();
   const auto update = MakeUpdate(std::move(plan));
   ExpectConversionGivenUp(*update, ApplyHeld(*update, std::chrono::seconds(1)),
-                          "instar::(anonymous namespace)::Product -> "
+                          "instar::updates_test::Product -> "
                           "instar::(anonymous namespace)::WaitingV2");
   // No other object is converted while threads run.
   EXPECT_EQ(WaitingV2::conversions, 1);
