@@ -86,6 +86,14 @@ struct ChangeOptions {
   // Whose stacks are looked at. By default those that the mechanism needs at
   // least: of redefinitions the calling thread's, and so of a reboot in the
   // thread itself; of all else those of the controlled threads.
+  //
+  // Not looked at with kControlledThreads: threads that are not controlled,
+  // and, with `threads`, the controlled ones that are not given. They run on
+  // while the change is made. That is right where they do not use what is
+  // changed: a library's own threads, say, which a signal would disturb. One
+  // that may be inside of it wants kAllThreads, or a plan
+  // (updates/update_plan.h), which stops them by a signal when the controlled
+  // ones are held.
   std::optional<Stacks> stacks;
   // With kControlledThreads: which of them; null: all.
   std::function<std::vector<ThreadRef>()> threads;

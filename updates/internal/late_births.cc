@@ -138,7 +138,12 @@ Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
   };
   Transition::TryOptions options;
   options.stop.limit = kMostLimits * options_.limit;
-  if (options_.threads != nullptr) options.stop.threads = options_.threads();
+  if (options_.threads != nullptr) {
+    options.stop.threads = options_.threads();
+  } else {
+    options.stop.others_by_signal =
+        updates_internal::RememberedWatch(root)->looks_at_all();
+  }
   options.thorough = is_thorough_;
   options.never_wait = true;
   Obstacles obstacles(/*most=*/1);

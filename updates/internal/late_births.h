@@ -16,6 +16,11 @@
 // converts it. Otherwise it is done here, as the update itself was: controlled
 // threads are held at a rendezvous, and nobody is inside the class (with the
 // options that its latest update had, updates/mechanisms/class_functions.h).
+// All other threads of the process are stopped by a signal then, and looked at,
+// if that update did so (StopOptions::others_by_signal, which says what it
+// costs them): a plan does, a Change with kControlledThreads does not. Nor is
+// it done where threads are given here. Whoever chose that said that no others
+// use objects of the class.
 // Only classes that may have such objects are looked for. New code that makes
 // objects of the latest version sets it off, too, so that a rendezvous may find
 // nothing to do: ask a few times a second rather than a thousand.
@@ -47,7 +52,7 @@ struct LateBirthsOptions {
   // For how long an attempt waits for threads; longer after one to which that
   // was too short, as of ChangeOptions (updates/change.h).
   std::chrono::nanoseconds limit = std::chrono::milliseconds(10);
-  // Which threads are held; null: all controlled ones.
+  // Which threads are held, and no others looked at; null: all controlled ones.
   std::function<std::vector<ThreadRef>()> threads;
 };
 

@@ -61,9 +61,11 @@ class ConvertMechanism final : public BuiltInMechanism {
     return QuiescentCode{{}, {std::move(watched)}};
   }
 
-  Attempt Apply(const StoppedWorld&) override {
+  Attempt Apply(const StoppedWorld& world) override {
     Attempt attempt = AttemptOfAuthor(step_->Apply());
-    if (attempt.is_done()) is_applied_ = true;
+    if (!attempt.is_done()) return attempt;
+    is_applied_ = true;
+    watch_->set_looks_at_all(world.looks_at_all());
     return attempt;
   }
   Attempt Undo(const StoppedWorld&) override {

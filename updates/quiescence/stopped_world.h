@@ -164,6 +164,12 @@ class StoppedWorld {
   // they say why.
   bool Stop(updates_internal::Obstacles& obstacles);
 
+  // Whether all threads of the process are stopped and looked at, and not the
+  // calling one or controlled ones alone.
+  bool looks_at_all() const {
+    return options_.stacks == Stacks::kAllThreads || options_.others_by_signal;
+  }
+
   // --- While they are stopped.
 
   // Of the update function that the change is made in; null if there is none.

@@ -15,6 +15,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "base/testing/inside.h"
+#include "base/testing/sanitizers.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -29,6 +31,8 @@
 #include "updates/internal/late_births.h"
 #include "updates/mechanisms/convert_test/class_functions_for_test.h"
 #include "updates/mechanisms/internal/background_work.h"
+#include "updates/testing/within.h"
+#include "updates/update_plan.h"
 
 namespace instar {
 namespace {
@@ -465,6 +469,35 @@ TEST(LateBirthsTest, WaitsWhileSomebodyIsInside) {
   while ((attempt = update.Undo()).is_not_yet()) {
   }
   EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+}
+
+// A plan looks at all threads of the process; so does what comes after it.
+TEST(LateBirthsTest, WaitsWhileAThreadThatIsNotControlledIsInside) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
+  ClassFunctionsOptions options;
+  options.watch_also = {"instar::updates_test::FindStore"};
+  UpdatePlan plan("stores");
+  plan.ConvertEagerly<Store, StoreV2>({}, options);
+  const auto update = MakeUpdate(std::move(plan));
+  const absl::Status applied = update->Apply(kPatiently);
+  ASSERT_TRUE(applied.ok()) << applied;
+  auto late = std::make_unique<Store>("late");
+  ASSERT_TRUE(HaveLateBirths());
+  Inside finder([](const Inside::Stay& stay) { FindStore(1, stay); });
+  LateBirths late_births;
+  Attempt attempt = late_births.TryConvert();
+  while (attempt.reason().find("active: instar::updates_test::FindStore(") ==
+         std::string::npos) {
+    ASSERT_TRUE(attempt.is_not_yet()) << attempt.reason();
+    attempt = late_births.TryConvert();
+  }
+  EXPECT_FALSE(IsStoreV2(late));
+  finder.Leave();
+  while (attempt.is_not_yet()) attempt = late_births.TryConvert();
+  EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+  EXPECT_TRUE(IsStoreV2(late));
+  const absl::Status undone = update->Undo(kPatiently);
+  EXPECT_TRUE(undone.ok()) << undone;
 }
 
 TEST(LateBirthsTest, AFailureIsAnswered) {

@@ -21,6 +21,7 @@
 #ifndef INSTAR_UPDATES_MECHANISMS_INTERNAL_CLASS_WATCH_H_
 #define INSTAR_UPDATES_MECHANISMS_INTERNAL_CLASS_WATCH_H_
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -50,10 +51,22 @@ class ClassWatch {
 
   absl::StatusOr<WatchedSet> Get(bool thorough);
 
+  // Whether the update looked at all threads of the process
+  // (StoppedWorld::looks_at_all()), as it does if nobody says otherwise.
+  bool looks_at_all() const {
+    return looks_at_all_.load(std::memory_order_relaxed);
+  }
+  void set_looks_at_all(bool looks_at_all) {
+    looks_at_all_.store(looks_at_all, std::memory_order_relaxed);
+  }
+
  private:
   heap_internal::UpdatableClass* const root_;
   const Types types_;
   const ClassFunctionsOptions options_;
+  // Relaxed: nothing is read by its value; the lock under which a watch is
+  // remembered orders it.
+  std::atomic<bool> looks_at_all_{true};
 
   struct Known {
     std::optional<CodeVersion> version;
@@ -66,9 +79,9 @@ class ClassWatch {
   Known known_;
 };
 
-// What the latest update of a class looks for, options included; late births
-// are converted when the same is quiescent. One that nobody remembered: all
-// functions of all versions in use.
+// What the latest update of a class looks for, options included, and on whose
+// stacks; late births are converted when the same is quiescent. One that nobody
+// remembered: all functions of all versions in use, in all threads.
 void RememberWatch(const std::shared_ptr<ClassWatch>& watch);
 std::shared_ptr<ClassWatch> RememberedWatch(
     heap_internal::UpdatableClass* root);
