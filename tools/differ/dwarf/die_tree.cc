@@ -30,7 +30,6 @@ bool IsLeftOut(int tag) {
     case DW_TAG_GNU_call_site_parameter:
     case DW_TAG_imported_declaration:
     case DW_TAG_imported_module:
-    case DW_TAG_label:
       return true;
     default:
       return false;
@@ -43,7 +42,6 @@ bool IsKept(unsigned int code) {
     case DW_AT_bit_offset:
     case DW_AT_bit_size:
     case DW_AT_byte_size:
-    case DW_AT_calling_convention:
     case DW_AT_comp_dir:
     case DW_AT_const_value:
     case DW_AT_containing_type:
@@ -52,6 +50,7 @@ bool IsKept(unsigned int code) {
     case DW_AT_data_member_location:
     case DW_AT_decl_file:
     case DW_AT_decl_line:
+    case DW_AT_defaulted:
     case DW_AT_encoding:
     case DW_AT_export_symbols:
     case DW_AT_GNU_vector:

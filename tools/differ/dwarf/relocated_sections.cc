@@ -27,8 +27,8 @@ namespace {
 
 // What is read, without ".debug" or ".zdebug".
 constexpr absl::string_view kKept[] = {
-    "_info",     "_abbrev", "_line", "_str",      "_line_str", "_ranges",
-    "_rnglists", "_addr",   "_loc",  "_loclists", "_types",    "_str_offsets"};
+    "_info",   "_abbrev",   "_line", "_str",   "_line_str",
+    "_ranges", "_rnglists", "_addr", "_types", "_str_offsets"};
 
 bool IsKept(absl::string_view name) {
   for (absl::string_view prefix : {".debug", ".zdebug"}) {

@@ -120,6 +120,8 @@ TEST(SignaturesTest, OfCTellsApartWhatTheNameDoesNot) {
   EXPECT_NE(was, of("int f(char *b, int a) { return a + *b; }"));
   EXPECT_NE(was, of("int f(int a, char *b, int c) { return a + *b + c; }"));
   EXPECT_NE(was, of("long f(int a, char *b) { return a + *b; }"));
+  EXPECT_EQ(of("int f(const volatile int *a) { return *a; }"),
+            "int f(int const volatile*)");
   EXPECT_EQ(was,
             of("typedef char byte; typedef int number;\n"
                "number f(const number count, byte *b) { return count + *b; }"));

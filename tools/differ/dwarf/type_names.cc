@@ -21,7 +21,10 @@ constexpr int kMostLevels = 100;
 
 }  // namespace
 
-TypeNames::TypeNames(const DieTree& dies) : dies_(dies) { FindNamers(); }
+TypeNames::TypeNames(const DieTree& dies, Qualifiers qualifiers)
+    : dies_(dies), qualifiers_(qualifiers) {
+  FindNamers();
+}
 
 // A typedef names what it refers to itself ([dcl.typedef]/9); else the first
 // member or variable does, also one that only leads there.
@@ -41,7 +44,10 @@ void TypeNames::FindNamers() {
         tag != DW_TAG_typedef) {
       continue;
     }
-    if (dies_[i].name == nullptr) continue;
+    if (dies_[i].name == nullptr) {
+      if (tag == DW_TAG_member) nameless_members_.emplace(dies_[i].type, i);
+      continue;
+    }
     DieIndex type = dies_[i].type;
     for (int step = 0; type != kNoDie && step < kMostLevels; ++step) {
       if (is_nameless(type)) {
@@ -103,6 +109,23 @@ const std::string& TypeNames::SpellUnqualified(DieIndex type) {
   return Spell(type);
 }
 
+// Compilers nest const and volatile in either order.
+std::string TypeNames::Qualified(std::string name, absl::string_view with) {
+  if (qualifiers_ == Qualifiers::kLeftOut) return name;
+  bool is_const = with == " const";
+  bool is_volatile = with == " volatile";
+  if (absl::EndsWith(name, " volatile")) {
+    is_volatile = true;
+    name.resize(name.size() - absl::string_view(" volatile").size());
+  }
+  if (absl::EndsWith(name, " const")) {
+    is_const = true;
+    name.resize(name.size() - absl::string_view(" const").size());
+  }
+  return absl::StrCat(name, is_const ? " const" : "",
+                      is_volatile ? " volatile" : "");
+}
+
 std::string TypeNames::Describe(DieIndex type) {
   if (type == kNoDie) return "void";
   ++level_;
@@ -113,13 +136,10 @@ std::string TypeNames::Describe(DieIndex type) {
     case DW_TAG_typedef:
     case DW_TAG_restrict_type:
       return target();
-    case DW_TAG_const_type: {
-      std::string name = target();
-      if (!absl::EndsWith(name, " const")) name += " const";
-      return name;
-    }
+    case DW_TAG_const_type:
+      return Qualified(target(), " const");
     case DW_TAG_volatile_type:
-      return absl::StrCat(target(), " volatile");
+      return Qualified(target(), " volatile");
     case DW_TAG_atomic_type:
       return absl::StrCat(target(), " _Atomic");
     case DW_TAG_pointer_type:
@@ -307,24 +327,21 @@ std::string TypeNames::NameOfNameless(DieIndex die) {
     }
     return absl::StrCat(scope, "{type of ", dies_[namer->second].name, "}");
   }
-  // An anonymous union or structure: by its order among those of its holder.
+  // An anonymous union or structure: by its order among those of its holder,
+  // which in C is not around it.
   int order = 1;
-  const DieIndex holder = dies_[die].parent;
-  if (holder != kNoDie && dies_.IsC(die)) {
-    // In C it stands beside its holder, which is the one with the member.
-    for (DieIndex i = 0; i < dies_.size(); ++i) {
-      if (dies_[i].tag != DW_TAG_member || dies_[i].name != nullptr) continue;
-      if (dies_[i].type != die) continue;
-      for (const DieIndex other : dies_.ChildrenOf(dies_[i].parent)) {
-        if (other == i) break;
-        if (dies_[other].tag == DW_TAG_member && dies_[other].name == nullptr) {
-          ++order;
-        }
+  const auto member = nameless_members_.find(die);
+  if (member != nameless_members_.end()) {
+    const DieIndex holder = dies_[member->second].parent;
+    for (const DieIndex other : dies_.ChildrenOf(holder)) {
+      if (other == member->second) break;
+      if (dies_[other].tag == DW_TAG_member && dies_[other].name == nullptr) {
+        ++order;
       }
-      return absl::StrCat(QualifiedName(dies_[i].parent), "::{nameless #",
-                          order, "}");
     }
+    return absl::StrCat(QualifiedName(holder), "::{nameless #", order, "}");
   }
+  const DieIndex holder = dies_[die].parent;
   if (holder != kNoDie) {
     for (const DieIndex other : dies_.ChildrenOf(holder)) {
       if (other == die) break;

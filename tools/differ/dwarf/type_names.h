@@ -30,7 +30,13 @@ namespace differ {
 
 class TypeNames {
  public:
-  explicit TypeNames(const DieTree& dies);
+  enum class Qualifiers {
+    kSpelled,
+    kLeftOut,  // const and volatile, behind pointers, too
+  };
+
+  explicit TypeNames(const DieTree& dies,
+                     Qualifiers qualifiers = Qualifiers::kSpelled);
 
   // A type; kNoDie is void.
   const std::string& Spell(DieIndex type);
@@ -55,6 +61,7 @@ class TypeNames {
 
  private:
   std::string Describe(DieIndex type);
+  std::string Qualified(std::string name, absl::string_view with);
   std::string DescribeArray(DieIndex type);
   std::string NameOfClass(DieIndex die);
   std::string NameOfNameless(DieIndex die);
@@ -63,8 +70,11 @@ class TypeNames {
   void FindNamers();
 
   const DieTree& dies_;
+  const Qualifiers qualifiers_;
   // A type without a name -> the entry that it is called after.
   absl::flat_hash_map<DieIndex, DieIndex> namers_;
+  // A type without a name -> the member without a name that is of it.
+  absl::flat_hash_map<DieIndex, DieIndex> nameless_members_;
   absl::flat_hash_map<DieIndex, std::string> spelled_;
   absl::flat_hash_map<DieIndex, std::string> scopes_;
   int level_ = 0;

@@ -1,0 +1,306 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/dwarf/type_changes.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tools/differ/dwarf/type_judge.h"
+#include "tools/differ/dwarf/type_layout.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+std::size_t HashOf(const TypeLayout& layout) {
+  std::size_t hash = absl::HashOf(static_cast<int>(layout.kind), layout.size,
+                                  layout.alignment, layout.underlying);
+  for (const MemberLayout& m : layout.members) {
+    hash = absl::HashOf(hash, m.name, m.type, m.bit_offset, m.bit_size);
+  }
+  for (const VirtualFunction& f : layout.functions) {
+    hash = absl::HashOf(hash, f.name, f.slot);
+  }
+  for (const Enumerator& e : layout.enumerators) {
+    hash = absl::HashOf(hash, e.name, e.value);
+  }
+  return hash;
+}
+
+// What type_info symbols say at least of a type: the last part of its name,
+// with its length before it.
+std::string MangledEnd(const std::string& name) {
+  std::size_t end = name.find('<');
+  if (end == std::string::npos) end = name.size();
+  const std::size_t colon = name.rfind(':', end);
+  const std::size_t begin = colon == std::string::npos ? 0 : colon + 1;
+  return absl::StrCat(end - begin, name.substr(begin, end - begin));
+}
+
+// Between the name of a type that is local to a file, and its object's.
+constexpr char kIn[] = " in ";
+
+}  // namespace
+
+absl::string_view ToString(TypeVerdict verdict) {
+  switch (verdict) {
+    case TypeVerdict::kCompatible:
+      return "compatible";
+    case TypeVerdict::kUsesPadding:
+      return "uses padding";
+    case TypeVerdict::kFitsPadding:
+      return "would fit into padding";
+    case TypeVerdict::kAppended:
+      return "members appended";
+    case TypeVerdict::kMembersRemoved:
+      return "members removed";
+    case TypeVerdict::kEnumeratorsMoved:
+      return "enumerators moved";
+    case TypeVerdict::kBasesChanged:
+      return "bases changed";
+    case TypeVerdict::kVirtualsChanged:
+      return "virtual functions changed";
+    case TypeVerdict::kChanged:
+      return "changed";
+    case TypeVerdict::kAmbiguous:
+      return "ambiguous";
+  }
+  return "unknown";
+}
+
+TypeSet::TypeSet() = default;
+TypeSet::~TypeSet() = default;
+TypeSet::TypeSet(TypeSet&&) noexcept = default;
+TypeSet& TypeSet::operator=(TypeSet&&) noexcept = default;
+
+std::uint32_t TypeSet::LayoutIndex(TypeLayout layout) {
+  std::vector<std::uint32_t>& same = by_hash_[HashOf(layout)];
+  for (const std::uint32_t index : same) {
+    if (layouts_[index]->name == layout.name &&
+        IsSame(*layouts_[index], layout)) {
+      return index;
+    }
+  }
+  same.push_back(static_cast<std::uint32_t>(layouts_.size()));
+  layouts_.push_back(std::make_unique<TypeLayout>(std::move(layout)));
+  return same.back();
+}
+
+void TypeSet::Add(const ObjectDebugInfo& object, absl::string_view name) {
+  const auto number = static_cast<std::uint32_t>(objects_.size());
+  objects_.emplace_back(name);
+  for (TypeLayout& layout : LayoutsOf(object)) {
+    // coroutine_frames.h compares the frames of coroutines.
+    if (absl::EndsWith(layout.name, ".Frame")) continue;
+    std::string key = layout.name;
+    if (layout.is_local) absl::StrAppend(&key, kIn, name);
+    const std::uint32_t index = LayoutIndex(std::move(layout));
+    std::vector<Use>& uses = types_[std::move(key)];
+    const bool is_known =
+        std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+          return use.object == number && use.layout == index;
+        });
+    if (!is_known) uses.push_back({number, index});
+  }
+  TypeUses uses = UsesOf(object);
+  pointed_to_.insert(uses.pointed_to.begin(), uses.pointed_to.end());
+  passed_.insert(uses.passed.begin(), uses.passed.end());
+  local_.insert(uses.local.begin(), uses.local.end());
+  with_type_info_.insert(uses.with_type_info.begin(),
+                         uses.with_type_info.end());
+  declared_.insert(uses.declared.begin(), uses.declared.end());
+  for (auto& held : uses.held_by) {
+    held_by_[std::move(held.first)].insert(std::move(held.second));
+  }
+  for (auto& held : uses.variables) {
+    variables_[std::move(held.first)].insert(std::move(held.second));
+  }
+}
+
+bool TypeSet::Describes(const std::string& name) const {
+  // One that is local to a file is described in it.
+  const auto at = types_.lower_bound(name);
+  return at != types_.end() &&
+         (at->first == name || absl::StartsWith(at->first, name + kIn));
+}
+
+std::vector<std::string> TypeSet::Undescribed() const {
+  std::vector<std::string> result;
+  for (const std::string& name : declared_) {
+    if (!Describes(name)) result.push_back(name);
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+std::vector<std::string> IncomparableTypes(const TypeSet& was,
+                                           const TypeSet& is) {
+  std::vector<std::string> result;
+  for (const std::string& name : was.Undescribed()) {
+    if (is.Describes(name)) result.push_back(name);
+  }
+  for (const std::string& name : is.Undescribed()) {
+    if (was.Describes(name)) result.push_back(name);
+  }
+  std::sort(result.begin(), result.end());
+  return result;
+}
+
+class TypeComparison {
+ public:
+  TypeComparison(const TypeSet& was, const TypeSet& is) : was_(was), is_(is) {}
+
+  std::vector<TypeChange> Compare() {
+    std::vector<TypeChange> changes;
+    for (const auto& type : is_.types_) {
+      const auto old_type = was_.types_.find(type.first);
+      if (old_type == was_.types_.end()) continue;
+      CompareType(old_type->second, type.second, &changes);
+    }
+    return changes;
+  }
+
+ private:
+  using Uses = std::vector<TypeSet::Use>;
+  // An object's name -> the numbers of this type's layouts in it, where those
+  // of both builds are counted together.
+  using ByObject = std::map<std::string, std::set<std::size_t>>;
+
+  void CompareType(const Uses& old_uses, const Uses& new_uses,
+                   std::vector<TypeChange>* changes) {
+    std::vector<const TypeLayout*> layouts;
+    const ByObject old_objects = Numbered(was_, old_uses, &layouts);
+    const ByObject new_objects = Numbered(is_, new_uses, &layouts);
+    if (layouts.size() == 1) return;
+    const std::set<std::size_t> old_layouts = All(old_objects);
+    const std::set<std::size_t> new_layouts = All(new_objects);
+    std::vector<std::string> differing;
+    for (const auto& object : new_objects) {
+      const auto before = old_objects.find(object.first);
+      // What an object that is new, or uses the type anew, says of it is either
+      // what another one said already, or a change.
+      const bool differs =
+          before == old_objects.end()
+              ? !std::includes(old_layouts.begin(), old_layouts.end(),
+                               object.second.begin(), object.second.end())
+              : before->second != object.second;
+      if (differs) differing.push_back(object.first);
+    }
+    if (differing.empty()) return;
+    TypeChange change =
+        Judge(*layouts[*old_layouts.rbegin()], *layouts[*new_layouts.rbegin()]);
+    if (old_layouts.size() != 1 || new_layouts.size() != 1) {
+      MakeAmbiguous(old_objects, new_objects, differing, layouts, &change);
+    }
+    change.objects = std::move(differing);
+    FindObjects(&change);
+    changes->push_back(std::move(change));
+  }
+
+  static ByObject Numbered(const TypeSet& set, const Uses& uses,
+                           std::vector<const TypeLayout*>* layouts) {
+    ByObject result;
+    for (const TypeSet::Use& use : uses) {
+      const TypeLayout* const layout = set.layouts_[use.layout].get();
+      std::size_t number = 0;
+      while (number < layouts->size() &&
+             !IsSame(*(*layouts)[number], *layout)) {
+        ++number;
+      }
+      if (number == layouts->size()) layouts->push_back(layout);
+      result[set.objects_[use.object]].insert(number);
+    }
+    return result;
+  }
+
+  static std::set<std::size_t> All(const ByObject& objects) {
+    std::set<std::size_t> all;
+    for (const auto& object : objects) {
+      all.insert(object.second.begin(), object.second.end());
+    }
+    return all;
+  }
+
+  static void MakeAmbiguous(const ByObject& old_objects,
+                            const ByObject& new_objects,
+                            const std::vector<std::string>& differing,
+                            const std::vector<const TypeLayout*>& layouts,
+                            TypeChange* change) {
+    change->verdict = TypeVerdict::kAmbiguous;
+    const auto describe = [&layouts](const ByObject& objects) {
+      std::map<std::size_t, std::vector<std::string>> by_layout;
+      for (const auto& object : objects) {
+        for (const std::size_t layout : object.second) {
+          by_layout[layout].push_back(object.first);
+        }
+      }
+      std::vector<std::string> parts;
+      for (const auto& layout : by_layout) {
+        const std::size_t listed =
+            std::min<std::size_t>(layout.second.size(), 3);
+        parts.push_back(
+            absl::StrCat(layouts[layout.first]->size, " bytes in ",
+                         absl::StrJoin(layout.second.begin(),
+                                       layout.second.begin() + listed, ", "),
+                         listed < layout.second.size() ? ", ..." : ""));
+      }
+      return absl::StrJoin(parts, "; ");
+    };
+    change->message = absl::StrCat(
+        change->name, " names several types: in the old build ",
+        describe(old_objects), "; in the new one ", describe(new_objects),
+        "; what differs is in ", absl::StrJoin(differing, ", "));
+    change->advice =
+        "compile all that uses it anew; if these are different types, give "
+        "them "
+        "different names";
+  }
+
+  void FindObjects(TypeChange* change) const {
+    std::set<std::string> variables;
+    for (const TypeSet* const set : {&was_, &is_}) {
+      // It, and all that holds it.
+      std::set<std::string> holders = {change->name};
+      std::vector<std::string> pending = {change->name};
+      while (!pending.empty()) {
+        const auto held_by = set->held_by_.find(pending.back());
+        pending.pop_back();
+        if (held_by == set->held_by_.end()) continue;
+        for (const std::string& holder : held_by->second) {
+          if (holders.insert(holder).second) pending.push_back(holder);
+        }
+      }
+      for (const std::string& holder : holders) {
+        const auto found = set->variables_.find(holder);
+        if (found != set->variables_.end()) {
+          variables.insert(found->second.begin(), found->second.end());
+        }
+        change->is_pointed_to |= set->pointed_to_.count(holder) != 0;
+        change->is_local_variable |= set->local_.count(holder) != 0;
+        change->is_passed_by_value |= set->passed_.count(holder) != 0;
+        const std::string end = MangledEnd(holder);
+        for (const std::string& symbol : set->with_type_info_) {
+          change->is_thrown |= absl::StrContains(symbol, end);
+        }
+      }
+    }
+    change->variables.assign(variables.begin(), variables.end());
+  }
+
+  const TypeSet& was_;
+  const TypeSet& is_;
+};
+
+std::vector<TypeChange> CompareTypes(const TypeSet& was, const TypeSet& is) {
+  return TypeComparison(was, is).Compare();
+}
+
+}  // namespace differ
+}  // namespace instar
