@@ -78,6 +78,7 @@ inline constexpr std::uint32_t kModuleFormat = 1;
 inline constexpr std::uint32_t kPlanKind = 1;
 inline constexpr std::uint32_t kThreadUpdatesKind = 2;
 inline constexpr std::uint32_t kCPlanKind = 3;
+inline constexpr std::uint32_t kGeneratedKind = 4;
 
 inline constexpr std::uint32_t kModuleNote = 1;   // by the macro
 inline constexpr std::uint32_t kProgramNote = 2;  // by the rule

@@ -1,0 +1,146 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Compares the objects of two builds, unit by unit.
+//
+// First each unit of the new build is matched with what it was in the old one:
+// by its name, and where the compiler has numbered things of one name, by what
+// debug information says of them and by who uses them. What cannot be told
+// apart is refused. Then two matched units are the same if their bytes are, and
+// if all that they refer to is the same: the same name, or again a unit that
+// was matched; of constants, literals and tables of exceptions, the contents.
+//
+// A unit that is found to have changed though it has not does no harm: it is
+// redefined by the same code. One that is found to be the same though it has
+// changed would be the worst of faults. So everything in doubt has changed.
+//
+// Units that share a name by accident, and are never matched:
+//   - lambdas, and what is made for them, when their numbers may have moved:
+//     closures that exist go on with the code that they were made with;
+//   - clones of a function (f.constprop.0) that are not the same: their
+//     parameters are not known. Their callers have changed then.
+
+#ifndef INSTAR_TOOLS_DIFFER_COMPARISON_H_
+#define INSTAR_TOOLS_DIFFER_COMPARISON_H_
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/string_view.h"
+#include "tools/differ/findings.h"
+#include "tools/differ/object.h"
+
+namespace instar {
+namespace differ {
+
+// An object in both builds; null where a build has none of that name.
+struct ObjectPair {
+  const Object* old_object;
+  Object* new_object;
+};
+
+// In which function a static variable stands.
+struct StaticScope {
+  std::string base;   // the function and the variable's name
+  std::string exact;  // and which it is of those, if it is not the only one
+};
+
+// What comparison asks of debug information. Each may be left out.
+struct DebugQuestions {
+  // Of a static variable; empty if it is not known.
+  std::function<StaticScope(const Unit&)> scope_of;
+  // Whether all that differs in the bytes of these two sections of a function
+  // are numbers of lines that have moved (__LINE__).
+  std::function<bool(const Object& old_object, const Section& old_section,
+                     const Object& new_object, const Section& new_section)>
+      differs_in_lines_only;
+};
+
+class Comparison {
+ public:
+  // Sets `old`, `status` and `why` of the units of the new objects.
+  Comparison(std::vector<ObjectPair> pairs, DebugQuestions questions);
+
+  const std::vector<ObjectPair>& pairs() const { return pairs_; }
+  const Findings& findings() const { return findings_; }
+
+  // Functions that differ in numbers of lines only, and count as the same.
+  const std::vector<const Unit*>& moved_only() const { return moved_only_; }
+  // Units of the old build that the new one does not have.
+  const std::vector<const Unit*>& gone() const { return gone_; }
+  // Constants with a name that other objects know, and another value.
+  const std::vector<const Unit*>& changed_constants() const {
+    return changed_constants_;
+  }
+  // The unit of the new objects that defines this name for others, outside of
+  // COMDAT groups; null: none.
+  const Unit* DefinedByNew(absl::string_view name) const;
+
+ private:
+  using Units = std::vector<Unit*>;
+  using OldUnits = std::vector<const Unit*>;
+  struct Bucket {
+    OldUnits old_units;
+    Units new_units;
+  };
+
+  void Match();
+  void MatchIn(const ObjectPair& pair);
+  bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
+  void MatchBucket(const ObjectPair& pair, Bucket bucket);
+  void MatchByUsers(const ObjectPair& pair, Bucket& bucket, bool is_exact);
+  void RefuseBucket(const ObjectPair& pair, const Bucket& bucket);
+  const std::set<std::string>& UsersOf(const Unit& unit);
+  StaticScope ScopeOf(const Unit& unit) const;
+  void MatchMoved();
+  void Pair(const Unit* old_unit, Unit* new_unit);
+  static void Separate(Unit& unit);
+  void SeparateLambdas(bool is_compared);
+  void CheckDiscriminators(const ObjectPair& pair);
+  void CheckMatchesByOrder();
+
+  void Compare();
+  void CompareUnit(Unit& unit);
+  // Each returns why the two are not the same; empty: they are.
+  std::string WhyNotSame(const Unit& a, const Unit& b);
+  std::string WhyNotSameFrames(const Unit& a, const Unit& b);
+  std::string WhyNotSameSection(const Object& a, const Section& in_a,
+                                const Object& b, const Section& in_b);
+  std::string WhyNotSameSectionNow(const Object& a, const Section& in_a,
+                                   const Object& b, const Section& in_b);
+  std::string WhyNotSameTarget(const Object& a, const Relocation& in_a,
+                               const Object& b, const Relocation& in_b);
+  void Judge();
+  void JudgeVariable(const Unit& unit);
+  void JudgeInitializer(const Unit& unit);
+
+  std::vector<ObjectPair> pairs_;
+  DebugQuestions questions_;
+  Findings findings_;
+  absl::flat_hash_map<const Unit*, Unit*> new_of_;  // by matched old units
+  absl::flat_hash_map<absl::string_view, const Unit*> old_globals_;
+  absl::flat_hash_map<absl::string_view, const Unit*> new_globals_;
+  // Why pairs of sections are not the same. While one is being compared it
+  // counts as the same; found_same_ are those that turned out to be.
+  using SectionPair = std::pair<const Section*, const Section*>;
+  std::map<SectionPair, std::string> known_;
+  std::vector<SectionPair> found_same_;
+  // Names of the functions that refer to each variable of an object.
+  std::map<const Object*, std::map<const Unit*, std::set<std::string>>> users_;
+  std::vector<const Unit*> moved_only_;
+  std::vector<const Unit*> gone_;
+  std::vector<const Unit*> changed_constants_;
+  // Static variables that were matched by their order: right if all that use
+  // them are the same then.
+  std::vector<const Unit*> by_order_;
+};
+
+}  // namespace differ
+}  // namespace instar
+
+#endif  // INSTAR_TOOLS_DIFFER_COMPARISON_H_

@@ -1,0 +1,119 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/debug_answers.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "tools/differ/dwarf/producer.h"
+
+namespace instar {
+namespace differ {
+
+DebugAnswers::Known& DebugAnswers::KnownOf(const Object& object) {
+  const auto found = known_.find(&object);
+  if (found != known_.end()) return found->second;
+  Known& known = known_[&object];
+  absl::StatusOr<std::unique_ptr<ObjectDebugInfo>> info =
+      ObjectDebugInfo::Read(object.elf());
+  known.status = info.status();
+  if (info.ok()) known.info = *std::move(info);
+  return known;
+}
+
+const ObjectDebugInfo* DebugAnswers::InfoOf(const Object& object) {
+  return KnownOf(object).info.get();
+}
+
+DebugQuestions DebugAnswers::Questions() {
+  DebugQuestions questions;
+  questions.scope_of = [this](const Unit& unit) { return ScopeOf(unit); };
+  questions.differs_in_lines_only =
+      [this](const Object& old_object, const Section& old_section,
+             const Object& new_object, const Section& new_section) {
+        const LineNumbers* old_lines = LinesOf(old_object);
+        const LineNumbers* new_lines = LinesOf(new_object);
+        return old_lines != nullptr && new_lines != nullptr &&
+               moved_lines_.DifferInLinesOnly(*old_lines, old_section,
+                                              *new_lines, new_section);
+      };
+  return questions;
+}
+
+const LineNumbers* DebugAnswers::LinesOf(const Object& object) {
+  Known& known = KnownOf(object);
+  if (known.info != nullptr && !known.has_lines) {
+    known.has_lines = true;
+    absl::StatusOr<LineNumbers> lines = LineNumbers::Of(*known.info);
+    if (lines.ok()) known.lines = *std::move(lines);
+  }
+  return known.lines ? &*known.lines : nullptr;
+}
+
+StaticScope DebugAnswers::ScopeOf(const Unit& unit) {
+  Known& known = KnownOf(*unit.object);
+  if (known.info == nullptr) return {};
+  if (!known.has_statics) {
+    known.has_statics = true;
+    for (StaticVariable& variable : StaticVariablesOf(*known.info)) {
+      const ObjectPlace place = variable.place;
+      known.statics.emplace(place, std::move(variable));
+    }
+  }
+  const auto found = known.statics.find({unit.main().index, 0});
+  if (found == known.statics.end()) return {};
+  const StaticVariable& variable = found->second;
+  StaticScope scope;
+  const std::string& function = variable.linkage_name_of_function.empty()
+                                    ? variable.function
+                                    : variable.linkage_name_of_function;
+  scope.base = absl::StrCat(function, "/", variable.name);
+  scope.exact = variable.of == 1 ? scope.base
+                                 : absl::StrCat(scope.base, " ", variable.order,
+                                                "/", variable.of);
+  return scope;
+}
+
+void DebugAnswers::CheckCompilers(const std::vector<ObjectPair>& pairs,
+                                  Findings& findings) {
+  for (const ObjectPair& pair : pairs) {
+    bool is_described = true;
+    for (const Object* object :
+         {pair.old_object, static_cast<const Object*>(pair.new_object)}) {
+      if (object == nullptr) continue;
+      const Known& known = KnownOf(*object);
+      // Assembly has no types, and none are changed by it.
+      const bool has_code = std::any_of(
+          object->units().begin(), object->units().end(), [](const auto& unit) {
+            return !unit->is_function() || !unit->is_compound;
+          });
+      if (known.info == nullptr) {
+        is_described = false;
+        if (has_code) {
+          findings.Refuse(
+              object->name(),
+              absl::StrCat(known.status.message(),
+                           ". Without debug information the layouts of types "
+                           "cannot be compared: compile both builds with -g"));
+        }
+      }
+    }
+    if (!is_described || pair.old_object == nullptr ||
+        pair.new_object == nullptr) {
+      continue;
+    }
+    const std::string difference =
+        ProducerDifference(ProducersOf(*InfoOf(*pair.old_object)),
+                           ProducersOf(*InfoOf(*pair.new_object)));
+    if (!difference.empty()) {
+      findings.Refuse(pair.new_object->name(), difference);
+    }
+  }
+}
+
+}  // namespace differ
+}  // namespace instar

@@ -1,0 +1,68 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What debug information says of the objects that are compared. It is read when
+// it is first asked for.
+
+#ifndef INSTAR_TOOLS_DIFFER_DEBUG_ANSWERS_H_
+#define INSTAR_TOOLS_DIFFER_DEBUG_ANSWERS_H_
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "tools/differ/comparison.h"
+#include "tools/differ/dwarf/line_numbers.h"
+#include "tools/differ/dwarf/object_debug_info.h"
+#include "tools/differ/dwarf/static_scopes.h"
+#include "tools/differ/findings.h"
+#include "tools/differ/moved_lines.h"
+#include "tools/differ/object.h"
+
+namespace instar {
+namespace differ {
+
+class DebugAnswers {
+ public:
+  // `old_sources`: where the sources of the old build are, if not where debug
+  // information says.
+  explicit DebugAnswers(std::vector<SourcePrefix> old_sources)
+      : moved_lines_(std::move(old_sources)) {}
+  DebugAnswers(const DebugAnswers&) = delete;
+  DebugAnswers& operator=(const DebugAnswers&) = delete;
+
+  // Valid as long as this and the objects are.
+  DebugQuestions Questions();
+
+  // Refuses objects without debug information, and those that were compiled by
+  // another compiler or with other flags than before.
+  void CheckCompilers(const std::vector<ObjectPair>& pairs, Findings& findings);
+
+  // Null: it has none.
+  const ObjectDebugInfo* InfoOf(const Object& object);
+
+ private:
+  struct Known {
+    absl::Status status;
+    std::unique_ptr<ObjectDebugInfo> info;  // null: see status
+    bool has_statics = false;
+    std::map<ObjectPlace, StaticVariable> statics;
+    bool has_lines = false;
+    std::optional<LineNumbers> lines;
+  };
+
+  Known& KnownOf(const Object& object);
+  StaticScope ScopeOf(const Unit& unit);
+  const LineNumbers* LinesOf(const Object& object);  // null: it has none
+
+  std::map<const Object*, Known> known_;
+  MovedLines moved_lines_;
+};
+
+}  // namespace differ
+}  // namespace instar
+
+#endif  // INSTAR_TOOLS_DIFFER_DEBUG_ANSWERS_H_

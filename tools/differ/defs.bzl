@@ -1,0 +1,111 @@
+"""Update modules from two builds.
+
+    load("@instar//tools/differ:defs.bzl", "diff_update_module")
+
+    diff_update_module(
+        name = "fix",
+        program = ":shop",
+        old = [":shop_lib"],          # what the program was linked from
+        new = ["//next:shop_lib"],    # the next version of it
+    )
+
+docs/updates_from_two_builds.md says how it works.
+"""
+
+load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
+
+def _objects(deps):
+    """The objects of these libraries, by the names that they have in both builds."""
+    objects = {}
+    for dep in deps:
+        for linker_input in dep[CcInfo].linking_context.linker_inputs.to_list():
+            if linker_input.owner != dep.label:
+                continue  # of its own dependencies
+            for library in linker_input.libraries:
+                for file in library.pic_objects or library.objects or []:
+                    # .../_objs/<target>/<source>.pic.o
+                    name = file.path.split("/_objs/")[-1].split("/", 1)[-1].replace(".pic.o", ".o")
+                    if name in objects:
+                        fail("two of the libraries have an object %s: give them in rules of their own" % name)
+                    objects[name] = file
+    return objects
+
+def _diff_update_module_impl(ctx):
+    module = ctx.actions.declare_file(ctx.label.name + ".so")
+    report = ctx.actions.declare_file(ctx.label.name + ".json")
+    old = _objects(ctx.attr.old)
+    new = _objects(ctx.attr.new)
+    toolchain = find_cpp_toolchain(ctx)
+    arguments = ctx.actions.args()
+    arguments.add("--quiet")
+    arguments.add("--program", ctx.file.program)
+    arguments.add("--name", ctx.attr.update_name or ctx.label.name)
+    arguments.add("--output", module)
+    arguments.add("--json", report)
+    for name, file in old.items():
+        arguments.add("--old-object", file, format = name + "=%s")
+    for name, file in new.items():
+        arguments.add("--new-object", file, format = name + "=%s")
+    for earlier in ctx.files.after:
+        arguments.add("--after", earlier)
+    for type_name in ctx.attr.allow_types:
+        arguments.add("--allow-type", type_name)
+    for function in ctx.attr.at_next_call:
+        arguments.add("--at-next-call", function)
+    ctx.actions.run(
+        executable = ctx.executable._differ,
+        arguments = [arguments],
+        inputs = depset(
+            [ctx.file.program] + old.values() + new.values() + ctx.files.after,
+            transitive = [toolchain.all_files],
+        ),
+        outputs = [module, report],
+        env = {
+            "INSTAR_CXX": toolchain.compiler_executable,
+            "PATH": "/usr/bin:/bin",
+        },
+        mnemonic = "DiffUpdateModule",
+        progress_message = "Comparing two builds for %s" % ctx.label,
+    )
+    return [
+        DefaultInfo(files = depset([module]), runfiles = ctx.runfiles(files = [module])),
+        OutputGroupInfo(report = depset([report])),
+    ]
+
+diff_update_module = rule(
+    implementation = _diff_update_module_impl,
+    doc = "An update module, NAME.so, of what has changed between two builds of a program's libraries, and the report, " +
+          "NAME.json (--output_groups=report).",
+    attrs = {
+        "program": attr.label(
+            allow_single_file = True,
+            mandatory = True,
+            doc = "the updatable_cc_binary that runs",
+        ),
+        "old": attr.label_list(
+            providers = [CcInfo],
+            mandatory = True,
+            doc = "the updatable_cc_libraries that it was linked from and that have a next version",
+        ),
+        "new": attr.label_list(
+            providers = [CcInfo],
+            mandatory = True,
+            doc = "their next versions, whose sources have the same names",
+        ),
+        "after": attr.label_list(
+            allow_files = [".so"],
+            doc = "modules of this rule that have been applied before, in their order; `old` is what they brought",
+        ),
+        "update_name": attr.string(doc = "by default the name of the target"),
+        "allow_types": attr.string_list(doc = "as instar-diff's --allow-type"),
+        "at_next_call": attr.string_list(doc = "as instar-diff's --at-next-call"),
+        "_differ": attr.label(
+            default = "//tools/differ:instar-diff",
+            executable = True,
+            # Built once, with all else.
+            cfg = "target",
+        ),
+        "_cc_toolchain": attr.label(default = "@bazel_tools//tools/cpp:current_cc_toolchain"),
+    },
+    toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
+)

@@ -1,0 +1,79 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/layout_judge.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "tools/differ/dwarf/type_changes.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+// Why objects that exist do no harm; empty: they may.
+std::string WhyHarmless(const TypeChange& change) {
+  if (change.verdict == TypeVerdict::kCompatible) {
+    return "objects that exist are as the new code expects them";
+  }
+  if (change.verdict == TypeVerdict::kAmbiguous) return "";
+  if (change.is_on_stacks_only()) {
+    return "its objects live on stacks, and end with the functions that were "
+           "compiled for them";
+  }
+  if (change.verdict == TypeVerdict::kUsesPadding && !change.is_pointed_to &&
+      !change.is_thrown && !change.variables.empty()) {
+    return "the new members lie in the padding of static variables, which is "
+           "zero";
+  }
+  return "";
+}
+
+}  // namespace
+
+void JudgeLayouts(const Comparison& comparison,
+                  const std::set<std::string>& allowed, DebugAnswers& debug,
+                  Findings& findings) {
+  TypeSet was;
+  TypeSet is;
+  for (const ObjectPair& pair : comparison.pairs()) {
+    // A type that both builds know stands in an object of both of them.
+    if (pair.old_object != nullptr &&
+        debug.InfoOf(*pair.old_object) != nullptr) {
+      was.Add(*debug.InfoOf(*pair.old_object), pair.old_object->name());
+    }
+    if (pair.new_object != nullptr &&
+        debug.InfoOf(*pair.new_object) != nullptr) {
+      is.Add(*debug.InfoOf(*pair.new_object), pair.new_object->name());
+    }
+  }
+  for (const TypeChange& change : CompareTypes(was, is)) {
+    const std::string object =
+        change.objects.empty() ? "" : change.objects.front();
+    const std::string harmless = WhyHarmless(change);
+    std::string message = absl::StrCat("type ", change.message);
+    if (!harmless.empty()) {
+      findings.Note(object, absl::StrCat(message, "; ", harmless));
+      continue;
+    }
+    if (!change.variables.empty()) {
+      absl::StrAppend(&message, "; variables of it: ",
+                      absl::StrJoin(change.variables, ", "));
+    }
+    if (allowed.count(change.name) != 0) {
+      findings.Warn(object, absl::StrCat(message, "; it is allowed"));
+      continue;
+    }
+    if (!change.advice.empty()) {
+      absl::StrAppend(&message, "; remedy: ", change.advice);
+    }
+    absl::StrAppend(&message,
+                    ". Objects that exist have the old layout. If there are "
+                    "none, or if it is right all the same, say --allow-type '",
+                    change.name, "'");
+    findings.Refuse(object, message);
+  }
+}
+
+}  // namespace differ
+}  // namespace instar

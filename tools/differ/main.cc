@@ -1,0 +1,205 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command instar-diff: see kDescription, or `instar-diff --help`.
+
+#include <stdlib.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "tools/differ/report.h"
+#include "tools/differ/update_maker.h"
+#include "updates/update_module.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+enum ExitCode {
+  kDone = 0,
+  kFailed = 1,
+  kUsage = 2,
+  kRefused = 3,
+  kNothing = 4
+};
+
+constexpr char kDescription[] =
+    "Compares two builds of a program, and makes an update module of what has "
+    "changed.";
+
+constexpr char kFooter[] = R"(Examples:
+  instar-diff --program shop --old build-1 --new build-2 -o fix.so
+  instar-diff --program shop --old build-1 --new build-2       compares only
+  instar-diff --program shop --after fix.so --old build-2 --new build-3 -o more.so
+  instarctl load fix.so
+
+Both builds are compiled by the same compiler with the same flags (instar-cc, or
+updatable_cc_library), in the same folder or with -ffile-prefix-map, and linked
+without LTO.
+
+INSTAR_CXX names the compiler that links the module.
+
+Exit codes:
+  0  done
+  1  a file cannot be read, or is not what it should be
+  2  wrong usage
+  3  refused: the report says what and why; no module has been written
+  4  nothing has changed in what the program is made of; no module
+)";
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "instar-diff: %s\n",
+               std::string(status.message()).c_str());
+  return kFailed;
+}
+
+int Run(int argc, char** argv) {
+  UpdateRequest request;
+  std::string json;
+  std::vector<std::string> old_objects;
+  std::vector<std::string> new_objects;
+  std::vector<std::string> old_sources;
+  std::vector<std::string> allowed_types;
+  std::vector<std::string> at_next_call;
+  bool is_quiet = false;
+  CLI::App app(kDescription, "instar-diff");
+  app.footer(kFooter);
+  app.add_option("--program", request.program,
+                 "the program, or shared object, that runs, as it was linked; "
+                 "stripped or not")
+      ->required()
+      ->type_name("FILE");
+  app.add_option("--old", request.old_folder,
+                 "folder of the objects that it was linked from")
+      ->type_name("FOLDER");
+  app.add_option("--new", request.new_folder,
+                 "folder of the objects of the next build")
+      ->type_name("FOLDER");
+  app.add_option("--after", request.after,
+                 "a module that has been applied; in their order, if several")
+      ->type_name("MODULE.so");
+  app.add_option("--old-object", old_objects,
+                 "an object of the build that runs, in place of --old; its "
+                 "name is the same in both builds")
+      ->type_name("NAME=FILE");
+  app.add_option("--new-object", new_objects, "an object of the next build")
+      ->type_name("NAME=FILE");
+  app.add_option("--old-sources", old_sources,
+                 "where sources of the old build are that were in the same "
+                 "place as those of the new one: to tell which functions "
+                 "differ by moved lines only (assert)")
+      ->type_name("FOLDER=FOLDER");
+  app.add_option("--allow-type", allowed_types,
+                 "a type whose layout has changed, and of which objects that "
+                 "exist do no harm; may be given again")
+      ->type_name("TYPE");
+  app.add_option("--at-next-call", at_next_call,
+                 "a changed function that may be running when the update is "
+                 "applied, as an event loop is: it takes effect at its next "
+                 "call; may be given again")
+      ->type_name("FUNCTION");
+  app.add_option("-o,--output", request.output,
+                 "the module to be written; without it, compare only")
+      ->type_name("MODULE.so");
+  app.add_option("--name", request.name,
+                 "of the update; by default that of the module's file")
+      ->type_name("NAME");
+  app.add_option("--json", json, "writes the report there, for programs")
+      ->type_name("FILE");
+  app.add_flag("-q,--quiet", is_quiet, "no report but of what is refused");
+  app.add_option("objects", request.objects,
+                 "objects to compare, as paths below both folders; by default "
+                 "all files there that end in .o")
+      ->type_name("OBJECT");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  if (request.name.empty()) {
+    request.name = std::filesystem::path(request.output).stem().native();
+  }
+  if (!request.output.empty() &&
+      !updates_internal::IsUpdateName(request.name.c_str(),
+                                      request.name.size())) {
+    return Fail(absl::InvalidArgumentError(
+        absl::StrCat("an update cannot have the name ", request.name,
+                     ": 1 to 64 letters, digits, '-', '_' and '.'; give "
+                     "another by --name")));
+  }
+  const auto split = [](const std::vector<std::string>& pairs,
+                        const auto& add) {
+    for (const std::string& pair : pairs) {
+      const std::size_t equals = pair.find('=');
+      if (equals == std::string::npos) return pair;
+      add(pair.substr(0, equals), pair.substr(equals + 1));
+    }
+    return std::string();
+  };
+  for (const std::string& wrong :
+       {split(old_sources,
+              [&](std::string from, std::string to) {
+                request.old_sources.push_back({std::move(from), std::move(to)});
+              }),
+        split(
+            old_objects,
+            [&](std::string name, std::string path) {
+              request.old_objects.push_back({std::move(name), std::move(path)});
+            }),
+        split(new_objects, [&](std::string name, std::string path) {
+          request.new_objects.push_back({std::move(name), std::move(path)});
+        })}) {
+    if (!wrong.empty()) {
+      std::fprintf(stderr,
+                   "instar-diff: %s is no pair: a name, `=`, and a path\n",
+                   wrong.c_str());
+      return kUsage;
+    }
+  }
+  const bool has_folders =
+      !request.old_folder.empty() && !request.new_folder.empty();
+  const bool has_objects =
+      !request.old_objects.empty() && !request.new_objects.empty();
+  if (has_folders == has_objects) {
+    std::fputs(
+        "instar-diff: give both builds, by --old and --new, or by "
+        "--old-object and --new-object\n",
+        stderr);
+    return kUsage;
+  }
+  request.allowed_types.insert(allowed_types.begin(), allowed_types.end());
+  request.at_next_call.insert(at_next_call.begin(), at_next_call.end());
+  const char* compiler = getenv("INSTAR_CXX");
+  request.compiler =
+      compiler != nullptr && *compiler != '\0' ? compiler : "c++";
+
+  const absl::StatusOr<UpdateReport> report = MakeUpdate(request);
+  if (!report.ok()) return Fail(report.status());
+  if (!json.empty()) {
+    std::FILE* file = std::fopen(json.c_str(), "we");
+    const std::string text = ToJson(*report);
+    const bool is_written =
+        file != nullptr &&
+        std::fwrite(text.data(), 1, text.size(), file) == text.size();
+    if (file == nullptr || std::fclose(file) != 0 || !is_written) {
+      return Fail(absl::UnknownError(absl::StrCat(json, " cannot be written")));
+    }
+  }
+  if (!is_quiet || report->is_refused()) {
+    std::fputs(ToText(*report).c_str(), stdout);
+  }
+  if (report->is_refused()) return kRefused;
+  return report->is_empty() ? kNothing : kDone;
+}
+
+}  // namespace
+}  // namespace differ
+}  // namespace instar
+
+int main(int argc, char** argv) { return instar::differ::Run(argc, argv); }

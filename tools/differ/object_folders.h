@@ -1,0 +1,43 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The objects of two builds, by their paths in two folders.
+
+#ifndef INSTAR_TOOLS_DIFFER_OBJECT_FOLDERS_H_
+#define INSTAR_TOOLS_DIFFER_OBJECT_FOLDERS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace instar {
+namespace differ {
+
+struct ObjectFiles {
+  std::string name;      // the path in both folders
+  std::string old_path;  // empty: not in that build
+  std::string new_path;
+  bool is_identical = false;
+};
+
+struct NamedObject {
+  std::string name;  // the same in both builds
+  std::string path;
+};
+
+// Those of one name belong together.
+std::vector<ObjectFiles> MatchObjects(
+    const std::vector<NamedObject>& old_objects,
+    const std::vector<NamedObject>& new_objects);
+
+// `names`: empty for all files that end in .o, in any folder below. Sorted.
+// Errors: NotFound for a folder, or an object that is in neither.
+absl::StatusOr<std::vector<ObjectFiles>> FindObjects(
+    const std::string& old_folder, const std::string& new_folder,
+    const std::vector<std::string>& names);
+
+}  // namespace differ
+}  // namespace instar
+
+#endif  // INSTAR_TOOLS_DIFFER_OBJECT_FOLDERS_H_

@@ -1,0 +1,196 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What goes into the module: from each object of the new build its changed and
+// new functions, its new variables, and what is private to them.
+//
+// References of that code to what runs already become imports, which the loader
+// binds (manager/module/generated_module.h). So variables stay what they are,
+// `&f` gives the address that it gave before, and a call of a changed function
+// goes through its old entry to whichever version is the newest. Nothing that
+// the module defines is known outside of it.
+
+#ifndef INSTAR_TOOLS_DIFFER_PAYLOAD_H_
+#define INSTAR_TOOLS_DIFFER_PAYLOAD_H_
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "manager/module/generated_module.h"
+#include "tools/differ/comparison.h"
+#include "tools/differ/findings.h"
+#include "tools/differ/object.h"
+#include "tools/differ/object_writer.h"
+#include "tools/differ/update_state.h"
+
+namespace instar {
+namespace differ {
+
+// What all payloads of a module have in common.
+struct PayloadContext {
+  const UpdateState* state;
+  const Comparison* comparison;
+  // Where units of the old build are.
+  absl::flat_hash_map<const Unit*, Place> place_of;
+  // Objects of the old build of which all units are in `place_of` that are
+  // anywhere.
+  std::set<const Object*> complete;
+  // Names that the old build's objects define for each other, but not for other
+  // images (STV_HIDDEN).
+  absl::flat_hash_set<std::string> hidden_names;
+  Findings* findings;
+  // Units of the old build that have no new version, and have to be on no
+  // stack.
+  std::set<const Unit*> watched;
+  // Functions that need not be: linkage names, or qualified names.
+  std::set<std::string> at_next_call;
+
+  // Set while payloads are made: which object brings a COMDAT group.
+  std::map<std::string, const Object*> brought_by;
+};
+
+// A function of what runs that gets a new version.
+struct RedirectedFunction {
+  const Unit* unit;  // of the new build
+  Place entry;       // of the old one
+  std::uint32_t flags;
+};
+
+class Payload {
+ public:
+  // Decides what goes in. What cannot be done is refused in the findings.
+  Payload(PayloadContext& context, const Object& object);
+  Payload(const Payload&) = delete;
+  Payload& operator=(const Payload&) = delete;
+
+  const Object& object() const { return object_; }
+  bool is_empty() const { return included_.empty(); }
+  const std::vector<RedirectedFunction>& redirected() const {
+    return redirected_;
+  }
+  const std::set<std::string>& imported_names() const {
+    return imported_names_;
+  }
+
+  // Writes it, with its part of the tables. `number` is the object's in
+  // .instar.objects. To be called once.
+  absl::Status Write(const std::string& path, std::uint64_t number);
+
+ private:
+  // What a reference becomes.
+  struct Import {
+    Place place;
+    std::int64_t addend;
+    std::string name;
+    bool is_thread_local;
+  };
+  struct Target {
+    std::optional<Import> import;  // or
+    ObjectWriter::SymbolId symbol = 0;
+    std::int64_t addend = 0;
+  };
+  struct Field {
+    ObjectWriter::SectionId section;
+    std::uint64_t offset;
+    Import import;
+    generated_module::ImportKind kind;
+  };
+  // Relocations of a section by which it reaches thread-local variables of its
+  // image, all by one call.
+  struct LocalDynamic {
+    std::vector<const Relocation*> bases;
+    std::vector<std::pair<const Relocation*, Target>> offsets;
+  };
+
+  void Choose();
+  std::uint32_t FlagsOf(const Unit& unit);
+  std::optional<Place> PlaceOf(const Unit& unit) const;
+  bool MayBeHidden(absl::string_view name) const;
+  bool IsBroughtByOther(const Unit& unit) const;
+  void Need(const Unit& unit);
+  void CopySection(const Unit& unit, const Section& section);
+  void CopyFrames();
+  std::size_t CopyFrame(ObjectWriter::SectionId section, const Frame& frame,
+                        std::optional<std::size_t> common);
+  void ImportOwnAddress(const Unit& unit, const Section& section);
+
+  // The three kinds of what a relocation may lead to.
+  std::optional<Target> Resolve(const Unit& owner,
+                                const Relocation& relocation);
+  std::optional<Target> ResolveName(const Unit& owner,
+                                    const Relocation& relocation);
+  std::optional<Target> ResolveLocal(const Unit& owner,
+                                     const Relocation& relocation);
+  std::optional<Target> Imported(const Unit& owner, const Unit* unit,
+                                 Place place, std::int64_t addend,
+                                 absl::string_view name);
+  Target Inside(const Relocation& relocation);
+  ObjectWriter::SymbolId External(const Symbol& symbol, bool is_ours);
+  std::optional<std::uint64_t> OldOffset(const Unit& unit,
+                                         std::uint64_t offset) const;
+
+  void Relocate(const Unit& unit, const Section& section);
+  void RelocateField(const Unit& unit, const Section& section,
+                     const Relocation& relocation, const Target& target);
+  void RelocateThroughSlot(const Section& section, const Relocation& relocation,
+                           const Import& import);
+  void RelocateLocalDynamic(const Unit& unit, const Section& section,
+                            const LocalDynamic& found);
+  bool RelocateThreadLocal(const Unit& unit, const Section& section,
+                           const Relocation& relocation, const Import& import);
+  std::int32_t ThreadOffset(const Import& import, std::int64_t addend) const;
+  ObjectWriter::SymbolId Slot(const Import& import);
+  void Refuse(const Unit& owner, const std::string& why);
+
+  PayloadContext& context_;
+  const Object& object_;
+  ObjectWriter writer_;
+  std::vector<const Unit*> included_;
+  absl::flat_hash_set<const Unit*> is_included_;
+  std::deque<std::pair<const Unit*, const Section*>> queue_;
+  absl::flat_hash_map<std::uint32_t, ObjectWriter::SectionId> section_of_;
+  absl::flat_hash_map<std::uint32_t, ObjectWriter::SymbolId> symbol_of_;
+  absl::flat_hash_map<std::string, ObjectWriter::SymbolId> external_;
+  std::map<std::pair<std::uint32_t, std::uint64_t>, ObjectWriter::SymbolId>
+      slots_;
+  // Relocations that rewritten code has swallowed.
+  std::set<const Relocation*> done_;
+  std::vector<Field> fields_;
+  std::vector<RedirectedFunction> redirected_;
+  absl::flat_hash_set<const Unit*> is_redirected_;
+  std::set<std::string> imported_names_;
+};
+
+// Appends zero-ended strings to a section .instar.names, and fills fields of
+// tables with what refers to them.
+class NameTable {
+ public:
+  explicit NameTable(ObjectWriter& writer);
+  // The field of eight bytes at `offset` of `section` is the name's offset.
+  void Refer(ObjectWriter::SectionId section, std::uint64_t offset,
+             const std::string& name);
+
+ private:
+  ObjectWriter& writer_;
+  ObjectWriter::SectionId section_;
+  std::map<std::string, std::uint64_t> known_;
+};
+
+// A section that is in the file and is not loaded.
+ObjectWriter::SectionId AddTable(ObjectWriter& writer, const char* name);
+
+}  // namespace differ
+}  // namespace instar
+
+#endif  // INSTAR_TOOLS_DIFFER_PAYLOAD_H_

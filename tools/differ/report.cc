@@ -1,0 +1,106 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/report.h"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "nlohmann/json.hpp"
+
+namespace instar {
+namespace differ {
+namespace {
+
+const char* NameOf(Severity severity) {
+  switch (severity) {
+    case Severity::kNote:
+      return "note";
+    case Severity::kWarning:
+      return "warning";
+    case Severity::kRefusal:
+      return "refused";
+  }
+  return "";
+}
+
+std::string Counted(std::uint64_t count, const char* one) {
+  return absl::StrCat(count, " ", one, count == 1 ? "" : "s");
+}
+
+}  // namespace
+
+std::string ToText(const UpdateReport& report) {
+  std::string out;
+  std::string object;
+  for (const ReportedChange& change : report.changes) {
+    if (change.object != object) {
+      object = change.object;
+      absl::StrAppend(&out, object, ":\n");
+    }
+    absl::StrAppend(&out, "  ", change.is_new ? "new" : "changed", " ",
+                    change.is_function ? "function " : "variable ",
+                    change.name);
+    if (!change.why.empty()) absl::StrAppend(&out, "  (", change.why, ")");
+    out += '\n';
+  }
+  if (report.new_instances != 0) {
+    absl::StrAppend(&out, "besides, ",
+                    Counted(report.new_instances, "new instance"),
+                    " of templates and inline functions\n");
+  }
+  for (const Severity severity :
+       {Severity::kNote, Severity::kWarning, Severity::kRefusal}) {
+    for (const Finding& finding : report.findings) {
+      if (finding.severity != severity) continue;
+      absl::StrAppend(&out, NameOf(severity), ": ",
+                      finding.object.empty() ? "" : finding.object + ": ",
+                      finding.message, "\n");
+    }
+  }
+  absl::StrAppend(&out, Counted(report.objects, "object"), " compared, ",
+                  report.identical_objects, " identical; ",
+                  Counted(report.same_functions, "function"), " the same");
+  if (report.moved_functions != 0) {
+    absl::StrAppend(&out, ", ", report.moved_functions,
+                    " of them but for moved lines");
+  }
+  absl::StrAppend(&out, "; ", Counted(report.redirected_functions, "function"),
+                  " to be redefined\n");
+  return out;
+}
+
+std::string ToJson(const UpdateReport& report) {
+  nlohmann::json json;
+  json["changes"] = nlohmann::json::array();
+  for (const ReportedChange& change : report.changes) {
+    nlohmann::json one = {
+        {"object", change.object},
+        {"name", change.name},
+        {"kind", change.is_function ? "function" : "variable"},
+        {"status", change.is_new ? "new" : "changed"}};
+    if (!change.why.empty()) one["why"] = change.why;
+    json["changes"].push_back(std::move(one));
+  }
+  json["findings"] = nlohmann::json::array();
+  for (const Finding& finding : report.findings) {
+    json["findings"].push_back({{"severity", NameOf(finding.severity)},
+                                {"object", finding.object},
+                                {"message", finding.message}});
+  }
+  json["imports"] = report.imports;
+  json["objects"] = report.objects;
+  json["identical_objects"] = report.identical_objects;
+  json["same_functions"] = report.same_functions;
+  json["moved_functions"] = report.moved_functions;
+  json["new_instances"] = report.new_instances;
+  json["redirected_functions"] = report.redirected_functions;
+  json["is_refused"] = report.is_refused();
+  return json.dump(2) + "\n";
+}
+
+}  // namespace differ
+}  // namespace instar

@@ -1,0 +1,37 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// Functions of C whose parameters or result have changed. All their callers
+// have changed with them; but one that runs while the update is applied and
+// calls on would call the new version as if it were the old one. So such a
+// caller has to be on no stack then, and one that is never left makes the
+// update impossible.
+
+#ifndef INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_
+#define INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_
+
+#include <vector>
+
+#include "tools/differ/comparison.h"
+#include "tools/differ/debug_answers.h"
+#include "tools/differ/findings.h"
+#include "tools/differ/object.h"
+
+namespace instar {
+namespace differ {
+
+// Whether a function is never left once it has been called, as far as its code
+// tells: main(), and what has no instruction that returns or goes elsewhere. A
+// loop that has a way out counts as one that is left.
+bool IsNeverLeft(const Unit& function);
+
+// Refuses and notes what has to be. Returns the units of the old build that
+// have to be on no stack though they have no new version.
+std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
+                                         DebugAnswers& debug,
+                                         Findings& findings);
+
+}  // namespace differ
+}  // namespace instar
+
+#endif  // INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_

@@ -1,0 +1,277 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/update_maker.h"
+
+#include <stdlib.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/status_macros.h"
+#include "code/symbols/images/symbol_name.h"
+#include "tools/differ/comparison.h"
+#include "tools/differ/debug_answers.h"
+#include "tools/differ/layout_judge.h"
+#include "tools/differ/link.h"
+#include "tools/differ/module_tables.h"
+#include "tools/differ/object.h"
+#include "tools/differ/object_folders.h"
+#include "tools/differ/payload.h"
+#include "tools/differ/report.h"
+#include "tools/differ/signature_judge.h"
+#include "tools/differ/update_state.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+using code_internal::Demangle;
+
+// Objects of both builds, and what was found of them.
+struct Compared {
+  std::vector<std::unique_ptr<Object>> objects;
+  std::unique_ptr<DebugAnswers> debug;
+  std::unique_ptr<Comparison> comparison;
+};
+
+absl::StatusOr<Compared> Compare(const std::vector<ObjectFiles>& files,
+                                 const std::set<std::string>& besides,
+                                 const UpdateRequest& request) {
+  Compared result;
+  result.debug = std::make_unique<DebugAnswers>(request.old_sources);
+  std::vector<ObjectPair> pairs;
+  for (const ObjectFiles& one : files) {
+    if (one.is_identical && besides.count(one.name) == 0) continue;
+    ObjectPair pair = {nullptr, nullptr};
+    if (!one.old_path.empty()) {
+      INSTAR_ASSIGN_OR_RETURN(std::unique_ptr<Object> object,
+                              Object::Read(one.old_path, one.name));
+      pair.old_object = object.get();
+      result.objects.push_back(std::move(object));
+    }
+    if (!one.new_path.empty()) {
+      INSTAR_ASSIGN_OR_RETURN(std::unique_ptr<Object> object,
+                              Object::Read(one.new_path, one.name));
+      pair.new_object = object.get();
+      result.objects.push_back(std::move(object));
+    }
+    pairs.push_back(pair);
+  }
+  result.comparison =
+      std::make_unique<Comparison>(std::move(pairs), result.debug->Questions());
+  return result;
+}
+
+// Identical objects that refer to constants of which the value has changed: the
+// functions that do so have changed.
+absl::Status AddUsersOf(const std::vector<const Unit*>& constants,
+                        const std::vector<ObjectFiles>& files,
+                        std::set<std::string>& besides) {
+  absl::flat_hash_set<absl::string_view> names;
+  for (const Unit* constant : constants) names.insert(constant->global_name());
+  if (names.empty()) return absl::OkStatus();
+  for (const ObjectFiles& one : files) {
+    if (!one.is_identical || besides.count(one.name) != 0) continue;
+    INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Read(one.new_path));
+    for (const Symbol& symbol : elf.symbols()) {
+      if (!symbol.is_local() && names.contains(symbol.name)) {
+        besides.insert(one.name);
+        break;
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddHiddenNames(const std::vector<ObjectFiles>& files,
+                            absl::flat_hash_set<std::string>& names) {
+  for (const ObjectFiles& one : files) {
+    if (one.old_path.empty()) continue;
+    INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Read(one.old_path));
+    for (const Symbol& symbol : elf.symbols()) {
+      if (!symbol.is_local() && symbol.section != kUndefined &&
+          symbol.visibility != STV_DEFAULT &&
+          symbol.visibility != STV_PROTECTED) {
+        names.insert(std::string(symbol.name));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+void Describe(const Comparison& comparison, UpdateReport& report) {
+  for (const ObjectPair& pair : comparison.pairs()) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      if (unit->is_anonymous() || unit->is_initializer()) continue;
+      if (unit->status == UnitStatus::kSame) {
+        report.same_functions += unit->is_function();
+        continue;
+      }
+      // Of a COMDAT group others may have had it: instances of templates, and
+      // what the compiler makes for a class.
+      if (unit->status == UnitStatus::kNew &&
+          (!unit->main().group.empty() || unit->is_separate)) {
+        ++report.new_instances;
+        continue;
+      }
+      report.changes.push_back({pair.new_object->name(), Demangle(unit->name),
+                                unit->is_function(),
+                                unit->status == UnitStatus::kNew, unit->why});
+    }
+  }
+  report.moved_functions = comparison.moved_only().size();
+}
+
+// A folder that is removed with all that is in it.
+class TemporaryFolder {
+ public:
+  static absl::StatusOr<std::unique_ptr<TemporaryFolder>> Make() {
+    std::error_code error;
+    std::string path =
+        std::filesystem::temp_directory_path(error) / "instar-diff-XXXXXX";
+    if (error || mkdtemp(&path[0]) == nullptr) {
+      return absl::ErrnoToStatus(errno,
+                                 "a folder for the module's parts cannot be "
+                                 "made");
+    }
+    return std::unique_ptr<TemporaryFolder>(new TemporaryFolder(path));
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
+
+  std::string path_;
+};
+
+// The folder of a soname is not part of it, and what is before its digest names
+// the module.
+absl::StatusOr<std::string> Soname(const std::string& output,
+                                   const std::vector<std::string>& parts) {
+  std::uint64_t digest = 0;
+  for (const std::string& part : parts) {
+    INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Read(part));
+    digest = digest * 31 + DigestOf(elf.bytes());
+  }
+  const std::string stem = std::filesystem::path(output).stem().native();
+  return absl::StrFormat("%s.%016x.so", stem, digest);
+}
+
+}  // namespace
+
+bool UpdateReport::is_refused() const {
+  return std::any_of(findings.begin(), findings.end(),
+                     [](const Finding& finding) {
+                       return finding.severity == Severity::kRefusal;
+                     });
+}
+
+absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
+  std::vector<ObjectFiles> files;
+  if (request.old_folder.empty()) {
+    files = MatchObjects(request.old_objects, request.new_objects);
+  } else {
+    INSTAR_ASSIGN_OR_RETURN(
+        files,
+        FindObjects(request.old_folder, request.new_folder, request.objects));
+  }
+  std::set<std::string> besides;
+  Compared compared;
+  for (std::size_t known = 1; known != besides.size();) {
+    known = besides.size();
+    INSTAR_ASSIGN_OR_RETURN(compared, Compare(files, besides, request));
+    INSTAR_RETURN_IF_ERROR(
+        AddUsersOf(compared.comparison->changed_constants(), files, besides));
+  }
+  const Comparison& comparison = *compared.comparison;
+  UpdateReport report;
+  report.objects = files.size();
+  report.identical_objects = static_cast<std::uint64_t>(
+      std::count_if(files.begin(), files.end(),
+                    [](const ObjectFiles& one) { return one.is_identical; }));
+  Describe(comparison, report);
+  Findings findings = comparison.findings();
+  compared.debug->CheckCompilers(comparison.pairs(), findings);
+  JudgeLayouts(comparison, request.allowed_types, *compared.debug, findings);
+  const std::vector<const Unit*> watched =
+      JudgeSignatures(comparison, *compared.debug, findings);
+
+  INSTAR_ASSIGN_OR_RETURN(const UpdateState state,
+                          UpdateState::Read(request.program, request.after));
+  PayloadContext context = {};
+  context.state = &state;
+  context.comparison = &comparison;
+  context.findings = &findings;
+  context.watched.insert(watched.begin(), watched.end());
+  context.at_next_call = request.at_next_call;
+  INSTAR_RETURN_IF_ERROR(AddHiddenNames(files, context.hidden_names));
+  ModuleTables tables;
+  for (const ObjectPair& pair : comparison.pairs()) {
+    bool is_complete = true;
+    if (pair.old_object != nullptr) {
+      INSTAR_ASSIGN_OR_RETURN(const UpdateState::Located located,
+                              state.Locate(*pair.old_object));
+      is_complete = located.is_complete;
+      if (is_complete) context.complete.insert(pair.old_object);
+      context.place_of.insert(located.place_of.begin(), located.place_of.end());
+    }
+    if (pair.new_object != nullptr) {
+      tables.objects.push_back({pair.new_object, is_complete});
+    }
+  }
+  std::vector<std::unique_ptr<Payload>> payloads;
+  std::set<std::string> imports;
+  for (const ModuleTables::ComparedObject& one : tables.objects) {
+    payloads.push_back(std::make_unique<Payload>(context, *one.object));
+    report.redirected_functions += payloads.back()->redirected().size();
+    for (const std::string& name : payloads.back()->imported_names()) {
+      imports.insert(Demangle(name));
+    }
+  }
+  report.imports.assign(imports.begin(), imports.end());
+  report.findings = findings.all();
+  if (report.is_refused() || report.is_empty() || request.output.empty()) {
+    return report;
+  }
+
+  INSTAR_ASSIGN_OR_RETURN(const std::unique_ptr<TemporaryFolder> folder,
+                          TemporaryFolder::Make());
+  ModuleLink link;
+  link.compiler = request.compiler;
+  link.output = request.output;
+  link.libraries = state.target().library_paths();
+  for (std::size_t i = 0; i < payloads.size(); ++i) {
+    // Of an object without a change, too, it says where its units are.
+    link.objects.push_back(absl::StrCat(folder->path(), "/", i, ".o"));
+    INSTAR_RETURN_IF_ERROR(payloads[i]->Write(link.objects.back(), i));
+  }
+  tables.update_name = request.name;
+  tables.state = &state;
+  tables.report = ToJson(report);
+  link.objects.push_back(absl::StrCat(folder->path(), "/tables.o"));
+  INSTAR_RETURN_IF_ERROR(WriteModuleTables(tables, link.objects.back()));
+  INSTAR_ASSIGN_OR_RETURN(link.soname, Soname(request.output, link.objects));
+  INSTAR_RETURN_IF_ERROR(LinkModule(link));
+  return report;
+}
+
+}  // namespace differ
+}  // namespace instar

@@ -1,0 +1,187 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/update_state.h"
+
+#include <functional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/status_macros.h"
+#include "manager/module/generated_module.h"
+#include "updates/update_module.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+std::string BaseName(const std::string& path) {
+  return path.substr(path.rfind('/') + 1);
+}
+
+std::string BuildIdOf(const ElfFile& elf) {
+  std::string result;
+  const Section* note = elf.FindSection(".note.gnu.build-id");
+  if (note == nullptr || note->bytes.size() < 16) return result;
+  for (const char c : note->bytes.substr(16)) {
+    absl::StrAppend(&result,
+                    absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+  }
+  return result;
+}
+
+std::string SonameOf(const ElfFile& elf) {
+  const Section* dynamic = elf.FindSection(".dynamic");
+  if (dynamic == nullptr || dynamic->link >= elf.sections().size()) return "";
+  for (std::uint64_t at = 0;; at += sizeof(Elf64_Dyn)) {
+    const auto entry = ReadAt<Elf64_Dyn>(dynamic->bytes, at);
+    if (!entry || entry->d_tag == DT_NULL) return "";
+    if (entry->d_tag == DT_SONAME) {
+      return std::string(
+          StringAt(elf.sections()[dynamic->link].bytes, entry->d_un.d_val));
+    }
+  }
+}
+
+}  // namespace
+
+// FNV-1a. It tells builds apart that were mixed up, not forgeries.
+std::uint64_t DigestOf(absl::string_view bytes) {
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+  for (const char c : bytes) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
+  }
+  return hash;
+}
+
+absl::StatusOr<UpdateState> UpdateState::Read(
+    const std::string& target, const std::vector<std::string>& modules) {
+  UpdateState state;
+  INSTAR_ASSIGN_OR_RETURN(state.target_, LinkedImage::Read(target));
+  for (const std::string& module : modules) {
+    INSTAR_RETURN_IF_ERROR(state.AddModule(module));
+  }
+  return state;
+}
+
+absl::Status UpdateState::AddModule(const std::string& path) {
+  INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Read(path));
+  const auto bytes_of = [&](const char* name) {
+    const Section* section = elf.FindSection(name);
+    return section == nullptr ? absl::string_view() : section->bytes;
+  };
+  const absl::string_view names = bytes_of(generated_module::kNamesSection);
+  const absl::string_view images = bytes_of(generated_module::kImagesSection);
+  const auto target = ReadAt<generated_module::ImageRecord>(images, 0);
+  if (!target) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " is no module that instar-diff has made"));
+  }
+  const absl::string_view target_id = StringAt(names, target->build_id);
+  if (target_id != target_->build_id()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, " was made for another build of ",
+                     StringAt(names, target->name), " (", target_id, ") than ",
+                     target_->elf().path(), " (", target_->build_id(), ")"));
+  }
+  // Its images are those that have been applied before it.
+  std::vector<std::uint32_t> image_of = {0};
+  for (std::uint64_t i = 1;; ++i) {
+    const auto record = ReadAt<generated_module::ImageRecord>(
+        images, i * sizeof(generated_module::ImageRecord));
+    if (!record) break;
+    const absl::string_view id = StringAt(names, record->build_id);
+    std::uint32_t number = 0;
+    for (std::size_t m = 0; m < modules_.size(); ++m) {
+      if (modules_[m].build_id == id)
+        number = static_cast<std::uint32_t>(m + 1);
+    }
+    if (number == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path, " goes on from ", StringAt(names, record->name),
+                       ": give that one before it"));
+    }
+    image_of.push_back(number);
+  }
+  EarlierModule module;
+  module.file = BaseName(path);
+  module.build_id = BuildIdOf(elf);
+  module.soname = SonameOf(elf);
+  const Section* note = elf.FindSection(".note.instar.module");
+  if (note != nullptr && note->bytes.size() > 28) {
+    module.update_name = std::string(StringAt(note->bytes, 28));
+  }
+  if (module.build_id.empty() || module.soname.empty() ||
+      module.update_name.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, " is damaged"));
+  }
+  modules_.push_back(module);
+  const auto number = static_cast<std::uint32_t>(modules_.size());
+
+  std::vector<KnownObject*> known;
+  const absl::string_view objects = bytes_of(kObjectsSection);
+  for (std::uint64_t at = 0;; at += sizeof(ObjectRecord)) {
+    const auto record = ReadAt<ObjectRecord>(objects, at);
+    if (!record) break;
+    KnownObject& object = objects_[std::string(StringAt(names, record->name))];
+    object = {record->digest, record->is_complete != 0, {}};
+    known.push_back(&object);
+  }
+  const absl::string_view units = bytes_of(kUnitsSection);
+  for (std::uint64_t at = 0;; at += sizeof(UnitRecord)) {
+    const auto record = ReadAt<UnitRecord>(units, at);
+    if (!record) break;
+    const bool is_here = record->image == kThisModule;
+    if (record->object >= known.size() ||
+        (!is_here && record->image >= image_of.size())) {
+      return absl::InvalidArgumentError(absl::StrCat(path, " is damaged"));
+    }
+    const Place place = {is_here ? number : image_of[record->image],
+                         record->address};
+    const std::string name(StringAt(names, record->name));
+    known[record->object]->units[name] = place;
+    if (is_here && record->is_global != 0) globals_.emplace(name, place);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<UpdateState::Located> UpdateState::Locate(
+    const Object& object) const {
+  Located located;
+  const auto known = objects_.find(object.name());
+  if (known == objects_.end()) {
+    INSTAR_ASSIGN_OR_RETURN(const Places places, target_->Locate(object));
+    located.is_complete = places.is_complete;
+    for (const auto& entry : places.address_of) {
+      located.place_of[entry.first] = {0, entry.second};
+    }
+    return located;
+  }
+  if (known->second.digest != DigestOf(object.elf().bytes())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        object.name(),
+        " is not the object that the last of the modules was made with: give "
+        "the very build that it brought"));
+  }
+  located.is_complete = known->second.is_complete;
+  for (const auto& unit : object.units()) {
+    const auto place = known->second.units.find(unit->name);
+    if (!unit->is_anonymous() && place != known->second.units.end()) {
+      located.place_of[unit.get()] = place->second;
+    }
+  }
+  return located;
+}
+
+std::optional<Place> UpdateState::Find(absl::string_view name,
+                                       bool may_be_hidden) const {
+  const Symbol* symbol =
+      may_be_hidden ? target_->Find(name) : target_->FindGlobal(name);
+  if (symbol != nullptr) return Place{0, symbol->value};
+  const auto found = globals_.find(name);
+  if (found == globals_.end()) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace differ
+}  // namespace instar
