@@ -61,12 +61,21 @@ std::string WithoutStaticMark(absl::string_view name) {
   return result;
 }
 
+// Whether the source says which section it is in: the linker makes an array of
+// what all objects have there (__start_SECTION).
+bool IsInOwnSection(const Unit& unit) {
+  return !absl::StartsWith(unit.main().name, ".");
+}
+
 std::string KeyOf(const Unit& unit) {
   const char kind = unit.is_function() ? 'f' : 'v';
   if (unit.is_initializer()) {
     return absl::StrCat(
         std::string(1, kind),
         absl::StartsWith(unit.name, "_GLOBAL__sub_D") ? "end" : "start");
+  }
+  if (unit.is_compound || (unit.is_variable() && IsInOwnSection(unit))) {
+    return absl::StrCat(std::string(1, kind), " ", unit.main().name);
   }
   std::string name = unit.name;
   if (unit.is_function() || !unit.is_global()) name = WithoutNumbers(name);
@@ -185,10 +194,12 @@ std::string MergedContents(const Object& object, const Relocation& relocation) {
 std::string Quoted(const Object& object, const Relocation& relocation) {
   const Symbol& symbol = object.SymbolOf(relocation);
   const Section& section = object.elf().sections()[symbol.section];
-  if (!section.Has(SHF_STRINGS) || symbol.type != STT_SECTION) return "";
-  const absl::string_view text = StringAt(
-      section.bytes,
-      symbol.value + static_cast<std::uint64_t>(relocation.addend + 4));
+  if (!section.Has(SHF_STRINGS)) return "";
+  std::uint64_t at = symbol.value;
+  if (symbol.type == STT_SECTION) {
+    at += static_cast<std::uint64_t>(relocation.addend + 4);
+  }
+  const absl::string_view text = StringAt(section.bytes, at);
   return absl::StrCat("\"", text.substr(0, 40), "\"");
 }
 
@@ -293,8 +304,9 @@ bool Comparison::MatchOnlyOne(const ObjectPair& pair, Bucket& bucket) {
   }
   const Unit& old_unit = *bucket.old_units.front();
   Unit& new_unit = *bucket.new_units.front();
-  if (new_unit.is_variable() && !new_unit.is_global() &&
-      !old_unit.is_global() && !new_unit.is_constant()) {
+  if (new_unit.is_variable() && !new_unit.is_compound &&
+      !new_unit.is_global() && !old_unit.is_global() &&
+      !new_unit.is_constant()) {
     // "n.0" may be a static of another function now.
     const std::string old_scope = ScopeOf(old_unit).exact;
     const std::string new_scope = ScopeOf(new_unit).exact;
@@ -875,7 +887,16 @@ void Comparison::Judge() {
     if (pair.new_object == nullptr) continue;
     for (const auto& unit : pair.new_object->units()) {
       if (unit->is_anonymous()) continue;
-      if (unit->is_compound && unit->status == UnitStatus::kChanged) {
+      if (unit->is_variable() && unit->status == UnitStatus::kChanged &&
+          IsInOwnSection(*unit) &&
+          unit->main().size != unit->old->main().size) {
+        findings_.Refuse(
+            pair.new_object->name(),
+            absl::StrCat("section ", unit->main().name, ": ",
+                         unit->old->main().size, " -> ", unit->main().size,
+                         " bytes. The program walks it as an array that the "
+                         "linker has made, and would not find what is new"));
+      } else if (unit->is_compound && unit->status == UnitStatus::kChanged) {
         findings_.Refuse(
             pair.new_object->name(),
             absl::StrCat(
@@ -911,16 +932,12 @@ void Comparison::JudgeVariable(const Unit& unit) {
   const std::string readable = Demangle(unit.name);
   const std::string& object = unit.object->name();
   if (unit.status == UnitStatus::kNew) {
-    // An array that the linker makes of the variables of all objects.
-    const absl::string_view section = unit.main().name;
-    const bool is_collected =
-        !section.empty() && section[0] != '.' && !unit.is_separate;
-    if (is_collected) {
+    if (IsInOwnSection(unit) && !unit.is_separate) {
       findings_.Refuse(
-          object,
-          absl::StrCat("variable ", readable, " is new in section ", section,
-                       ", which the program walks as an array: it "
-                       "would not find it"));
+          object, absl::StrCat("variable ", readable, " is new in section ",
+                               unit.main().name,
+                               ", which the program walks as an array: it "
+                               "would not find it"));
     }
     return;
   }

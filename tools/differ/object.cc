@@ -188,6 +188,14 @@ void Object::AddUnit(std::unique_ptr<Unit> unit) {
 }
 
 absl::Status Object::MakeUnits() {
+  for (const Section& section : elf_.sections()) {
+    if (absl::StartsWith(section.name, ".gnu.lto_") ||
+        absl::StartsWith(section.name, ".llvm.lto")) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name_,
+          " holds no final machine code: compile both builds with -fno-lto"));
+    }
+  }
   unit_of_.resize(elf_.sections().size());
   std::vector<std::vector<const Symbol*>> symbols_in(elf_.sections().size());
   for (const Symbol& symbol : elf_.symbols()) {
@@ -211,12 +219,6 @@ absl::Status Object::MakeUnits() {
   };
   std::vector<Cold> cold_parts;
   for (const Section& section : elf_.sections()) {
-    if (absl::StartsWith(section.name, ".gnu.lto_") ||
-        absl::StartsWith(section.name, ".llvm.lto")) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name_,
-          " holds no final machine code: compile both builds with -fno-lto"));
-    }
     if (!section.Has(SHF_ALLOC) || section.size == 0 ||
         IsAboutOthers(section)) {
       continue;

@@ -25,9 +25,11 @@ std::string Text(const DieTree& dies, DieIndex die, unsigned int code) {
   return std::string(attribute->block());
 }
 
-// What says only how much is described, and how.
-bool IsForDebugging(absl::string_view flag) {
+// What says only how much is described, and how; and what names the object
+// (Bazel gives each one a seed of its own), for names that nobody else sees.
+bool IsWithoutEffect(absl::string_view flag) {
   return absl::StartsWith(flag, "-g") ||
+         absl::StartsWith(flag, "-frandom-seed") ||
          absl::StartsWith(flag, "-fdebug-prefix-map") ||
          absl::StartsWith(flag, "-fvar-tracking") ||
          absl::StartsWith(flag, "-feliminate-unused-debug");
@@ -36,7 +38,7 @@ bool IsForDebugging(absl::string_view flag) {
 std::vector<std::string> Relevant(const std::vector<std::string>& flags) {
   std::vector<std::string> result;
   for (const std::string& flag : flags) {
-    if (!IsForDebugging(flag)) result.push_back(flag);
+    if (!IsWithoutEffect(flag)) result.push_back(flag);
   }
   return result;
 }

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+"""What instar-diff refuses, warns of, or takes as it is: pairs of small sources.
+
+refusals_test.py INSTAR_DIFF FLAGS_SH
+"""
+
+import collections
+import concurrent.futures
+import os
+import subprocess
+import sys
+import tempfile
+
+DONE, FAILED, REFUSED, NOTHING = 0, 1, 3, 4
+
+# `says`: a part of the report. `link`: which build the program is linked from.
+Case = collections.namedtuple("Case", "name old new code says suffix flags options link",
+                              defaults=("cc", [], [], "old"))
+
+CASES = [
+    Case("nothing", "int f() { return 1; }  // a comment", "int f() { return 1; }  // another", NOTHING,
+         "0 functions to be redefined"),
+    Case("changed", "int f() { return 1; }", "int f() { return 2; }", DONE, "changed function f()"),
+    Case("grown variable", "struct S { int a, b; } s; int f() { return s.b; }",
+         "struct S { int a, b, c; } s; int f() { return s.b + s.c; }", REFUSED, "variable s: 8 -> 12 bytes"),
+    Case("layout", "struct S { int a; int b; }; int f(S* s) { return s->b; }",
+         "struct S { int b; int a; }; int f(S* s) { return s->b; }", REFUSED, "--allow-type 'S'"),
+    Case("allowed layout", "struct S { int a; int b; }; int f(S* s) { return s->b; }",
+         "struct S { int b; int a; }; int f(S* s) { return s->b; }", DONE, "it is allowed",
+         options=["--allow-type", "S"]),
+    Case("type on stacks", "struct S { int a; int b; }; int f(int x) { S s = {x, 2}; return s.b + s.a; }",
+         "struct S { long b; int a; }; int f(int x) { S s = {2, x}; return s.b - s.a; }", DONE,
+         "its objects live on stacks"),
+    Case("virtual table",
+         "struct B { virtual int f(); virtual ~B(); }; int B::f() { return 1; } B::~B() {} B* m() { return new B; }",
+         "struct B { virtual int f(); virtual int g(); virtual ~B(); }; int B::f() { return 1; } "
+         "int B::g() { return 2; } B::~B() {} B* m() { return new B; }", REFUSED, "vtable for B has changed"),
+    Case("two kinds of thread-local variables", "static thread_local int a = 1; int f() { return a++; }",
+         "static thread_local int a = 1; static thread_local int b = 2; int f() { return a++ + b++; }", REFUSED,
+         "uses thread_local variables of the program (a) and new ones by one call"),
+    Case("indirect function",
+         'extern "C" { static int one() { return 1; } static int (*pick())() { return one; } '
+         'static int chosen() __attribute__((ifunc("pick"))); } int f() { return chosen(); }',
+         'extern "C" { static int one() { return 1; } static int (*pick())() { return one; } '
+         'static int chosen() __attribute__((ifunc("pick"))); } int f() { return chosen() + 1; }', REFUSED,
+         "which is chosen when the program starts"),
+    Case("new variable with an initializer", "#include <string>\nint f() { return 1; }",
+         "#include <string>\nstd::string added(40, 0); int f() { return (int)added.size(); }", REFUSED,
+         "is new and has an initializer that runs"),
+    Case("another initializer", '#include <string>\nstd::string text("old"); int f() { return (int)text.size(); }',
+         '#include <string>\nstd::string text("brand-new"); int f() { return (int)text.size() + 1; }', DONE,
+         "static initializers have changed"),
+    Case("constant that others know", "extern const int limits[]; const int limits[] = {1, 2}; "
+         "int f(int i) { return limits[i]; }", "extern const int limits[]; const int limits[] = {1, 3}; "
+         "int f(int i) { return limits[i]; }", DONE, "changed function f(int)  (constant limits"),
+    Case("object of another build", "int f(int i) { return i + 1; }", "int f(int i) { return i + 2; }", FAILED,
+         "was not linked from t.o (it has other code for f(int))", link="new"),
+    Case("numbered statics", "int f() { static int n; n++; return n; } int g() { static int n = 5; return n++; }",
+         "int e() { static int n = 9; return n++; } int f() { static int n; n += 2; return n; } "
+         "int g() { static int n = 5; return n += 3; }", DONE, "new variable n.", suffix="c"),
+    Case("one more static of a name in a function", "int f(int i) { int r = 0; { static int n = 1; r += n++; } return r + i; }",
+         "int f(int i) { int r = 0; { static int n = 100; r += n++; } { static int n = 1; r += n++; } return r + i; }",
+         REFUSED, "which is which cannot be told"),
+    Case("one more static of a name in a function of C",
+         "int f(int i) { int r = 0; { static int n = 1; r += n++; } return r + i; }",
+         "int f(int i) { int r = 0; { static int n = 100; r += n++; } { static int n = 1; r += n++; } return r + i; }",
+         REFUSED, "cannot be told apart", suffix="c"),
+    Case("missing function", "int g(); int f() { return g(); } __attribute__((weak)) int g() { return 1; }",
+         "int g(); int missing(); int f() { return g() + missing(); } __attribute__((weak)) int g() { return 1; }",
+         REFUSED, "uses missing(), which neither the program has"),
+    Case("lambdas that moved",
+         "#include <functional>\nstd::function<int()> f(int i) { return [i] { return i + 1; }; }",
+         "#include <functional>\nstd::function<int()> f(int i) { std::function<int()> g = [i] { return i + 5; }; "
+         "return [i, g] { return g() + i + 1; }; }", DONE, "which of several lambdas it was before cannot be told"),
+    Case("other flags", "int f(int i) { return i + 1; }", "int f(int i) { return i + 2; }", REFUSED,
+         "-fstack-protector-all", flags=[[], ["-fstack-protector-all"]]),
+    Case("no debug information", "int f(int i) { return i + 1; }", "int f(int i) { return i + 2; }", REFUSED,
+         "compile both builds with -g", flags=[["-g0"], ["-g0"]]),
+    Case("link-time optimization", "int f(int i) { return i + 1; }", "int f(int i) { return i + 2; }", FAILED,
+         "compile both builds with -fno-lto", flags=[["-flto"], ["-flto"]]),
+    Case("functions in one section", "int f(int i) { return i + 1; } int g() { return 1; }",
+         "int f(int i) { return i + 2; } int g() { return 1; }", REFUSED, "-ffunction-sections",
+         flags=[["-fno-function-sections"], ["-fno-function-sections"]]),
+    Case("signature", "int g(int i) { return i + 1; } int f(int i) { return g(i) * 2; }",
+         "int g(int i, int j) { return i + j; } int f(int i) { return g(i, 1) * 2; }", DONE,
+         "signature: int g(int) -> int g(int, int)", suffix="c"),
+    Case("signature of what a loop calls",
+         "int g(int i) { return i + 1; } void f(void) { for (;;) g(1); }",
+         "int g(int i, int j) { return i + j; } void f(void) { for (;;) g(1, 2); }", REFUSED,
+         "f is never left, and would call int g(int, int)", suffix="c", flags=[["-fno-inline"], ["-fno-inline"]]),
+    Case("loop", "volatile int x; void f() { for (;;) x = 1; }", "volatile int x; void f() { for (;;) x = 2; }", DONE,
+         "f() is never left: its new version takes effect at its next call"),
+    Case("initial value", "int x = 1; int f() { return x; }", "int x = 2; int f() { return x + 1; }", DONE,
+         "variable x keeps its value: only its initial value has changed"),
+    Case("constructor", "int x; int f() { return x; }",
+         "int x; int f() { return x + 1; } __attribute__((constructor)) static void up() { x = 5; }", DONE,
+         "up() runs when a program starts, which has been"),
+    Case("array of the linker", 'struct E { int i; }; __attribute__((section("entries"), used)) static E a = {1}; '
+         "int f() { return a.i; }", 'struct E { int i; }; __attribute__((section("entries"), used)) static E a = {1}; '
+         '__attribute__((section("entries"), used)) static E b = {2}; int f() { return a.i + b.i; }', REFUSED,
+         "section entries: 4 -> 8 bytes"),
+    # Changes that no byte of a function's own code shows.
+    Case("string", 'const char* f() { return "one"; }', 'const char* f() { return "two"; }', DONE,
+         'string "one" -> "two"'),
+    Case("table of a switch", "int f(int x) { switch (x) { case 0: return 31; case 1: return 17; case 2: return 99; "
+         "case 3: return 5; case 4: return 1; } return 0; }", "int f(int x) { switch (x) { case 0: return 31; "
+         "case 1: return 17; case 2: return 98; case 3: return 5; case 4: return 1; } return 0; }", DONE,
+         "changed function f(int)"),
+    Case("what is caught", "struct A {}; struct B {}; void g(); int f() { try { g(); } catch (A&) { return 1; } return 0; } "
+         "void g() { throw B(); }", "struct A {}; struct B {}; void g(); int f() { try { g(); } catch (B&) { return 1; } "
+         "return 0; } void g() { throw B(); }", DONE, "changed function f()"),
+    Case("number that a line has, too", "\n\n\n\nint f(int* x) { *x = 5; return 0; }",
+         "\n\n\n\n\nint f(int* x) { *x = 6; return 0; }", DONE, "changed function f(int*)"),
+    Case("constant of sixteen bytes", "typedef int V __attribute__((vector_size(16))); V f(V v) { return v + V{1, 2, 3, 4}; }",
+         "typedef int V __attribute__((vector_size(16))); V f(V v) { return v + V{1, 2, 3, 5}; }", DONE,
+         "changed function"),
+    Case("pointer table", "static int a() { return 1; } static int b() { return 2; } "
+         "int (*const t[])() = {a, b}; int f(int i) { return t[i](); }",
+         "static int a() { return 1; } static int b() { return 2; } "
+         "int (*const t[])() = {b, a}; int f(int i) { return t[i](); }", DONE, "changed function f(int)"),
+]
+
+
+def run(command):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+
+
+def check(case, differ, flags, link_flags, folder):
+    """Returns what is wrong; an empty string: nothing."""
+    for number, build in enumerate(("old", "new")):
+        os.makedirs(os.path.join(folder, build))
+        source = os.path.join(folder, build, "t." + case.suffix)
+        with open(source, "w", encoding="utf-8") as file:
+            file.write((case.old, case.new)[number] + "\n")
+        compiler = ["gcc"] if case.suffix == "c" else ["g++", "-std=c++17"]
+        command = compiler + flags + ["-g", "-O2"] + (case.flags[number] if case.flags else []) + [
+            "-c", source, "-o", source.rsplit(".", 1)[0] + ".o"]
+        result = run(command)
+        if result.returncode != 0:
+            return result.stdout
+    main = os.path.join(folder, "main.cc")
+    with open(main, "w", encoding="utf-8") as file:
+        file.write("int main() {}\n")
+    program = os.path.join(folder, "program")
+    result = run(["g++", main, os.path.join(folder, case.link, "t.o"), "-o", program, "-pie"] +
+                 [flag for flag in link_flags if flag != "-Wl,--gc-sections"])
+    if result.returncode != 0:
+        return result.stdout
+    output = os.path.join(folder, "update.so")
+    result = run([differ, "--program", program, "--old", os.path.join(folder, "old"), "--new",
+                  os.path.join(folder, "new"), "-o", output] + case.options)
+    if result.returncode != case.code or case.says not in result.stdout:
+        return f"exit code {result.returncode}, not {case.code}, or not {case.says!r}:\n{result.stdout}"
+    if os.path.exists(output) != (case.code == DONE):
+        return "the module is " + ("not there" if case.code == DONE else "there")
+    return ""
+
+
+def main():
+    differ, flags_file = sys.argv[1:]
+
+    def flags_of(name):
+        script = f'. {flags_file}; printf "%s\\n" "${{{name}[@]}}"'
+        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+    flags, link_flags = flags_of("compile"), flags_of("link")
+    failed = 0
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TEST_TMPDIR")) as folder, \
+            concurrent.futures.ThreadPoolExecutor(2) as pool:
+        wrong = pool.map(
+            lambda numbered: check(numbered[1], os.path.abspath(differ), flags, link_flags,
+                                   os.path.join(folder, str(numbered[0]))), enumerate(CASES))
+        for case, text in zip(CASES, wrong):
+            print("ok  " if not text else "FAIL", case.name)
+            if text:
+                print(text)
+                failed += 1
+    print(f"{len(CASES) - failed} of {len(CASES)} cases as expected")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
