@@ -264,21 +264,13 @@ const std::string& KeptUnknownCopiesIn(const LoadedImage& image) {
                 [&] { return UnknownCopiesIn(image); });
 }
 
-bool HasEntries(const SymbolTable& symbols) {
-  const auto functions = symbols.functions();
-  return std::any_of(functions.begin(), functions.end(),
-                     [](const FunctionRecord& function) {
-                       return function.has_patchable_entry;
-                     });
-}
-
 }  // namespace
 
 std::string CodeOfUnknownCopies() {
   std::vector<std::string> unknown;
   for (const LoadedImage& image : LoadedImages::Current()->images()) {
     // Others are no objects of the program: they say what they use.
-    if (!image.is_program && !HasEntries(*image.symbols)) continue;
+    if (!image.is_program && !image.symbols->has_patchable_entries()) continue;
     const std::string& found = KeptUnknownCopiesIn(image);
     if (!found.empty()) unknown.push_back(found);
   }

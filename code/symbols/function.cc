@@ -198,6 +198,7 @@ struct ImagesWithCopies {
       if (!table.undescribed().empty() || !table.missing_because().empty()) {
         made->unknown.push_back({&image, &table});
       }
+      if (table.missing_because().empty()) made->described.push_back(&image);
     }
     made->images = std::move(images);
     if (is_complete) current = made;
@@ -207,6 +208,8 @@ struct ImagesWithCopies {
   std::shared_ptr<const LoadedImages> images;
   std::vector<std::pair<const LoadedImage*, const InlinedCopyTable*>> tables;
   std::vector<Unknown> unknown;
+  // Whose debug information has been read.
+  std::vector<const LoadedImage*> described;
   std::uint64_t declarations = 0;  // that the tables are of
 };
 
@@ -221,8 +224,9 @@ std::uint32_t HashOfName(absl::string_view name) {
   return static_cast<std::uint32_t>(absl::HashOf(name));
 }
 
-// Of all names of its functions, in order. Made when first asked for, and kept
-// for as long as the process lives, as the table is: four bytes for each name.
+// Of all names of functions that it has or refers to, in order. Made when first
+// asked for, and kept for as long as the process lives, as the table is: four
+// bytes for each name.
 const std::vector<std::uint32_t>& HashesOfNames(const SymbolTable& symbols) {
   static code_internal::Kept<SymbolTable, std::vector<std::uint32_t>> all;
   return all.Of(symbols, [&] {
@@ -232,21 +236,25 @@ const std::vector<std::uint32_t>& HashesOfNames(const SymbolTable& symbols) {
         hashes.push_back(HashOfName(name));
       }
     }
+    for (const auto names : {symbols.references(), symbols.definitions()}) {
+      for (const char* name : names) hashes.push_back(HashOfName(name));
+    }
     std::sort(hashes.begin(), hashes.end());
     hashes.shrink_to_fit();
     return hashes;
   });
 }
 
-// Whether the object may use or have a function of one of these names, one that
-// the linker has made local included. True by chance, too, of one name in some
-// thousand millions: whoever asks reads more then.
-bool MayHave(const SymbolTable& symbols, absl::Span<const char* const> names) {
+// Whether the object may use or have a function of a name with one of these
+// hashes, one that the linker has made local included. True by chance, too, of
+// one name in some thousand millions: whoever asks reads more then.
+bool MayHave(const SymbolTable& symbols,
+             absl::Span<const std::uint32_t> hashes_of_names) {
   const std::vector<std::uint32_t>& hashes = HashesOfNames(symbols);
-  return std::any_of(names.begin(), names.end(), [&](const char* name) {
-    return symbols.RefersTo(name) || symbols.Defines(name) ||
-           std::binary_search(hashes.begin(), hashes.end(), HashOfName(name));
-  });
+  return std::any_of(
+      hashes_of_names.begin(), hashes_of_names.end(), [&](std::uint32_t hash) {
+        return std::binary_search(hashes.begin(), hashes.end(), hash);
+      });
 }
 
 // Why a function that every unit may inline can have copies that nobody knows;
@@ -257,20 +265,19 @@ std::string WhyCopiesAreUnknown(const Function& function,
                                 const ImagesWithCopies& images,
                                 absl::Span<const CodeRange> watched) {
   const absl::Span<const char* const> names = function.linkage_names();
-  for (const LoadedImage& image : images.images->images()) {
-    const SymbolTable& symbols = *image.symbols;
-    if (IsWatched(image, watched) || !InlinedCopyTable::IsRead(symbols) ||
-        !InlinedCopyTable::Of(symbols).missing_because().empty() ||
-        !MayHave(symbols, names)) {
+  std::vector<std::uint32_t> hashes;
+  for (const char* name : names) hashes.push_back(HashOfName(name));
+  for (const LoadedImage* image : images.described) {
+    if (IsWatched(*image, watched) || !MayHave(*image->symbols, hashes)) {
       continue;
     }
-    const auto users = code_internal::UndescribedUsersOf(image, names);
+    const auto users = code_internal::UndescribedUsersOf(*image, names);
     if (users.empty()) continue;
     const absl::StatusOr<Function> user =
-        Function::AtEntry(image.load_base + users[0]->entry);
+        Function::AtEntry(image->load_base + users[0]->entry);
     return absl::StrCat(
         user.ok() ? user->name() : "code without a name",
-        image.is_program ? "" : absl::StrCat(" of ", symbols.name()),
+        image->is_program ? "" : absl::StrCat(" of ", image->symbols->name()),
         ", which uses it, is not updatable and was compiled without debug "
         "information");
   }
@@ -280,8 +287,9 @@ std::string WhyCopiesAreUnknown(const Function& function,
       return code_internal::UndescribedCode(*image->symbols, *table);
     }
     // Without any debug information it is told by what it uses, or has too.
-    if (image->symbols->name() != function.image()) {
-      for (const char* name : function.linkage_names()) {
+    if (image->symbols->name() != function.image() &&
+        MayHave(*image->symbols, hashes)) {
+      for (const char* name : names) {
         if (image->symbols->RefersTo(name) || image->symbols->Defines(name)) {
           return absl::StrCat(image->symbols->name(),
                               ", which uses it, was compiled without debug "

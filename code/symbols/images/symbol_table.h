@@ -138,7 +138,13 @@ class SymbolTable {
   // Whether its dynamic symbols have this function.
   bool Defines(absl::string_view name) const;
 
+  // The names of which that is said, each in order.
+  absl::Span<const char* const> references() const { return references_; }
+  absl::Span<const char* const> definitions() const { return definitions_; }
+
   absl::Span<const FunctionRecord> functions() const { return functions_; }
+  // Whether any of them has an entry that can be patched.
+  bool has_patchable_entries() const { return has_patchable_entries_; }
   absl::Span<const VariableRecord> variables() const { return variables_; }
   absl::Span<const char* const> names(const FunctionRecord& function) const;
   absl::Span<const CodeRange> ranges(const FunctionRecord& function) const;
@@ -182,6 +188,7 @@ class SymbolTable {
   FileIdentity debug_identity_{};
   std::string unreadable_because_;
   bool has_local_symbols_ = false;
+  bool has_patchable_entries_ = false;
   size_t fingerprint_ = 0;
   std::string build_id_;
   std::vector<std::string> string_tables_;  // what the names point into

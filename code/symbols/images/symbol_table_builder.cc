@@ -266,6 +266,7 @@ class SymbolTable::Builder {
           static_cast<uint32_t>(table_.ranges_.size()) - record.first_range;
       record.clone_count =
           static_cast<uint32_t>(table_.clones_.size()) - record.first_clone;
+      table_.has_patchable_entries_ |= record.has_patchable_entry;
       table_.functions_.push_back(record);
     }
     drafts_ = {};
