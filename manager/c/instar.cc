@@ -3,6 +3,8 @@
 
 #include "manager/c/instar.h"
 
+#include <dlfcn.h>
+
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -15,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/version.h"
 #include "code/symbols/function.h"
@@ -120,8 +123,19 @@ const char* instar_start(const char* name) {
   static instar::Manager* manager = nullptr;  // under the lock
   const std::lock_guard<std::mutex> guard(lock);
   if (manager != nullptr) return Keep("this process has a manager already");
+  // Defined by libinstar_agent.so, if that is there.
+  const auto* const agent =
+      static_cast<const char**>(dlsym(RTLD_DEFAULT, "instar_agent_in_charge"));
+  if (agent != nullptr && *agent != nullptr) {
+    return Keep(absl::StrCat("this process has a manager already, that of ",
+                             *agent,
+                             "; start the program without the agent, "
+                             "or let it start none"));
+  }
   instar::ManagerOptions options;
   options.name = std::string(OrEmpty(name));
+  // By which the manager goes, as at any other end.
+  options.when_program_has_ended = [] { std::exit(0); };
   absl::StatusOr<instar::Manager> started =
       instar::Manager::Start(std::move(options));
   if (!started.ok()) return Keep(started.status().message());

@@ -42,3 +42,6 @@ echo >&5 && expect '5 lines'
 exec 5>&-
 wait "$process" || fail "it ended with $?"
 process=
+
+# A program whose main() has left by pthread_exit() ends with its last thread.
+[[ $(echo | timeout 60 "$program" main_ends) == '1 line' ]] || fail "without main() it ended with $?"
