@@ -22,6 +22,8 @@
 #include "base/status_macros.h"
 #include "manager/control/control_server.h"
 #include "manager/control/socket_directory.h"
+#include "manager/enabled/apply_enabled.h"
+#include "manager/enabled/enabled_folders.h"
 #include "manager/internal/journal.h"
 #include "manager/internal/update_driver.h"
 #include "manager/module/own_program.h"
@@ -174,6 +176,35 @@ class Manager::State final : public ControlService {
     return driver_->Cancel(update);
   }
 
+  void ApplyEnabled() {
+    manager_internal::ApplyEnabledOptions options;
+    options.folders = EnabledFolders::FromEnvironment();
+    options.folders.marks = PrepareSocketDirectory(folders_).value_or("");
+    options.programs = {OwnProgramName()};
+    if (program_.name != OwnProgramName()) {
+      options.programs.push_back(program_.name);
+    }
+    options.build_id = program_.build_id;
+    options.is_privileged = IsPrivilegedStart();
+    std::vector<std::string> remarks = manager_internal::ApplyEnabled(
+        options, *journal_, [this](const std::string& path, nanoseconds limit) {
+          return Await([&](Done<UpdateReport> done) {
+                   Load(path, limit, std::move(done));
+                 })
+              .status();
+        });
+    std::lock_guard<std::mutex> lock(lock_);
+    not_applied_ = std::move(remarks);
+  }
+
+  // In a child of fork(): what the parent's start has left out is so here, too.
+  void TakeNotApplied(State& copy_of_parents) {
+    // Its owner may have been a thread that the child does not have.
+    if (!copy_of_parents.lock_.try_lock()) return;
+    not_applied_ = copy_of_parents.not_applied_;
+    copy_of_parents.lock_.unlock();
+  }
+
   StatusReport Status() override {
     StatusReport report;
     report.program = program_;
@@ -201,6 +232,9 @@ class Manager::State final : public ControlService {
     for (std::string& remark : driver_->Remarks()) {
       report.remarks.push_back(std::move(remark));
     }
+    std::lock_guard<std::mutex> lock(lock_);
+    report.remarks.insert(report.remarks.end(), not_applied_.begin(),
+                          not_applied_.end());
     return report;
   }
   ProgramReport Program() override { return program_; }
@@ -225,6 +259,8 @@ class Manager::State final : public ControlService {
   const std::shared_ptr<RegisteredThreads> registered_ =
       std::make_shared<RegisteredThreads>();
   const std::shared_ptr<instar::Journal> journal_;
+  std::mutex lock_;
+  std::vector<std::string> not_applied_;  // of what is enabled; under the lock
   bool has_started_ = false;
   bool has_program_ended_ = false;  // of the server's thread
   const std::shared_ptr<UpdateDriver> driver_;
@@ -246,6 +282,7 @@ absl::StatusOr<Manager> Manager::StartInChild(Manager& of_parent) {
       << "StartInChild() is for a child of fork()";
   auto state = std::make_unique<State>(copy.options(), copy.folders());
   state->driver().Adopt(copy.driver());
+  state->TakeNotApplied(copy);
   INSTAR_RETURN_IF_ERROR(state->Serve());
   return Manager(std::move(state));
 }
@@ -262,6 +299,8 @@ Manager::~Manager() {
   // A child of fork() has a copy of the state, and none of its threads.
   if (state_ != nullptr && state_->pid() != getpid()) state_.release();
 }
+
+void Manager::ApplyEnabled() { state_->ApplyEnabled(); }
 
 void Manager::Register(std::initializer_list<const ControlledThread*> threads) {
   for (const ControlledThread* thread : threads) Register(thread->ref());

@@ -104,6 +104,13 @@ class Manager {
   Manager& operator=(Manager&&) noexcept;
   ~Manager();
 
+  // Applies the updates that are enabled for this build
+  // (manager/enabled/enabled_store.h), one after the other; waits for them, 60
+  // seconds in all at most. What is not applied is skipped, and Status() and
+  // the journal say why. For whoever starts the program, once its static
+  // initializers have run: libinstar_agent.so does so before main().
+  void ApplyEnabled();
+
   // With ManagerOptions::only_registered_threads: until the threads end. Again
   // does no harm.
   void Register(std::initializer_list<const ControlledThread*> threads);

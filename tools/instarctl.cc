@@ -35,6 +35,7 @@
 #include "tools/instarctl_all.h"
 #include "tools/instarctl_choice.h"
 #include "tools/instarctl_display.h"
+#include "tools/instarctl_enabled.h"
 #include "tools/instarctl_journal.h"
 #include "tools/instarctl_output.h"
 
@@ -65,6 +66,7 @@ constexpr char kFooter[] = R"(Examples:
   instarctl -p site_manager status --watch
   instarctl undo                          takes back the latest update
   instarctl -p nginx load fix.so --all    in all of its processes, or in none
+  instarctl enable fix.so                 at each start of the program as well
 
 The program: the only one that runs; of several that for which the module was
 built, or the one that --program names.
@@ -84,6 +86,8 @@ struct Options {
   std::string program;
   std::string module;
   std::string update;
+  std::string output;
+  std::vector<std::string> modules;
   double timeout_s = 30;
   bool json = false;
   bool watch = false;
@@ -149,10 +153,14 @@ void CountInterruptions() {
 }
 
 BuiltFor BuiltForOf(const std::string& path) {
-  const absl::StatusOr<ModuleFile> module = ReadModuleFile(path);
+  const absl::StatusOr<std::vector<ModuleFile>> modules = ReadAllModules(path);
   // The program looks at the file itself, and says what is wrong with it.
-  if (!module.ok()) return {};
-  return {module->program_name(), module->program_build_id()};
+  if (!modules.ok()) return {};
+  BuiltFor built_for = {modules->front().program_name(), {}};
+  for (const ModuleFile& module : *modules) {
+    built_for.build_ids.push_back(module.program_build_id());
+  }
+  return built_for;
 }
 
 absl::StatusOr<ProgramReport> AskWhoItIs(const RunningProgram& program) {
@@ -489,6 +497,21 @@ int Log(const Options& options) {
   return PrintLog(options, *journal);
 }
 
+// Of a command that asks no program.
+int PrintOrFail(const absl::StatusOr<Lines>& lines) {
+  if (!lines.ok()) return Fail(kRefused, lines.status().message());
+  Print(*lines);
+  return kDone;
+}
+
+int Bundle(const Options& options) {
+  std::vector<std::string> modules;
+  for (const std::string& module : options.modules) {
+    modules.push_back(AbsolutePath(module));
+  }
+  return PrintOrFail(MakeBundle(AbsolutePath(options.output), modules));
+}
+
 int Main(int argc, char** argv) {
   Options options;
   CLI::App app(kDescription, "instarctl");
@@ -509,7 +532,8 @@ int Main(int argc, char** argv) {
     return added;
   };
   const auto module = [&](CLI::App* to) {
-    to->add_option("module", options.module, "the update module, a .so file")
+    to->add_option("module", options.module,
+                   "the update module, a .so file, or a bundle")
         ->type_name("MODULE")
         ->required();
   };
@@ -565,6 +589,36 @@ int Main(int argc, char** argv) {
   update(undo, "its name, to be sure; undone only if it is the latest");
   timeout(undo);
   all(undo);
+  module(command("enable",
+                 "Has an update applied at each start of the program from now "
+                 "on, and keeps a copy of it for that.",
+                 "enable ratings.so", [&] {
+                   return PrintOrFail(
+                       Enable(AbsolutePath(options.module), options.program));
+                 }));
+  command("disable",
+          "Ends that; a program that runs keeps the update until it ends.",
+          "disable ratings",
+          [&] { return PrintOrFail(Disable(options.update, options.program)); })
+      ->add_option("update", options.update, "its name")
+      ->type_name("UPDATE")
+      ->required();
+  command("list", "Shows which updates are enabled, and what keeps them out.",
+          "list -p site_manager", [&] {
+            return PrintOrFail(ListEnabled(options.program, OutputStyle()));
+          });
+  CLI::App* const bundle = command(
+      "bundle",
+      "Puts modules of one update for several builds into one file, which is "
+      "good wherever a module is.",
+      "bundle -o fix.bundle v1/fix.so v2/fix.so",
+      [&] { return Bundle(options); });
+  bundle->add_option("modules", options.modules, "modules, or bundles")
+      ->type_name("MODULE")
+      ->required();
+  bundle->add_option("-o,--output", options.output, "the file to be made")
+      ->type_name("FILE")
+      ->required();
   CLI::App* const log = command(
       "log",
       "Shows what happened to the program, also before it was started, and "

@@ -174,8 +174,9 @@ void Processes::TakeBack(const std::vector<RunningProgram>& applied,
 
 absl::Status Processes::Load(const std::string& path,
                              std::chrono::nanoseconds timeout) {
-  INSTAR_ASSIGN_OR_RETURN(const ModuleFile module, ReadModuleFile(path));
-  const std::string& update = module.update_name();
+  INSTAR_ASSIGN_OR_RETURN(const std::vector<ModuleFile> modules,
+                          ReadAllModules(path));
+  const std::string& update = modules.front().update_name();
   std::vector<RunningProgram> applied;
   std::size_t first = 0;
   for (int round = 0; first < all_.size(); ++round) {

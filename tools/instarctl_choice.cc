@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
@@ -71,8 +72,8 @@ absl::StatusOr<RunningProgram> ChooseProgram(
     for (const RunningProgram& program : programs) {
       const absl::StatusOr<ProgramReport> report = ask(program);
       if (!report.ok()) continue;  // it cannot be updated at the moment
-      if (!built_for.build_id.empty() &&
-          report->build_id == built_for.build_id) {
+      if (std::find(built_for.build_ids.begin(), built_for.build_ids.end(),
+                    report->build_id) != built_for.build_ids.end()) {
         of_build.push_back(program);
       }
       if (LastPart(report->executable) == built_for.program) {

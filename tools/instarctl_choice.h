@@ -20,11 +20,11 @@
 namespace instar {
 namespace instarctl {
 
-// For which program a module was built (manager/module/module_file.h); empty:
-// unknown.
+// For which program a module was built, and for which builds of it, of which a
+// bundle has several (manager/module/module_file.h); empty: unknown.
 struct BuiltFor {
   std::string program;  // the last part of its path
-  std::string build_id;
+  std::vector<std::string> build_ids;
 };
 
 // The program named `wanted` or with that number. If `wanted` is empty: the

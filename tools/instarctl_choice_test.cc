@@ -56,7 +56,7 @@ std::string Message(const std::vector<RunningProgram>& programs,
 }
 
 TEST(ChooseProgramTest, TheOnlyOne) {
-  EXPECT_EQ(ChooseProgram({kShop}, "", {"other", "dd"}, NeverAsk)->pid, 10);
+  EXPECT_EQ(ChooseProgram({kShop}, "", {"other", {"dd"}}, NeverAsk)->pid, 10);
   EXPECT_THAT(Message({}, ""), HasSubstr("no program that can be updated"));
   EXPECT_THAT(Message({}, "shop"), HasSubstr("no program that can be updated"));
 }
@@ -74,12 +74,13 @@ TEST(ChooseProgramTest, ByNameOrNumber) {
 
 TEST(ChooseProgramTest, ByTheModule) {
   const std::vector<RunningProgram> all = {kShop, kShopToo, kBakery};
-  EXPECT_EQ(Choose(all, "", {"shop", "bb"}), 11);
-  EXPECT_EQ(Choose(all, "", {"bread_shop", "cc"}), 12);
+  EXPECT_EQ(Choose(all, "", {"shop", {"bb"}}), 11);
+  EXPECT_EQ(Choose(all, "", {"bread_shop", {"cc"}}), 12);
   // A build that does not run: the program itself will say so.
-  EXPECT_EQ(Choose(all, "", {"bread_shop", "dd"}), 12);
-  EXPECT_THAT(Message(all, "", {"shop", "dd"}), HasSubstr("several programs"));
-  EXPECT_THAT(Message({kShop, kShop}, "", {"shop", "aa"}),
+  EXPECT_EQ(Choose(all, "", {"bread_shop", {"dd"}}), 12);
+  EXPECT_THAT(Message(all, "", {"shop", {"dd"}}),
+              HasSubstr("several programs"));
+  EXPECT_THAT(Message({kShop, kShop}, "", {"shop", {"aa"}}),
               HasSubstr("several programs"));
   EXPECT_THAT(Message(all, ""), HasSubstr("shop (10), shop (11), bakery (12)"));
 }

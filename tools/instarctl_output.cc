@@ -444,7 +444,7 @@ Lines LogLines(const JournalReport& journal, const Style& style) {
   for (const JournalEntry& entry : journal.entries) {
     std::string event = entry.event;
     if (event == "applied" || event == "undone") event = style.Good(event);
-    if (event == "failed") event = style.Bad(event);
+    if (event == "failed" || event == "skipped") event = style.Bad(event);
     std::string line =
         absl::StrCat(TimeOfDay(entry.time), "  ", entry.pid, "  ", event);
     if (!entry.update.empty()) absl::StrAppend(&line, "  ", entry.update);

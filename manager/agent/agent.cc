@@ -13,6 +13,10 @@
 //                 program that was not compiled for updates, as a shell that
 //                 was started by the same LD_PRELOAD
 //
+// Updates that are enabled for this build (manager/enabled/enabled_store.h) are
+// applied between the program's static initializers and its main(): what an
+// update finds has been initialized, and nothing of the program has run.
+//
 // The manager ends with the process, when the program's own destructors have
 // run, and when the last thread of a program ends whose main() has called
 // pthread_exit().
@@ -258,6 +262,40 @@ void ListenForRequests() {
 
 }  // namespace
 }  // namespace instar
+
+namespace instar {
+namespace {
+
+using ProgramMain = int (*)(int, char**, char**);
+
+ProgramMain g_main = nullptr;  // the program's; set once, before it is called
+
+int MainAfterUpdates(int argc, char** argv, char** environment) {
+  if (Manager* const manager = g_manager.load(); manager != nullptr) {
+    manager->ApplyEnabled();
+  }
+  return g_main(argc, argv, environment);
+}
+
+}  // namespace
+}  // namespace instar
+
+// In place of the one of libc, to which every program comes first. It calls the
+// static initializers of the program, those of its libraries having run, and
+// then what it takes for main().
+extern "C" __attribute__((visibility("default"))) int __libc_start_main(
+    instar::ProgramMain main, int argc, char** argv, void (*init)(),
+    void (*fini)(), void (*linker_fini)(), void* stack_end) {
+  const auto original = reinterpret_cast<decltype(&__libc_start_main)>(
+      dlsym(RTLD_NEXT, "__libc_start_main"));
+  if (original == nullptr) {
+    instar::Say("the C library has no __libc_start_main");
+    abort();
+  }
+  instar::g_main = main;
+  return original(&instar::MainAfterUpdates, argc, argv, init, fini,
+                  linker_fini, stack_end);
+}
 
 // In place of the one of libc, for the child that it leaves.
 extern "C" __attribute__((visibility("default"))) int daemon(int keep_folder,

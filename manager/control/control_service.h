@@ -126,7 +126,8 @@ struct CheckReport {
 struct JournalEntry {
   SystemTime time;
   pid_t pid = 0;
-  // "started", "ended", "applied", "undone", "failed", "cancelled"
+  // "started", "ended", "applied", "undone", "failed", "cancelled", "skipped"
+  // (of what is enabled)
   std::string event;
   std::string update;  // empty for the first two
   std::string detail;  // the error; how long threads were held

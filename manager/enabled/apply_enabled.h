@@ -42,7 +42,7 @@ struct ApplyEnabledOptions {
   std::string build_id;
   bool is_privileged = false;  // IsPrivilegedStart()
   // For all of them: what takes longer fails, and what comes after is skipped.
-  std::chrono::nanoseconds limit = std::chrono::seconds(30);
+  std::chrono::nanoseconds limit = std::chrono::seconds(60);
 };
 
 // `load` applies a module within a time limit, and writes the journal. Returns

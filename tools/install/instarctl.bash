@@ -23,9 +23,14 @@ _instarctl() {
       return
       ;;
     --timeout | -n | --entries) return ;;
+    -o | --output)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -f -- "$word")
+      return
+      ;;
   esac
   if [[ -z $command ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "ps check load status cancel undo log --program --help" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "ps check load status cancel undo enable disable list bundle log --program --help" -- "$word")
     return
   fi
   local options="--program --help"
@@ -34,12 +39,15 @@ _instarctl() {
     load | undo) options+=" --timeout" ;;
     status) options+=" --json --watch" ;;
     log) options+=" --json --entries" ;;
+    bundle) options+=" --output" ;;
   esac
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
-  elif [[ $command == load || $command == check ]]; then
+  elif [[ $command =~ ^(load|check|enable|bundle)$ ]]; then
     compopt -o filenames 2>/dev/null
-    mapfile -t COMPREPLY < <(compgen -f -X '!*.so' -- "$word"; compgen -d -- "$word")
+    mapfile -t COMPREPLY < <(compgen -f -X '!*.@(so|bundle)' -- "$word"; compgen -d -- "$word")
+  elif [[ $command == disable ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$(instarctl list 2>/dev/null | sed -n 's/^  \([^ ]\{1,\}\)  build.*$/\1/p')" -- "$word")
   fi
 }
 complete -F _instarctl instarctl

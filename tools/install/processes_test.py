@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A program with the agent does what daemons do, and is updated afterwards.
 
-    processes_test.py INSTALL SOURCE ARGS...
+    processes_test.py INSTALL SOURCE OTHER_AGENT ARGS...
 
 INSTALL and ARGS install Instar into a temporary folder; SOURCE is the program
-(processes_for_test.c), which is compiled with what was installed.
+(processes_for_test.c), which is compiled with what was installed. OTHER_AGENT
+is an agent of another version.
 """
 
 import os
@@ -28,6 +29,15 @@ static const char* Discount(instar_plan* plan) {
 }
 INSTAR_UPDATE_MODULE("discount", Discount);
 """
+OWN_MANAGER = """
+#include <instar.h>
+#include <stdio.h>
+int main(void) {
+  const char* const error = instar_start("other");
+  puts(error == NULL ? "started" : error);
+  return 0;
+}
+"""
 LIMIT_S = 60
 
 
@@ -41,6 +51,8 @@ class Installation:
         prefix = os.path.join(self.root, "prefix")
         subprocess.run([install] + arguments + ["--prefix", prefix], check=True, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL)
+        # The names of its own functions, which nobody looks for here, take each manager a while.
+        subprocess.run(["strip", "--strip-all", os.path.realpath(prefix + "/lib/libinstar.so")], check=True)
         self.environment = {"PATH": prefix + "/bin:/usr/bin:/bin", "LC_ALL": "C"}
         self.agent = prefix + "/lib/libinstar_agent.so"
         self.program = self.path("server")
@@ -78,6 +90,7 @@ class ProcessesTest(unittest.TestCase):
     """Each test starts the program in its own folder."""
 
     installed = None
+    other_agent = None
 
     def setUp(self):
         self.folder = tempfile.mkdtemp(dir=self.installed.root)
@@ -229,9 +242,32 @@ class ProcessesTest(unittest.TestCase):
         self.assertIn("has an agent already", done.stderr)
         self.assertEqual(done.returncode, 2)
 
+    def test_a_manager_beside_the_agent(self):
+        source, program = self.folder + "/own.c", self.folder + "/own"
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(OWN_MANAGER)
+        prefix = os.path.dirname(os.path.dirname(self.installed.agent))
+        self.installed.run("instar-cc", f"-I{prefix}/include", "-o", program, source, f"-L{prefix}/lib", "-linstar",
+                           f"-Wl,-rpath,{prefix}/lib")
+        for preload, said in [("", "started"), (self.installed.agent, "has a manager already, that of ")]:
+            done = subprocess.run([program], capture_output=True, text=True, check=True,
+                                  env=dict(self.environment, LD_PRELOAD=preload))
+            self.assertIn(said, done.stdout)
+
+    def test_an_agent_of_another_version(self):
+        # The program starts, and has no manager.
+        done = subprocess.run([self.installed.program], capture_output=True, text=True, check=False,
+                              env=dict(self.environment, LD_PRELOAD=self.other_agent,
+                                       LD_LIBRARY_PATH=os.path.dirname(self.installed.agent)))
+        self.assertRegex(done.stderr, r"is of version 0\.0\.1, and the library .*/libinstar\.so\S* of version .*"
+                                      "install both anew")
+        self.assertEqual(done.returncode, 2)
+        self.assertFalse(os.path.exists(self.folder + "/sockets"))
+
 
 if __name__ == "__main__":
-    ProcessesTest.installed = Installation(sys.argv[1], sys.argv[2], sys.argv[3:])
+    ProcessesTest.other_agent = os.path.abspath(sys.argv[3])
+    ProcessesTest.installed = Installation(sys.argv[1], sys.argv[2], sys.argv[4:])
     try:
         code = unittest.main(argv=sys.argv[:1], verbosity=2, exit=False).result.wasSuccessful()
     finally:
