@@ -221,22 +221,36 @@ absl::Status KeepLoaded(const PatchableImage& image) {
 }
 
 absl::Status CheckPlaces(const PatchableEntries& entries,
-                         absl::Span<const EntryRedirection> redirections) {
-  for (const EntryRedirection& redirection : redirections) {
-    const Function& from = redirection.from;
-    if (!entries.Contains(from.entry())) {
+                         absl::Span<const AddressRedirection> redirections) {
+  for (const AddressRedirection& redirection : redirections) {
+    if (!entries.Contains(redirection.from)) {
+      const PatchableImage* const image = entries.ImageAt(redirection.from);
       return absl::FailedPreconditionError(absl::StrCat(
-          from.name(), " in ", from.image(),
+          redirection.name, " in ",
+          image == nullptr      ? "no loaded image"
+          : image->path.empty() ? "the program"
+                                : image->path,
           " has no patchable entry; build it with updatable_cc_library "
           "(//tools:defs.bzl)"));
     }
     if (entries.ImageAt(redirection.to) == nullptr) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s cannot be redirected to %#x, where no loaded image has code",
-          from.name(), redirection.to));
+          redirection.name, redirection.to));
     }
   }
   return absl::OkStatus();
+}
+
+std::vector<AddressRedirection> ByAddress(
+    absl::Span<const EntryRedirection> redirections) {
+  std::vector<AddressRedirection> result;
+  result.reserve(redirections.size());
+  for (const EntryRedirection& redirection : redirections) {
+    result.push_back(
+        {redirection.from.entry(), redirection.to, redirection.from.name()});
+  }
+  return result;
 }
 
 }  // namespace
@@ -244,8 +258,9 @@ absl::Status CheckPlaces(const PatchableEntries& entries,
 absl::StatusOr<Redirection> Redirection::Prepare(
     absl::Span<const EntryRedirection> redirections,
     RedirectionOptions options) {
+  const std::vector<AddressRedirection> by_address = ByAddress(redirections);
   INSTAR_ASSIGN_OR_RETURN(auto entries, PatchableEntries::Current());
-  INSTAR_RETURN_IF_ERROR(CheckPlaces(*entries, redirections));
+  INSTAR_RETURN_IF_ERROR(CheckPlaces(*entries, by_address));
   for (const EntryRedirection& redirection : redirections) {
     const Function& from = redirection.from;
     if (!options.ignore_inlined_copies) {
@@ -255,8 +270,24 @@ absl::StatusOr<Redirection> Redirection::Prepare(
     INSTAR_RETURN_IF_ERROR(KeepLoaded(*entries->ImageAt(redirection.to)));
     INSTAR_RETURN_IF_ERROR(KeepLoaded(*entries->ImageAt(from.entry())));
   }
+  return Make(by_address);
+}
+
+absl::StatusOr<Redirection> Redirection::PrepareAt(
+    absl::Span<const AddressRedirection> redirections) {
+  INSTAR_ASSIGN_OR_RETURN(auto entries, PatchableEntries::Current());
+  INSTAR_RETURN_IF_ERROR(CheckPlaces(*entries, redirections));
+  for (const AddressRedirection& redirection : redirections) {
+    INSTAR_RETURN_IF_ERROR(KeepLoaded(*entries->ImageAt(redirection.from)));
+  }
+  return Make(redirections);
+}
+
+// Of images that stay loaded.
+absl::StatusOr<Redirection> Redirection::Make(
+    absl::Span<const AddressRedirection> redirections) {
   // What is kept loaded may have been loaded since.
-  INSTAR_ASSIGN_OR_RETURN(entries, PatchableEntries::Current());
+  INSTAR_ASSIGN_OR_RETURN(const auto entries, PatchableEntries::Current());
   INSTAR_RETURN_IF_ERROR(CheckPlaces(*entries, redirections));
 
   auto state = std::make_unique<State>();
@@ -264,14 +295,14 @@ absl::StatusOr<Redirection> Redirection::Prepare(
   state->changes.reserve(redirections.size());
   CodeLock lock;
   INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
-  for (const EntryRedirection& redirection : redirections) {
-    const uintptr_t entry = redirection.from.entry();
+  for (const AddressRedirection& redirection : redirections) {
+    const uintptr_t entry = redirection.from;
     INSTAR_ASSIGN_OR_RETURN(
         const uintptr_t reach,
         ReachFrom(lock, *entries->ImageAt(entry), redirection.to));
     State::Item& item = state->items.emplace_back();
     item.record = code_internal::FindOrMakeEntryRecord(entry);
-    item.name = redirection.from.name();
+    item.name = redirection.name;
     item.layer = new RedirectionLayer{redirection.to, reach, nullptr};
     item.next = item.layer;
     item.past_target = std::make_unique<PastTarget>();

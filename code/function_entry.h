@@ -45,13 +45,14 @@
 // Threads: everything may be called from any thread, for different Redirection
 // objects at the same time; not in a signal handler. Apply() and Undo()
 // allocate nothing and take no lock of the program, unless they fail. The
-// images of both functions stay loaded from then on.
+// images of both functions stay loaded from then on (but PrepareAt()).
 
 #ifndef INSTAR_CODE_FUNCTION_ENTRY_H_
 #define INSTAR_CODE_FUNCTION_ENTRY_H_
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -76,6 +77,14 @@ struct RedirectionOptions {
   bool ignore_inlined_copies = false;
 };
 
+// The same of a function that is known by its entry alone, so that no file is
+// read; its inlined copies are the caller's business.
+struct AddressRedirection {
+  uintptr_t from;
+  uintptr_t to;
+  std::string name;  // of `from`, for messages
+};
+
 // Any number of redirections that take effect, and are undone, as one. Dropping
 // it leaves them in effect.
 class Redirection {
@@ -84,6 +93,10 @@ class Redirection {
   static absl::StatusOr<Redirection> Prepare(
       absl::Span<const EntryRedirection> redirections,
       RedirectionOptions options = {});
+  // The images of the new functions are kept loaded by the caller, for as long
+  // as it is applied and a thread may be in one.
+  static absl::StatusOr<Redirection> PrepareAt(
+      absl::Span<const AddressRedirection> redirections);
 
   Redirection(Redirection&&) noexcept;
   Redirection& operator=(Redirection&&) noexcept;
@@ -101,6 +114,8 @@ class Redirection {
 
  private:
   struct State;
+  static absl::StatusOr<Redirection> Make(
+      absl::Span<const AddressRedirection> redirections);
   explicit Redirection(std::unique_ptr<State> state);
 
   std::unique_ptr<State> state_;

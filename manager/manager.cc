@@ -26,6 +26,7 @@
 #include "manager/enabled/enabled_folders.h"
 #include "manager/internal/journal.h"
 #include "manager/internal/update_driver.h"
+#include "manager/module/kept_file.h"
 #include "manager/module/own_program.h"
 #include "threads/blocking_region.h"
 
@@ -127,6 +128,13 @@ class Manager::State final : public ControlService {
             options_.only_registered_threads
                 ? [registered = registered_] { return registered->All(); }
                 : std::function<std::vector<ThreadRef>()>())) {
+    driver_->KeepModulesAt([name = options_.name, folders] {
+      const absl::StatusOr<std::string> directory =
+          PrepareSocketDirectory(folders);
+      return directory.ok()
+                 ? manager_internal::KeptFilePrefix(*directory, name, getpid())
+                 : std::string();
+    });
     program_.name = options_.name;
     program_.pid = getpid();
     program_.build_id = OwnBuildId();
@@ -270,7 +278,9 @@ class Manager::State final : public ControlService {
 absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
   if (options.name.empty()) options.name = OwnProgramName();
   const SocketFolders folders = SocketFolders::FromEnvironment();
-  INSTAR_RETURN_IF_ERROR(PrepareSocketDirectory(folders).status());
+  INSTAR_ASSIGN_OR_RETURN(const std::string directory,
+                          PrepareSocketDirectory(folders));
+  manager_internal::RemoveLeftFiles(directory);
   auto state = std::make_unique<State>(std::move(options), folders);
   INSTAR_RETURN_IF_ERROR(state->Serve());
   return Manager(std::move(state));

@@ -84,6 +84,8 @@ class WatchedFunctions {
   }
 
   const FunctionSet& set() const { return set_; }
+  // Nothing is watched: whatever a stack holds, known or not, is all the same.
+  bool is_empty() const { return parts_.empty() && images_.empty(); }
   // FindActivity() of the set. On the stack of whoever asks, code of
   // Options::images does not count: the caller may well be in one.
   Activity FindOn(const StackSnapshot& stack) const {

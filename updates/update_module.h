@@ -78,6 +78,8 @@ inline constexpr std::uint32_t kModuleFormat = 1;
 inline constexpr std::uint32_t kPlanKind = 1;
 inline constexpr std::uint32_t kThreadUpdatesKind = 2;
 inline constexpr std::uint32_t kCPlanKind = 3;
+// By instar-diff: it has tables (manager/module/generated_module.h), and
+// exports no instar_update_module.
 inline constexpr std::uint32_t kGeneratedKind = 4;
 
 inline constexpr std::uint32_t kModuleNote = 1;   // by the macro

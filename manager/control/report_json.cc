@@ -177,7 +177,7 @@ constexpr int kValues<UpdatePhase> = 6;
 template <>
 constexpr int kValues<PendingKind> = 2;
 template <>
-constexpr int kValues<ModuleKind> = 3;
+constexpr int kValues<ModuleKind> = 4;
 
 template <typename T>
 constexpr bool kIsInteger = std::is_integral_v<T> && !std::is_same_v<T, bool>;
@@ -353,6 +353,8 @@ const char* ToString(ModuleKind kind) {
       return "thread updates";
     case ModuleKind::kCPlan:
       return "plan in C";
+    case ModuleKind::kGenerated:
+      return "two builds";
   }
   return "?";
 }

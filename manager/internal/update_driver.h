@@ -49,6 +49,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -81,6 +82,12 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   ~UpdateDriver();
   UpdateDriver(const UpdateDriver&) = delete;
   UpdateDriver& operator=(const UpdateDriver&) = delete;
+
+  // Before Start(): how the paths of modules' files begin, while they are
+  // loaded (manager/module/kept_file.h); asked for each.
+  void KeepModulesAt(std::function<std::string()> path_begin) {
+    keep_modules_at_ = std::move(path_begin);
+  }
 
   // Before Start(), in a child of fork(): what the parent's driver, of which
   // this is the child's copy, had applied is this one's to undo. The copy is
@@ -177,6 +184,7 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
 
   const std::shared_ptr<Journal> journal_;
   const std::function<std::vector<ThreadRef>()> threads_;
+  std::function<std::string()> keep_modules_at_;  // may be null
 
   mutable std::mutex lock_;
   std::condition_variable changed_;          // for the worker

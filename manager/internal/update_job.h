@@ -54,6 +54,7 @@ struct UpdateDriver::Job {
   std::unique_ptr<LoadedModule> module;  // before `update`, which refers to it
   UpdateReport report;
   CheckReport check_report;
+  std::string kept_path;  // of its module, for debuggers
 
   // Under the lock. `update` is set by the worker, and stays.
   std::shared_ptr<Update> update;

@@ -225,7 +225,10 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
                   absl::StrCat("update '", missing, "', which it requires"));
     }
     job.doing = "what its module does when it is loaded";
-    INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(*job.file));
+    LoadOptions how;
+    if (keep_modules_at_ != nullptr) how.path_begin = keep_modules_at_();
+    INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(*job.file, how));
+    job.kept_path = module.kept_path();
     job.module = std::make_unique<LoadedModule>(std::move(module));
     job.file.reset();  // and its descriptor
     job.doing = "the function of its module that makes the update";
@@ -470,7 +473,13 @@ void UpdateDriver::Finish(const std::shared_ptr<Job>& finished,
   const bool undoes = job.kind == Job::Kind::kUndo;
   const std::string& name = job.name.empty() ? job.path : job.name;
   if (status.ok()) {
-    journal_->Add(undoes ? "undone" : "applied", name, Describe(job.report));
+    journal_->Add(undoes ? "undone" : "applied", name,
+                  absl::StrCat(Describe(job.report),
+                               job.kept_path.empty()
+                                   ? ""
+                                   : absl::StrCat("; debuggers find its module "
+                                                  "as ",
+                                                  job.kept_path)));
     if (!was_answered) job.done(std::move(job.report));
     return;
   }

@@ -83,15 +83,17 @@ std::string HexDigits(absl::string_view bytes) {
   return digits;
 }
 
-absl::StatusOr<ElfImage> ElfImage::Read(int file, std::size_t file_size) {
+absl::StatusOr<ElfImage> ElfImage::Read(int file, std::size_t file_size,
+                                        Part part) {
   ElfImage image;
-  INSTAR_RETURN_IF_ERROR(image.ReadHeaders(file, file_size));
+  INSTAR_RETURN_IF_ERROR(image.ReadHeaders(file, file_size, part));
+  if (part == Part::kWholeFile) INSTAR_RETURN_IF_ERROR(image.ReadSections());
   INSTAR_RETURN_IF_ERROR(image.ReadDynamicSection());
   INSTAR_RETURN_IF_ERROR(image.CountSymbols());
   return image;
 }
 
-absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size) {
+absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size, Part part) {
   Elf64_Ehdr header;
   const auto not_elf = [] {
     return absl::InvalidArgumentError("is not an x86-64 shared object");
@@ -153,11 +155,63 @@ absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size) {
     if ((segment.p_flags & PF_X) != 0) code_size_ += segment.p_filesz;
   }
   if (is_first) return Damaged("it has nothing to load");
+  loaded_size_ = end;
+  if (part == Part::kWholeFile) end = file_size;
   if (end > kMaxBytes) {
     return absl::InvalidArgumentError("is larger than 1 GiB");
   }
   bytes_.resize(end);
   return ReadAt(file, 0, end, &bytes_[0]);
+}
+
+absl::Status ElfImage::ReadSections() {
+  const Elf64_Ehdr header = *At<Elf64_Ehdr>(0);
+  if (header.e_shentsize != sizeof(Elf64_Shdr) || header.e_shnum == 0 ||
+      header.e_shstrndx >= header.e_shnum || header.e_shoff > bytes_.size() ||
+      header.e_shnum * sizeof(Elf64_Shdr) > bytes_.size() - header.e_shoff) {
+    return Damaged("its section headers");
+  }
+  const auto header_of = [&](std::size_t number) {
+    return *At<Elf64_Shdr>(header.e_shoff + number * sizeof(Elf64_Shdr));
+  };
+  const auto is_in_file = [&](const Elf64_Shdr& section) {
+    return section.sh_offset <= bytes_.size() &&
+           section.sh_size <= bytes_.size() - section.sh_offset;
+  };
+  const Elf64_Shdr names = header_of(header.e_shstrndx);
+  if (names.sh_type != SHT_STRTAB || !is_in_file(names)) {
+    return Damaged("the names of its sections");
+  }
+  const absl::string_view all_names =
+      absl::string_view(bytes_).substr(names.sh_offset, names.sh_size);
+  for (std::size_t i = 1; i < header.e_shnum; ++i) {
+    const Elf64_Shdr section = header_of(i);
+    // What takes no room in the file, or means something else there.
+    if (section.sh_type == SHT_NULL || section.sh_type == SHT_NOBITS ||
+        (section.sh_flags & SHF_COMPRESSED) != 0) {
+      continue;
+    }
+    if (!is_in_file(section)) return Damaged("a section lies behind its end");
+    if (section.sh_name >= all_names.size()) {
+      return Damaged("the name of a section");
+    }
+    const absl::string_view rest = all_names.substr(section.sh_name);
+    const std::size_t end = rest.find('\0');
+    if (end == absl::string_view::npos) {
+      return Damaged("the name of a section");
+    }
+    sections_.push_back(
+        {rest.substr(0, end), {section.sh_offset, section.sh_size}});
+  }
+  return absl::OkStatus();
+}
+
+std::optional<ElfImage::Section> ElfImage::FindSection(
+    absl::string_view name) const {
+  for (const auto& [its_name, section] : sections_) {
+    if (its_name == name) return section;
+  }
+  return std::nullopt;
 }
 
 std::vector<ElfImage::Range> ElfImage::VariableRanges() const {
@@ -195,15 +249,29 @@ std::optional<T> ElfImage::At(std::size_t offset) const {
   return result;
 }
 
-std::optional<std::size_t> ElfImage::OffsetOf(std::uint64_t address,
-                                              std::uint64_t size) const {
+std::optional<std::size_t> ElfImage::OffsetIn(std::uint64_t address,
+                                              std::uint64_t size,
+                                              Elf64_Word flags) const {
   for (const Elf64_Phdr& segment : segments_) {
-    if (segment.p_type != PT_LOAD || address < segment.p_vaddr) continue;
+    if (segment.p_type != PT_LOAD || (segment.p_flags & flags) != flags ||
+        address < segment.p_vaddr) {
+      continue;
+    }
     const std::uint64_t skip = address - segment.p_vaddr;
     if (skip > segment.p_filesz || size > segment.p_filesz - skip) continue;
     return segment.p_offset + skip;
   }
   return std::nullopt;
+}
+
+std::optional<std::size_t> ElfImage::OffsetOf(std::uint64_t address,
+                                              std::uint64_t size) const {
+  return OffsetIn(address, size, 0);
+}
+
+std::optional<std::size_t> ElfImage::OffsetOfCode(std::uint64_t address,
+                                                  std::uint64_t size) const {
+  return OffsetIn(address, size, PF_X);
 }
 
 std::optional<absl::string_view> ElfImage::StringAt(

@@ -11,7 +11,8 @@
 // Everything that the file says is checked against its size before it is
 // followed, so that a truncated, damaged or hostile file gives an error or
 // wrong names, never a read out of bounds; a file that is accepted has segments
-// that can be mapped. Sections are not looked at: stripping may remove them.
+// that can be mapped. Sections are looked at only if the whole file is read:
+// stripping may remove them.
 //
 // Threads: immutable. Views point into the image.
 // Errors: InvalidArgument, a phrase that goes on after "it ".
@@ -25,6 +26,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
@@ -51,12 +53,24 @@ class ElfImage {
   ElfImage(ElfImage&&) = default;  // the bytes stay where they are
   ElfImage& operator=(ElfImage&&) = default;
 
-  // Reads from the file's start to the end of its last segment. `file_size` is
-  // that of the file.
-  static absl::StatusOr<ElfImage> Read(int file, std::size_t file_size);
+  enum class Part { kLoaded, kWholeFile };
+  // Reads from the file's start to the end of its last segment, or all of it
+  // and where its sections are. `file_size` is that of the file.
+  static absl::StatusOr<ElfImage> Read(int file, std::size_t file_size,
+                                       Part part = Part::kLoaded);
 
-  // The file's first bytes, up to the end of the last segment.
+  // The file's first bytes, up to the end of the last segment, or all.
   const std::string& bytes() const { return bytes_; }
+
+  // Of a whole file: the section of this name, of which there is one.
+  struct Section {
+    std::size_t offset;  // in bytes()
+    std::size_t size;
+  };
+  std::optional<Section> FindSection(absl::string_view name) const;
+  absl::string_view Contents(const Section& section) const {
+    return absl::string_view(bytes_).substr(section.offset, section.size);
+  }
 
   void ForEachNote(
       absl::FunctionRef<void(absl::string_view owner, std::uint32_t type,
@@ -73,6 +87,8 @@ class ElfImage {
   // The symbol that the image defines under this name.
   std::optional<Elf64_Sym> FindDefined(absl::string_view name) const;
 
+  // Where its last segment ends in the file.
+  std::size_t loaded_size() const { return loaded_size_; }
   // Bytes of its executable segments.
   std::size_t code_size() const { return code_size_; }
   // Says so, or says nothing: then the dynamic linker takes it for old.
@@ -86,6 +102,20 @@ class ElfImage {
   std::vector<Range> VariableRanges() const;
   bool has_thread_locals() const;
 
+  // Where in bytes() the file's contents for [address, address + size) stand;
+  // nothing if not all of it is loaded from the file.
+  std::optional<std::size_t> OffsetOf(std::uint64_t address,
+                                      std::uint64_t size) const;
+  // The same, if it is loaded as code.
+  std::optional<std::size_t> OffsetOfCode(std::uint64_t address,
+                                          std::uint64_t size) const;
+
+  const std::vector<Elf64_Phdr>& segments() const { return segments_; }
+  const std::vector<Elf64_Dyn>& dynamic() const { return dynamic_; }
+  std::size_t dynamic_offset() const { return dynamic_offset_; }
+  std::size_t symbols_offset() const { return symbols_offset_; }
+  std::size_t symbol_count() const { return symbol_count_; }
+
   // Where the value of a dynamic entry stands in bytes(); nothing if there is
   // no such entry. The entry's value itself is an Elf64_Xword.
   std::optional<std::size_t> OffsetOfDynamicValue(Elf64_Sxword tag) const;
@@ -96,16 +126,16 @@ class ElfImage {
  private:
   ElfImage() = default;
 
-  absl::Status ReadHeaders(int file, std::size_t file_size);
+  absl::Status ReadHeaders(int file, std::size_t file_size, Part part);
+  absl::Status ReadSections();
   absl::Status ReadDynamicSection();
   absl::Status CountSymbols();
 
   // A T at this offset of the file; nothing if it does not lie in bytes().
   template <typename T>
   std::optional<T> At(std::size_t offset) const;
-  // Where in bytes() the file's contents for [address, address + size) stand.
-  std::optional<std::size_t> OffsetOf(std::uint64_t address,
-                                      std::uint64_t size) const;
+  std::optional<std::size_t> OffsetIn(std::uint64_t address, std::uint64_t size,
+                                      Elf64_Word flags) const;
   // The string at this offset of the string table; nothing if it has no end.
   std::optional<absl::string_view> StringAt(std::uint64_t offset) const;
   Elf64_Sym SymbolAt(std::size_t index) const;
@@ -119,6 +149,9 @@ class ElfImage {
   std::size_t symbol_count_ = 0;
   absl::string_view soname_;
   std::vector<absl::string_view> needed_;
+  // Names may be twice: compilers make such sections.
+  std::vector<std::pair<absl::string_view, Section>> sections_;
+  std::size_t loaded_size_ = 0;
   std::size_t code_size_ = 0;
   bool wants_executable_stack_ = false;
 };

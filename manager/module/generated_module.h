@@ -11,6 +11,15 @@
 // loaded. Fields of four bytes are why such a module has to lie within 2 GiB of
 // its images.
 //
+// The module has the notes of every update module (updates/update_module.h), of
+// kind kGeneratedKind, and exports no instar_update_module. What it refers to
+// in shared libraries, and new names of its own, are dynamic symbols as usual.
+// It is linked at address 0 without text relocations, indirect functions and
+// functions that run when it is unloaded; its functions have whole patchable
+// entries, and its DT_SONAME is that of a finished module
+// (tools/finish_update_module.py). `ld` of binutils drops these sections with
+// --gc-sections, since they have relocations and nothing refers to them.
+//
 // All integers are little endian; all tables are arrays without a header. A
 // name is an offset into .instar.names, where a string ends with a zero byte.
 
@@ -54,14 +63,21 @@ struct Import {
   std::uint64_t name;   // of the target, for messages
 };
 
-// Functions that change: calls of the old entry go to the new one.
+// Functions that change: calls of the old entry go to the new one. At least
+// one. An old entry in the target is always the function's own, whatever
+// earlier modules have redirected it to; one that an earlier module has brought
+// is an entry in that one.
 inline constexpr char kRedefinitionsSection[] = ".instar.redefine";
 enum RedefinitionFlags : std::uint32_t {
-  // The old function and the callers in `callers` have to be on no stack. (Not
-  // set: only the entry's bytes have to be free.)
+  // The old function, in every version that it ever had, has to be on no stack,
+  // before the change and before it is undone. Functions that it was inlined
+  // into, and its callers, are records of their own. (Not set: threads may be
+  // inside, and go on in the version that they are in.)
   kMustBeQuiescent = 1,
   // Not to be redirected: only watched, because it was compiled for another
-  // signature or another layout of what it calls or uses. new_entry is 0.
+  // signature or another layout of what it calls or uses. new_entry is 0;
+  // old_entry is any address in it. Of a program without symbols, what the
+  // compiler split off a function (f.cold) is a record of its own.
   kOnlyWatched = 2,
 };
 struct Redefinition {

@@ -25,6 +25,8 @@
 #include "manager/module/bundle.h"
 #include "manager/module/elf_image.h"
 #include "manager/module/file_descriptor.h"
+#include "manager/module/generated_tables.h"
+#include "manager/module/moved_image.h"
 #include "updates/update_module.h"
 
 namespace instar {
@@ -33,6 +35,7 @@ namespace {
 using manager_internal::BundlePart;
 using manager_internal::ElfImage;
 using manager_internal::FileDescriptor;
+using manager_internal::GeneratedTables;
 
 constexpr char kRebuild[] =
     "; build it again with update_module of tools/defs.bzl";
@@ -87,6 +90,22 @@ bool IsSoname(absl::string_view soname) {
 // What update_module links, and finish_update_module.py has not looked at.
 bool IsUnfinished(absl::string_view soname) {
   return absl::StrContains(soname, ".0000000000000000.so");
+}
+
+// Whether its note says so; nothing has been checked yet.
+bool IsGenerated(const ElfImage& image) {
+  bool is_generated = false;
+  image.ForEachNote([&](absl::string_view owner, std::uint32_t type,
+                        absl::string_view descriptor) {
+    if (owner != updates_internal::kNoteOwner ||
+        type != updates_internal::kModuleNote) {
+      return;
+    }
+    NoteReader reader(descriptor);
+    reader.Integer();  // the format
+    is_generated = reader.Integer() == updates_internal::kGeneratedKind;
+  });
+  return is_generated;
 }
 
 absl::Status CheckAccess(const std::string& path, const struct stat& file) {
@@ -180,7 +199,7 @@ std::vector<absl::string_view> ModuleFile::UndefinedSymbols() const {
 }
 
 std::size_t ModuleFile::code_size() const { return image_->code_size(); }
-std::size_t ModuleFile::loaded_size() const { return image_->bytes().size(); }
+std::size_t ModuleFile::loaded_size() const { return image_->loaded_size(); }
 
 class ModuleReader {
  public:
@@ -198,6 +217,10 @@ absl::StatusOr<ModuleFile> ModuleReader::Read(const std::string& path,
                                               FileDescriptor file,
                                               std::size_t size) {
   absl::StatusOr<ElfImage> image = ElfImage::Read(file.number(), size);
+  if (image.ok() && IsGenerated(*image)) {
+    // Its tables lie behind what is loaded.
+    image = ElfImage::Read(file.number(), size, ElfImage::Part::kWholeFile);
+  }
   const auto refuse = [&path](absl::string_view reason,
                               absl::string_view remedy) {
     return absl::InvalidArgumentError(
@@ -238,6 +261,8 @@ absl::StatusOr<ModuleFile> ModuleReader::Read(const std::string& path,
         module.kind_ = ModuleKind::kCPlan;
       } else if (kind == updates_internal::kThreadUpdatesKind) {
         module.kind_ = ModuleKind::kThreadUpdates;
+      } else if (kind == updates_internal::kGeneratedKind) {
+        module.kind_ = ModuleKind::kGenerated;
       } else {
         error = refuse(absl::StrCat("is of the unknown kind ", kind), kRebuild);
       }
@@ -276,11 +301,13 @@ absl::StatusOr<ModuleFile> ModuleReader::Read(const std::string& path,
                   ".note.GNU-stack,\"\",@progbits, or "
                   "the linker was given -z execstack or --no-gnu-stack");
   }
-  const std::optional<Elf64_Sym> entry =
-      image->FindDefined(updates_internal::kEntrySymbol);
-  if (!entry.has_value() || entry->st_size != sizeof(UpdateModuleEntry)) {
-    return refuse("does not export instar_update_module",
-                  "; do not hide it by a version script or by stripping");
+  if (module.kind_ != ModuleKind::kGenerated) {
+    const std::optional<Elf64_Sym> entry =
+        image->FindDefined(updates_internal::kEntrySymbol);
+    if (!entry.has_value() || entry->st_size != sizeof(UpdateModuleEntry)) {
+      return refuse("does not export instar_update_module",
+                    "; do not hide it by a version script or by stripping");
+    }
   }
   if (IsUnfinished(image->soname())) {
     return refuse("was linked, and not checked",
@@ -291,7 +318,18 @@ absl::StatusOr<ModuleFile> ModuleReader::Read(const std::string& path,
     return refuse("has no DT_SONAME that tells its builds apart", kRebuild);
   }
   module.soname_ = std::string(image->soname());
-  module.image_ = std::make_shared<const ElfImage>(*std::move(image));
+  if (module.kind_ == ModuleKind::kGenerated) {
+    const absl::Status movable = manager_internal::CheckMovable(*image);
+    if (!movable.ok()) return refuse(movable.message(), "");
+    module.image_ = std::make_shared<const ElfImage>(*std::move(image));
+    absl::StatusOr<GeneratedTables> tables =
+        GeneratedTables::Read(*module.image_);
+    if (!tables.ok()) return refuse(tables.status().message(), "");
+    module.tables_ =
+        std::make_shared<const GeneratedTables>(*std::move(tables));
+  } else {
+    module.image_ = std::make_shared<const ElfImage>(*std::move(image));
+  }
   module.file_ = std::make_shared<const FileDescriptor>(std::move(file));
   return module;
 }

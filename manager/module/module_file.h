@@ -45,10 +45,13 @@ namespace instar {
 namespace manager_internal {
 class ElfImage;
 class FileDescriptor;
+class GeneratedTables;
 }  // namespace manager_internal
 
-// kCPlan: a plan that a function of C fills (manager/c/instar.h).
-enum class ModuleKind { kPlan, kThreadUpdates, kCPlan };
+// kCPlan: a plan that a function of C fills (manager/c/instar.h). kGenerated:
+// made by instar-diff of two builds of a program; its tables say what it
+// redefines (manager/module/generated_module.h).
+enum class ModuleKind { kPlan, kThreadUpdates, kCPlan, kGenerated };
 
 // An update that must have been applied before, in the very build that the
 // module was linked with: the DT_SONAME names its contents.
@@ -64,7 +67,8 @@ class ModuleFile {
   ModuleKind kind() const { return kind_; }
 
   // The program that it was built for, and that program's build id in
-  // hexadecimal digits. Both are empty if the rule was given no `program`.
+  // hexadecimal digits. Both are empty if the rule was given no `program`, or
+  // if it was generated for a shared object.
   const std::string& program_name() const { return program_name_; }
   const std::string& program_build_id() const { return program_build_id_; }
 
@@ -80,7 +84,10 @@ class ModuleFile {
   std::size_t code_size() const;    // bytes of machine code
   std::size_t loaded_size() const;  // bytes of the file that are loaded
 
-  // For the loader.
+  // For the loader. The tables are null but of a generated module.
+  const manager_internal::GeneratedTables* tables() const {
+    return tables_.get();
+  }
   const manager_internal::ElfImage& image() const { return *image_; }
   std::shared_ptr<const manager_internal::FileDescriptor> shared_file() const {
     return file_;
@@ -99,6 +106,8 @@ class ModuleFile {
   std::vector<RequiredModule> requires_;
   std::string soname_;
   std::shared_ptr<const manager_internal::ElfImage> image_;
+  // Refers to the image.
+  std::shared_ptr<const manager_internal::GeneratedTables> tables_;
   std::shared_ptr<const manager_internal::FileDescriptor> file_;
 };
 

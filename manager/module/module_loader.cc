@@ -3,7 +3,7 @@
 
 #include "manager/module/module_loader.h"
 
-#include <dlfcn.h>
+#include <elf.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -17,14 +17,18 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "base/check.h"
+#include "base/linux/image_pin.h"
 #include "base/status_macros.h"
-#include "code/symbols/images/symbol_name.h"
 #include "manager/module/elf_image.h"
+#include "manager/module/generated_binding.h"
+#include "manager/module/generated_tables.h"
+#include "manager/module/load_failure.h"
 #include "manager/module/module_state.h"
+#include "manager/module/moved_image.h"
+#include "manager/module/near_place.h"
 #include "manager/module/own_program.h"
 #include "manager/module/private_copy.h"
 #include "stack/stack_walker.h"
@@ -41,18 +45,23 @@ const void* FunctionOf(const UpdateModuleEntry& entry, ModuleKind kind) {
       return reinterpret_cast<const void*>(entry.thread_updates);
     case ModuleKind::kCPlan:
       return reinterpret_cast<const void*>(entry.c_plan);
+    case ModuleKind::kGenerated:
+      break;
   }
   return nullptr;
 }
 
+using manager_internal::AddressRange;
+using manager_internal::BoundImage;
 using manager_internal::ElfImage;
+using manager_internal::GeneratedTables;
 using manager_internal::ModuleState;
 using manager_internal::Patch;
 using manager_internal::PrivateCopy;
+using manager_internal::Refuse;
 
 constexpr std::size_t kSerialDigits = 8;
 constexpr char kSonameEnd[] = ".so";
-constexpr std::size_t kMaxNamed = 10;
 
 // A module that was kept, as those that require it look for it, and as it is
 // used again.
@@ -67,10 +76,29 @@ struct Kept {
   std::size_t size;
   std::size_t hash;
   std::vector<std::string> required;  // their load_sonames
-  const UpdateModuleEntry* entry;
+  const UpdateModuleEntry* entry;     // null: a generated one
   std::shared_ptr<const ModuleState> state;
   bool is_in_use;  // a LoadedModule has it
+
+  std::uintptr_t load_base;
+  // Of a generated one.
+  std::string path;  // of its file
+  std::string build_id;
+  std::uint64_t size_in_memory;
+  std::vector<std::uintptr_t> image_bases;
 };
+
+// In hexadecimal digits; empty: it has none.
+std::string BuildIdOf(const ElfImage& image) {
+  std::string build_id;
+  image.ForEachNote([&](absl::string_view owner, std::uint32_t type,
+                        absl::string_view descriptor) {
+    if (owner == "GNU" && type == NT_GNU_BUILD_ID) {
+      build_id = manager_internal::HexDigits(descriptor);
+    }
+  });
+  return build_id;
+}
 
 std::size_t HashOf(const ModuleFile& file) {
   return std::hash<std::string>()(file.image().bytes());
@@ -100,12 +128,13 @@ std::string LoadSoname(const std::string& soname, std::uint32_t serial) {
   return result;
 }
 
-absl::Status Refuse(const ModuleFile& file, absl::string_view reason) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(file.path(), " cannot be loaded: ", reason));
-}
-
 absl::Status CheckProgram(const ModuleFile& file) {
+  // Of a shared object, or of none: its images are looked for by their build
+  // ids.
+  if (file.kind() == ModuleKind::kGenerated &&
+      file.program_name() != OwnProgramName()) {
+    return absl::OkStatus();
+  }
   if (file.program_build_id().empty()) {
     return Refuse(file,
                   "it does not say which program it was built for; give its "
@@ -167,6 +196,95 @@ absl::StatusOr<std::vector<Kept>> FindRequired(const ModuleFile& file) {
   return found;
 }
 
+// What a generated module refers to; empty of others.
+struct Targets {
+  std::vector<BoundImage> images;
+  std::vector<std::string> modules;  // the load_sonames of those among them
+  ImagePin pin;                      // of the first
+};
+
+// The module of this build id whose update is applied.
+std::optional<BoundImage> FindAppliedModule(absl::string_view build_id,
+                                            std::vector<std::string>& names) {
+  Registry& registry = TheRegistry();
+  std::lock_guard<std::mutex> lock(registry.mutex);
+  const auto kept = std::find_if(
+      registry.kept.rbegin(), registry.kept.rend(),
+      [&](const Kept& k) { return k.build_id == build_id && k.is_in_use; });
+  if (kept == registry.kept.rend()) return std::nullopt;
+  names.push_back(kept->load_soname);
+  return BoundImage{kept->load_soname,
+                    0,
+                    kept->load_base,
+                    {kept->load_base, kept->load_base + kept->size_in_memory}};
+}
+
+absl::StatusOr<Targets> FindTargets(const ModuleFile& file) {
+  Targets targets;
+  if (file.tables() == nullptr) return targets;
+  for (const GeneratedTables::Image& image : file.tables()->images()) {
+    const bool is_target = targets.images.empty();
+    std::optional<BoundImage> found =
+        is_target ? manager_internal::FindByBuildId(image.build_id)
+                  : FindAppliedModule(image.build_id, targets.modules);
+    if (!found.has_value()) {
+      const absl::string_view build = image.build_id.substr(0, 12);
+      return Refuse(
+          file,
+          is_target
+              ? absl::StrCat("it changes ", image.name, " (build ", build,
+                             "), which is not loaded here in that build; make "
+                             "it with instar-diff for the build that runs")
+              : absl::StrCat("it was made for the state after ", image.name,
+                             " (build ", build,
+                             "), whose update is not applied; load that one "
+                             "first"));
+    }
+    if (is_target) {
+      targets.pin = ImagePin(found->name, found->linker_base);
+      if (!targets.pin.ok()) {
+        return Refuse(file, absl::StrCat(image.name, " is being unloaded"));
+      }
+    }
+    targets.images.push_back(*std::move(found));
+  }
+  const absl::Status status =
+      manager_internal::CheckTargets(*file.tables(), targets.images);
+  if (!status.ok()) return Refuse(file, status.message());
+  return targets;
+}
+
+absl::StatusOr<PrivateCopy> LoadCopy(const ModuleFile& file,
+                                     const std::string& load_soname,
+                                     absl::Span<const Patch> patches,
+                                     const Targets& targets,
+                                     const LoadOptions& options) {
+  if (file.tables() == nullptr) {
+    return PrivateCopy::Load(file.image(), patches, file.shared_file());
+  }
+  manager_internal::NearContents near;
+  near.path_begin = options.path_begin;
+  near.path_end = load_soname;
+  for (const BoundImage& image : targets.images) {
+    near.images.push_back(image.range);
+  }
+  near.contents = [&](std::uintptr_t base) {
+    return manager_internal::BindImports(file.image(), *file.tables(),
+                                         targets.images, base);
+  };
+  return PrivateCopy::LoadNear(file.image(), patches, file.shared_file(), near);
+}
+
+// An address of its code.
+const void* CodeOf(const ElfImage& image, std::uintptr_t load_base) {
+  for (const Elf64_Phdr& segment : image.segments()) {
+    if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0) {
+      return reinterpret_cast<const void*>(load_base + segment.p_vaddr);
+    }
+  }
+  return nullptr;
+}
+
 // Changes of names in the copy, which keep their length.
 std::vector<Patch> RenamePatches(const ModuleFile& file,
                                  const std::string& load_soname,
@@ -185,62 +303,6 @@ std::vector<Patch> RenamePatches(const ModuleFile& file,
   return patches;
 }
 
-// The symbols that nobody defines, demangled.
-std::vector<std::string> MissingSymbols(const ModuleFile& file,
-                                        const std::vector<Kept>& required) {
-  std::vector<void*> handles;
-  for (const absl::string_view needed : file.image().needed()) {
-    void* const handle = dlopen(std::string(needed).c_str(), RTLD_LAZY);
-    if (handle != nullptr) handles.push_back(handle);
-  }
-  std::vector<std::string> missing;
-  for (const absl::string_view symbol : file.UndefinedSymbols()) {
-    const std::string name(symbol);
-    const auto defines = [&name](void* handle) {
-      dlerror();
-      return dlsym(handle, name.c_str()) != nullptr || dlerror() == nullptr;
-    };
-    const bool is_defined =
-        defines(RTLD_DEFAULT) ||
-        std::any_of(handles.begin(), handles.end(), defines) ||
-        std::any_of(required.begin(), required.end(),
-                    [&](const Kept& kept) { return defines(kept.handle); });
-    if (!is_defined) missing.push_back(code_internal::Demangle(name));
-  }
-  for (void* const handle : handles) dlclose(handle);
-  return missing;
-}
-
-absl::Status ExplainFailure(const ModuleFile& file,
-                            const std::vector<Kept>& required,
-                            absl::string_view linker_says) {
-  std::vector<std::string> missing = MissingSymbols(file, required);
-  if (!missing.empty()) {
-    const std::size_t count = missing.size();
-    missing.resize(std::min(count, kMaxNamed));
-    return Refuse(
-        file,
-        absl::StrCat(
-            "the program does not have what it uses: ",
-            absl::StrJoin(missing, ", "),
-            count > kMaxNamed
-                ? absl::StrCat(" and ", count - kMaxNamed, " more")
-                : "",
-            "; put the library that defines it into the program's deps as an "
-            "updatable_cc_library (or a cc_library with alwayslink = 1), or "
-            "the source file into the module's srcs, and build both again"));
-  }
-  if (absl::StrContains(linker_says, "static TLS")) {
-    return Refuse(file,
-                  absl::StrCat(linker_says,
-                               "; its thread_local variables are accessed in a "
-                               "way that has room for few bytes: compile it "
-                               "without -ftls-model=initial-exec, or allocate "
-                               "them"));
-  }
-  return Refuse(file, linker_says);
-}
-
 }  // namespace
 
 struct LoadedModule::Record {
@@ -252,6 +314,9 @@ struct LoadedModule::Record {
       : file(std::move(f)),
         load_soname(kept.load_soname),
         entry(kept.entry),
+        load_base(kept.load_base),
+        path(kept.path),
+        image_bases(kept.image_bases),
         is_kept(true) {}
   ~Record() {
     if (!is_kept) return;
@@ -268,7 +333,11 @@ struct LoadedModule::Record {
   std::vector<std::string> required;
   std::shared_ptr<const ModuleState> state;
   std::string why_loaded_again;
-  const UpdateModuleEntry* entry = nullptr;
+  const UpdateModuleEntry* entry = nullptr;  // of a generated one
+  std::uintptr_t load_base = 0;
+  std::string path;
+  std::vector<std::uintptr_t> image_bases;
+  ImagePin target;  // keeps it from being unloaded
   bool is_kept = false;
 };
 
@@ -282,7 +351,15 @@ const std::string& LoadedModule::why_loaded_again() const {
   return record_->why_loaded_again;
 }
 const ModuleFile& LoadedModule::file() const { return record_->file; }
-const UpdateModuleEntry& LoadedModule::entry() const { return *record_->entry; }
+const UpdateModuleEntry& LoadedModule::entry() const {
+  INSTAR_CHECK(record_->entry != nullptr) << "a generated module has none";
+  return *record_->entry;
+}
+std::uintptr_t LoadedModule::load_base() const { return record_->load_base; }
+const std::string& LoadedModule::kept_path() const { return record_->path; }
+const std::vector<std::uintptr_t>& LoadedModule::image_bases() const {
+  return record_->image_bases;
+}
 bool LoadedModule::is_kept() const { return record_->is_kept; }
 void LoadedModule::CloseFile() { record_->file.file_ = nullptr; }
 
@@ -298,16 +375,21 @@ void LoadedModule::KeepLoaded() {
     return;
   }
   record_->copy->KeepLoaded();
-  const UpdateModuleEntry& e = entry();
-  DeclareNeverUnloaded(FunctionOf(e, file().kind()));
+  const ElfImage& image = record_->file.image();
+  const bool is_generated = file().kind() == ModuleKind::kGenerated;
+  const void* const code = is_generated ? CodeOf(image, record_->load_base)
+                                        : FunctionOf(entry(), file().kind());
+  if (code != nullptr) DeclareNeverUnloaded(code);
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
-  registry.kept.push_back({record_->file.update_name(), record_->file.soname(),
-                           record_->load_soname, record_->copy->handle(),
-                           record_->file.image().bytes().size(),
-                           HashOf(record_->file), std::move(record_->required),
-                           record_->entry, std::move(record_->state),
-                           /*is_in_use=*/true});
+  registry.kept.push_back(
+      {record_->file.update_name(), record_->file.soname(),
+       record_->load_soname, record_->copy->handle(),
+       record_->file.image().bytes().size(), HashOf(record_->file),
+       std::move(record_->required), record_->entry, std::move(record_->state),
+       /*is_in_use=*/true, record_->load_base, record_->copy->path(),
+       is_generated ? BuildIdOf(image) : "",
+       manager_internal::SizeInMemory(image), record_->image_bases});
 }
 
 std::optional<LoadedModule> LoadedModule::Reuse(
@@ -333,11 +415,31 @@ std::optional<LoadedModule> LoadedModule::Reuse(
   return std::nullopt;
 }
 
-absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
+absl::Status LoadedModule::FindEntry() {
+  const std::optional<Elf64_Sym> symbol =
+      file().image().FindDefined(updates_internal::kEntrySymbol);
+  INSTAR_CHECK(symbol.has_value()) << "ReadModuleFile() has looked for it";
+  record_->entry = reinterpret_cast<const UpdateModuleEntry*>(
+      record_->load_base + symbol->st_value);
+  if (entry().format != updates_internal::kModuleFormat ||
+      entry().name != file().update_name() ||
+      FunctionOf(entry(), file().kind()) == nullptr) {
+    return Refuse(file(),
+                  "its instar_update_module and its note say different "
+                  "things; build it again with update_module");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file,
+                                        const LoadOptions& options) {
   INSTAR_RETURN_IF_ERROR(CheckProgram(file));
   INSTAR_ASSIGN_OR_RETURN(const std::vector<Kept> required, FindRequired(file));
   std::vector<std::string> required_names;
   for (const Kept& kept : required) required_names.push_back(kept.load_soname);
+  INSTAR_ASSIGN_OR_RETURN(Targets targets, FindTargets(file));
+  required_names.insert(required_names.end(), targets.modules.begin(),
+                        targets.modules.end());
   std::string why_loaded_again;
   if (std::optional<LoadedModule> reused =
           LoadedModule::Reuse(file, required_names, why_loaded_again)) {
@@ -350,11 +452,20 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
     serial = ++registry.serial;
   }
   const std::string load_soname = LoadSoname(file.soname(), serial);
-  absl::StatusOr<PrivateCopy> copy = PrivateCopy::Load(
-      file.image(), RenamePatches(file, load_soname, required),
-      file.shared_file());
+  absl::StatusOr<PrivateCopy> copy =
+      LoadCopy(file, load_soname, RenamePatches(file, load_soname, required),
+               targets, options);
+  if (absl::IsResourceExhausted(copy.status()) ||
+      absl::IsAborted(copy.status())) {
+    return absl::Status(copy.status().code(),
+                        absl::StrCat(file.path(), " cannot be loaded: ",
+                                     copy.status().message()));
+  }
   if (!copy.ok()) {
-    return ExplainFailure(file, required, copy.status().message());
+    std::vector<void*> handles;
+    for (const Kept& kept : required) handles.push_back(kept.handle);
+    return manager_internal::ExplainLoadFailure(file, handles,
+                                                copy.status().message());
   }
   LoadedModule module(
       std::make_unique<LoadedModule::Record>(file, *std::move(copy)));
@@ -364,18 +475,15 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
   record.required = std::move(required_names);
   record.why_loaded_again = std::move(why_loaded_again);
 
-  const std::optional<Elf64_Sym> symbol =
-      file.image().FindDefined(updates_internal::kEntrySymbol);
-  INSTAR_CHECK(symbol.has_value()) << "ReadModuleFile() has looked for it";
-  record.entry = reinterpret_cast<const UpdateModuleEntry*>(
-      record.copy->load_base() + symbol->st_value);
-  const UpdateModuleEntry& entry = *record.entry;
-  if (entry.format != updates_internal::kModuleFormat ||
-      entry.name != file.update_name() ||
-      FunctionOf(entry, file.kind()) == nullptr) {
-    return Refuse(file,
-                  "its instar_update_module and its note say different "
-                  "things; build it again with update_module");
+  record.load_base = record.copy->load_base();
+  record.path = record.copy->path();
+  record.target = std::move(targets.pin);
+  for (const BoundImage& image : targets.images) {
+    record.image_bases.push_back(image.base);
+  }
+
+  if (file.kind() != ModuleKind::kGenerated) {
+    INSTAR_RETURN_IF_ERROR(module.FindEntry());
   }
   const absl::Status initialized = record.copy->Initialize(file.image());
   if (!initialized.ok()) {
@@ -385,8 +493,8 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file) {
         "; let what may fail be done by the update's function, which can "
         "return an error"));
   }
-  record.state = std::make_shared<const ModuleState>(file.image(),
-                                                     record.copy->load_base());
+  record.state =
+      std::make_shared<const ModuleState>(file.image(), record.load_base);
   return module;
 }
 

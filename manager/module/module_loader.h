@@ -23,6 +23,11 @@
 // or thread_local variables, or if variables of it were changed and have not
 // their first values again. Then why_loaded_again() says why.
 //
+// A generated module (ModuleKind::kGenerated) is loaded near what it refers to,
+// and bound to it by addresses (manager/module/generated_binding.h). What
+// modules that were generated before have brought, and it changes, has to be in
+// effect: their updates are applied.
+//
 // Order: notes are checked, then symbols are bound, then the module's static
 // initializers run, then, by MakeUpdate(), the function that its author wrote.
 // A refusal unloads what was loaded. Traces are left only by what the module's
@@ -34,6 +39,9 @@
 //                       it; what it requires is not there; symbols are
 //                       missing (named, demangled)
 //   Aborted             a static initializer threw
+// and of a generated module
+//   ResourceExhausted   there is no room within 2 GiB of its images
+//   FailedPrecondition  also if the dynamic linker cannot put it there
 //
 // Threads: LoadModule() from any; a LoadedModule by one at a time. The thread
 // that loads must not be one that is held.
@@ -44,6 +52,7 @@
 #ifndef INSTAR_MANAGER_MODULE_MODULE_LOADER_H_
 #define INSTAR_MANAGER_MODULE_MODULE_LOADER_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +63,13 @@
 #include "updates/update_module.h"
 
 namespace instar {
+
+struct LoadOptions {
+  // Of a generated module: how the path of its file begins, for debuggers and
+  // core dumps, while it is loaded (manager/module/kept_file.h). Empty: they
+  // find it in /proc while the process lives.
+  std::string path_begin;
+};
 
 class LoadedModule {
  public:
@@ -69,8 +85,17 @@ class LoadedModule {
   // does not, or that one is in use. A phrase that goes on after "it ".
   const std::string& why_loaded_again() const;
 
-  // What the module exports.
+  // What the module exports. Not of a generated one, which exports nothing.
   const UpdateModuleEntry& entry() const;
+
+  // What is to be added to the addresses of its file; of a generated module,
+  // also to those of each of its images.
+  std::uintptr_t load_base() const;
+  const std::vector<std::uintptr_t>& image_bases() const;
+
+  // That of the file by which debuggers find it; empty: LoadOptions gave none,
+  // or it could not be made.
+  const std::string& kept_path() const;
 
   // From now on the module is never unloaded, and others that require it are
   // bound to it. To be called before its update is applied: stacks, objects and
@@ -79,10 +104,12 @@ class LoadedModule {
   bool is_kept() const;
 
  private:
-  friend absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file);
+  friend absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file,
+                                                 const LoadOptions& options);
   struct Record;
   explicit LoadedModule(std::unique_ptr<Record> record);
   void CloseFile();
+  absl::Status FindEntry();
   // The one that is there, if it will do.
   static std::optional<LoadedModule> Reuse(
       const ModuleFile& file, const std::vector<std::string>& required,
@@ -91,7 +118,8 @@ class LoadedModule {
   std::unique_ptr<Record> record_;
 };
 
-absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file);
+absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file,
+                                        const LoadOptions& options = {});
 
 }  // namespace instar
 

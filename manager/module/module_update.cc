@@ -3,14 +3,24 @@
 
 #include "manager/module/module_update.h"
 
+#include <elf.h>
+
 #include <exception>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "base/forced_unwind.h"
 #include "base/status_macros.h"
+#include "manager/module/elf_image.h"
+#include "manager/module/generated_module.h"
+#include "manager/module/generated_tables.h"
+#include "updates/mechanisms/mechanism.h"
+#include "updates/mechanisms/redefine_entries.h"
 #include "updates/thread_updates.h"
 #include "updates/update_plan.h"
 
@@ -43,9 +53,94 @@ INSTAR_CATCHES_FORCED_UNWIND absl::Status Call(const LoadedModule& module,
   }
 }
 
+// A function that a generated module may export (manager/c/instar_hooks.h), or
+// null. As the module's own, it is looked for in no other object.
+template <typename F>
+F* FindHook(const LoadedModule& module, const char* name) {
+  const std::optional<Elf64_Sym> symbol =
+      module.file().image().FindDefined(name);
+  if (!symbol.has_value() || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) {
+    return nullptr;
+  }
+  return reinterpret_cast<F*>(module.load_base() + symbol->st_value);
+}
+
+Hook HookOf(const LoadedModule& module, const char* name) {
+  auto* const hook = FindHook<const char*()>(module, name);
+  if (hook == nullptr) return nullptr;
+  return [hook] {
+    const char* const error = hook();
+    return error == nullptr ? absl::OkStatus()
+                            : absl::FailedPreconditionError(error);
+  };
+}
+
+// Called when threads run again.
+class DoneHook final : public Mechanism {
+ public:
+  explicit DoneHook(void (*hook)()) : hook_(hook) {}
+  std::string name() const override { return "hook when the update is done"; }
+  Attempt Apply(const StoppedWorld&) override {
+    is_applied_ = true;
+    return Attempt::Done();
+  }
+  Attempt Undo(const StoppedWorld&) override {
+    is_applied_ = false;
+    return Attempt::Done();
+  }
+  void AfterStop(AttemptResult result) override {
+    if (result == AttemptResult::kTookEffect && is_applied_) hook_();
+  }
+
+ private:
+  void (*const hook_)();
+  bool is_applied_ = false;
+};
+
+std::unique_ptr<Update> MakeGeneratedUpdate(const LoadedModule& module) {
+  const manager_internal::GeneratedTables& tables = *module.file().tables();
+  UpdatePlan plan(module.file().update_name());
+  if (auto* const until = FindHook<int()>(module, "instar_generated_until")) {
+    plan.When([until] {
+      return until() != 0 ? Attempt::Done()
+                          : Attempt::NotYet(
+                                "its condition is not met "
+                                "(instar_generated_until())");
+    });
+  }
+  if (Hook before = HookOf(module, "instar_generated_before")) {
+    plan.Before(std::move(before),
+                HookOf(module, "instar_generated_undo_before"));
+  }
+  std::vector<EntryRedefinition> entries;
+  for (const generated_module::Redefinition& redefinition :
+       tables.redefinitions()) {
+    EntryRedefinition& entry = entries.emplace_back();
+    entry.from =
+        module.image_bases()[redefinition.image] + redefinition.old_entry;
+    entry.name = std::string(tables.NameAt(redefinition.name));
+    const bool only_watched =
+        (redefinition.flags & generated_module::kOnlyWatched) != 0;
+    entry.to = only_watched ? 0 : module.load_base() + redefinition.new_entry;
+    entry.must_be_quiescent =
+        (redefinition.flags & generated_module::kMustBeQuiescent) != 0;
+  }
+  if (!entries.empty()) plan.Add(RedefineEntries(std::move(entries)));
+  if (Hook after = HookOf(module, "instar_generated_after")) {
+    plan.After(std::move(after), HookOf(module, "instar_generated_undo_after"));
+  }
+  if (auto* const done = FindHook<void()>(module, "instar_generated_done")) {
+    plan.Add(std::make_shared<DoneHook>(done));
+  }
+  return MakeUpdate(std::move(plan));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Update>> MakeUpdate(const LoadedModule& module) {
+  if (module.file().kind() == ModuleKind::kGenerated) {
+    return MakeGeneratedUpdate(module);
+  }
   const UpdateModuleEntry& entry = module.entry();
   if (entry.thread_updates != nullptr) {
     ThreadUpdates threads(module.file().update_name());

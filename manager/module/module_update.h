@@ -10,6 +10,9 @@
 // module that runs, but for its static initializers. That function says what is
 // to be done and does none of it; nobody is held.
 //
+// A generated module has no such function: its tables say which functions it
+// redefines, all together, and it may export hooks (manager/c/instar_hooks.h).
+//
 // Lifetime: the update refers to the module's code, and must be gone before the
 // module is.
 // Threads: one at a time for each module.

@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/libc-version.h>
 #include <limits.h>
 #include <link.h>
 #include <sys/mman.h>
@@ -25,6 +26,8 @@
 #include "base/forced_unwind.h"
 #include "base/status_macros.h"
 #include "code/symbols/images/image_copy.h"
+#include "manager/module/moved_image.h"
+#include "manager/module/near_place.h"
 
 namespace instar {
 namespace manager_internal {
@@ -59,7 +62,31 @@ absl::Status WriteAt(int file, std::size_t offset, absl::string_view bytes) {
   return absl::OkStatus();
 }
 
+// `bytes` are those of the image, or of what was made of it.
+absl::Status FillCopy(int file, const ElfImage& image, absl::string_view bytes,
+                      absl::Span<const Patch> patches) {
+  INSTAR_RETURN_IF_ERROR(WriteAt(file, 0, bytes));
+  for (const Patch& patch : patches) {
+    INSTAR_RETURN_IF_ERROR(WriteAt(file, patch.offset, patch.bytes));
+  }
+  // No static initializers for the dynamic linker: an array of no elements,
+  // and an entry that means nothing to it.
+  const Elf64_Xword none = 0;
+  if (const auto size = image.OffsetOfDynamicValue(DT_INIT_ARRAYSZ)) {
+    INSTAR_RETURN_IF_ERROR(WriteAt(
+        file, *size, {reinterpret_cast<const char*>(&none), sizeof(none)}));
+  }
+  if (const auto value = image.OffsetOfDynamicValue(DT_INIT)) {
+    const Elf64_Sxword debug = DT_DEBUG;
+    INSTAR_RETURN_IF_ERROR(
+        WriteAt(file, *value - offsetof(Elf64_Dyn, d_un),
+                {reinterpret_cast<const char*>(&debug), sizeof(debug)}));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<FileDescriptor> WriteCopy(const ElfImage& image,
+                                         absl::string_view bytes,
                                          absl::Span<const Patch> patches) {
   FileDescriptor copy(memfd_create("instar update module", MFD_CLOEXEC));
   if (copy.number() < 0) {
@@ -68,26 +95,12 @@ absl::StatusOr<FileDescriptor> WriteCopy(const ElfImage& image,
                      "; allow this process to make files in memory (sysctl "
                      "vm.memfd_noexec, seccomp, the limit of open files)"));
   }
-  INSTAR_RETURN_IF_ERROR(WriteAt(copy.number(), 0, image.bytes()));
-  for (const Patch& patch : patches) {
-    INSTAR_RETURN_IF_ERROR(WriteAt(copy.number(), patch.offset, patch.bytes));
-  }
-  // No static initializers for the dynamic linker: an array of no elements,
-  // and an entry that means nothing to it.
-  const Elf64_Xword none = 0;
-  if (const auto size = image.OffsetOfDynamicValue(DT_INIT_ARRAYSZ)) {
-    INSTAR_RETURN_IF_ERROR(
-        WriteAt(copy.number(), *size,
-                {reinterpret_cast<const char*>(&none), sizeof(none)}));
-  }
-  if (const auto value = image.OffsetOfDynamicValue(DT_INIT)) {
-    const Elf64_Sxword debug = DT_DEBUG;
-    INSTAR_RETURN_IF_ERROR(
-        WriteAt(copy.number(), *value - offsetof(Elf64_Dyn, d_un),
-                {reinterpret_cast<const char*>(&debug), sizeof(debug)}));
-  }
+  INSTAR_RETURN_IF_ERROR(FillCopy(copy.number(), image, bytes, patches));
   return copy;
 }
+
+// Of loading near others: as often as other threads may be faster.
+constexpr int kMostAttempts = 8;
 
 // How many objects have been loaded.
 std::atomic<unsigned> serials{0};
@@ -163,38 +176,47 @@ void PrivateCopy::ForgetLingering() {
   remainder.lingering.erase(gone, remainder.lingering.end());
 }
 
+absl::Status PrivateCopy::Open(FileDescriptor copy,
+                               const FileDescriptor& original,
+                               std::uintptr_t moved_by) {
+  // Above the numbers that the program comes to, which may be closed by it.
+  file_ = OwnDescriptor(copy.Release());
+  name_ = NewPath(file_.number());
+  return OpenByName(original, moved_by);
+}
+
+absl::Status PrivateCopy::OpenByName(const FileDescriptor& original,
+                                     std::uintptr_t moved_by) {
+  code_internal::DeclareImageCopy(
+      name_, {original.number(), PathOf(original.number()), moved_by});
+  void* const handle = dlopen(name_.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    const char* const error = dlerror();
+    absl::string_view reason = error == nullptr ? "dlopen() fails" : error;
+    if (absl::StartsWith(reason, name_)) reason.remove_prefix(name_.size());
+    if (absl::StartsWith(reason, ": ")) reason.remove_prefix(2);
+    code_internal::ForgetImageCopy(name_);
+    return absl::FailedPreconditionError(reason);
+  }
+  handle_ = handle;
+  link_map* map = nullptr;
+  if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) load_base_ = map->l_addr;
+  return absl::OkStatus();
+}
+
 absl::StatusOr<PrivateCopy> PrivateCopy::Load(
     const ElfImage& image, absl::Span<const Patch> patches,
     std::shared_ptr<const FileDescriptor> original) {
   ForgetLingering();
   PrivateCopy result;
-  INSTAR_ASSIGN_OR_RETURN(FileDescriptor copy, WriteCopy(image, patches));
-  // Above the numbers that the program comes to, which may be closed by it.
-  result.file_ = OwnDescriptor(copy.Release());
-  const int number = result.file_.number();
-  result.name_ = NewPath(number);
-  code_internal::DeclareImageCopy(
-      result.name_, {original->number(), PathOf(original->number())});
-  void* const handle = dlopen(result.name_.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (handle == nullptr) {
-    const char* const error = dlerror();
-    absl::string_view reason = error == nullptr ? "dlopen() fails" : error;
-    if (absl::StartsWith(reason, result.name_)) {
-      reason.remove_prefix(result.name_.size());
-    }
-    if (absl::StartsWith(reason, ": ")) reason.remove_prefix(2);
-    code_internal::ForgetImageCopy(result.name_);
-    return absl::FailedPreconditionError(reason);
-  }
-  result.handle_ = handle;
-  link_map* map = nullptr;
-  if (dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0) {
-    result.load_base_ = map->l_addr;
-  }
+  INSTAR_ASSIGN_OR_RETURN(FileDescriptor copy,
+                          WriteCopy(image, image.bytes(), patches));
+  INSTAR_RETURN_IF_ERROR(result.Open(std::move(copy), *original, 0));
   // Debuggers follow the name to the file with the symbols, and so do we.
   // Nobody needs the copy any more: it is mapped.
+  const int number = result.file_.number();
   const FileDescriptor file(OpenAgain(original->number()));
-  if (result.file_.number() == number && file.number() >= 0 &&
+  if (number >= 0 && file.number() >= 0 &&
       dup3(file.number(), number, O_CLOEXEC) == number) {
     static_cast<void>(result.file_.Release());
     result.file_ = OwnDescriptor(number);
@@ -205,34 +227,124 @@ absl::StatusOr<PrivateCopy> PrivateCopy::Load(
   return result;
 }
 
+void (*between_choice_and_load_for_test)(std::uintptr_t base) = nullptr;
+
+absl::StatusOr<PrivateCopy> PrivateCopy::LoadNear(
+    const ElfImage& image, absl::Span<const Patch> patches,
+    std::shared_ptr<const FileDescriptor> original, const NearContents& near) {
+  ForgetLingering();
+  const Room room = {SizeInMemory(image), AlignmentInMemory(image)};
+  std::vector<AddressRange> taken;
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    const std::uintptr_t base =
+        ChoosePlace(FreeRanges(), near.images, room, taken);
+    if (base == 0) {
+      return absl::ResourceExhaustedError(
+          "there is no room for it within 2 GiB of all that it refers to");
+    }
+    const AddressRange place = {base, base + room.size};
+    INSTAR_ASSIGN_OR_RETURN(std::string bytes, near.contents(base));
+    MoveTo(image, base, bytes);
+    PrivateCopy result;
+    FileDescriptor in_memory;
+    if (!near.path_begin.empty()) {
+      // Each has a name that no other object has had.
+      absl::StatusOr<KeptFile> file = KeptFile::Make(
+          absl::StrCat(near.path_begin,
+                       attempt == 0 ? "" : absl::StrCat(attempt, "."),
+                       near.path_end),
+          [&](int number) { return FillCopy(number, image, bytes, patches); });
+      // Without one, debuggers find it for as long as the process lives.
+      if (file.ok()) result.kept_file_ = *std::move(file);
+    }
+    if (!result.kept_file_.is_executable()) {
+      INSTAR_ASSIGN_OR_RETURN(in_memory, WriteCopy(image, bytes, patches));
+    }
+    if (between_choice_and_load_for_test != nullptr) {
+      between_choice_and_load_for_test(base);
+    }
+    if (in_memory.number() >= 0) {
+      INSTAR_RETURN_IF_ERROR(
+          result.Open(std::move(in_memory), *original, base));
+    } else {
+      result.name_ = result.path();
+      INSTAR_RETURN_IF_ERROR(result.OpenByName(*original, base));
+    }
+    if (result.load_base_ != 0) {
+      // None of its code has run, and nothing of it is to be used.
+      result.Unload();
+      const std::vector<AddressRange> free = FreeRanges();
+      const bool is_free =
+          std::any_of(free.begin(), free.end(), [&](const AddressRange& range) {
+            return range.begin <= place.begin && place.end <= range.end;
+          });
+      // It may have been somebody's for a moment.
+      if (is_free && attempt + 1 == kMostAttempts) {
+        return WishNotTaken(gnu_get_libc_version());
+      }
+      if (!is_free) taken.push_back(place);
+      continue;
+    }
+    result.load_base_ = base;
+    result.is_moved_ = true;
+    result.original_ = OwnDescriptor(OpenAgain(original->number()));
+    const int number = result.original_.number();
+    if (number >= 0) {
+      code_internal::DeclareImageCopy(result.name_,
+                                      {number, PathOf(number), base});
+    } else {
+      code_internal::CloseImageCopy(result.name_);
+    }
+    return result;
+  }
+  return absl::AbortedError(
+      "other threads took each place near the program that was free; try "
+      "again");
+}
+
 PrivateCopy::PrivateCopy(PrivateCopy&& other) noexcept
     : name_(std::move(other.name_)),
       file_(std::move(other.file_)),
+      kept_file_(std::move(other.kept_file_)),
+      original_(std::move(other.original_)),
       handle_(std::exchange(other.handle_, nullptr)),
       load_base_(other.load_base_),
+      is_moved_(other.is_moved_),
       is_kept_(other.is_kept_) {}
 
 PrivateCopy& PrivateCopy::operator=(PrivateCopy&& other) noexcept {
   std::swap(name_, other.name_);
   std::swap(file_, other.file_);
+  std::swap(kept_file_, other.kept_file_);
+  std::swap(original_, other.original_);
   std::swap(handle_, other.handle_);
   std::swap(load_base_, other.load_base_);
+  std::swap(is_moved_, other.is_moved_);
   std::swap(is_kept_, other.is_kept_);
   return *this;
 }
 
-PrivateCopy::~PrivateCopy() {
+PrivateCopy::~PrivateCopy() { Unload(); }
+
+void PrivateCopy::Unload() {
   if (handle_ == nullptr) return;
   if (!is_kept_) {
     dlclose(handle_);
     if (!IsLoaded(name_)) {
       code_internal::ForgetImageCopy(name_);
+      handle_ = nullptr;
+      file_.Close();
+      kept_file_.Remove();
       return;
     }
   }
   // What has been read of the file is still known.
   code_internal::CloseImageCopy(name_);
-  file_.Close();
+  // Of a copy that was moved, and has no other name, debuggers find nothing
+  // else that fits.
+  const bool is_needed = is_kept_ && is_moved_ && path().empty();
+  if (!is_needed) file_.Close();
+  original_.Close();
   Remainder& remainder = TheRemainder();
   std::lock_guard<std::mutex> lock(remainder.mutex);
   (is_kept_ ? remainder.kept : remainder.lingering).push_back(std::move(*this));

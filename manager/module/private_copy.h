@@ -17,6 +17,12 @@
 // the PrivateCopy is destroyed: one descriptor of the process for each, and
 // none for what stays loaded after that.
 //
+// Or it is loaded near what it refers to (manager/module/near_place.h), from a
+// copy that was moved to where it lies (manager/module/moved_image.h). Nothing
+// but this copy has its fields bound, those of the debug information included:
+// the copy is what debuggers are to find. It can be a file with a name of its
+// own; if not, its descriptor stays open for as long as it is loaded.
+//
 // Threads: each PrivateCopy by one at a time.
 
 #ifndef INSTAR_MANAGER_MODULE_PRIVATE_COPY_H_
@@ -24,6 +30,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +41,8 @@
 #include "base/linux/own_descriptor.h"
 #include "manager/module/elf_image.h"
 #include "manager/module/file_descriptor.h"
+#include "manager/module/kept_file.h"
+#include "manager/module/near_place.h"
 
 namespace instar {
 namespace manager_internal {
@@ -42,6 +51,22 @@ struct Patch {
   std::size_t offset;  // in the image's bytes
   std::string bytes;
 };
+
+// What a module that lies near others consists of.
+struct NearContents {
+  // Those that it refers to; the first is the one that it is put next to.
+  std::vector<AddressRange> images;
+  // The contents of its file, if it is to lie there: the image's bytes, with
+  // its fields bound, not moved.
+  std::function<absl::StatusOr<std::string>(std::uintptr_t base)> contents;
+  // How the path of its file begins and ends, while it is loaded
+  // (manager/module/kept_file.h); empty: it is in memory alone.
+  std::string path_begin;
+  std::string path_end;
+};
+
+// Called between the choice of a place and the loading; for tests.
+extern void (*between_choice_and_load_for_test)(std::uintptr_t base);
 
 class PrivateCopy {
  public:
@@ -52,6 +77,14 @@ class PrivateCopy {
   static absl::StatusOr<PrivateCopy> Load(
       const ElfImage& image, absl::Span<const Patch> patches,
       std::shared_ptr<const FileDescriptor> original);
+
+  // The same near others, of an image that can be moved. If another thread
+  // takes the place that was free, another one is chosen.
+  // Errors: also ResourceExhausted if there is no room, and FailedPrecondition
+  // if the dynamic linker does not take wishes (WishNotTaken()).
+  static absl::StatusOr<PrivateCopy> LoadNear(
+      const ElfImage& image, absl::Span<const Patch> patches,
+      std::shared_ptr<const FileDescriptor> original, const NearContents& near);
 
   PrivateCopy(PrivateCopy&& other) noexcept;
   PrivateCopy& operator=(PrivateCopy&& other) noexcept;
@@ -66,21 +99,35 @@ class PrivateCopy {
   // From now on it is never unloaded.
   void KeepLoaded() { is_kept_ = true; }
 
+  // What is to be added to the addresses of the image that was given.
   std::uintptr_t load_base() const { return load_base_; }
   void* handle() const { return handle_; }  // for dlsym()
+  // That of its file; empty: it has none.
+  const std::string& path() const { return kept_file_.path(); }
 
  private:
   struct Remainder;
 
   PrivateCopy() = default;
 
+  // Loads what is in this file, which becomes file_.
+  absl::Status Open(FileDescriptor copy, const FileDescriptor& original,
+                    std::uintptr_t moved_by);
+  // Loads the file of the name name_.
+  absl::Status OpenByName(const FileDescriptor& original,
+                          std::uintptr_t moved_by);
+  void Unload();
+
   static Remainder& TheRemainder();
   static void ForgetLingering();
 
   std::string name_;  // what the dynamic linker calls it
   OwnDescriptor file_;
+  KeptFile kept_file_;
+  OwnDescriptor original_;  // of one that was moved: where its symbols are
   void* handle_ = nullptr;  // null: moved from
   std::uintptr_t load_base_ = 0;
+  bool is_moved_ = false;
   bool is_kept_ = false;
 };
 

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -23,6 +24,10 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "manager/module/generated_binding.h"
+#include "manager/module/generated_module.h"
+#include "manager/module/generated_tables.h"
+#include "manager/module/moved_image.h"
 
 namespace instar {
 namespace {
@@ -78,6 +83,8 @@ class ModuleFileTest : public testing::Test {
         << file.status();
     return std::string(file.status().message());
   }
+
+  void Damage(const std::string& contents, std::size_t size);
 
   std::string folder_;
   std::string path_;
@@ -257,6 +264,17 @@ void UseAll(const std::string& path) {
     sum += required.soname.size() + required.update_name.size();
   }
   EXPECT_GT(sum, 0u);
+  const manager_internal::GeneratedTables* const tables = file->tables();
+  if (tables == nullptr) return;
+  constexpr std::uintptr_t kAt = std::uintptr_t{1} << 44;
+  const std::vector<manager_internal::BoundImage> images(
+      tables->images().size(), {"", 0, kAt, {kAt, 2 * kAt}});
+  for (const auto& redefinition : tables->redefinitions()) {
+    EXPECT_FALSE(tables->NameAt(redefinition.name).empty());
+  }
+  absl::StatusOr<std::string> bytes = manager_internal::BindImports(
+      file->image(), *tables, images, kAt + 0x10000);
+  if (bytes.ok()) MoveTo(file->image(), kAt + 0x10000, *bytes);
 }
 
 TEST_F(ModuleFileTest, EveryTruncationIsHarmless) {
@@ -276,21 +294,19 @@ TEST_F(ModuleFileTest, EveryTruncationIsHarmless) {
   }
 }
 
-TEST_F(ModuleFileTest, DamagedFilesAreHarmless) {
-  const std::string contents = ReadAll(Built("stars.so"));
-  const absl::StatusOr<ModuleFile> whole = ReadModuleFile(Built("stars.so"));
-  ASSERT_TRUE(whole.ok());
+// Damages the module at path_ in its first bytes, up to `size`.
+void ModuleFileTest::Damage(const std::string& contents, std::size_t size) {
   Write(contents);
   const int file = open(path_.c_str(), O_WRONLY);
   ASSERT_GE(file, 0);
-  const auto with = [&](std::size_t at, const void* bytes, std::size_t size) {
-    ASSERT_EQ(pwrite(file, bytes, size, at), static_cast<ssize_t>(size));
+  const auto with = [&](std::size_t at, const void* bytes, std::size_t count) {
+    ASSERT_EQ(pwrite(file, bytes, count, at), static_cast<ssize_t>(count));
     UseAll(path_);
-    ASSERT_EQ(pwrite(file, &contents[at], size, at),
-              static_cast<ssize_t>(size));
+    ASSERT_EQ(pwrite(file, &contents[at], count, at),
+              static_cast<ssize_t>(count));
   };
   std::mt19937 random(1);
-  for (std::size_t at = 0; at < whole->loaded_size(); ++at) {
+  for (std::size_t at = 0; at < size; ++at) {
     const char flipped = static_cast<char>(contents[at] ^ (1 << random() % 8));
     with(at, &flipped, 1);
   }
@@ -303,12 +319,12 @@ TEST_F(ModuleFileTest, DamagedFilesAreHarmless) {
       1ull << 63,
       std::numeric_limits<std::uint64_t>::max(),
       std::numeric_limits<std::uint64_t>::max() - 4095};
-  for (std::size_t at = 0; at + 8 <= whole->loaded_size(); at += 4) {
+  for (std::size_t at = 0; at + 8 <= size; at += 4) {
     for (const std::uint64_t value : extremes) with(at, &value, 8);
   }
   // Several at once, most of them where the headers and tables are.
   for (int i = 0; i < 3000; ++i) {
-    std::string damaged = contents.substr(0, whole->loaded_size());
+    std::string damaged = contents.substr(0, size);
     for (int j = 0; j < 4; ++j) {
       damaged[random() % (j == 0 ? damaged.size() : 0x800)] =
           static_cast<char>(random());
@@ -318,6 +334,97 @@ TEST_F(ModuleFileTest, DamagedFilesAreHarmless) {
     UseAll(path_);
   }
   close(file);
+}
+
+TEST_F(ModuleFileTest, DamagedFilesAreHarmless) {
+  const absl::StatusOr<ModuleFile> whole = ReadModuleFile(Built("stars.so"));
+  ASSERT_TRUE(whole.ok());
+  Damage(ReadAll(Built("stars.so")), whole->loaded_size());
+}
+
+// With its tables, which lie behind what is loaded, and its relocations.
+TEST_F(ModuleFileTest, DamagedGeneratedModulesAreHarmless) {
+  const std::string stripped = path_ + ".stripped";
+  for (const char* const name : {"hundreds.so", "tens_packed.so"}) {
+    const std::string built = absl::StrCat("manager/near_test/", name);
+    ASSERT_EQ(
+        std::system(absl::StrCat("objcopy --strip-debug ", built, " ", stripped)
+                        .c_str()),
+        0);
+    const std::string contents = ReadAll(stripped);
+    Damage(contents, contents.size());
+  }
+  unlink(stripped.c_str());
+}
+
+TEST_F(ModuleFileTest, AGeneratedModuleIsNeededWhole) {
+  const std::string built = "manager/near_test/hundreds.so";
+  const std::string contents = ReadAll(built);
+  const absl::StatusOr<ModuleFile> whole = ReadModuleFile(built);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  EXPECT_EQ(whole->kind(), ModuleKind::kGenerated);
+  EXPECT_EQ(whole->update_name(), "hundreds");
+  ASSERT_NE(whole->tables(), nullptr);
+  EXPECT_EQ(whole->tables()->images().size(), 2u);
+  EXPECT_EQ(whole->tables()->images()[1].name, "tens.so");
+  EXPECT_GE(whole->tables()->imports().size(), 3u);
+  EXPECT_EQ(whole->tables()->redefinitions().size(), 2u);
+  EXPECT_LT(whole->loaded_size(), contents.size());
+  Write(contents);
+  for (std::size_t size = contents.size(); size-- > 0;) {
+    ASSERT_EQ(truncate(path_.c_str(), static_cast<off_t>(size)), 0);
+    ASSERT_FALSE(ReadModuleFile(path_).ok()) << size;
+  }
+}
+
+TEST_F(ModuleFileTest, SaysWhatIsWrongWithTheTables) {
+  using generated_module::Import;
+  using generated_module::ImportKind;
+  using generated_module::Redefinition;
+  const std::string built = "manager/near_test/hundreds.so";
+  const absl::StatusOr<ModuleFile> whole = ReadModuleFile(built);
+  ASSERT_TRUE(whole.ok()) << whole.status();
+  const auto with = [&](const char* section, auto row, const auto& change) {
+    std::string contents = ReadAll(built);
+    const auto found = whole->image().FindSection(section);
+    std::memcpy(&row, &contents[found->offset], sizeof(row));
+    change(row);
+    std::memcpy(&contents[found->offset], &row, sizeof(row));
+    Write(contents);
+    return Refusal(path_, StatusCode::kInvalidArgument);
+  };
+  const auto import = [&](const auto& change) {
+    return with(generated_module::kImportsSection, Import(), change);
+  };
+  const auto redefinition = [&](const auto& change) {
+    return with(generated_module::kRedefinitionsSection, Redefinition(),
+                change);
+  };
+  EXPECT_THAT(import([](Import& i) { i.name = 1 << 20; }),
+              HasSubstr("a name in .instar.imports"));
+  EXPECT_THAT(import([](Import& i) { i.image = 2; }), HasSubstr("its image"));
+  EXPECT_THAT(import([](Import& i) { i.target = ~0ull; }),
+              HasSubstr("its target"));
+  EXPECT_THAT(import([](Import& i) { i.place = 1 << 24; }),
+              HasSubstr("its place is not loaded from the file"));
+  EXPECT_THAT(import([](Import& i) { i.place = 0; }),
+              HasSubstr("the dynamic linker's"));
+  EXPECT_THAT(import([](Import& i) { i.kind = static_cast<ImportKind>(9); }),
+              HasSubstr("its kind is unknown"));
+  EXPECT_THAT(import([&](Import& i) {
+                i.place = whole->tables()->imports()[1].place + 1;
+              }),
+              HasSubstr("two imports have one place"));
+  EXPECT_THAT(redefinition([](Redefinition& r) { r.new_entry = 1 << 24; }),
+              HasSubstr("its new entry is no code"));
+  EXPECT_THAT(redefinition([](Redefinition& r) { r.flags = 4; }),
+              HasSubstr("its flags"));
+  EXPECT_THAT(redefinition([](Redefinition& r) { r.flags = 2; }),
+              HasSubstr("its new entry"));
+  EXPECT_THAT(redefinition([&](Redefinition& r) {
+                r = whole->tables()->redefinitions()[1];
+              }),
+              HasSubstr("a function is redefined twice"));
 }
 
 TEST_F(ModuleFileTest, WhatWasReadStaysWhenTheFileChanges) {

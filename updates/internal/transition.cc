@@ -402,7 +402,9 @@ Attempt Transition::Try(Direction direction, TryOptions options,
 
 std::vector<const WatchedFunctions*> Transition::AllWatched() const {
   std::vector<const WatchedFunctions*> watched;
-  for (const auto& set : watched_) watched.push_back(&*set);
+  for (const auto& set : watched_) {
+    if (!set->is_empty()) watched.push_back(&*set);
+  }
   return watched;
 }
 

@@ -10,6 +10,7 @@
 #ifndef INSTAR_CODE_SYMBOLS_IMAGES_IMAGE_COPY_H_
 #define INSTAR_CODE_SYMBOLS_IMAGES_IMAGE_COPY_H_
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,9 @@ namespace code_internal {
 struct ImageOriginal {
   int file = -1;     // open for reading, or -1: what was read is all there is
   std::string path;  // what messages call it, and where debug files are sought
+  // What was added to the addresses in the copy before it was loaded; the
+  // dynamic linker adds nothing to them then.
+  std::uintptr_t moved_by = 0;
 };
 
 // A path that leads to the file of the original as it was when it was declared:

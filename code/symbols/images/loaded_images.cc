@@ -94,10 +94,8 @@ Sighting See(const dl_phdr_info& info) {
   image.mapped_from = first;
   image.mapped_size = last > first ? last - first : 0;
   if (image.code.end == 0) image.code = {};
-  image.fingerprint =
-      SymbolTable::Fingerprint({reinterpret_cast<const char*>(info.dlpi_phdr),
-                                info.dlpi_phnum * sizeof(ElfW(Phdr))},
-                               eh_frame_hdr, build_id);
+  image.fingerprint = SymbolTable::Fingerprint(
+      {info.dlpi_phdr, info.dlpi_phnum}, eh_frame_hdr, build_id);
   image.build_id = std::string(build_id);
   return image;
 }
@@ -234,6 +232,15 @@ class SymbolTables {
     const Part part(mapped.device, mapped.inode, image.fingerprint);
     const auto known = by_part_.find(part);
     if (mapped.inode != 0 && known != by_part_.end()) return known->second;
+    const std::optional<ImageOriginal> original = FindImageOriginal(image.name);
+    if (original.has_value() && original->moved_by != 0) {
+      // What is mapped, and what lies in memory, is not as its file says.
+      const SymbolTable*& unknown = unreadable_[{image.name, 0}];
+      if (unknown == nullptr) {
+        unknown = SymbolTable::Empty(name, why).release();
+      }
+      return unknown;
+    }
     // Root may read what is mapped, unless the first thread has ended.
     absl::StatusOr<std::unique_ptr<SymbolTable>> table = SymbolTable::OfFile(
         absl::StrCat("/proc/self/map_files/", absl::Hex(mapped.low), "-",
@@ -333,7 +340,11 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
   images->unloads_ = scan.counters.unloads;
   for (Sighting& sighting : scan.sightings) {
     LoadedImage image;
-    image.load_base = sighting.load_base;
+    const std::optional<ImageOriginal> original =
+        FindImageOriginal(sighting.name);
+    image.linker_base = sighting.load_base;
+    image.load_base =
+        sighting.load_base + (original.has_value() ? original->moved_by : 0);
     image.code = sighting.code;
     image.thread_local_module = sighting.thread_local_module;
     image.is_program = images->images_.empty();
@@ -360,7 +371,7 @@ std::shared_ptr<const LoadedImages> LoadedImages::Current() {
 }
 
 ImagePin LoadedImages::Pin(const LoadedImage& image) {
-  ImagePin pin(image.name, image.load_base);
+  ImagePin pin(image.name, image.linker_base);
   if (!pin.ok() || image.is_program) return pin;
   // Another object may have been loaded there under that name.
   for (const LoadedImage& now : Current()->images_) {

@@ -29,7 +29,10 @@ namespace code_internal {
 struct LoadedImage {
   std::string name;         // as the dynamic linker knows it
   uintptr_t load_base = 0;  // what is added to the addresses of the file
-  CodeRange code;           // from the first to the last executable segment
+  // What the dynamic linker has added: another one if the image is loaded from
+  // a copy that was moved before.
+  uintptr_t linker_base = 0;
+  CodeRange code;  // from the first to the last executable segment
   bool is_program = false;
   size_t thread_local_module = 0;  // what __tls_get_addr() calls it; 0: none
   const SymbolTable* symbols = nullptr;  // never null

@@ -188,13 +188,25 @@ std::unique_ptr<SymbolTable> SymbolTable::Empty(const std::string& name,
   return table;
 }
 
-size_t SymbolTable::Fingerprint(absl::string_view program_headers,
+size_t SymbolTable::Fingerprint(absl::Span<const Elf64_Phdr> program_headers,
                                 absl::string_view eh_frame_hdr,
                                 absl::string_view build_id) {
   const std::hash<std::string_view> hash;
   size_t result = 0;
-  for (const absl::string_view part :
-       {program_headers, eh_frame_hdr, build_id}) {
+  Elf64_Addr first = 0;
+  for (const Elf64_Phdr& header : program_headers) {
+    if (header.p_type != PT_LOAD) continue;
+    first = header.p_vaddr;
+    break;
+  }
+  for (Elf64_Phdr header : program_headers) {
+    if (header.p_vaddr >= first) header.p_vaddr -= first;
+    header.p_paddr = 0;
+    header.p_align = 0;
+    result = result * 31 +
+             hash({reinterpret_cast<const char*>(&header), sizeof(header)});
+  }
+  for (const absl::string_view part : {eh_frame_hdr, build_id}) {
     result = result * 31 + hash({part.data(), part.size()});
   }
   return result;

@@ -151,8 +151,9 @@ class SymbolTable {
   // The names of copies that callers reach without passing the entry.
   absl::Span<const char* const> clones(const FunctionRecord& function) const;
 
-  // Hashes what `fingerprint` hashes.
-  static size_t Fingerprint(absl::string_view program_headers,
+  // Hashes what `fingerprint` hashes. Of the program headers, what stays the
+  // same when an image is moved (manager/module/moved_image.h).
+  static size_t Fingerprint(absl::Span<const Elf64_Phdr> program_headers,
                             absl::string_view eh_frame_hdr,
                             absl::string_view build_id);
 

@@ -128,10 +128,7 @@ void SymbolTable::Reader::ReadProgramHeaders() {
   table_.build_id_ = std::string(build_id);
   const absl::string_view unwind_bytes =
       Loaded(unwind.p_vaddr).substr(0, unwind.p_memsz);
-  table_.fingerprint_ =
-      Fingerprint({reinterpret_cast<const char*>(headers.data()),
-                   headers.size() * sizeof(Elf64_Phdr)},
-                  unwind_bytes, build_id);
+  table_.fingerprint_ = Fingerprint(headers, unwind_bytes, build_id);
   unwind_entries_ =
       ReadEhFrameHeader(unwind.p_vaddr, unwind_bytes,
                         [this](uintptr_t address) { return Loaded(address); });

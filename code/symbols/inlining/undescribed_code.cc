@@ -33,8 +33,10 @@ using Slots = absl::flat_hash_map<std::uintptr_t, const char*>;
 // Reads what the dynamic linker relocates.
 class SlotReader {
  public:
-  SlotReader(const ElfW(Dyn) * dynamic, std::uintptr_t load_base)
-      : load_base_(load_base) {
+  // `moved_by`: what had been added to its addresses before it was loaded.
+  SlotReader(const ElfW(Dyn) * dynamic, std::uintptr_t linker_base,
+             std::uintptr_t moved_by)
+      : linker_base_(linker_base), moved_by_(moved_by) {
     for (const ElfW(Dyn)* entry = dynamic; entry->d_tag != DT_NULL; ++entry) {
       switch (entry->d_tag) {
         case DT_JMPREL:
@@ -74,7 +76,7 @@ class SlotReader {
   template <typename T>
   const T* At(std::uintptr_t address) const {
     return reinterpret_cast<const T*>(
-        address >= load_base_ ? address : address + load_base_);
+        address >= linker_base_ ? address : address + linker_base_);
   }
 
   void Read(std::uintptr_t relocations, std::size_t size, Slots& slots) const {
@@ -85,11 +87,13 @@ class SlotReader {
       if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
       const ElfW(Sym)& symbol =
           At<ElfW(Sym)>(symbols_)[ELF64_R_SYM(at->r_info)];
-      slots.emplace(at->r_offset, At<char>(names_) + symbol.st_name);
+      slots.emplace(at->r_offset - moved_by_,
+                    At<char>(names_) + symbol.st_name);
     }
   }
 
-  const std::uintptr_t load_base_;
+  const std::uintptr_t linker_base_;
+  const std::uintptr_t moved_by_;
   std::uintptr_t jumps_ = 0;
   std::size_t jumps_size_ = 0;
   std::uintptr_t others_ = 0;
@@ -98,23 +102,38 @@ class SlotReader {
   std::uintptr_t names_ = 0;
 };
 
+// Several may have nothing added to their addresses.
+bool IsOf(const dl_phdr_info& info, const LoadedImage& image) {
+  if (info.dlpi_addr != image.linker_base) return false;
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info.dlpi_phdr[i];
+    const std::uintptr_t begin = info.dlpi_addr + segment.p_vaddr;
+    if (segment.p_type == PT_LOAD && image.code.begin >= begin &&
+        image.code.begin < begin + segment.p_memsz) {
+      return true;
+    }
+  }
+  return false;
+}
+
 // Of an image that is kept loaded.
 Slots SlotsOf(const LoadedImage& image) {
   struct Search {
-    const std::uintptr_t load_base;
+    const LoadedImage& image;
     Slots slots;
   };
-  Search search{image.load_base, {}};
+  Search search{image, {}};
   ForEachLoadedObject(
       [](dl_phdr_info* info, std::size_t, void* argument) {
         auto& wanted = *static_cast<Search*>(argument);
-        if (info->dlpi_addr != wanted.load_base) return 0;
+        if (!IsOf(*info, wanted.image)) return 0;
         for (int i = 0; i < info->dlpi_phnum; ++i) {
           const ElfW(Phdr)& segment = info->dlpi_phdr[i];
           if (segment.p_type != PT_DYNAMIC) continue;
           wanted.slots = SlotReader(reinterpret_cast<const ElfW(Dyn)*>(
                                         info->dlpi_addr + segment.p_vaddr),
-                                    info->dlpi_addr)
+                                    info->dlpi_addr,
+                                    wanted.image.load_base - info->dlpi_addr)
                              .Read();
         }
         return 1;

@@ -1,0 +1,85 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// A program with a manager that takes generated modules as it takes others:
+// checked, loaded, undone, loaded again, and in the journal.
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "manager/manager.h"
+#include "manager/near_test/counting.h"
+
+namespace {
+
+constexpr char kModule[] = "manager/near_test/tens_managed.so";
+
+int failures = 0;
+
+void Expect(bool condition, const std::string& what) {
+  if (condition) return;
+  std::fprintf(stderr, "%s\n", what.c_str());
+  ++failures;
+}
+
+int Step() {
+  const int before = near_count();
+  return near_count() - before;
+}
+
+std::string ReadAll(const std::string& path) {
+  std::ifstream file(path);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// The files of this process's modules in the folder.
+std::string ModuleFiles(const std::string& folder) {
+  std::string found;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (absl::StrContains(name, absl::StrCat(".", getpid(), ".tens"))) {
+      absl::StrAppend(&found, entry.path().string());
+    }
+  }
+  return found;
+}
+
+void Run(const std::string& folder) {
+  auto manager = instar::Manager::Start();
+  if (!manager.ok()) return Expect(false, manager.status().ToString());
+  std::string path;
+  for (int i = 0; i < 3 && failures == 0; ++i) {
+    const auto loaded = manager->Load(kModule);
+    Expect(loaded.ok(), loaded.status().ToString());
+    Expect(Step() == 10, "it counts as before");
+    const std::string files = ModuleFiles(folder);
+    Expect(!files.empty() && (path.empty() || files == path),
+           absl::StrCat("its files are \"", files, "\""));
+    path = files;
+    const auto undone = manager->Undo();
+    Expect(undone.ok(), undone.status().ToString());
+    Expect(Step() == 1, "it does not count as before");
+  }
+  Expect(absl::StrContains(ReadAll(folder + "/managed.journal"), path),
+         "the journal does not name its file");
+}
+
+}  // namespace
+
+int main() {
+  // The path of a socket must be short.
+  char folder[] = "/tmp/instar-managed-XXXXXX";
+  if (mkdtemp(folder) == nullptr) return 2;
+  setenv("INSTAR_SOCKET_DIRECTORY", folder, 1);
+  Run(folder);
+  std::filesystem::remove_all(folder);
+  return failures == 0 ? 0 : 1;
+}
