@@ -32,10 +32,17 @@ bool IsTypeInfo(absl::string_view name) {
   return absl::StartsWith(name, "_ZTI") || absl::StartsWith(name, "_ZTS");
 }
 
+// What a coroutine's frame leads to. A suspended coroutine goes on in the code
+// that made its frame, and knows its suspend points.
+bool IsPartOfCoroutine(absl::string_view name) {
+  return absl::EndsWith(name, ".Frame.actor") ||
+         absl::EndsWith(name, ".Frame.destroy");
+}
+
 // A copy of a function with another signature or without a part of it, which
-// GCC has made.
+// GCC has made; it is called by those that were compiled for it alone.
 bool IsClone(absl::string_view name) {
-  return absl::StrContains(name, ".constprop") ||
+  return IsPartOfCoroutine(name) || absl::StrContains(name, ".constprop") ||
          absl::StrContains(name, ".isra") || absl::StrContains(name, ".part") ||
          absl::StrContains(name, ".lto_priv");
 }
@@ -652,6 +659,13 @@ void Comparison::CompareUnit(Unit& unit) {
   }
   if (unit.status == UnitStatus::kChanged && unit.is_function() &&
       IsClone(unit.name)) {
+    if (IsPartOfCoroutine(unit.name)) {
+      findings_.Note(
+          unit.object->name(),
+          absl::StrCat(Demangle(unit.name), " has changed (", unit.why,
+                       "): coroutines that are suspended finish in "
+                       "the version that they began in"));
+    }
     Separate(unit);
   }
 }

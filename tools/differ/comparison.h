@@ -17,6 +17,9 @@
 // Units that share a name by accident, and are never matched:
 //   - lambdas, and what is made for them, when their numbers may have moved:
 //     closures that exist go on with the code that they were made with;
+//   - the actor and the destroyer of a C++20 coroutine that are not the same:
+//     suspended coroutines finish in the version that they began in, new ones
+//     are made by the new ramp;
 //   - clones of a function (f.constprop.0) that are not the same: their
 //     parameters are not known. Their callers have changed then.
 

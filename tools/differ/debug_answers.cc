@@ -54,9 +54,9 @@ const LineNumbers* DebugAnswers::LinesOf(const Object& object) {
   return known.lines ? &*known.lines : nullptr;
 }
 
-StaticScope DebugAnswers::ScopeOf(const Unit& unit) {
+const StaticVariable* DebugAnswers::VariableOf(const Unit& unit) {
   Known& known = KnownOf(*unit.object);
-  if (known.info == nullptr) return {};
+  if (known.info == nullptr) return nullptr;
   if (!known.has_statics) {
     known.has_statics = true;
     for (StaticVariable& variable : StaticVariablesOf(*known.info)) {
@@ -65,8 +65,13 @@ StaticScope DebugAnswers::ScopeOf(const Unit& unit) {
     }
   }
   const auto found = known.statics.find({unit.main().index, 0});
-  if (found == known.statics.end()) return {};
-  const StaticVariable& variable = found->second;
+  return found == known.statics.end() ? nullptr : &found->second;
+}
+
+StaticScope DebugAnswers::ScopeOf(const Unit& unit) {
+  const StaticVariable* const known = VariableOf(unit);
+  if (known == nullptr) return {};
+  const StaticVariable& variable = *known;
   StaticScope scope;
   const std::string& function = variable.linkage_name_of_function.empty()
                                     ? variable.function
@@ -100,6 +105,12 @@ void DebugAnswers::CheckCompilers(const std::vector<ObjectPair>& pairs,
                            ". Without debug information the layouts of types "
                            "cannot be compared: compile both builds with -g"));
         }
+      } else if (!known.info->describes_types()) {
+        findings.Refuse(
+            object->name(),
+            "was compiled with -g1, which does not describe types, "
+            "so that their layouts cannot be compared: compile both "
+            "builds with -g");
       }
     }
     if (!is_described || pair.old_object == nullptr ||

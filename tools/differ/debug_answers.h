@@ -44,6 +44,10 @@ class DebugAnswers {
   // Null: it has none.
   const ObjectDebugInfo* InfoOf(const Object& object);
 
+  // What debug information says of a variable that has a section of its own;
+  // null: nothing.
+  const StaticVariable* VariableOf(const Unit& unit);
+
  private:
   struct Known {
     absl::Status status;

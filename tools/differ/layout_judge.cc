@@ -5,7 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tools/differ/dwarf/static_scopes.h"
 #include "tools/differ/dwarf/type_changes.h"
+#include "tools/differ/object.h"
 
 namespace instar {
 namespace differ {
@@ -29,6 +31,28 @@ std::string WhyHarmless(const TypeChange& change) {
   return "";
 }
 
+// Variables that keep their values, and are of another type now.
+void JudgeVariables(const Comparison& comparison, DebugAnswers& debug,
+                    Findings& findings) {
+  for (const ObjectPair& pair : comparison.pairs()) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      if (!unit->is_variable() || unit->old == nullptr || unit->is_constant()) {
+        continue;
+      }
+      const StaticVariable* const was = debug.VariableOf(*unit->old);
+      const StaticVariable* const is = debug.VariableOf(*unit);
+      if (was == nullptr || is == nullptr) continue;
+      const std::string difference = VariableDifference(*was, *is);
+      if (difference.empty()) continue;
+      findings.Refuse(
+          pair.new_object->name(),
+          absl::StrCat("variable ", is->qualified_name, " ", difference,
+                       ", and keeps its value. Give the new one another name"));
+    }
+  }
+}
+
 }  // namespace
 
 void JudgeLayouts(const Comparison& comparison,
@@ -46,6 +70,12 @@ void JudgeLayouts(const Comparison& comparison,
         debug.InfoOf(*pair.new_object) != nullptr) {
       is.Add(*debug.InfoOf(*pair.new_object), pair.new_object->name());
     }
+  }
+  JudgeVariables(comparison, debug, findings);
+  for (const std::string& type : IncomparableTypes(was, is)) {
+    findings.Warn("", absl::StrCat("type ", type,
+                                   " is described in one of the builds only: "
+                                   "if it has changed, nobody knows"));
   }
   for (const TypeChange& change : CompareTypes(was, is)) {
     const std::string object =

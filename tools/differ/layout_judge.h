@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Whether types whose layout has changed may have objects that exist: they have
-// the old layout, and new code would take them for the new one.
+// the old layout, and new code would take them for the new one. The same goes
+// for variables that are of another type than before.
 
 #ifndef INSTAR_TOOLS_DIFFER_LAYOUT_JUDGE_H_
 #define INSTAR_TOOLS_DIFFER_LAYOUT_JUDGE_H_

@@ -59,11 +59,9 @@ absl::Status ObjectDebugInfo::Load() {
   }
   INSTAR_ASSIGN_OR_RETURN(dies_, DieTree::Read(dwarf_));
   for (const DieIndex unit : dies_->units()) {
-    const auto language = dies_->Constant(unit, DW_AT_language);
     const DieAttribute* const producer = dies_->Find(unit, DW_AT_producer);
-    if (language.has_value() && *language != DW_LANG_Mips_Assembler &&
-        (producer == nullptr || !IsWithoutTypes(producer->block()))) {
-      describes_types_ = true;
+    if (producer != nullptr && IsWithoutTypes(producer->block())) {
+      describes_types_ = false;
     }
   }
   CollectFunctions();

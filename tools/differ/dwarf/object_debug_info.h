@@ -69,7 +69,8 @@ class ObjectDebugInfo {
 
   const ElfFile& file() const { return file_; }
 
-  // Whether types and variables are described: not with -g1, nor in assembly.
+  // Whether types and variables are described: not with -g1. (In assembly there
+  // are none to describe.)
   bool describes_types() const { return describes_types_; }
 
   // For this package.
@@ -112,7 +113,7 @@ class ObjectDebugInfo {
   std::unique_ptr<RelocatedSections> sections_;
   Dwarf* dwarf_ = nullptr;
   std::optional<DieTree> dies_;
-  bool describes_types_ = false;
+  bool describes_types_ = true;
   std::vector<FunctionSymbol> functions_;  // by place
 };
 

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tools/differ/dwarf/expressions.h"
 #include "tools/differ/dwarf/type_names.h"
@@ -28,7 +29,10 @@ bool IsFunction(const Die& die) {
 class Collector {
  public:
   explicit Collector(const ObjectDebugInfo& object)
-      : object_(object), dies_(object.dies()), names_(dies_) {}
+      : object_(object),
+        dies_(object.dies()),
+        names_(dies_),
+        bare_names_(dies_, TypeNames::Qualifiers::kLeftOut) {}
 
   std::vector<StaticVariable> Collect() {
     for (DieIndex i = 0; i < dies_.size(); ++i) {
@@ -76,6 +80,12 @@ class Collector {
     result.name = name == nullptr ? "" : name;
     result.qualified_name = names_.QualifiedName(variable);
     result.type = names_.Spell(dies_.TypeOf(variable));
+    result.bare_type = bare_names_.Spell(dies_.TypeOf(variable));
+    const DieIndex type = names_.Behind(dies_.TypeOf(variable));
+    result.scalar = ScalarKindOf(dies_, type);
+    if (type != kNoDie) {
+      result.size = dies_.Constant(type, DW_AT_byte_size).value_or(0);
+    }
     result.line = static_cast<int>(
         dies_.ConstantOf(variable, DW_AT_decl_line).value_or(0));
     for (DieIndex at_die = variable; at_die != kNoDie;
@@ -151,11 +161,27 @@ class Collector {
   const ObjectDebugInfo& object_;
   const DieTree& dies_;
   TypeNames names_;
+  TypeNames bare_names_;
   absl::flat_hash_map<DieIndex, absl::string_view> symbol_of_root_;
   std::map<ObjectPlace, StaticVariable> found_;
 };
 
 }  // namespace
+
+std::string VariableDifference(const StaticVariable& was,
+                               const StaticVariable& is) {
+  if (was.bare_type == is.bare_type) return "";
+  if (was.size == is.size && IsSameBytes(was.scalar, is.scalar)) return "";
+  const auto element = [](const std::string& type) {
+    return absl::EndsWith(type, "]") ? type.substr(0, type.find_last_of('['))
+                                     : "";
+  };
+  if (!element(was.bare_type).empty() &&
+      element(was.bare_type) == element(is.bare_type)) {
+    return "";
+  }
+  return absl::StrCat("was ", was.type, ", is ", is.type);
+}
 
 std::vector<StaticVariable> StaticVariablesOf(const ObjectDebugInfo& object) {
   return Collector(object).Collect();

@@ -17,10 +17,12 @@
 #ifndef INSTAR_TOOLS_DIFFER_DWARF_STATIC_SCOPES_H_
 #define INSTAR_TOOLS_DIFFER_DWARF_STATIC_SCOPES_H_
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "tools/differ/dwarf/object_debug_info.h"
+#include "tools/differ/dwarf/scalar_kind.h"
 
 namespace instar {
 namespace differ {
@@ -34,6 +36,10 @@ struct StaticVariable {
   std::string name;            // as it is written: "hits"
   std::string qualified_name;  // "shop::hits", "Sell(int)::hits"
   std::string type;            // one spelling, type_names.h says which
+  // The same without const and volatile, and in numbers what of it is compared.
+  std::string bare_type;
+  std::uint64_t size = 0;  // bytes; 0: not told
+  ScalarKind scalar = ScalarKind::kNone;
 
   // The function that it is in, of the innermost lambda or local class; both
   // are empty if it is in none. The linkage name is also empty where nobody
@@ -58,6 +64,13 @@ struct StaticVariable {
 
 // All of them, by place.
 std::vector<StaticVariable> StaticVariablesOf(const ObjectDebugInfo& object);
+
+// For a variable that both builds have: empty if what it holds means the same
+// to both, as far as types tell; else "was float, is int". What a class
+// consists of is not compared (type_changes.h does that), nor how many elements
+// an array has.
+std::string VariableDifference(const StaticVariable& was,
+                               const StaticVariable& is);
 
 }  // namespace differ
 }  // namespace instar

@@ -149,6 +149,33 @@ TEST(StaticScopesTest, ThoseOfOneNameAreInTheOrderOfTheirDeclarations) {
   EXPECT_EQ(line_of, (std::map<int, int>{{0, 2}, {1, 3}, {2, 4}}));
 }
 
+TEST(VariableDifferenceTest, TellsWhetherWhatItHoldsMeansTheSame) {
+  const auto of = [](const char* declaration) {
+    const CompiledObject object(declaration, ".c", "-g");
+    EXPECT_TRUE(object.status().ok()) << object.status();
+    const auto variables = StaticVariablesOf(*object);
+    return variables.size() == 1 ? variables[0] : StaticVariable();
+  };
+  const auto difference = [&of](const char* was, const char* is) {
+    return VariableDifference(of(was), of(is));
+  };
+  EXPECT_EQ(difference("int a;", "typedef int number; volatile number a;"), "");
+  EXPECT_EQ(difference("int a;", "unsigned a;"), "");
+  EXPECT_EQ(difference("_Bool a;", "unsigned char a;"), "");
+  EXPECT_EQ(difference("char *a;", "const char *a;"), "");
+  EXPECT_EQ(difference("int a[3];", "int a[4];"), "");
+  EXPECT_EQ(difference("struct s { int a; } a;", "struct s { int b; } a;"), "");
+  EXPECT_EQ(difference("int a;", "float a;"), "was int, is float");
+  EXPECT_EQ(difference("unsigned char a;", "_Bool a;"),
+            "was unsigned char, is _Bool");
+  EXPECT_EQ(difference("char *a;", "int *a;"), "was char*, is int*");
+  EXPECT_EQ(difference("int a[2];", "long a[1];"),
+            "was int[2], is long int[1]");
+  EXPECT_EQ(difference("struct s { int a; } a;", "struct t { int a; } a;"),
+            "was s, is t");
+  EXPECT_EQ(difference("int a;", "long a;"), "was int, is long int");
+}
+
 }  // namespace
 }  // namespace differ
 }  // namespace instar

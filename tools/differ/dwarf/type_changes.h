@@ -121,12 +121,13 @@ struct TypeChange {
   // It is a local variable.
   bool is_local_variable = false;
 
-  // As far as debug information tells, objects live in local variables and
-  // parameters, and end with their function. It does not tell of casts that
+  // As far as debug information tells, objects live in local variables, and end
+  // with the function that was compiled for them. (What is passed by value does
+  // not: its caller may be of the other build.) It does not tell of casts that
   // have no variable, as ((struct T *)memory)->x, and of copies made as bytes.
   bool is_on_stacks_only() const {
     return variables.empty() && !is_pointed_to && !is_thrown &&
-           (is_local_variable || is_passed_by_value);
+           !is_passed_by_value && is_local_variable;
   }
 };
 

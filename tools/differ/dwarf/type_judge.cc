@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tools/differ/dwarf/scalar_kind.h"
 
 namespace instar {
 namespace differ {
@@ -49,27 +50,13 @@ std::string Size(const MemberLayout& member) {
 }
 
 // Whether every value of the old type is the same bytes as that value of the
-// new one. Not uint8_t -> bool: a bool is 0 or 1.
+// new one.
 bool IsSameBytes(const MemberLayout& was, const MemberLayout& is) {
   if (was.bit_size != is.bit_size || was.is_bit_field != is.is_bit_field) {
     return false;
   }
   if (was.bare_type == is.bare_type) return true;
-  const auto is_integer = [](ScalarKind kind) {
-    return kind == ScalarKind::kSigned || kind == ScalarKind::kUnsigned;
-  };
-  switch (was.scalar) {
-    case ScalarKind::kBoolean:
-      return is_integer(is.scalar);
-    case ScalarKind::kSigned:
-    case ScalarKind::kUnsigned:
-      return is_integer(is.scalar) || is.scalar == ScalarKind::kEnumeration;
-    case ScalarKind::kEnumeration:
-      return is_integer(is.scalar);
-    case ScalarKind::kNone:
-      return false;
-  }
-  return false;
+  return IsSameBytes(was.scalar, is.scalar);
 }
 
 bool IsInPlace(const MemberLayout& was, const MemberLayout& is) {

@@ -123,7 +123,7 @@ class LayoutReader {
     member.is_artificial = dies_[die].is_artificial;
     member.bit_size = 8 * SizeOf(type, 0);
     member.alignment = AlignmentOf(type, 0);
-    member.scalar = ScalarOf(type);
+    member.scalar = ScalarKindOf(dies_, names_.Behind(type));
     member.is_empty = member.is_base && IsEmpty(names_.Behind(type), 0);
     if (location != nullptr) {
       if (location->kind == DieAttribute::Kind::kConstant) {
@@ -243,28 +243,6 @@ class LayoutReader {
     if (dies_[type].tag == DW_TAG_ptr_to_member_type) return 8;
     const std::uint64_t size = SizeOf(type, 0);
     return size == 0 ? 1 : std::min<std::uint64_t>(size, 16);
-  }
-
-  ScalarKind ScalarOf(DieIndex type) const {
-    type = names_.Behind(type);
-    if (type == kNoDie) return ScalarKind::kNone;
-    if (dies_[type].tag == DW_TAG_enumeration_type) {
-      return ScalarKind::kEnumeration;
-    }
-    if (dies_[type].tag != DW_TAG_base_type) return ScalarKind::kNone;
-    switch (dies_.Constant(type, DW_AT_encoding).value_or(0)) {
-      case DW_ATE_boolean:
-        return ScalarKind::kBoolean;
-      case DW_ATE_signed:
-      case DW_ATE_signed_char:
-        return ScalarKind::kSigned;
-      case DW_ATE_unsigned:
-      case DW_ATE_unsigned_char:
-      case DW_ATE_UTF:
-        return ScalarKind::kUnsigned;
-      default:
-        return ScalarKind::kNone;
-    }
   }
 
   bool IsPassedByAddress(DieIndex type, int level) {

@@ -14,17 +14,10 @@
 #include <vector>
 
 #include "tools/differ/dwarf/object_debug_info.h"
+#include "tools/differ/dwarf/scalar_kind.h"
 
 namespace instar {
 namespace differ {
-
-enum class ScalarKind : std::uint8_t {
-  kNone,  // a class, an array, a floating-point number, ...
-  kBoolean,
-  kSigned,
-  kUnsigned,
-  kEnumeration,
-};
 
 struct MemberLayout {
   // "price"; "_vptr.Order"; of a base its type; of a nameless union or
