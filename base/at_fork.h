@@ -56,11 +56,12 @@ enum class ForkOrder {
   kImages,       // code/: what images are copies of
   kClasses,      // heap/: registry; of each class: arenas, shards, slabs
   kConversions,  // heap/: those that wait for conversions
+  kShadows,      // heap/: shadow data
   kStacks,       // continuation/: the pool of stacks
   kInterrupted,  // stack/: threads that are held; of the child alone
   kDescriptors,  // manager/: what is closed in a child
 };
-inline constexpr int kForkOrders = 13;
+inline constexpr int kForkOrders = 14;
 
 // Any may be null. `prepare` is called in the order above, the others in the
 // opposite one.

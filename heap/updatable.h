@@ -212,6 +212,8 @@ class Updatable {
     } else {
       c->RemoveOutside(object);
     }
+    auto* const listener = c->end_listener();
+    if (__builtin_expect(listener != nullptr, 0)) listener(object);
   }
 
   static void Free(void* object, std::size_t alignment) noexcept {

@@ -9,10 +9,13 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "code/function_entry.h"
 #include "examples/recipes/shop.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
+#include "heap/shadow/shadow.h"
+#include "updates/mechanisms/shadow_data.h"
 #include "updates/mechanisms/transfer.h"
 #include "updates/testing/update_fixture.h"
 #include "updates/update_plan.h"
@@ -144,6 +147,51 @@ TEST_F(HeldObjectsTest, AGlobal) {
   EXPECT_EQ(Order("lamp", "Nantes"), 1350);
   Undo();
   EXPECT_EQ(Order("lamp", "Brest"), 1350);
+}
+
+// [shadow data]
+instar::Shadow<int> cents_of("cents of a site");
+
+int OrderAndCount(const std::string& product, const std::string& site) {
+  const int price = instar::Original(&Order)(product, site);
+  cents_of.FindOrAttach(&sites[site]) += price;
+  return price;
+}
+
+void CloseAndForget(const std::string& site) {
+  cents_of.Detach(&sites[site]);  // another site may lie there later
+  auto* const close = instar::Original(&Close);
+  close(site);
+}
+
+absl::Status CountBeside(instar::UpdatePlan& plan) {
+  plan.Add(instar::EndWithUpdate(&cents_of));
+  plan.Redefine(&Order, &OrderAndCount);
+  plan.Redefine(&Close, &CloseAndForget);
+  return absl::OkStatus();
+}
+// [shadow data]
+
+TEST_F(HeldObjectsTest, BesideTheObject) {
+  Make("cents", &CountBeside);
+  const auto forecast = update().Prepare();
+  ASSERT_TRUE(forecast.ok()) << forecast.status();
+  EXPECT_THAT(forecast->lost_by_undo,
+              ElementsAre("shadow data cents of a site: what has been "
+                          "attached"));
+  Apply();
+  const Site* const brest = &sites.at("Brest");
+  EXPECT_EQ(Order("lamp", "Brest"), 1350);
+  EXPECT_EQ(Order("lamp", "Brest"), 1350);
+  EXPECT_EQ(*cents_of.Find(brest), 2700);
+  EXPECT_EQ(cents_of.Find(&sites.at("Nantes")), nullptr);
+  Close("Brest");
+  EXPECT_EQ(cents_of.Find(brest), nullptr);
+  EXPECT_EQ(Order("lamp", "Nantes"), 1350);
+  EXPECT_EQ(cents_of.size(), 1u);
+  Undo();
+  EXPECT_EQ(cents_of.size(), 0u);
+  EXPECT_EQ(sites.at("Nantes").orders, 2);
 }
 
 // [an order]

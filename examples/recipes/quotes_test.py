@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # Copyright The Instar Authors
 # SPDX-License-Identifier: Apache-2.0
-"""Whether docs/recipes.md quotes the code that is tested, each piece once and in its order."""
+"""quotes_test.py COUNT DOCUMENT SOURCES: whether it quotes the code that is tested, each piece once and in its order.
+
+A piece stands in a source between two lines `// [name]`. There are COUNT of them.
+"""
 
 import re
 import sys
 import unittest
 
-_DOCUMENT, _SOURCES = sys.argv[1], sys.argv[2:]
+_COUNT, _DOCUMENT, _SOURCES = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
 del sys.argv[1:]
 
 
@@ -23,8 +26,8 @@ class QuotesTest(unittest.TestCase):
         tested = []
         for source in _SOURCES:
             tested += [match[1] for match in
-                       re.findall(r"^// \[(.*?)\]\n(.*?)^// \[\1\]$", _read(source), re.DOTALL | re.MULTILINE)]
-        self.assertEqual(len(tested), 5)
+                       re.findall(r"^ *// \[(.*?)\]\n(.*?)^ *// \[\1\]$", _read(source), re.DOTALL | re.MULTILINE)]
+        self.assertEqual(len(tested), _COUNT)
         self.assertEqual(quoted, tested)
 
 

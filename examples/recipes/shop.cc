@@ -21,6 +21,8 @@ int Order(const std::string& product, const std::string& site) {
 
 std::string Cheapest() { return by_price.front()->name; }
 
+void Close(const std::string& site) { sites.erase(site); }
+
 void Open() {
   products.clear();
   products.emplace("chair", std::make_unique<Product>("chair", 4000));

@@ -40,6 +40,8 @@ extern std::vector<const Product*> by_price;
 std::string Describe(const std::string& product);
 int Order(const std::string& product, const std::string& site);
 std::string Cheapest();
+// Which ends the site.
+void Close(const std::string& site);
 
 // Forgets what there was.
 void Open();

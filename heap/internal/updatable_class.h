@@ -111,6 +111,20 @@ class UpdatableClass {
     if (!has_proxies()) has_proxies_.store(true, std::memory_order_relaxed);
   }
 
+  // What is told of the end of each object of the class and of subclasses, when
+  // its destructors have run; null: nobody. One function for the whole program,
+  // set when something is attached to an object for the first time. Acquire and
+  // release are not needed: whoever ends an object has been told of what was
+  // attached to it, in an ordered way, by who attached it.
+  void (*end_listener() const)(const void* object) {
+    return end_listener_.load(std::memory_order_relaxed);
+  }
+  void SetEndListener(void (*listener)(const void* object)) {
+    if (end_listener() != listener) {
+      end_listener_.store(listener, std::memory_order_relaxed);
+    }
+  }
+
   // Births while kNoticeBirths is set.
   void NoteLateBirth(const void* object);
   bool late_births() const {
@@ -214,6 +228,7 @@ class UpdatableClass {
   std::atomic<Arena*> arenas_{nullptr};
   SmallMutex arenas_mutex_;
   std::atomic<std::uint32_t> birth_{kBorn};
+  std::atomic<void (*)(const void*)> end_listener_{nullptr};
   std::atomic<bool> late_births_{false};
   std::atomic<bool> has_proxies_{false};
   std::atomic<Mark> late_since_{0};

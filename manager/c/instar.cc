@@ -5,6 +5,8 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
@@ -20,7 +22,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/version.h"
+#include "code/function_entry.h"
 #include "code/symbols/function.h"
+#include "heap/shadow/internal/address_table.h"
 #include "manager/manager.h"
 #include "stack/exposed_values.h"
 #include "stack/stack_snapshot.h"
@@ -29,6 +33,7 @@
 #include "threads/controlled_thread.h"
 #include "threads/internal/snapshot_at_call.h"
 #include "threads/update_point.h"
+#include "updates/mechanisms/shadow_data.h"
 #include "updates/update_module.h"
 #include "updates/update_plan.h"
 
@@ -80,6 +85,24 @@ ThreadKind KindOf(instar_thread_kind kind) {
 
 UpdatePlan& PlanOf(instar_plan* plan) {
   return *reinterpret_cast<UpdatePlan*>(plan);
+}
+
+// The pointer in it is one for us, and nothing for C.
+std::atomic<heap_internal::AddressTable*>& TableOf(instar_shadow* shadow) {
+  using Table = std::atomic<heap_internal::AddressTable*>;
+  static_assert(sizeof(Table) == sizeof(shadow->table) &&
+                Table::is_always_lock_free);
+  return *reinterpret_cast<Table*>(&shadow->table);
+}
+
+void EndInC(void* data, void* shadow) {
+  auto* const end = static_cast<instar_shadow*>(shadow)->end;
+  if (end != nullptr) end(data);
+  std::free(data);
+}
+
+heap_internal::AddressTable& MakeTableOf(instar_shadow* shadow) {
+  return heap_internal::TableAt(TableOf(shadow), shadow->name, &EndInC, shadow);
 }
 
 UpdatePlan::Hook HookOf(instar_hook hook, void* argument) {
@@ -209,6 +232,68 @@ void* instar_find_exposed(const char* name, size_t size) {
   return found.ok() && (*found)->size == size ? (*found)->address : nullptr;
 }
 
+void* instar_shadow_find(const instar_shadow* shadow, const void* object) {
+  const instar::heap_internal::AddressTable* const table =
+      instar::TableOf(const_cast<instar_shadow*>(shadow))
+          .load(std::memory_order_acquire);
+  return table == nullptr ? nullptr : table->Find(object);
+}
+
+void* instar_shadow_attach(instar_shadow* shadow, void* object) {
+  void* const found = instar_shadow_find(shadow, object);
+  if (found != nullptr) return found;
+  void* const made = std::calloc(1, std::max<std::size_t>(shadow->size, 1));
+  if (made == nullptr) return nullptr;
+  try {
+    void* const attached = instar::MakeTableOf(shadow).Add(object, made);
+    // As if it had not been: `end` is for what was attached.
+    if (attached != made) std::free(made);
+    return attached;
+  } catch (const std::bad_alloc&) {
+    std::free(made);
+    return nullptr;
+  }
+}
+
+void* instar_shadow_replace(instar_shadow* shadow, void* object) {
+  void* const made = std::calloc(1, std::max<std::size_t>(shadow->size, 1));
+  if (made == nullptr) return nullptr;
+  void* before;
+  try {
+    before = instar::MakeTableOf(shadow).Exchange(object, made);
+  } catch (const std::bad_alloc&) {
+    std::free(made);
+    return nullptr;
+  }
+  if (before != nullptr) instar::EndInC(before, shadow);
+  return made;
+}
+
+int instar_shadow_detach(instar_shadow* shadow, const void* object) {
+  instar::heap_internal::AddressTable* const table =
+      instar::TableOf(shadow).load(std::memory_order_acquire);
+  return table != nullptr && table->EndOf(object) ? 1 : 0;
+}
+
+void instar_shadow_detach_all_of(const void* object) {
+  instar::heap_internal::AddressTable::EndInAllTables(object);
+}
+
+size_t instar_shadow_size(const instar_shadow* shadow) {
+  const instar::heap_internal::AddressTable* const table =
+      instar::TableOf(const_cast<instar_shadow*>(shadow))
+          .load(std::memory_order_acquire);
+  return table == nullptr ? 0 : table->size();
+}
+
+void instar_shadow_end(instar_shadow* shadow) {
+  delete instar::TableOf(shadow).exchange(nullptr, std::memory_order_acq_rel);
+}
+
+instar_code instar_original(instar_code function) {
+  return instar::Original(function);
+}
+
 void instar_plan_redefine(instar_plan* plan, instar_code from, instar_code to) {
   PlanOf(plan).Redefine(from, to);
 }
@@ -251,6 +336,11 @@ void instar_plan_at_update_point(instar_plan* plan, const char* name) {
 
 void instar_plan_only_registered_threads(instar_plan* plan) {
   PlanOf(plan).OnlyRegisteredThreads();
+}
+
+void instar_plan_shadow(instar_plan* plan, instar_shadow* shadow) {
+  PlanOf(plan).Add(instar::updates_internal::MakeShadowData(
+      shadow->name, [shadow] { instar_shadow_end(shadow); }));
 }
 
 void instar_plan_reboot(instar_plan* plan, const char* thread_name,

@@ -117,6 +117,53 @@ void instar_expose_end(instar_exposed* exposed);
  * NULL: in the thread itself, or in the `capture` of instar_plan_reboot(). */
 void* instar_find_exposed(const char* name, size_t size);
 
+/* ---- Shadow data: what a new version adds to objects that it cannot make
+ * larger, by their address (heap/shadow/shadow.h says more).
+ *
+ *   static instar_shadow limits = INSTAR_SHADOW("limits", struct limit, NULL);
+ *
+ *   int accept2(struct connection* c) {
+ *     struct limit* limit = instar_shadow_attach(&limits, c);
+ *     return limit != NULL && ++limit->calls < 100;
+ *   }
+ *   void close2(struct connection* c) {
+ *     instar_shadow_detach_all_of(c);
+ *     INSTAR_ORIGINAL(close_connection)(c);   // which frees it
+ *   }
+ *
+ * Nothing is released by itself when an object is freed: the function that
+ * frees it, or the one that makes it (instar_shadow_replace()), is redefined.
+ * Who may use the object may use what is attached to it. */
+
+/* A variable of static storage; its members are not for you. */
+typedef struct instar_shadow {
+  const char* name;
+  size_t size;
+  void (*end)(void* data);
+  void* table;
+} instar_shadow;
+
+/* `end` is called when one is detached, before it is freed; it may be NULL. */
+#define INSTAR_SHADOW(name, type, end) \
+  { name, sizeof(type), end, NULL }
+
+/* What is attached to the object, or NULL. */
+void* instar_shadow_find(const instar_shadow* shadow, const void* object);
+/* The same; if there is nothing, attaches zeroed data first. NULL: no memory.
+ * Of threads that come here at the same time, all get the same. */
+void* instar_shadow_attach(instar_shadow* shadow, void* object);
+/* Attaches zeroed data; what was attached to an object that lay there before
+ * ends. For an object that begins. NULL: no memory, and nothing has changed. */
+void* instar_shadow_replace(instar_shadow* shadow, void* object);
+/* Ends what is attached; 0 if there is nothing. */
+int instar_shadow_detach(instar_shadow* shadow, const void* object);
+/* Of all kinds: for a function that frees the object. */
+void instar_shadow_detach_all_of(const void* object);
+/* How many there are. */
+size_t instar_shadow_size(const instar_shadow* shadow);
+/* Ends all of a kind, while nobody uses them. */
+void instar_shadow_end(instar_shadow* shadow);
+
 /* ---- Plans (updates/update_plan.h). Errors in what is given are answered when
  * the update is prepared. */
 
@@ -129,6 +176,12 @@ typedef void (*instar_code)(void);
 /* Calls of `from` reach `to`, once `from` is active on no stack. The two take
  * the same parameters and return the same: C tells nobody if they do not. */
 void instar_plan_redefine(instar_plan* plan, instar_code from, instar_code to);
+/* The function as it was compiled, whatever it is redefined to: what a new
+ * version calls that wraps it. The process ends if it has no entry that can be
+ * redefined. */
+instar_code instar_original(instar_code function);
+#define INSTAR_ORIGINAL(function) \
+  ((__typeof__(&(function)))instar_original(INSTAR_CODE(function)))
 /* By its name in the program: it may be static. */
 void instar_plan_redefine_named(instar_plan* plan, const char* from,
                                 instar_code to);
@@ -154,6 +207,11 @@ void instar_plan_when(instar_plan* plan, const char* (*ready)(void* argument),
 void instar_plan_at_update_point(instar_plan* plan, const char* name);
 /* Threads that are not controlled are left alone. */
 void instar_plan_only_registered_threads(instar_plan* plan);
+
+/* The shadow data are there while the update is applied, and end when it has
+ * been undone or has failed (updates/mechanisms/shadow_data.h): nothing may use
+ * them then. */
+void instar_plan_shadow(instar_plan* plan, instar_shadow* shadow);
 
 /* Every controlled thread of this name starts again with main(argument).
  * `capture`, if it is not NULL, is called before, while the thread is held:

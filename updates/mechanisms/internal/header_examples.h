@@ -98,6 +98,15 @@ absl::StatusOr<State> Capture(StackBounds frame);
 absl::StatusOr<State> CaptureNew(StackBounds frame);
 }  // namespace replace_when_held_h
 
+namespace shadow_data_h {
+struct Connection;
+struct Limit {};
+bool Accept(Connection* connection);
+bool NewAccept(Connection* connection);
+void Close(Connection* connection);
+void NewClose(Connection* connection);
+}  // namespace shadow_data_h
+
 namespace transfer_h {
 struct Price {
   int id;
