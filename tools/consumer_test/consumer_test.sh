@@ -9,6 +9,7 @@
 #               update is applied to the running program and taken back
 #   arguments   a program that is given arguments and data by its rule, as they
 #               are of a cc_binary, and env, which is refused
+# WORKSPACE and .bazelrc are those of the README, and builds are silent.
 # It runs a Bazel of its own, with an output folder of its own.
 set -euo pipefail
 
@@ -26,25 +27,19 @@ fail() {
   exit 1
 }
 
-cat >"$consumer/WORKSPACE" <<END
-workspace(name = "consumer")
+# The block of code in the README, in this language, that has this text in it.
+readme_block() { # LANGUAGE TEXT
+  awk -v begin="\`\`\`$1" -v text="$2" '
+    $0 == begin { inside = 1; block = ""; next }
+    $0 == "```" && inside { if (index(block, text)) { printf "%s", block; found = 1; exit } inside = 0; next }
+    inside { block = block $0 "\n" }
+    END { exit !found }' "$instar/README.md" || fail "README.md has no block with $2"
+}
 
-local_repository(
-    name = "instar",
-    path = "$instar",
-)
-
-load("@instar//third_party:repositories.bzl", "instar_repositories")
-
-instar_repositories()
-END
-cat >"$consumer/.bazelrc" <<'END'
-build --cxxopt=-std=c++17 --host_cxxopt=-std=c++17
-build --force_pic
-build --strip=never
-build --incompatible_strict_action_env
-build --spawn_strategy=processwrapper-sandbox,local
-END
+# What the README says of a workspace of one's own, word by word.
+readme_block python 'local_repository(' | sed "s|path = \"\.\.\.\"|path = \"$instar\"|" >"$consumer/WORKSPACE"
+grep -q "$instar" "$consumer/WORKSPACE" || fail "README.md has no path to fill in: $(<"$consumer/WORKSPACE")"
+readme_block sh 'build --force_pic' >"$consumer/.bazelrc"
 
 write_continulet() {
   cat >"$consumer/BUILD" <<'END'
@@ -217,6 +212,11 @@ bazel_build() {
   bazel --batch --nohome_rc --output_user_root="$consumer/root" build \
     --symlink_prefix="$consumer/bazel-" "$@" >"$consumer/log" 2>&1 ||
     fail "bazel build $*: $(tail -50 "$consumer/log")"
+  # A build that succeeds says nothing but what Bazel says of every build.
+  local said
+  said=$(grep -vE '^((Loading|Analyzing|Computing main repo mapping): ?|INFO: |\[[0-9,]+ / [0-9,]+\] |Target |  [^ ]*bazel-|$)' \
+    "$consumer/log") || return 0
+  fail "bazel build $* says: $(head -50 <<<"$said")"
 }
 
 cd "$consumer"
