@@ -37,6 +37,9 @@ inline constexpr std::uint32_t kUndefined = 0;
 inline constexpr std::uint32_t kAbsolute = 0xffff'fff1;
 inline constexpr std::uint32_t kCommon = 0xffff'fff2;
 
+// R_X86_64_CODE_4_GOTPCRELX, which the <elf.h> of Debian 12 has not.
+inline constexpr std::uint32_t kCode4Gotpcrelx = 43;
+
 struct Symbol {
   absl::string_view name;
   std::uint8_t binding;     // STB_LOCAL, ...

@@ -24,14 +24,8 @@ namespace {
 using code_internal::Demangle;
 
 // Not in the <elf.h> of Debian 12.
-constexpr std::uint32_t kCode4Gotpcrelx = 43;
 constexpr std::uint64_t kDtRelr = 36;
 constexpr std::uint64_t kDtRelrSize = 35;
-
-// What the compiler leaves at the entry of a function, and what finishing the
-// program makes of it (tools/function_entries.py).
-constexpr absl::string_view kOneByteNoOps("\x90\x90\x90\x90\x90", 5);
-constexpr absl::string_view kNoOp("\x0f\x1f\x44\x00\x00", 5);
 
 // Which bytes around the field of a relocation the linker may rewrite: it
 // replaces instructions by shorter ones where it knows more (psABI, "Linker

@@ -133,6 +133,12 @@ std::uint64_t OffsetInTarget(const Object& object,
 // Bytes of the field of a relocation.
 std::uint64_t FieldSize(std::uint32_t type);
 
+// What the compiler leaves at the entry of a function for a jump, and what
+// finishing a file makes of it, which no thread can stand in the middle of
+// (tools/function_entries.py).
+inline constexpr absl::string_view kOneByteNoOps("\x90\x90\x90\x90\x90", 5);
+inline constexpr absl::string_view kNoOp("\x0f\x1f\x44\x00\x00", 5);
+
 // Whether the compiler made up this name: it means nothing in another build.
 bool IsMadeUp(absl::string_view name);
 

@@ -87,6 +87,12 @@ void Append(std::string& out, const T& value) {
   out.append(reinterpret_cast<const char*>(&value), sizeof(T));
 }
 
+// Writes the four bytes of `value` over those at `offset`.
+inline void Put32(std::string& bytes, std::size_t offset, std::int32_t value) {
+  bytes.replace(offset, sizeof(value), reinterpret_cast<const char*>(&value),
+                sizeof(value));
+}
+
 }  // namespace differ
 }  // namespace instar
 

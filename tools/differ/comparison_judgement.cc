@@ -1,0 +1,153 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+#include <tuple>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "code/symbols/images/symbol_name.h"
+#include "tools/differ/comparison.h"
+#include "tools/differ/unit_names.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+using code_internal::Demangle;
+
+}  // namespace
+
+// What the changes mean for the program.
+
+void Comparison::Judge() {
+  for (const ObjectPair& pair : pairs_) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      if (unit->is_anonymous()) continue;
+      if (unit->is_variable() && unit->status == UnitStatus::kChanged &&
+          IsInOwnSection(*unit) &&
+          unit->main().size != unit->old->main().size) {
+        findings_.Refuse(
+            pair.new_object->name(),
+            absl::StrCat("section ", unit->main().name, ": ",
+                         unit->old->main().size, " -> ", unit->main().size,
+                         " bytes. The program walks it as an array that the "
+                         "linker has made, and would not find what is new"));
+      } else if (unit->is_compound && unit->status == UnitStatus::kChanged) {
+        findings_.Refuse(
+            pair.new_object->name(),
+            absl::StrCat(
+                unit->main().name, " has changed (", unit->why,
+                "), and holds several ",
+                unit->is_function()
+                    ? "functions: compile both builds with -ffunction-sections"
+                    : "variables: compile both builds with -fdata-sections"));
+      } else if (unit->is_initializer()) {
+        JudgeInitializer(*unit);
+      } else if (unit->is_variable()) {
+        JudgeVariable(*unit);
+      }
+    }
+    for (const Unit* unit : pair.new_object->constructors()) {
+      if (unit->status == UnitStatus::kSame) continue;
+      findings_.Warn(pair.new_object->name(),
+                     absl::StrCat(Demangle(unit->name),
+                                  " runs when a program starts, which has "
+                                  "been: it does not run for the update"));
+    }
+  }
+  for (const Unit* unit : gone_) {
+    if (unit->is_initializer()) continue;
+    findings_.Note(
+        unit->object->name(),
+        absl::StrCat(unit->is_function() ? "function " : "variable ",
+                     Demangle(unit->name), " is gone: the program keeps it"));
+  }
+}
+
+void Comparison::JudgeVariable(const Unit& unit) {
+  const std::string readable = Demangle(unit.name);
+  const std::string& object = unit.object->name();
+  if (unit.status == UnitStatus::kNew) {
+    if (IsInOwnSection(unit) && !unit.is_separate) {
+      findings_.Refuse(
+          object, absl::StrCat("variable ", readable, " is new in section ",
+                               unit.main().name,
+                               ", which the program walks as an array: it "
+                               "would not find it"));
+    }
+    return;
+  }
+  if (unit.status != UnitStatus::kChanged) return;
+  if (IsVirtualTable(unit.name)) {
+    findings_.Refuse(object, absl::StrCat(readable, " has changed (", unit.why,
+                                          "): objects that exist have the old "
+                                          "one. Update the class by hand"));
+  } else if (IsTypeInfo(unit.name)) {
+    findings_.Refuse(object,
+                     absl::StrCat(readable, " has changed (", unit.why, ")"));
+  } else if (!unit.is_constant()) {
+    if (unit.old->main().size != unit.main().size) {
+      findings_.Refuse(
+          object,
+          absl::StrCat("variable ", readable, ": ", unit.old->main().size,
+                       " -> ", unit.main().size,
+                       " bytes, and the program's has no more room. Put what "
+                       "is new into a variable of its own"));
+    } else if (unit.old->main().flags != unit.main().flags &&
+               unit.main().Has(SHF_TLS) != unit.old->main().Has(SHF_TLS)) {
+      findings_.Refuse(object,
+                       absl::StrCat("variable ", readable,
+                                    " is thread_local in one build only"));
+    } else {
+      findings_.Warn(object,
+                     absl::StrCat("variable ", readable,
+                                  " keeps its value: only its initial value "
+                                  "has changed (",
+                                  unit.why, ")"));
+    }
+  } else if (unit.is_global()) {
+    changed_constants_.push_back(&unit);
+    findings_.Note(
+        object, absl::StrCat("constant ", readable, " has changed (", unit.why,
+                             "): functions that use it get the new "
+                             "one, pointers to the old one stay"));
+  }
+}
+
+void Comparison::JudgeInitializer(const Unit& unit) {
+  if (unit.status == UnitStatus::kSame) return;
+  const std::string& object = unit.object->name();
+  std::set<std::string> refused;
+  for (const Section* part : unit.parts) {
+    for (const Relocation& relocation : part->relocations) {
+      const Unit* target = unit.object->TargetOf(relocation);
+      if (target != nullptr && target->is_variable() &&
+          target->status == UnitStatus::kNew) {
+        refused.insert(Demangle(target->name));
+      }
+    }
+  }
+  for (const std::string& name : refused) {
+    findings_.Refuse(
+        object,
+        absl::StrCat("variable ", name,
+                     " is new and has an initializer that runs when a program "
+                     "starts. Initialize it by a constant, or make it a static "
+                     "variable of a function that returns it"));
+  }
+  findings_.Warn(
+      object, absl::StrCat("static initializers have changed (",
+                           unit.status == UnitStatus::kNew ? std::string("new")
+                                                           : unit.why,
+                           "): they do not run again"));
+}
+
+}  // namespace differ
+}  // namespace instar

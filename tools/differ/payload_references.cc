@@ -1,0 +1,538 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include <algorithm>
+#include <cstring>
+#include <iterator>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "code/symbols/images/symbol_name.h"
+#include "tools/differ/payload.h"
+#include "tools/differ/unit_names.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+using code_internal::Demangle;
+using generated_module::ImportKind;
+
+bool IsOfTheLinker(absl::string_view name) {
+  return name == "_GLOBAL_OFFSET_TABLE_" || name == "__dso_handle" ||
+         name == "__tls_get_addr";
+}
+
+}  // namespace
+
+// What references become.
+
+std::optional<Payload::Target> Payload::Resolve(const Unit& owner,
+                                                const Relocation& relocation) {
+  const Symbol& symbol = object_.SymbolOf(relocation);
+  if (symbol.section == kAbsolute) {
+    ObjectWriter::NewSymbol copy = {};
+    copy.name = std::string(symbol.name);
+    copy.binding = STB_LOCAL;
+    copy.value = symbol.value;
+    copy.is_absolute = true;
+    Target target;
+    target.symbol = writer_.AddSymbol(std::move(copy));
+    target.addend = relocation.addend;
+    return target;
+  }
+  const Unit* unit = object_.UnitOf(symbol.section);
+  if (unit != nullptr && unit->is_anonymous()) {
+    Need(*unit);
+    return Inside(relocation);
+  }
+  return symbol.is_local() && symbol.section != kUndefined
+             ? ResolveLocal(owner, relocation)
+             : ResolveName(owner, relocation);
+}
+
+std::optional<Payload::Target> Payload::ResolveName(
+    const Unit& owner, const Relocation& relocation) {
+  const Symbol& symbol = object_.SymbolOf(relocation);
+  const Unit* unit = object_.UnitOf(symbol.section);
+  const auto external = [&](bool is_ours) {
+    Target target;
+    target.symbol = External(symbol, is_ours);
+    target.addend = relocation.addend;
+    return target;
+  };
+  if (IsOfTheLinker(symbol.name)) return external(false);
+  if (unit != nullptr &&
+      (unit->is_separate ||
+       (is_included_.contains(unit) && unit->status == UnitStatus::kNew))) {
+    Need(*unit);
+    return Inside(relocation);
+  }
+  // A new constant of the name of an old one.
+  const Unit* defined =
+      unit != nullptr ? unit : context_.comparison->DefinedByNew(symbol.name);
+  if (defined != nullptr && IsReplacedConstant(*defined)) {
+    if (unit == nullptr || IsBroughtByOther(*unit)) return external(true);
+    Need(*unit);
+    return Inside(relocation);
+  }
+  // What runs has it, here or from another object.
+  if (defined != nullptr) {
+    const std::optional<Place> place = PlaceOf(*defined);
+    if (place) {
+      const std::uint64_t offset =
+          defined->is_function()
+              ? (defined->old != nullptr ? defined->old->entry : defined->entry)
+              : 0;
+      // A thunk has a name of its own.
+      for (const Symbol* name : defined->symbols) {
+        if (name->name != symbol.name || !defined->is_function() ||
+            name->value == defined->entry) {
+          continue;
+        }
+        const auto thunk =
+            context_.state->Find(symbol.name, MayBeHidden(symbol.name));
+        if (!thunk) {
+          Refuse(owner, absl::StrCat("refers to ", Demangle(symbol.name),
+                                     ", which the program does not have"));
+          return std::nullopt;
+        }
+        return Imported(owner, defined, *thunk, relocation.addend, symbol.name);
+      }
+      const std::uint64_t in_section =
+          defined->is_function() ? offset : symbol.value * (unit != nullptr);
+      return Imported(owner, defined,
+                      {place->image, place->address + in_section},
+                      relocation.addend, symbol.name);
+    }
+  }
+  if (defined == nullptr || unit == nullptr ||
+      defined->status != UnitStatus::kNew || !defined->main().group.empty()) {
+    const auto place =
+        defined != nullptr && unit == nullptr
+            ? std::nullopt
+            : context_.state->Find(symbol.name, MayBeHidden(symbol.name));
+    if (place) {
+      return Imported(owner, defined, *place, relocation.addend, symbol.name);
+    }
+  }
+  if (defined != nullptr && unit == nullptr) return external(true);
+  if (unit != nullptr) {
+    if (unit->old != nullptr &&
+        context_.complete.count(unit->old->object) == 0 &&
+        unit->main().group.empty()) {
+      Refuse(owner, absl::StrCat("uses ", Demangle(unit->name),
+                                 ", which cannot be found in the program: give "
+                                 "the program with its symbols"));
+      return std::nullopt;
+    }
+    if (IsBroughtByOther(*unit)) return external(true);
+    Need(*unit);
+    return Inside(relocation);
+  }
+  if (context_.state->target().IsInLibrary(symbol.name) ||
+      symbol.binding == STB_WEAK) {
+    return external(false);
+  }
+  Refuse(owner, absl::StrCat("uses ", Demangle(symbol.name),
+                             ", which neither the program has nor its "
+                             "libraries nor the new objects: give the object "
+                             "that defines it"));
+  return std::nullopt;
+}
+
+std::optional<Payload::Target> Payload::ResolveLocal(
+    const Unit& owner, const Relocation& relocation) {
+  const Symbol& symbol = object_.SymbolOf(relocation);
+  const Unit* unit = object_.UnitOf(symbol.section);
+  if (unit == nullptr) {
+    Refuse(owner, absl::StrCat("refers to ",
+                               object_.elf().sections()[symbol.section].name,
+                               ", which is not known to be code or data"));
+    return std::nullopt;
+  }
+  const std::optional<Place> place = PlaceOf(*unit);
+  if (unit->is_function()) {
+    const std::uint64_t offset = OffsetInTarget(object_, relocation);
+    const bool is_named = std::any_of(
+        unit->symbols.begin(), unit->symbols.end(), [&](const Symbol* name) {
+          return name->section == symbol.section && name->value == offset;
+        });
+    if (!is_named || symbol.section != unit->main().index) {
+      // Its inside: a label, or its cold part.
+      if (!is_included_.contains(unit)) {
+        Refuse(owner,
+               absl::StrCat("refers to the inside of ", Demangle(unit->name)));
+        return std::nullopt;
+      }
+      return Inside(relocation);
+    }
+    if (place) {
+      const auto old_offset = OldOffset(*unit, offset);
+      if (!old_offset) {
+        Refuse(owner,
+               absl::StrCat("refers to a new thunk of ", Demangle(unit->name)));
+        return std::nullopt;
+      }
+      // Without the way from the symbol to the entry.
+      const std::int64_t addend =
+          relocation.type == R_X86_64_PC32 || relocation.type == R_X86_64_PLT32
+              ? -4
+              : 0;
+      return Imported(owner, unit, {place->image, place->address + *old_offset},
+                      addend, unit->name);
+    }
+  } else {
+    if (IsReplacedConstant(*unit)) {
+      Need(*unit);
+      return Inside(relocation);
+    }
+    if (place) {
+      return Imported(owner, unit,
+                      {place->image, place->address + symbol.value},
+                      relocation.addend, unit->name);
+    }
+  }
+  if (unit->old != nullptr && context_.complete.count(unit->old->object) == 0) {
+    Refuse(owner, absl::StrCat("uses ", Demangle(unit->name),
+                               ", which cannot be found in the program: give "
+                               "the program with its symbols"));
+    return std::nullopt;
+  }
+  Need(*unit);
+  return Inside(relocation);
+}
+
+// Where in the old unit is what a name of the new one stands for at `offset`.
+std::optional<std::uint64_t> Payload::OldOffset(const Unit& unit,
+                                                std::uint64_t offset) const {
+  const Unit& old_unit = unit.old != nullptr ? *unit.old : unit;
+  if (offset == unit.entry) return old_unit.entry;
+  for (const Symbol* name : unit.symbols) {
+    if (name->section != unit.main().index || name->value != offset) continue;
+    for (const Symbol* old_name : old_unit.symbols) {
+      if (old_name->name == name->name) return old_name->value;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Payload::Target> Payload::Imported(const Unit& owner,
+                                                 const Unit* unit, Place place,
+                                                 std::int64_t addend,
+                                                 absl::string_view name) {
+  const bool is_thread_local = unit != nullptr && unit->is_thread_local();
+  if (unit != nullptr && unit->is_indirect()) {
+    Refuse(owner, absl::StrCat("refers to ", Demangle(name),
+                               ", which is chosen when the program starts "
+                               "(IFUNC): give it a caller that is a function, "
+                               "and use that"));
+    return std::nullopt;
+  }
+  if (is_thread_local && place.image != 0) {
+    Refuse(owner,
+           absl::StrCat("uses ", Demangle(name),
+                        ", a thread_local variable that an earlier update has "
+                        "brought, whose place is not known. Build one update "
+                        "of both"));
+    return std::nullopt;
+  }
+  if (is_thread_local && context_.state->target().is_shared_object()) {
+    Refuse(owner, absl::StrCat("uses ", Demangle(name),
+                               ", a thread_local variable of a shared object, "
+                               "whose place is not known"));
+    return std::nullopt;
+  }
+  imported_names_.insert(std::string(name));
+  Target target;
+  target.import = Import{place, addend, std::string(name), is_thread_local};
+  return target;
+}
+
+// What goes along in this payload.
+Payload::Target Payload::Inside(const Relocation& relocation) {
+  const Symbol& symbol = object_.SymbolOf(relocation);
+  Target target;
+  target.addend = relocation.addend;
+  if (symbol.type == STT_SECTION) {
+    target.symbol = writer_.SectionSymbol(section_of_.at(symbol.section));
+    return target;
+  }
+  const auto known = symbol_of_.find(symbol.index);
+  if (known != symbol_of_.end()) {
+    target.symbol = known->second;
+    return target;
+  }
+  ObjectWriter::NewSymbol copy = {};
+  copy.name = std::string(symbol.name);
+  copy.binding = STB_LOCAL;
+  copy.type = symbol.type;
+  copy.section = section_of_.at(symbol.section);
+  copy.value = symbol.value;
+  copy.size = symbol.size;
+  target.symbol = symbol_of_[symbol.index] = writer_.AddSymbol(std::move(copy));
+  return target;
+}
+
+// A name that the linker finds: in another payload, or in a library.
+ObjectWriter::SymbolId Payload::External(const Symbol& symbol, bool is_ours) {
+  const auto known = external_.find(std::string(symbol.name));
+  if (known != external_.end()) return known->second;
+  ObjectWriter::NewSymbol undefined = {};
+  undefined.name = std::string(symbol.name);
+  undefined.binding =
+      symbol.binding == STB_WEAK && !is_ours && symbol.section == kUndefined
+          ? STB_WEAK
+          : STB_GLOBAL;
+  undefined.type = symbol.type == STT_TLS ? STT_TLS : STT_NOTYPE;
+  undefined.visibility = is_ours ? STV_HIDDEN : STV_DEFAULT;
+  return external_[std::string(symbol.name)] =
+             writer_.AddSymbol(std::move(undefined));
+}
+
+void Payload::Relocate(const Unit& unit, const Section& section) {
+  LocalDynamic local_dynamic;
+  for (const Relocation& relocation : section.relocations) {
+    if (done_.count(&relocation) != 0) continue;
+    if (relocation.type == R_X86_64_TLSLD) {
+      local_dynamic.bases.push_back(&relocation);
+      continue;
+    }
+    if (relocation.type == R_X86_64_NONE) continue;
+    const std::optional<Target> target = Resolve(unit, relocation);
+    if (!target) continue;
+    if (relocation.type == R_X86_64_DTPOFF32) {
+      local_dynamic.offsets.emplace_back(&relocation, *target);
+      continue;
+    }
+    RelocateField(unit, section, relocation, *target);
+  }
+  RelocateLocalDynamic(unit, section, local_dynamic);
+}
+
+void Payload::RelocateField(const Unit& unit, const Section& section,
+                            const Relocation& relocation,
+                            const Target& target) {
+  const ObjectWriter::SectionId id = section_of_.at(section.index);
+  switch (relocation.type) {
+    case R_X86_64_32:
+    case R_X86_64_32S:
+    case R_X86_64_PC64:
+    case R_X86_64_GOTOFF64:
+    case R_X86_64_GOTPC64:
+    case R_X86_64_GOTPC32:
+      Refuse(unit,
+             "was compiled for a fixed address, or for the large model: "
+             "compile both builds with -fPIC");
+      return;
+    default:
+      break;
+  }
+  if (!target.import) {
+    if (relocation.type == R_X86_64_TPOFF32) {
+      Refuse(unit,
+             "uses a new thread_local variable as a program may, and a "
+             "module may not: compile both builds with -fPIC");
+      return;
+    }
+    writer_.AddRelocation(
+        id, {relocation.offset, relocation.type, target.symbol, target.addend});
+    return;
+  }
+  const Import& import = *target.import;
+  if (import.is_thread_local) {
+    if (!RelocateThreadLocal(unit, section, relocation, import)) {
+      Refuse(unit, absl::StrCat("uses the thread_local variable ",
+                                Demangle(import.name), " in a way (relocation ",
+                                relocation.type, ") that is not known"));
+    }
+    return;
+  }
+  switch (relocation.type) {
+    case R_X86_64_PC32:
+    case R_X86_64_PLT32:
+      fields_.push_back(
+          {id, relocation.offset, import, ImportKind::kRelative32});
+      return;
+    case R_X86_64_64:
+      fields_.push_back(
+          {id, relocation.offset, import, ImportKind::kAbsolute64});
+      return;
+    case R_X86_64_GOTPCREL:
+    case R_X86_64_GOTPCRELX:
+    case R_X86_64_REX_GOTPCRELX:
+    case kCode4Gotpcrelx:
+      RelocateThroughSlot(section, relocation, import);
+      return;
+    default:
+      Refuse(unit, absl::StrCat("refers to ", Demangle(import.name),
+                                " in a way (relocation ", relocation.type,
+                                ") that is not known"));
+  }
+}
+
+// The instruction loads the address from a slot of the module's own, in place
+// of one in the table of offsets, which only names have.
+void Payload::RelocateThroughSlot(const Section& section,
+                                  const Relocation& relocation,
+                                  const Import& import) {
+  writer_.AddRelocation(
+      section_of_.at(section.index),
+      {relocation.offset, R_X86_64_PC32, Slot(import), relocation.addend});
+}
+
+ObjectWriter::SymbolId Payload::Slot(const Import& import) {
+  const auto key =
+      std::make_pair(import.is_thread_local ? 0xffff'ffff : import.place.image,
+                     import.place.address);
+  const auto known = slots_.find(key);
+  if (known != slots_.end()) return known->second;
+  ObjectWriter::NewSection section;
+  section.name = ".data.rel.ro.instar_slot";
+  section.type = SHT_PROGBITS;
+  section.flags = SHF_ALLOC | SHF_WRITE;
+  section.alignment = 8;
+  const std::int64_t value =
+      import.is_thread_local ? ThreadOffset(import, 0) : 0;
+  Append(section.bytes, value);
+  const ObjectWriter::SectionId id = writer_.AddSection(std::move(section));
+  if (!import.is_thread_local) {
+    Import address = import;
+    address.addend = 0;
+    fields_.push_back({id, 0, address, ImportKind::kAbsolute64});
+  }
+  return slots_[key] = writer_.SectionSymbol(id);
+}
+
+// From the thread pointer (x86-64 psABI, "ELF Handling For Thread-Local
+// Storage", variant II).
+std::int32_t Payload::ThreadOffset(const Import& import,
+                                   std::int64_t addend) const {
+  return static_cast<std::int32_t>(
+      static_cast<std::int64_t>(import.place.address) + addend -
+      static_cast<std::int64_t>(context_.state->target().thread_locals_size()));
+}
+
+// A thread-local variable of the program lies at a known distance from the
+// thread pointer, also for code that was compiled to ask for its address. These
+// are the replacements that a linker makes, too. False: an unknown instruction.
+bool Payload::RelocateThreadLocal(const Unit& /*unit*/, const Section& section,
+                                  const Relocation& relocation,
+                                  const Import& import) {
+  const ObjectWriter::SectionId id = section_of_.at(section.index);
+  std::string& code = writer_.BytesOf(id);
+  const std::uint64_t at = relocation.offset;
+  const auto has = [&](std::uint64_t begin, absl::string_view bytes) {
+    return begin <= code.size() &&
+           code.compare(begin, bytes.size(), bytes.data(), bytes.size()) == 0;
+  };
+  switch (relocation.type) {
+    case R_X86_64_TLSGD: {
+      // data16 lea x@tlsgd(%rip), %rdi; data16 data16 rex64 call
+      // __tls_get_addr
+      if (at < 4 || !has(at - 4, absl::string_view("\x66\x48\x8d\x3d", 4)) ||
+          !(has(at + 4, absl::string_view("\x66\x66\x48\xe8", 4)) ||
+            has(at + 4, absl::string_view("\x66\x48\xff\x15", 4)))) {
+        return false;
+      }
+      // mov %fs:0, %rax; lea offset(%rax), %rax
+      code.replace(at - 4, 12,
+                   std::string("\x64\x48\x8b\x04\x25\0\0\0\0\x48\x8d\x80", 12));
+      Put32(code, at + 8, ThreadOffset(import, 0));
+      for (const Relocation& other : section.relocations) {
+        if (other.offset == at + 8) done_.insert(&other);  // of the call
+      }
+      return true;
+    }
+    case R_X86_64_GOTTPOFF:
+      RelocateThroughSlot(section, relocation, import);
+      return true;
+    case R_X86_64_GOTPC32_TLSDESC:
+      // lea x@tlsdesc(%rip), %rax becomes mov $offset, %rax
+      if (at < 3 || !has(at - 3, absl::string_view("\x48\x8d\x05", 3))) {
+        return false;
+      }
+      code.replace(at - 3, 3, "\x48\xc7\xc0");
+      Put32(code, at, ThreadOffset(import, 0));
+      return true;
+    case R_X86_64_TLSDESC_CALL:
+      if (!has(at, absl::string_view("\xff\x10", 2))) return false;
+      code.replace(at, 2, "\x66\x90");
+      return true;
+    case R_X86_64_TPOFF32:
+      Put32(code, at, ThreadOffset(import, import.addend));
+      return true;
+    default:
+      return false;
+  }
+}
+
+// One call gives the start of the image's thread-local variables, and offsets
+// lead to each. So they are all of the program, or all of the module.
+void Payload::RelocateLocalDynamic(const Unit& unit, const Section& section,
+                                   const LocalDynamic& found) {
+  const ObjectWriter::SectionId id = section_of_.at(section.index);
+  std::string imported;
+  bool has_own = false;
+  std::optional<ObjectWriter::SymbolId> own;
+  for (const auto& offset : found.offsets) {
+    if (offset.second.import) {
+      imported = offset.second.import->name;
+    } else {
+      has_own = true;
+      own = offset.second.symbol;
+    }
+  }
+  if (!imported.empty() && has_own) {
+    Refuse(unit, absl::StrCat("uses thread_local variables of the program (",
+                              Demangle(imported),
+                              ") and new ones by one call. Use the new ones in "
+                              "a function of their own"));
+    return;
+  }
+  std::string& code = writer_.BytesOf(id);
+  if (imported.empty()) {
+    for (const Relocation* base : found.bases) {
+      const ObjectWriter::SymbolId symbol =
+          own ? *own : External(object_.SymbolOf(*base), false);
+      writer_.AddRelocation(id,
+                            {base->offset, base->type, symbol, base->addend});
+    }
+    for (const auto& offset : found.offsets) {
+      writer_.AddRelocation(id, {offset.first->offset, offset.first->type,
+                                 offset.second.symbol, offset.second.addend});
+    }
+    return;
+  }
+  for (const Relocation* base : found.bases) {
+    // lea x@tlsld(%rip), %rdi; call __tls_get_addr, directly or through a table
+    const std::uint64_t at = base->offset;
+    const bool is_direct = code.compare(at + 4, 1, "\xe8") == 0;
+    const bool is_indirect = code.compare(at + 4, 2, "\xff\x15") == 0;
+    if (at < 3 || code.compare(at - 3, 3, "\x48\x8d\x3d") != 0 ||
+        (!is_direct && !is_indirect)) {
+      Refuse(unit,
+             "reaches its thread_local variables in a way that is not "
+             "known");
+      return;
+    }
+    // mov %fs:0, %rax, with prefixes that fill the room
+    std::string replacement(is_indirect ? 4 : 3, '\x66');
+    replacement.append("\x64\x48\x8b\x04\x25\0\0\0\0", 9);
+    code.replace(at - 3, replacement.size(), replacement);
+    const std::uint64_t call = at + (is_indirect ? 6 : 5);
+    writer_.DropRelocation(id, call);
+    fields_.erase(std::remove_if(fields_.begin(), fields_.end(),
+                                 [&](const Field& field) {
+                                   return field.section == id &&
+                                          field.offset == call;
+                                 }),
+                  fields_.end());
+  }
+  for (const auto& offset : found.offsets) {
+    Put32(code, offset.first->offset,
+          ThreadOffset(*offset.second.import, offset.second.import->addend));
+  }
+}
+}  // namespace differ
+}  // namespace instar

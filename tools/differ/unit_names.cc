@@ -1,0 +1,148 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/unit_names.h"
+
+#include <cstddef>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "code/symbols/images/symbol_name.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+using code_internal::Demangle;
+
+bool IsDigit(char c) { return absl::ascii_isdigit(c); }
+
+// What is static may become global, or the other way: `_ZL5count` and `count`,
+// `_ZN1nL5countE` and `_ZN1n5countE` get one key. The L before a number may
+// also stand for a literal, which does no harm: a key that two things share
+// is looked at closely.
+std::string WithoutStaticMark(absl::string_view name) {
+  if (!absl::StartsWith(name, "_Z")) return std::string(name);
+  std::string result;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (name[i] == 'L' && i + 1 < name.size() && IsDigit(name[i + 1])) continue;
+    result += name[i];
+  }
+  // `_Z5count` is a variable in the global namespace: `count`.
+  std::size_t digits = 2;
+  while (digits < result.size() && IsDigit(result[digits])) ++digits;
+  if (digits > 2) {
+    const std::size_t length = std::stoul(result.substr(2, digits - 2));
+    if (result.size() - digits == length) return result.substr(digits);
+  }
+  return result;
+}
+
+}  // namespace
+
+bool IsVirtualTable(absl::string_view name) {
+  return absl::StartsWith(name, "_ZTV") || absl::StartsWith(name, "_ZTT") ||
+         absl::StartsWith(name, "_ZTC");
+}
+
+bool IsTypeInfo(absl::string_view name) {
+  return absl::StartsWith(name, "_ZTI") || absl::StartsWith(name, "_ZTS");
+}
+
+bool IsPartOfCoroutine(absl::string_view name) {
+  return absl::EndsWith(name, ".Frame.actor") ||
+         absl::EndsWith(name, ".Frame.destroy");
+}
+
+bool IsClone(absl::string_view name) {
+  return IsPartOfCoroutine(name) || absl::StrContains(name, ".constprop") ||
+         absl::StrContains(name, ".isra") || absl::StrContains(name, ".part") ||
+         absl::StrContains(name, ".lto_priv");
+}
+
+bool IsInOwnSection(const Unit& unit) {
+  return !absl::StartsWith(unit.main().name, ".");
+}
+
+std::string KeyOf(const Unit& unit) {
+  const char kind = unit.is_function() ? 'f' : 'v';
+  if (unit.is_initializer()) {
+    return absl::StrCat(
+        std::string(1, kind),
+        absl::StartsWith(unit.name, "_GLOBAL__sub_D") ? "end" : "start");
+  }
+  if (unit.is_compound || (unit.is_variable() && IsInOwnSection(unit))) {
+    return absl::StrCat(std::string(1, kind), " ", unit.main().name);
+  }
+  std::string name = unit.name;
+  if (unit.is_function() || !unit.is_global()) name = WithoutNumbers(name);
+  return absl::StrCat(std::string(1, kind), WithoutStaticMark(name));
+}
+
+bool IsExported(const Unit& unit) {
+  return !unit.is_anonymous() && !unit.global_name().empty() &&
+         unit.main().group.empty();
+}
+
+std::vector<Numbered> NumbersIn(absl::string_view name) {
+  std::vector<Numbered> result;
+  if (!absl::StartsWith(name, "_Z")) return result;
+  const auto add = [&](std::size_t begin) {
+    std::size_t end = begin;
+    while (end < name.size() && IsDigit(name[end])) ++end;
+    if (end < name.size() && name[end] == '_') {
+      result.push_back(
+          {absl::StrCat(name.substr(0, begin), "#", name.substr(end)),
+           std::string(name.substr(begin, end - begin))});
+    }
+  };
+  for (std::size_t at = name.find("Ut"); at != absl::string_view::npos;
+       at = name.find("Ut", at + 1)) {
+    add(at + 2);
+  }
+  for (std::size_t at = name.find("Ul"); at != absl::string_view::npos;
+       at = name.find("Ul", at + 1)) {
+    // Which E ends its parameters is not parsed: each that is followed by a
+    // number and `_` is taken for it. One too many makes one more pattern.
+    for (std::size_t e = name.find('E', at); e != absl::string_view::npos;
+         e = name.find('E', e + 1)) {
+      std::size_t end = e + 1;
+      while (end < name.size() && IsDigit(name[end])) ++end;
+      if (end < name.size() && name[end] == '_') {
+        add(e + 1);
+        break;
+      }
+    }
+  }
+  return result;
+}
+
+std::string ClosureIn(const std::string& name) {
+  const std::string readable = Demangle(name);
+  std::size_t at = readable.find("{lambda");
+  if (at == std::string::npos) at = readable.find("{unnamed");
+  const std::size_t end = readable.find('}', at);
+  if (at == std::string::npos || end == std::string::npos) return readable;
+  int depth = 0;
+  for (; at > 0; --at) {
+    const char c = readable[at - 1];
+    if (c == ')' || c == '>' || c == '}') {
+      ++depth;
+    } else if (c == '(' || c == '<' || c == '{') {
+      if (depth-- == 0) break;
+    } else if (depth == 0 && (c == ' ' || c == ',')) {
+      break;
+    }
+  }
+  return readable.substr(at, end + 1 - at);
+}
+
+bool IsReplacedConstant(const Unit& unit) {
+  return unit.is_variable() && unit.is_constant() &&
+         unit.status == UnitStatus::kChanged && !IsVirtualTable(unit.name) &&
+         !IsTypeInfo(unit.name);
+}
+
+}  // namespace differ
+}  // namespace instar
