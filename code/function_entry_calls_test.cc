@@ -54,6 +54,13 @@ TEST(RedirectedCallTest, Variadic) {
             -42);
 }
 
+// The caller may not keep in a register what the first version leaves alone.
+TEST(RedirectedCallTest, FileLocalFunctionWritesAFileLocalVariable) {
+  EXPECT_EQ(NotedAround(5), 5);
+  Redirected redirected(FileLocalEntry(), &FileLocal2);
+  EXPECT_EQ(NotedAround(5), -6);
+}
+
 __attribute__((target("avx2"))) bool VectorsAreSubtracted() {
   const __m256i a = _mm256_set_epi64x(10, 20, 30, 40);
   const __m256i b = _mm256_set_epi64x(1, 2, 3, 4);

@@ -32,6 +32,24 @@ uintptr_t InlinedEntry() { return reinterpret_cast<uintptr_t>(inlined); }
 
 int UseInlined(int a) { return Inlined(a) + 1; }
 
+namespace {
+
+int noted = 0;
+int file_local_calls = 0;
+
+// It leaves `noted` alone, which its next version does not.
+[[gnu::noinline]] void FileLocal(int a) { file_local_calls += a; }
+
+}  // namespace
+
+void (*FileLocalEntry())(int) { return &FileLocal; }
+void FileLocal2(int a) { noted = -a; }
+int NotedAround(int a) {
+  noted = a;
+  FileLocal(a + 1);
+  return noted;
+}
+
 double Many(int a, int b, int c, int d, int e, int f, int g, int h, double s,
             double t, double u, double v, double w, double x, double y,
             double z, double p, double q) {

@@ -26,6 +26,12 @@ int UseInlined(int a);  // holds a copy of a file-local function
 uintptr_t InlinedEntry();
 
 // Many parameters: version 2 gives the negative of version 1.
+// NotedAround(a) writes a file-local variable, calls FileLocal(a + 1), and
+// returns what the variable is then: a, and -(a + 1) with FileLocal2().
+void (*FileLocalEntry())(int);
+void FileLocal2(int a);
+int NotedAround(int a);
+
 double Many(int a, int b, int c, int d, int e, int f, int g, int h, double s,
             double t, double u, double v, double w, double x, double y,
             double z, double p, double q);

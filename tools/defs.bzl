@@ -50,6 +50,7 @@ _GCC_COPTS = [
     "-fno-ipa-ra",
     "-fno-ipa-modref",
     "-fno-ipa-pure-const",
+    "-fno-ipa-reference",
     # Nor may a virtual call be bound to the override that is known when the program is built.
     "-fno-devirtualize",
     # Two functions with the same body must stay two.
@@ -60,6 +61,8 @@ _GCC_COPTS = [
     "-fno-partial-inlining",
     # Nor may it rely on how its callers align the stack, which its next version is not told.
     "-fno-ipa-stack-alignment",
+    # String literals in sections of their own also without optimization: two builds can be compared string by string.
+    "-fmerge-constants",
 ]
 
 UPDATABLE_COPTS = _ANY_COMPILER_COPTS + select({

@@ -50,6 +50,7 @@ constexpr const char* kNeeded[] = {
     "-fno-ipa-ra",
     "-fno-ipa-modref",
     "-fno-ipa-pure-const",
+    "-fno-ipa-reference",
     "-fno-devirtualize",
     "-fno-ipa-icf",
     "-fno-ipa-cp",
