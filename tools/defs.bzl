@@ -51,6 +51,8 @@ _GCC_COPTS = [
     "-fno-ipa-modref",
     "-fno-ipa-pure-const",
     "-fno-ipa-reference",
+    # Nor is a variable a constant since this version never writes it, or nothing since it never reads it.
+    "-fno-ipa-reference-addressable",
     # Nor may a virtual call be bound to the override that is known when the program is built.
     "-fno-devirtualize",
     # Two functions with the same body must stay two.

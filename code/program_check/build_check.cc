@@ -51,6 +51,7 @@ constexpr const char* kNeeded[] = {
     "-fno-ipa-modref",
     "-fno-ipa-pure-const",
     "-fno-ipa-reference",
+    "-fno-ipa-reference-addressable",
     "-fno-devirtualize",
     "-fno-ipa-icf",
     "-fno-ipa-cp",

@@ -73,10 +73,9 @@ StaticScope DebugAnswers::ScopeOf(const Unit& unit) {
   if (known == nullptr) return {};
   const StaticVariable& variable = *known;
   StaticScope scope;
-  const std::string& function = variable.linkage_name_of_function.empty()
-                                    ? variable.function
-                                    : variable.linkage_name_of_function;
-  scope.base = absl::StrCat(function, "/", variable.name);
+  // By its readable name: a function that is inlined everywhere in one of the
+  // builds has no other.
+  scope.base = absl::StrCat(variable.function, "/", variable.name);
   scope.exact = variable.of == 1 ? scope.base
                                  : absl::StrCat(scope.base, " ", variable.order,
                                                 "/", variable.of);

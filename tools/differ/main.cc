@@ -50,7 +50,7 @@ Exit codes:
   1  a file cannot be read, or is not what it should be
   2  wrong usage
   3  refused: the report says what and why; no module has been written
-  4  nothing has changed in what the program is made of; no module
+  4  no function of the program has changed, so nothing can be applied; no module
 )";
 
 int Fail(const absl::Status& status) {

@@ -68,8 +68,9 @@ struct UpdateReport {
   std::uint64_t new_instances = 0;
 
   bool is_refused() const;
-  // The new build has the same machine code and data.
-  bool is_empty() const { return changes.empty() && new_instances == 0; }
+  // Nothing would run otherwise than before: the new build has the same code,
+  // or what differs is used by no function.
+  bool is_empty() const { return redirected_functions == 0; }
 };
 
 // Without a refusal in the report, the module has been written, unless the

@@ -6,6 +6,7 @@
 // nothing is looked up by name, and no file is read, unless a function has to
 // be on no stack.
 //
+//   std::uintptr_t entry = 0x401000, new_entry = 0x3e1000;
 //   plan.Add(RedefineEntries({{entry, new_entry, "_ZN4shop5PriceEi"}}));
 //
 // Whoever made the list has compared the two versions: whether they take and
