@@ -4,6 +4,7 @@
 #include "base/linux/own_thread.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/at_fork.h"
 #include "base/linux/blocked_signals.h"
+#include "base/linux/seccomp_filter.h"
 #include "base/linux/tasks.h"
 
 // By which threads are stopped; 0: by none. Defined in
@@ -44,6 +46,17 @@ std::uint64_t Listing(pid_t tid) {
 }
 bool IsOfThisProcess(std::uint64_t listing) {
   return listing != 0 && listing >> 32 == ForkGeneration();
+}
+
+std::atomic<bool> keeps_root{false};  // relaxed: set before they are started
+
+void TakeOwnFolders() {
+  constexpr SystemCall kUnshare = {"unshare", SYS_unshare, {CLONE_FS}};
+  if (!keeps_root.load(std::memory_order_relaxed)) return;
+  if (AnswerOfFilter(kUnshare).verdict == FilterVerdict::kAllows &&
+      unshare(CLONE_FS) == 0) {
+    (void)!chdir("/");
+  }
 }
 
 // In the list for as long as it is there; if that is full it is none of them.
@@ -96,6 +109,7 @@ absl::StatusOr<std::thread> StartOwnThread(const char* name,
             // The caller may block even these.
             BlockedSignals::Admit(allowed);
             is_own_thread = true;
+            TakeOwnFolders();
             const Listed listed;
             is_listed.set_value();
             may_begin.wait();
@@ -111,6 +125,10 @@ absl::StatusOr<std::thread> StartOwnThread(const char* name,
         "no thread can be started (", name, "): ", error.what(),
         "; raise the limit of processes (ulimit -u, TasksMax= of systemd)"));
   }
+}
+
+void KeepRootOfOwnThreads() {
+  keeps_root.store(true, std::memory_order_relaxed);
 }
 
 bool IsOwnThread() { return is_own_thread; }

@@ -36,6 +36,11 @@ namespace instar {
 absl::StatusOr<std::thread> StartOwnThread(const char* name,
                                            std::function<void()> body);
 
+// From now on each has a root folder of its own, that of whoever starts it, and
+// "/" as its working folder: what the program does later by chroot(2) or
+// chdir(2) does not concern it. Not where a seccomp filter forbids unshare(2).
+void KeepRootOfOwnThreads();
+
 // Whether the calling thread is one.
 bool IsOwnThread();
 // The same of any thread of this process. May be false of one.

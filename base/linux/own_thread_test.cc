@@ -3,6 +3,7 @@
 
 #include "base/linux/own_thread.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -11,10 +12,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <future>
+#include <string>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/testing/child_process.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -92,6 +96,32 @@ TEST(OwnThreadTest, IsKnownToOthersWhileItRuns) {
   EXPECT_FALSE(IsOwnThread(tid));
   EXPECT_EQ(CountOwnThreads().count, before.count);
   EXPECT_NE(CountOwnThreads().changes, with.changes);
+}
+
+// In a process of its own: it is for good, and for the whole process.
+TEST(OwnThreadTest, KeepsTheRootThatTheProgramHad) {
+  EXPECT_EQ(InAChild([] {
+              if (chdir("/proc") != 0) return 1;
+              KeepRootOfOwnThreads();
+              std::promise<void> has_left;
+              std::string folder;
+              absl::StatusOr<std::thread> thread =
+                  StartOwnThread("own", [&folder, &has_left] {
+                    has_left.get_future().wait();
+                    char path[PATH_MAX];
+                    if (getcwd(path, sizeof(path)) != nullptr) folder = path;
+                    if (access("/proc", F_OK) != 0) folder = "no /proc";
+                  });
+              if (!thread.ok()) return 2;
+              // Only root may change it.
+              const bool is_elsewhere =
+                  chdir("/tmp") == 0 && chroot("/proc/self/task") == 0;
+              has_left.set_value();
+              thread->join();
+              if (folder != "/") return 3;
+              return is_elsewhere || geteuid() != 0 ? 0 : 4;
+            }),
+            0);
 }
 
 TEST(OwnThreadTest, KnowsWhatTheProgramBlocks) {

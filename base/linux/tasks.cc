@@ -6,7 +6,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -46,14 +49,31 @@ bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size) {
   std::snprintf(path, sizeof(path), "/proc/self/task/%d/%s", tid, name);
   const int file = open(path, O_RDONLY | O_CLOEXEC);
   if (file < 0) return false;
+  // However short: a program that closes what it does not know, by
+  // closefrom(3) say, may get the number for a file of its own. That is not
+  // closed here, and pread() takes nothing from it.
+  struct statfs system = {};
+  struct stat ours = {}, now = {};
+  if (fstatfs(file, &system) != 0 || system.f_type != PROC_SUPER_MAGIC ||
+      fstat(file, &ours) != 0) {
+    errno = EBADF;
+    return false;
+  }
   std::size_t filled = 0;
   ssize_t got = 0;
   while (filled < size - 1 &&
-         (got = read(file, text + filled, size - 1 - filled)) > 0) {
+         (got = pread(file, text + filled, size - 1 - filled,
+                      static_cast<off_t>(filled))) > 0) {
     filled += static_cast<std::size_t>(got);
   }
-  const int error = errno;
-  close(file);
+  int error = errno;
+  if (fstat(file, &now) == 0 && now.st_dev == ours.st_dev &&
+      now.st_ino == ours.st_ino) {
+    close(file);
+  } else {
+    got = -1;
+    error = EBADF;
+  }
   errno = error;
   text[filled] = '\0';
   return got >= 0;

@@ -29,6 +29,7 @@
 #include "base/at_fork.h"
 #include "base/library_code.h"
 #include "base/linux/deadline.h"
+#include "base/linux/seccomp_filter.h"
 #include "base/linux/tasks.h"
 
 // The helper runs on a stack and with thread-local variables that sanitizers
@@ -104,6 +105,28 @@ bool YamaAsksForDescendants() {
   const bool is_read = read(file, &scope, 1) == 1;
   close(file);
   return is_read && scope == '1';
+}
+
+// What many filters do to whoever traces.
+constexpr char kFilterEnds[] =
+    "ptrace(2), for which a seccomp filter ends the process "
+    "(SystemCallFilter=ptrace in a unit file allows it)";
+constexpr SystemCall kTrace = {"ptrace", SYS_ptrace, {PTRACE_SEIZE}};
+
+// Asked once for as many filters as there are: they come, and do not go.
+bool FilterEndsTracing() {
+  // The number of filters, and whether they do. Relaxed: one value.
+  static std::atomic<std::uint64_t> known{0};
+  const auto filters = static_cast<std::uint32_t>(CountSeccompFilters());
+  if (filters == 0) return false;
+  const std::uint64_t found = known.load(std::memory_order_relaxed);
+  if (found >> 1 == filters) return (found & 1) != 0;
+  const FilterVerdict verdict = AnswerOfFilter(kTrace).verdict;
+  const bool ends =
+      verdict == FilterVerdict::kEnds || verdict == FilterVerdict::kNotKnown;
+  known.store(std::uint64_t{filters} << 1 | (ends ? 1 : 0),
+              std::memory_order_relaxed);
+  return ends;
 }
 
 bool HasEnded(pid_t tid) {
@@ -265,6 +288,10 @@ TracedThreads::Result TracedThreads::Refuse(const char* call, int error) {
 bool TracedThreads::Start(TimePoint deadline) {
   if (!kCanTrace) {
     Refuse("ThreadSanitizer", ENOSYS);
+    return false;
+  }
+  if (FilterEndsTracing()) {
+    Refuse(kFilterEnds, EPERM);
     return false;
   }
   if (!TakeTurn(deadline)) {

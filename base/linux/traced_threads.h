@@ -28,9 +28,10 @@
 // Refused where the kernel does not allow it: another process (a debugger)
 // traces the thread; the process is not dumpable; a seccomp filter, Yama
 // (ptrace_scope 2 or 3) or another security module forbids it; no process can
-// be made (RLIMIT_NPROC). Where Yama allows descendants to be traced only (1),
-// the helper is made known by prctl(PR_SET_PTRACER), which takes the place of
-// what the program said by it. Not under ThreadSanitizer.
+// be made (RLIMIT_NPROC). A filter that ends who traces is found out before
+// (base/linux/seccomp_filter.h). Where Yama allows descendants to be traced
+// only (1), the helper is made known by prctl(PR_SET_PTRACER), which takes the
+// place of what the program said by it. Not under ThreadSanitizer.
 //
 // Allocates by mmap() only, and takes no lock, so that it can be used while
 // other threads are stopped. One thread at a time holds others by it.

@@ -265,6 +265,31 @@ TEST(TracedThreadsTest, AKernelThatForbidsIt) {
       0);
 }
 
+TEST(TracedThreadsTest, AFilterThatEndsWhoTracesIsFoundOutBefore) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
+  EXPECT_EQ(InAChild([] {
+              if (!ForbidTracing(SECCOMP_RET_KILL_PROCESS)) return 1;
+              DeafThread thread([] {});
+              TracedThreads traced;
+              TracedThreads::Registers registers;
+              // Twice: what is known is not asked again.
+              for (int i = 0; i < 2; ++i) {
+                if (traced.Hold(thread.tid(), Soon(), &registers) !=
+                    Result::kRefused) {
+                  return 3;
+                }
+                const std::string why =
+                    TracedThreads::ToString(traced.refusal());
+                if (why.find("a seccomp filter ends the process") ==
+                    std::string::npos) {
+                  return 4;
+                }
+              }
+              return thread.GoesOn() ? 0 : 5;
+            }),
+            0);
+}
+
 TEST(TracedThreadsTest, AChildHoldsNobody) {
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   DeafThread thread([] {});

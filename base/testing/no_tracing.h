@@ -1,7 +1,8 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A process in which ptrace(2) fails with EPERM, as a sandbox may have it.
+// A process in which ptrace(2) fails with EPERM, as a sandbox may have it, or
+// is answered in another way.
 //
 //   EXPECT_EQ(InAChild([] {
 //     if (!ForbidTracing()) return 1;   // for the rest of this process
@@ -23,16 +24,20 @@ namespace instar {
 
 // Of the calling thread, and of those that it starts. False if the kernel does
 // not do that.
-inline bool ForbidTracing() {
+inline bool AnswerCall(unsigned number, unsigned answer) {
   sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ptrace, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, answer),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const sock_fprog program = {4, filter};
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
          prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+inline bool ForbidTracing(unsigned answer = SECCOMP_RET_ERRNO | EPERM) {
+  return AnswerCall(SYS_ptrace, answer);
 }
 
 }  // namespace instar
