@@ -210,8 +210,10 @@ class EntryInterceptionBuilder {
     if (!entries.Contains(function.entry())) {
       return absl::FailedPreconditionError(absl::StrCat(
           function.name(), " in ", function.image(),
-          " has no patchable entry; build it with updatable_cc_library "
-          "(//tools:defs.bzl)"));
+          " has no patchable entry; compile it with instar-cc or instar-c++, "
+          "or "
+          "build it with updatable_cc_library (//tools:defs.bzl): its flag is "
+          "-fpatchable-function-entry=5"));
     }
     const PatchableImage& image = *entries.ImageAt(function.entry());
     if (!IsKept(image)) {

@@ -222,17 +222,26 @@ absl::Status KeepLoaded(const PatchableImage& image) {
 
 absl::Status CheckPlaces(const PatchableEntries& entries,
                          absl::Span<const AddressRedirection> redirections) {
+  std::vector<std::string> without;
   for (const AddressRedirection& redirection : redirections) {
     if (!entries.Contains(redirection.from)) {
       const PatchableImage* const image = entries.ImageAt(redirection.from);
-      return absl::FailedPreconditionError(absl::StrCat(
-          redirection.name, " in ",
-          image == nullptr      ? "no loaded image"
-          : image->path.empty() ? "the program"
-                                : image->path,
-          " has no patchable entry; build it with updatable_cc_library "
-          "(//tools:defs.bzl)"));
+      without.push_back(absl::StrCat(redirection.name, " in ",
+                                     image == nullptr      ? "no loaded image"
+                                     : image->path.empty() ? "the program"
+                                                           : image->path));
     }
+  }
+  if (!without.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        absl::StrJoin(without, ", "),
+        without.size() == 1 ? " has no patchable entry"
+                            : " have no patchable entries",
+        "; compile it with instar-cc or instar-c++, or build it with "
+        "updatable_cc_library (//tools:defs.bzl): its flag is "
+        "-fpatchable-function-entry=5"));
+  }
+  for (const AddressRedirection& redirection : redirections) {
     if (entries.ImageAt(redirection.to) == nullptr) {
       return absl::InvalidArgumentError(absl::StrFormat(
           "%s cannot be redirected to %#x, where no loaded image has code",

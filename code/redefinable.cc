@@ -4,6 +4,7 @@
 #include "code/redefinable.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -99,6 +100,22 @@ class JumpTable {
         static_cast<std::intptr_t>(displacement));
   }
 
+  // Puts the jumps into memory in which nothing is executed that could be
+  // written, for where that is forbidden (MemoryDenyWriteExecute= of systemd):
+  // a file whose page here cannot be written.
+  static bool MapFromFile(char* jumps) {
+    const int file = memfd_create("instar slots", MFD_CLOEXEC);
+    if (file < 0) return false;
+    const bool is_mapped =
+        write(file, jumps, kPage) == static_cast<ssize_t>(kPage) &&
+        mmap(jumps, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file,
+             0) != MAP_FAILED;
+    const int error = errno;
+    close(file);
+    errno = error;
+    return is_mapped;
+  }
+
   // A page of jumps and a page of where they lead.
   void Grow() {
     void* const memory = mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE,
@@ -112,7 +129,8 @@ class JumpTable {
       std::memcpy(jumps + at + sizeof(kJumpThroughMemory), &displacement,
                   sizeof(displacement));
     }
-    INSTAR_CHECK(mprotect(jumps, kPage, PROT_READ | PROT_EXEC) == 0)
+    INSTAR_CHECK(mprotect(jumps, kPage, PROT_READ | PROT_EXEC) == 0 ||
+                 MapFromFile(jumps))
         << "more than " << kFirstJumps
         << " slots at a time need memory that is made executable: "
         << std::strerror(errno);

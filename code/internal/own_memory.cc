@@ -35,13 +35,20 @@ OwnDescriptor& Memory() {
 // yet.
 const volatile uint64_t* g_probe = nullptr;
 
-absl::Status CannotOpen() {
+// `is_protected`: nor may a page be made writable in its place.
+absl::Status CannotOpen(bool is_protected) {
   const int error = errno;
   const char* remedy = "";
   if (error == ENOENT) {
     remedy =
         "; /proc is not there. Start the manager before the process calls "
         "chroot(2), and do not close its files";
+  } else if (is_protected) {
+    remedy =
+        "; the process has changed its user, or is not dumpable for another "
+        "reason, or /proc is read-only; and no page may be made writable: "
+        "MemoryDenyWriteExecute=no in the unit file of a service allows that, "
+        "if no security module forbids it. Or start the manager before";
   } else if (prctl(PR_GET_DUMPABLE) != 1) {
     remedy =
         "; the process is not dumpable, since it has changed its user or "
@@ -54,10 +61,11 @@ absl::Status CannotOpen() {
                        strerrordesc_np(error), remedy, kWithoutPatching);
 }
 
-// What the file cannot be opened for, its owner being root: in a process that
-// has changed its user. The page is writable and executable for a moment, which
-// a policy may forbid (MemoryDenyWriteExecute, SELinux); false with errno then,
-// or if it is not known how the page is protected.
+// Where the file cannot be opened: its owner is root, in a process that has
+// changed its user; or /proc is mounted read-only. The page is writable and
+// executable for a moment, which a policy may forbid (MemoryDenyWriteExecute,
+// SELinux); false with errno then, or if it is not known how the page is
+// protected.
 bool WriteThroughProtection(uintptr_t address, const void* bytes, size_t size) {
   const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
   const uintptr_t begin = address & ~(page - 1);
@@ -127,12 +135,13 @@ absl::Status WriteOwnMemory(uintptr_t address, const void* bytes, size_t size,
         [] { return open("/proc/thread-self/mem", O_RDWR | O_CLOEXEC); });
     if (file < 0) {
       const int error = errno;
-      if ((error == EACCES || error == EPERM) &&
-          WriteThroughProtection(to, from, left)) {
-        break;
+      bool is_protected = false;
+      if (error == EACCES || error == EPERM || error == EROFS) {
+        if (WriteThroughProtection(to, from, left)) break;
+        is_protected = errno == EACCES || errno == EPERM;
       }
       errno = error;
-      return CannotOpen();
+      return CannotOpen(is_protected);
     }
     const ssize_t written = write_at(file, from, left, to);
     if (written < 0 && errno == EINTR) continue;

@@ -18,9 +18,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "base/at_fork.h"
 #include "base/check.h"
 #include "base/error_text.h"
+#include "base/linux/seccomp_filter.h"
 #include "base/linux/traced_threads.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
@@ -67,6 +69,8 @@ int RealSerialize() {
 // All under the lock.
 TextPatchCalls g_calls = {&RealWriteAt, &RealSerialize};
 bool g_barrier_registered = false;
+bool g_has_asked_filter = false;
+const char* g_call_that_ends = nullptr;  // the process
 bool g_traps_are_stuck = false;
 
 pthread_mutex_t g_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -93,6 +97,36 @@ absl::Status Serialize() {
                        strerrordesc_np(errno));
 }
 
+// What is done here that a seccomp filter may end the process for; what it
+// answers otherwise is an error of the call.
+constexpr SystemCall kUsedCalls[] = {
+    {"membarrier", SYS_membarrier, {MEMBARRIER_CMD_QUERY}},
+    {"pwrite64", SYS_pwrite64, {-1}},
+    {"rt_tgsigqueueinfo", SYS_rt_tgsigqueueinfo, {-1, -1}},
+};
+constexpr size_t kUsedCallCount = sizeof(kUsedCalls) / sizeof(kUsedCalls[0]);
+
+// Asked once, before the first of them is made.
+absl::Status CheckFilter() {
+  if (!g_has_asked_filter) {
+    FilterAnswer answers[kUsedCallCount];
+    AskSeccompFilter(kUsedCalls, absl::MakeSpan(answers));
+    for (size_t i = 0; i < kUsedCallCount; ++i) {
+      if (answers[i].verdict == FilterVerdict::kEnds) {
+        g_call_that_ends = kUsedCalls[i].name;
+      }
+    }
+    g_has_asked_filter = true;
+  }
+  if (g_call_that_ends == nullptr) return absl::OkStatus();
+  return ErrorWithText(
+      absl::StatusCode::kFailedPrecondition,
+      "code of this process cannot be changed: a seccomp filter would end this "
+      "process for a call of %s(2); in the unit file of a service: "
+      "SystemCallFilter=%s",
+      g_call_that_ends, g_call_that_ends);
+}
+
 absl::Status RegisterBarrier() {
   if (g_barrier_registered) return absl::OkStatus();
   if (syscall(SYS_membarrier,
@@ -101,7 +135,8 @@ absl::Status RegisterBarrier() {
         absl::StatusCode::kUnavailable,
         "membarrier(REGISTER_PRIVATE_EXPEDITED_SYNC_CORE) failed: %s; code "
         "cannot be changed safely while threads run. Linux 4.16 has it, unless "
-        "a sandbox forbids it",
+        "a sandbox forbids it: SystemCallFilter=membarrier in the unit file of "
+        "a service allows it",
         strerrordesc_np(errno));
   }
   g_barrier_registered = true;
@@ -391,6 +426,7 @@ CodeLock::~CodeLock() {
 }
 
 absl::Status PrepareToWriteCode(const CodeLock&) {
+  INSTAR_RETURN_IF_ERROR(CheckFilter());
   INSTAR_RETURN_IF_ERROR(OpenOwnMemory(g_calls.write_at));
   INSTAR_RETURN_IF_ERROR(RegisterBarrier());
   return InstallTrapHandler();

@@ -237,6 +237,16 @@ absl::Status Check(const SymbolTable& symbols, const std::string& name,
     INSTAR_ASSIGN_OR_RETURN(const OwnDescriptor file, symbols.OpenFile());
     INSTAR_RETURN_IF_ERROR(CheckPropertiesOf(file.number(), name, remarks));
   }
+  if (!symbols.has_local_symbols() && symbols.HasPatchableEntries()) {
+    remarks->push_back(absl::StrCat(
+        name,
+        " was stripped, and its debug file was not found (by .gnu_debuglink "
+        "beside it, in .debug and in /usr/lib/debug; by its build id in "
+        "/usr/lib/debug/.build-id): updates know the functions and variables "
+        "that it exports, and no others, nor what was inlined; install the "
+        "debug file that belongs to it"));
+    return absl::OkStatus();
+  }
   INSTAR_ASSIGN_OR_RETURN(const OwnDescriptor file,
                           symbols.OpenDebugInformation());
   return CheckUnits(file.number(), remarks);

@@ -28,8 +28,10 @@ class RedefineMechanism final : public updates_internal::BuiltInMechanism {
         options_(std::move(options)) {}
 
   std::string name() const override {
-    return absl::StrCat(options_->at_once ? "redefine at once " : "redefine ",
-                        absl::StrJoin(redefinitions_->names(), ", "));
+    const std::vector<std::string> names = redefinitions_->names();
+    // None, if it is not known which function is meant.
+    return absl::StrCat(options_->at_once ? "redefine at once" : "redefine",
+                        names.empty() ? "" : " ", absl::StrJoin(names, ", "));
   }
   Authors authors() const override { return Authors::kNothing; }
   PointAllows NeedsOf(const ThreadRef&) const override {

@@ -76,11 +76,20 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
         elf.status().code(),
         absl::StrCat(name, " cannot be read: ", elf.status().message()));
   }
-  const std::string debug_path = FindDebugFile(elf->elf(), name);
-  DebugElf debug(debug_path);
+  std::string debug_path = FindDebugFile(elf->elf(), name);
+  std::optional<DebugElf> debug(std::in_place, debug_path);
   absl::StatusOr<std::unique_ptr<SymbolTable>> table;
   try {
-    table = Of(name, elf->elf(), /*memory=*/nullptr, debug.elf());
+    table = Of(name, elf->elf(), /*memory=*/nullptr, debug->elf());
+    // That of a library which cannot be updated is not worth its time.
+    if (table.ok() && !(*table)->has_local_symbols() &&
+        (*table)->HasPatchableEntries()) {
+      debug_path = FindDebugFileOf((*table)->build_id());
+      debug.emplace(debug_path);
+      if (debug->is_there()) {
+        table = Of(name, elf->elf(), /*memory=*/nullptr, debug->elf());
+      }
+    }
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError(
         absl::StrCat("there is no memory for the symbols of ", name));
@@ -92,9 +101,9 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfFile(
   if (table.ok()) {
     (*table)->path_ = path;
     (*table)->identity_ = identity;
-    if (debug.is_there()) {
+    if (debug->is_there()) {
       (*table)->debug_path_ = debug_path;
-      (*table)->debug_identity_ = IdentityOf(debug.number());
+      (*table)->debug_identity_ = IdentityOf(debug->number());
     }
   }
   return table;
@@ -123,6 +132,13 @@ absl::StatusOr<std::unique_ptr<SymbolTable>> SymbolTable::OfLoaded(
     (*table)->unreadable_because_ = why;
   }
   return table;
+}
+
+bool SymbolTable::HasPatchableEntries() const {
+  return std::any_of(functions_.begin(), functions_.end(),
+                     [](const FunctionRecord& function) {
+                       return function.has_patchable_entry;
+                     });
 }
 
 absl::StatusOr<OwnDescriptor> SymbolTable::OpenFile() const {

@@ -110,6 +110,8 @@ class SymbolTable {
   // False if the file was stripped and has no separate debug file: then its
   // exported symbols alone are known.
   bool has_local_symbols() const { return has_local_symbols_; }
+  // Whether it has a function whose entry can be redirected.
+  bool HasPatchableEntries() const;
   // Empty, or the reason why no symbols are known but those in memory, or none
   // at all.
   const std::string& unreadable_because() const { return unreadable_because_; }
