@@ -25,6 +25,7 @@
 #include "manager/enabled/apply_enabled.h"
 #include "manager/enabled/enabled_folders.h"
 #include "manager/internal/journal.h"
+#include "manager/internal/service_limits.h"
 #include "manager/internal/update_driver.h"
 #include "manager/module/kept_file.h"
 #include "manager/module/own_program.h"
@@ -32,6 +33,8 @@
 
 namespace instar {
 
+using manager_internal::FindServiceLimits;
+using manager_internal::ServiceLimits;
 using manager_internal::UpdateDriver;
 using std::chrono::nanoseconds;
 
@@ -150,13 +153,31 @@ class Manager::State final : public ControlService {
   }
 
   absl::Status Serve() {
+    // Before it does what a filter may forbid.
+    ServiceLimits limits = FindServiceLimits();
+    INSTAR_RETURN_IF_ERROR(limits.may_start);
+    limits_ = std::move(limits.remarks);
     INSTAR_ASSIGN_OR_RETURN(
         server_, ControlServer::Start(*this, program_.name, {}, folders_));
     INSTAR_RETURN_IF_ERROR(driver_->Start());
     // Not of a program that does not start.
     journal_->Add("started", "", absl::StrCat("build ", program_.build_id));
     has_started_ = true;
+    for (const std::string& limit : Limits()) {
+      journal_->Add("limited", "", limit);
+    }
     return absl::OkStatus();
+  }
+
+  std::vector<std::string> Limits() {
+    std::vector<std::string> all = limits_;
+    const absl::Status patching = driver_->Patching();
+    // What passes is told when an update comes.
+    if (!patching.ok() && !absl::IsUnavailable(patching)) {
+      all.push_back(
+          absl::StrCat("no code can be changed: ", patching.message()));
+    }
+    return all;
   }
 
   void Register(const ThreadRef& thread) { registered_->Add(thread); }
@@ -167,17 +188,17 @@ class Manager::State final : public ControlService {
   std::string socket_path() const { return server_->socket_path(); }
   pid_t pid() const { return program_.pid; }
 
-  void Load(std::string path, nanoseconds timeout,
+  void Load(ModuleSource module, nanoseconds timeout,
             Done<UpdateReport> done) override {
-    driver_->Load(std::move(path), timeout, std::move(done));
+    driver_->Load(std::move(module), timeout, std::move(done));
   }
   void Undo(std::string update, nanoseconds timeout,
             Done<UpdateReport> done) override {
     driver_->Undo(std::move(update), timeout, std::move(done));
   }
-  void Check(std::string path, bool without_stacks,
+  void Check(ModuleSource module, bool without_stacks,
              Done<CheckReport> done) override {
-    driver_->Check(std::move(path), without_stacks, std::move(done));
+    driver_->Check(std::move(module), without_stacks, std::move(done));
   }
   absl::StatusOr<std::vector<std::string>> Cancel(
       const std::string& update) override {
@@ -237,6 +258,7 @@ class Manager::State final : public ControlService {
     report.applied = driver_->Applied();
     report.pending = driver_->Pending();
     report.classes = CountAllObjects();
+    report.remarks.insert(report.remarks.end(), limits_.begin(), limits_.end());
     for (std::string& remark : driver_->Remarks()) {
       report.remarks.push_back(std::move(remark));
     }
@@ -269,6 +291,7 @@ class Manager::State final : public ControlService {
   const std::shared_ptr<instar::Journal> journal_;
   std::mutex lock_;
   std::vector<std::string> not_applied_;  // of what is enabled; under the lock
+  std::vector<std::string> limits_;       // of the system, as of the start
   bool has_started_ = false;
   bool has_program_ended_ = false;  // of the server's thread
   const std::shared_ptr<UpdateDriver> driver_;
@@ -277,6 +300,7 @@ class Manager::State final : public ControlService {
 
 absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
   if (options.name.empty()) options.name = OwnProgramName();
+  if (options.keeps_root) KeepRootOfOwnThreads();
   const SocketFolders folders = SocketFolders::FromEnvironment();
   INSTAR_ASSIGN_OR_RETURN(const std::string directory,
                           PrepareSocketDirectory(folders));
@@ -339,6 +363,8 @@ absl::StatusOr<UpdateReport> Manager::Undo(nanoseconds timeout) {
 }
 
 StatusReport Manager::Status() const { return state_->Status(); }
+
+std::vector<std::string> Manager::Limits() const { return state_->Limits(); }
 
 absl::StatusOr<std::vector<JournalEntry>> Manager::Journal() const {
   return state_->Journal();

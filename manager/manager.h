@@ -82,6 +82,11 @@ struct ManagerOptions {
   std::string name;
   // Controlled threads are left alone until they are given to Register().
   bool only_registered_threads = false;
+  // The manager's threads keep the root folder of now, and have "/" as their
+  // working folder: a program that calls chroot(2) later, into a folder that
+  // has no /proc, is updated as before. Paths that code of an update gives to
+  // the system while it runs on these threads are those of the old root.
+  bool keeps_root = false;
   // Called once, on a thread of its own, when no thread of the program is left
   // (main() has left by pthread_exit(), and all others have ended): without a
   // manager the process would end then. For whoever keeps the manager until the
@@ -91,7 +96,9 @@ struct ManagerOptions {
 
 class Manager {
  public:
-  // Errors: those of the directory and the socket, which name the path.
+  // Errors: those of the directory and the socket, which name the path;
+  // FailedPrecondition if a seccomp filter would end the process for what a
+  // manager does.
   static absl::StatusOr<Manager> Start(ManagerOptions options = {});
 
   // In a child of fork(), on its only thread or on one that it has started: a
@@ -129,6 +136,12 @@ class Manager {
       std::chrono::nanoseconds timeout = std::chrono::seconds(30));
 
   StatusReport Status() const;
+  // What does not work in this process whatever the update, as it was found at
+  // the start, because its service was hardened or it has changed its user: a
+  // sentence each, with the line of the unit file that has to change
+  // (docs/hardened_services.md). Also among Status().remarks, and in the
+  // journal.
+  std::vector<std::string> Limits() const;
   absl::StatusOr<std::vector<JournalEntry>> Journal() const;
 
   // Where it listens now.

@@ -142,6 +142,7 @@ absl::StatusOr<Manager> MakeManager() {
     options.name = name;
   }
   options.when_program_has_ended = &EndProgram;
+  options.keeps_root = true;
   return Manager::Start(std::move(options));
 }
 
@@ -152,6 +153,10 @@ void StartManager() {
     Say(std::string(manager.status().message()));
     g_managed.store(0);  // it may be asked for again
     return;
+  }
+  // Not in a child, whose standard error may be something else by now.
+  if (g_manager.load() == nullptr) {
+    for (const std::string& limit : manager->Limits()) Say(limit);
   }
   // The copy of the parent's is of no use to anyone.
   g_manager.store(new Manager(*std::move(manager)));

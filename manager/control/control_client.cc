@@ -4,6 +4,7 @@
 #include "manager/control/control_client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -17,6 +18,41 @@
 #include "manager/control/socket_directory.h"
 
 namespace instar {
+namespace {
+
+using manager_internal::FileDescriptor;
+
+// The file itself is sent, since the program may see other files: it may be in
+// another mount namespace, or have another root. One that cannot be read here
+// may be there.
+FileDescriptor OpenModule(const Request& request) {
+  const bool has_one =
+      request.command == Command::kLoad || request.command == Command::kCheck;
+  return FileDescriptor(has_one
+                            ? open(request.path.c_str(),
+                                   O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+                            : -1);
+}
+
+// As send(2), with a file unless that is -1.
+ssize_t SendSome(int socket, absl::string_view bytes, int file) {
+  if (file < 0) return send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(file))] = {};
+  iovec part = {const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message = {};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* const files = CMSG_FIRSTHDR(&message);
+  files->cmsg_level = SOL_SOCKET;
+  files->cmsg_type = SCM_RIGHTS;
+  files->cmsg_len = CMSG_LEN(sizeof(file));
+  std::memcpy(CMSG_DATA(files), &file, sizeof(file));
+  return sendmsg(socket, &message, MSG_NOSIGNAL);
+}
+
+}  // namespace
 
 absl::StatusOr<ControlClient> ControlClient::Connect(
     const std::string& socket_path) {
@@ -34,12 +70,15 @@ absl::Status ControlClient::Close(absl::string_view reason) {
 absl::StatusOr<std::int64_t> ControlClient::Send(Request request) {
   INSTAR_RETURN_IF_ERROR(closed_);
   request.id = next_id_++;
+  const FileDescriptor module = OpenModule(request);
+  request.sends_file = module.number() >= 0;
   INSTAR_ASSIGN_OR_RETURN(const std::string text, EncodeRequest(request));
   const std::string frame = MakeFrame(text);
   absl::string_view rest = frame;
   while (!rest.empty()) {
+    const bool is_first = rest.size() == frame.size();
     const ssize_t sent =
-        send(socket_.number(), rest.data(), rest.size(), MSG_NOSIGNAL);
+        SendSome(socket_.number(), rest, is_first ? module.number() : -1);
     if (sent >= 0) {
       rest.remove_prefix(static_cast<std::size_t>(sent));
       continue;

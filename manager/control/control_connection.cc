@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <vector>
 
@@ -19,6 +20,9 @@
 namespace instar {
 namespace manager_internal {
 namespace {
+
+// In one message; the kernel sends no more than that at once.
+constexpr std::size_t kMostFiles = 253;
 
 // Whether the other end was closed, rather than only its sending side.
 bool IsHungUp(int socket) {
@@ -127,14 +131,55 @@ void Connection::Handle(short events) {
 
 void Connection::Receive() {
   char received[1 << 14];
+  alignas(cmsghdr) char control[CMSG_SPACE(kMostFiles * sizeof(int))];
+  iovec bytes = {received, sizeof(received)};
+  msghdr message = {};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
   const ssize_t size =
-      recv(socket_.number(), received, sizeof(received), MSG_DONTWAIT);
+      recvmsg(socket_.number(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (size >= 0) TakeFiles(message);
   if (size > 0) {
     parser_.Append({received, static_cast<std::size_t>(size)});
     return HandleFrames();
   }
   if (size == 0) return OnEnd();
   if (errno != EAGAIN && errno != EINTR) Close();
+}
+
+void Connection::TakeFiles(const msghdr& message) {
+  msghdr received = message;  // CMSG_NXTHDR() takes no other
+  for (cmsghdr* part = CMSG_FIRSTHDR(&received); part != nullptr;
+       part = CMSG_NXTHDR(&received, part)) {
+    if (part->cmsg_level != SOL_SOCKET || part->cmsg_type != SCM_RIGHTS) {
+      continue;
+    }
+    const std::size_t count = (part->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int number = -1;
+      std::memcpy(&number, CMSG_DATA(part) + i * sizeof(int), sizeof(int));
+      auto file = std::make_shared<OwnDescriptor>(number);
+      // More than it may have outstanding requests are of no use.
+      if (files_.size() < limits_.outstanding) {
+        files_.push_back(std::move(file));
+      }
+    }
+  }
+}
+
+// A file comes with the first byte of its request, so that it is there.
+absl::StatusOr<ModuleSource> Connection::ModuleOf(const Request& request) {
+  ModuleSource module(request.path);
+  if (!request.sends_file) return module;
+  if (files_.empty()) {
+    return absl::InvalidArgumentError(
+        "\"sends_file\" is true, and no file came with the request");
+  }
+  module.file = std::move(files_.front());
+  files_.pop_front();
+  return module;
 }
 
 void Connection::OnEnd() {
@@ -166,6 +211,7 @@ void Connection::HandleRequest(absl::string_view frame) {
   const DecodedRequest decoded = DecodeRequest(frame);
   const std::int64_t id = decoded.id;
   if (!decoded.request.ok()) {
+    files_.clear();  // one of them may have been its own
     return Send(EncodeError(id, decoded.request.status()));
   }
   const Request& request = *decoded.request;
@@ -183,13 +229,17 @@ void Connection::HandleRequest(absl::string_view frame) {
           EncodeReply<CancelReport>(id, CancelReport{*std::move(updates)}));
     }
     case Command::kCheck:
+    case Command::kLoad: {
+      absl::StatusOr<ModuleSource> module = ModuleOf(request);
+      if (!module.ok()) return Send(EncodeError(id, module.status()));
       if (!AddOutstanding(id)) return;
-      return service_.Check(request.path, request.without_stacks,
+      if (request.command == Command::kLoad) {
+        return service_.Load(*std::move(module), request.timeout,
+                             ReplyLater<UpdateReport>(id));
+      }
+      return service_.Check(*std::move(module), request.without_stacks,
                             ReplyLater<CheckReport>(id));
-    case Command::kLoad:
-      if (!AddOutstanding(id)) return;
-      return service_.Load(request.path, request.timeout,
-                           ReplyLater<UpdateReport>(id));
+    }
     case Command::kUndo:
       if (!AddOutstanding(id)) return;
       return service_.Undo(request.update, request.timeout,

@@ -9,8 +9,11 @@
 #ifndef INSTAR_MANAGER_CONTROL_CONTROL_CONNECTION_H_
 #define INSTAR_MANAGER_CONTROL_CONTROL_CONNECTION_H_
 
+#include <sys/socket.h>
+
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -20,6 +23,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "base/linux/own_descriptor.h"
 #include "manager/control/closed_in_child.h"
@@ -77,6 +81,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
  private:
   void Receive();
+  void TakeFiles(const msghdr& message);
+  absl::StatusOr<ModuleSource> ModuleOf(const Request& request);
   void OnEnd();
   void HandleFrames();
   void HandleRequest(absl::string_view frame);
@@ -99,6 +105,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const ControlServerLimits limits_;
 
   FrameParser parser_{kMaxRequestBytes};
+  // That were sent with requests which have not been handled yet.
+  std::deque<std::shared_ptr<OwnDescriptor>> files_;
   std::string unsent_;    // of which the first
   std::size_t sent_ = 0;  // bytes have been sent
   std::size_t outstanding_ = 0;

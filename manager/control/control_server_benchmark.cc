@@ -30,7 +30,7 @@ namespace {
 
 class SmallService : public ControlService {
  public:
-  void Load(std::string, std::chrono::nanoseconds,
+  void Load(ModuleSource, std::chrono::nanoseconds,
             Done<UpdateReport> done) override {
     done(absl::UnimplementedError(""));
   }
@@ -38,7 +38,7 @@ class SmallService : public ControlService {
             Done<UpdateReport> done) override {
     done(absl::UnimplementedError(""));
   }
-  void Check(std::string, bool, Done<CheckReport> done) override {
+  void Check(ModuleSource, bool, Done<CheckReport> done) override {
     done(absl::UnimplementedError(""));
   }
   absl::StatusOr<std::vector<std::string>> Cancel(const std::string&) override {

@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <thread>
@@ -67,6 +69,50 @@ TEST_F(ControlServerTest, AnswersEveryRequest) {
   EXPECT_EQ(ToJson(*client.Check("/n.so")), ToJson(SampleCheck()));
   EXPECT_TRUE(client.Check("/n.so", /*without_stacks=*/true).ok());
   answers.join();
+}
+
+// The program may see other files than its client does.
+TEST_F(ControlServerTest, AModuleIsSentItself) {
+  Start();
+  ControlClient client = Connect();
+  std::vector<std::string> paths;
+  std::vector<std::int64_t> ids;
+  for (const char* const contents : {"first", "", "third"}) {
+    Request request;
+    request.command = ids.size() == 2 ? Command::kCheck : Command::kLoad;
+    request.path = absl::StrCat(testing::TempDir(), "/module", ids.size());
+    paths.push_back(request.path);
+    if (*contents != '\0') std::ofstream(request.path) << contents;
+    ids.push_back(*client.Send(request));
+  }
+  for (const std::string& path : paths) unlink(path.c_str());
+  FakeControlService::Call call = service_.Next();
+  EXPECT_EQ(call.argument, paths[0]);
+  EXPECT_EQ(call.sent, "first");
+  call.done_update(SampleUpdate());
+  call = service_.Next();  // which is not there, and may be elsewhere
+  EXPECT_EQ(call.argument, paths[1]);
+  EXPECT_EQ(call.sent, "");
+  call.done_update(SampleUpdate());
+  call = service_.Next();
+  EXPECT_EQ(call.argument, paths[2]);
+  EXPECT_EQ(call.sent, "third");
+  call.done_check(SampleCheck());
+  for (const std::int64_t id : ids) {
+    EXPECT_TRUE((*client.Receive(id, hours(1)))->status().ok());
+  }
+}
+
+TEST_F(ControlServerTest, AFileThatDidNotComeIsMissed) {
+  Start();
+  RawClient client(server_->socket_path());
+  client.Send(MakeFrame(
+      R"({"version":1,"id":7,"request":"load","path":"/m","sends_file":true})"));
+  const std::optional<Reply> reply = client.Receive();
+  ASSERT_TRUE(reply.has_value());
+  EXPECT_EQ(reply->id(), 7);
+  EXPECT_THAT(std::string(reply->status().message()),
+              HasSubstr("no file came with the request"));
 }
 
 TEST_F(ControlServerTest, ErrorsKeepTheirCodesAndMessages) {
@@ -141,7 +187,7 @@ TEST_F(ControlServerTest, ServesSeveralClientsAtOnce) {
 
 TEST_F(ControlServerTest, DoneMayBeCalledBeforeLoadReturns) {
   class Immediate : public FakeControlService {
-    void Load(std::string, std::chrono::nanoseconds,
+    void Load(ModuleSource, std::chrono::nanoseconds,
               Done<UpdateReport> done) override {
       done(absl::FailedPreconditionError("at once"));
     }

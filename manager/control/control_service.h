@@ -23,12 +23,15 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/linux/own_descriptor.h"
 #include "heap/weak_object_pool.h"
 #include "manager/module/module_file.h"
 #include "threads/thread_state.h"
@@ -127,10 +130,20 @@ struct JournalEntry {
   SystemTime time;
   pid_t pid = 0;
   // "started", "ended", "applied", "undone", "failed", "cancelled", "skipped"
-  // (of what is enabled)
+  // (of what is enabled), "limited" (what the system does not let it do)
   std::string event;
-  std::string update;  // empty for the first two
+  std::string update;  // empty for "started", "ended" and "limited"
   std::string detail;  // the error; how long threads were held
+};
+
+// A module that is to be loaded or checked.
+struct ModuleSource {
+  ModuleSource(std::string its_path) : path(std::move(its_path)) {}
+
+  std::string path;  // as the client calls it
+  // The file itself, if the client has sent it; else the path is that of a file
+  // here. A client may see other files than this process does.
+  std::shared_ptr<OwnDescriptor> file;
 };
 
 class ControlService {
@@ -142,7 +155,7 @@ class ControlService {
 
   // Applies a module. Its requirements and a safe moment are waited for, up to
   // `timeout`.
-  virtual void Load(std::string path, std::chrono::nanoseconds timeout,
+  virtual void Load(ModuleSource module, std::chrono::nanoseconds timeout,
                     Done<UpdateReport> done) = 0;
 
   // Takes back the latest update. `update`, if it is not empty, must be its
@@ -151,7 +164,7 @@ class ControlService {
                     Done<UpdateReport> done) = 0;
 
   // `without_stacks`: no thread is stopped, to look at its stack.
-  virtual void Check(std::string path, bool without_stacks,
+  virtual void Check(ModuleSource module, bool without_stacks,
                      Done<CheckReport> done) = 0;
 
   // Gives up what is pending: that of this name or path of its module, or all

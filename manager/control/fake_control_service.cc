@@ -3,6 +3,9 @@
 
 #include "manager/control/fake_control_service.h"
 
+#include <unistd.h>
+
+#include <cstddef>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -16,6 +19,14 @@ using std::chrono::seconds;
 
 SystemTime At(std::int64_t unix_seconds) {
   return SystemTime(seconds(unix_seconds));
+}
+
+std::string Contents(const ModuleSource& module) {
+  char bytes[100];
+  const ssize_t size = module.file == nullptr ? 0
+                                              : pread(module.file->number(),
+                                                      bytes, sizeof(bytes), 0);
+  return size > 0 ? std::string(bytes, static_cast<std::size_t>(size)) : "";
 }
 
 Blocker SampleBlocker() {
@@ -178,22 +189,24 @@ void FakeControlService::Add(Call call) {
   added_.notify_all();
 }
 
-void FakeControlService::Load(std::string path,
+void FakeControlService::Load(ModuleSource module,
                               std::chrono::nanoseconds timeout,
                               Done<UpdateReport> done) {
-  Add({"load", std::move(path), timeout, std::move(done), nullptr});
+  Add({"load", std::move(module.path), Contents(module), timeout,
+       std::move(done), nullptr});
 }
 
 void FakeControlService::Undo(std::string update,
                               std::chrono::nanoseconds timeout,
                               Done<UpdateReport> done) {
-  Add({"undo", std::move(update), timeout, std::move(done), nullptr});
+  Add({"undo", std::move(update), "", timeout, std::move(done), nullptr});
 }
 
-void FakeControlService::Check(std::string path, bool without_stacks,
+void FakeControlService::Check(ModuleSource module, bool without_stacks,
                                Done<CheckReport> done) {
   Add({without_stacks ? "check without stacks" : "check",
-       std::move(path),
+       std::move(module.path),
+       Contents(module),
        {},
        nullptr,
        std::move(done)});

@@ -39,6 +39,7 @@ class FakeControlService : public ControlService {
   struct Call {
     std::string command;  // "load", "undo", "check"
     std::string argument;
+    std::string sent;  // the contents of a file that came with it
     std::chrono::nanoseconds timeout{};
     Done<UpdateReport> done_update;  // of load and undo
     Done<CheckReport> done_check;
@@ -56,11 +57,11 @@ class FakeControlService : public ControlService {
   // The thread that called last.
   std::thread::id caller() const;
 
-  void Load(std::string path, std::chrono::nanoseconds timeout,
+  void Load(ModuleSource module, std::chrono::nanoseconds timeout,
             Done<UpdateReport> done) override;
   void Undo(std::string update, std::chrono::nanoseconds timeout,
             Done<UpdateReport> done) override;
-  void Check(std::string path, bool without_stacks,
+  void Check(ModuleSource module, bool without_stacks,
              Done<CheckReport> done) override;
   absl::StatusOr<std::vector<std::string>> Cancel(
       const std::string& update) override;

@@ -122,6 +122,7 @@ absl::StatusOr<Request> ReadRequest(const json& object, std::int64_t id) {
   request.entries = static_cast<std::size_t>(entries);
   INSTAR_RETURN_IF_ERROR(
       ReadFlag(object, "without_stacks", &request.without_stacks));
+  INSTAR_RETURN_IF_ERROR(ReadFlag(object, "sends_file", &request.sends_file));
 
   if ((request.command == Command::kLoad ||
        request.command == Command::kCheck) &&
@@ -153,9 +154,11 @@ absl::StatusOr<std::string> EncodeRequest(const Request& request) {
     case Command::kLoad:
       object["timeout_ns"] = request.timeout.count();
       object["path"] = request.path;
+      if (request.sends_file) object["sends_file"] = true;
       break;
     case Command::kCheck:
       object["path"] = request.path;
+      if (request.sends_file) object["sends_file"] = true;
       if (request.without_stacks) object["without_stacks"] = true;
       break;
     case Command::kUndo:

@@ -67,6 +67,8 @@ struct Request {
   std::chrono::nanoseconds timeout = kDefaultTimeout;
   std::size_t entries = kDefaultLogEntries;  // at most, the latest
   bool without_stacks = false;               // no thread is stopped to look
+  // The module's open file comes with the first byte (SCM_RIGHTS).
+  bool sends_file = false;
 };
 
 // InvalidArgument if the request cannot be sent: too long, or no UTF-8.

@@ -96,6 +96,12 @@ absl::StatusOr<std::vector<std::string>> Candidates(
   }
   directories.push_back(SystemDirectory());
   directories.push_back(FallbackDirectory());
+  // The first one, if there are several.
+  const std::string service =
+      folders.service.substr(0, folders.service.find(':'));
+  if (!service.empty() && service[0] == '/') {
+    directories.push_back(absl::StrCat(service, "/instar"));
+  }
   return directories;
 }
 
@@ -151,12 +157,15 @@ absl::StatusOr<OwnDescriptor> OpenDirectory(const std::string& path) {
 }
 
 absl::Status MakeDirectory(const std::string& path) {
-  if (mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) {
+  const bool is_there = mkdir(path.c_str(), 0700) == 0 || errno == EEXIST;
+  if (is_there && (access(path.c_str(), W_OK) == 0 || errno != EROFS)) {
     return absl::OkStatus();
   }
   return absl::FailedPreconditionError(absl::StrCat(
-      "the folder for control sockets, ", path, ", cannot be made: ",
-      std::strerror(errno), "; make it, or name another one by $", kVariable));
+      "the folder for control sockets, ", path,
+      is_there ? ", cannot be written: " : ", cannot be made: ",
+      std::strerror(errno), "; make it, or name another one by $", kVariable,
+      "; in the unit file of a service: RuntimeDirectory=NAME"));
 }
 
 absl::StatusOr<sockaddr_un> Address(const std::string& path) {
@@ -262,13 +271,15 @@ absl::StatusOr<std::vector<RunningProgram>> Scan(const std::string& directory,
 }  // namespace
 
 SocketFolders SocketFolders::FromEnvironment() {
-  return {Variable(kVariable), Variable("XDG_RUNTIME_DIR")};
+  return {Variable(kVariable), Variable("XDG_RUNTIME_DIR"),
+          Variable("RUNTIME_DIRECTORY")};
 }
 
 absl::StatusOr<std::string> PrepareSocketDirectory(
     const SocketFolders& folders) {
   INSTAR_ASSIGN_OR_RETURN(const std::vector<std::string> candidates,
                           Candidates(folders));
+  absl::Status reason;
   for (const std::string& path : candidates) {
     if (path == SystemDirectory()) {
       // Where this user may have one: if the administrator has made it, or if
@@ -277,11 +288,13 @@ absl::StatusOr<std::string> PrepareSocketDirectory(
       if (MakeDirectory(path).ok() && OpenDirectory(path).ok()) return path;
       continue;
     }
-    INSTAR_RETURN_IF_ERROR(MakeDirectory(path));
-    INSTAR_RETURN_IF_ERROR(OpenDirectory(path).status());
-    return path;
+    absl::Status usable = MakeDirectory(path);
+    if (usable.ok()) usable = OpenDirectory(path).status();
+    if (usable.ok()) return path;
+    reason = std::move(usable);
+    if (path != FallbackDirectory()) break;
   }
-  return absl::InternalError("there is no folder for control sockets");
+  return reason;
 }
 
 absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
@@ -313,9 +326,15 @@ absl::StatusOr<ProgramSocket> ProgramSocket::Listen(
   // error is of no importance.
   Scan(path, &*lock).IgnoreError();
   ProgramSocket result;  // after the lock: an early end removes its name first
-  result.socket_ = OwnDescriptor(NewSocket(SOCK_NONBLOCK).Release());
+  FileDescriptor made = NewSocket(SOCK_NONBLOCK);
+  if (made.number() < 0 && errno == EAFNOSUPPORT) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "no socket for ", name, ": ", std::strerror(errno),
+        "; in the unit file of a service: RestrictAddressFamilies=AF_UNIX"));
+  }
+  if (made.number() < 0) return Failed("no socket for", name, errno);
+  result.socket_ = OwnDescriptor(made.Release());
   const int socket = result.descriptor();
-  if (socket < 0) return Failed("no socket for", name, errno);
   if (bind(socket, reinterpret_cast<const sockaddr*>(&address),
            sizeof(address)) != 0) {
     if (errno == EADDRINUSE) {

@@ -12,7 +12,8 @@
 //                           FindPrograms());                  // instarctl ps
 //
 // Which folder: $INSTAR_SOCKET_DIRECTORY, else $XDG_RUNTIME_DIR/instar, else
-// /run/instar/UID where this user may have it, else /tmp/instar-UID. An
+// /run/instar/UID where this user may have it, else /tmp/instar-UID, else, for
+// a service to which systemd gives one, $RUNTIME_DIRECTORY/instar. An
 // XDG_RUNTIME_DIR that does not exist, or belongs to another user (sudo -E), is
 // passed over. A user may have a folder in /run/instar if the administrator has
 // made that (mode 1777, or one in it for the user), or root, who makes it.
@@ -68,6 +69,7 @@ struct SocketFolders {
 
   std::string chosen;   // $INSTAR_SOCKET_DIRECTORY
   std::string runtime;  // $XDG_RUNTIME_DIR
+  std::string service;  // $RUNTIME_DIRECTORY, of RuntimeDirectory= of systemd
 };
 
 // The path of this user's folder, which is made if it is missing, and checked.

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +19,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <utility>
@@ -24,6 +27,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "base/testing/child_process.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/control/listening_processes.h"
@@ -108,6 +112,37 @@ TEST_F(SocketDirectoryTest, ChoosesTheFolder) {
 
   setenv("INSTAR_SOCKET_DIRECTORY", "relative", 1);
   EXPECT_TRUE(absl::IsInvalidArgument(PrepareSocketDirectory().status()));
+}
+
+// What RuntimeDirectory= of systemd gives to a service, where it can write
+// nowhere else. In a child, in whose mount namespace nothing else is writable.
+TEST_F(SocketDirectoryTest, AServiceThatCanWriteNowhereElse) {
+  constexpr int kForbidden = 77;
+  const std::string service = absl::StrCat(root_, "/service");
+  ASSERT_TRUE(std::filesystem::create_directory(service));
+  unsetenv("INSTAR_SOCKET_DIRECTORY");
+  const int answer = InAChild([&] {
+    if (unshare(CLONE_NEWNS) != 0 ||
+        mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("/run", "/run", "", MS_BIND, nullptr) != 0 ||
+        mount("", "/run", "", MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0 ||
+        mount("/tmp", "/tmp", "", MS_BIND, nullptr) != 0 ||
+        mount("", "/tmp", "", MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr) != 0 ||
+        mount("tmpfs", service.c_str(), "tmpfs", 0, nullptr) != 0) {
+      return kForbidden;
+    }
+    const absl::Status status = PrepareSocketDirectory().status();
+    EXPECT_THAT(std::string(status.message()),
+                AllOf(HasSubstr("Read-only file system"),
+                      HasSubstr("RuntimeDirectory=NAME")));
+    setenv("RUNTIME_DIRECTORY", absl::StrCat(service, ":/other").c_str(), 1);
+    const auto path = PrepareSocketDirectory();
+    EXPECT_TRUE(path.ok()) << path.status();
+    EXPECT_EQ(path.value_or(""), absl::StrCat(service, "/instar"));
+    return HasFailure() ? 1 : 0;
+  });
+  if (answer == kForbidden << 8) GTEST_SKIP() << "no mounts are permitted";
+  EXPECT_EQ(answer, 0);
 }
 
 TEST_F(SocketDirectoryTest, MakesTheFolderForItsOwnerAlone) {

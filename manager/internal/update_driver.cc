@@ -147,10 +147,11 @@ void UpdateDriver::Add(std::shared_ptr<Job> job) {
   watched_.notify_one();
 }
 
-void UpdateDriver::Load(std::string path, nanoseconds timeout,
+void UpdateDriver::Load(ModuleSource module, nanoseconds timeout,
                         Done<UpdateReport> done) {
   auto job = std::make_shared<Job>(Job::Kind::kLoad, timeout);
-  job->path = std::move(path);
+  job->path = std::move(module.path);
+  job->sent_file = std::move(module.file);
   job->done = std::move(done);
   Add(std::move(job));
 }
@@ -172,10 +173,11 @@ void UpdateDriver::Undo(std::string update, nanoseconds timeout,
   Add(std::move(job));
 }
 
-void UpdateDriver::Check(std::string path, bool without_stacks,
+void UpdateDriver::Check(ModuleSource module, bool without_stacks,
                          Done<CheckReport> done) {
   auto job = std::make_shared<Job>(Job::Kind::kCheck, kLongestCheck);
-  job->path = std::move(path);
+  job->path = std::move(module.path);
+  job->sent_file = std::move(module.file);
   job->without_stacks = without_stacks;
   job->checked = std::move(done);
   Add(std::move(job));

@@ -106,11 +106,11 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   void Stop();
 
   // As in ControlService.
-  void Load(std::string path, std::chrono::nanoseconds timeout,
+  void Load(ModuleSource module, std::chrono::nanoseconds timeout,
             Done<UpdateReport> done);
   void Undo(std::string update, std::chrono::nanoseconds timeout,
             Done<UpdateReport> done);
-  void Check(std::string path, bool without_stacks, Done<CheckReport> done);
+  void Check(ModuleSource module, bool without_stacks, Done<CheckReport> done);
   absl::StatusOr<std::vector<std::string>> Cancel(const std::string& update);
 
   // An update that does not come from a module.
@@ -125,6 +125,8 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   // (manager/internal/program_remarks.h), and what applied updates leave as it
   // was.
   std::vector<std::string> Remarks() const;
+  // Whether code can be changed at all.
+  absl::Status Patching() { return remarks_.Patching(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -157,8 +159,8 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   absl::StatusOr<Step> WorkOn(Job& job);
   absl::StatusOr<Step> WorkOnLoad(Job& job);
   absl::StatusOr<Step> WorkOnUndo(Job& job);
-  absl::StatusOr<CheckReport> CheckNow(const std::string& path,
-                                       bool without_stacks);
+  absl::StatusOr<CheckReport> CheckNow(const Job& job);
+  static absl::StatusOr<ModuleFile> ReadModule(const Job& job);
   absl::Status FindConflict(const std::string& update) const;
   // The update that a module requires and that is not applied; empty: none.
   std::string FindMissing(const ModuleFile& file) const;

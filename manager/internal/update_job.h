@@ -17,6 +17,7 @@
 
 #include "absl/status/status.h"
 #include "base/linux/deadline.h"
+#include "base/linux/own_descriptor.h"
 #include "manager/control/control_service.h"
 #include "manager/internal/update_driver.h"
 #include "manager/module/module_file.h"
@@ -44,6 +45,7 @@ struct UpdateDriver::Job {
   const Clock::time_point begin = Clock::now();
   const Clock::time_point until;
   std::string path;  // of the module; empty: `update` was given
+  std::shared_ptr<OwnDescriptor> sent_file;  // that of the module, if any
   Done<UpdateReport> done;
   Done<CheckReport> checked;  // of a check
   bool without_stacks = false;

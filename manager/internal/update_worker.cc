@@ -3,6 +3,7 @@
 //
 // The driver's worker: what is done of each job.
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "heap/internal/version_change.h"
 #include "manager/internal/update_driver.h"
 #include "manager/internal/update_job.h"
+#include "manager/module/file_descriptor.h"
 #include "manager/module/module_file.h"
 #include "manager/module/module_loader.h"
 #include "manager/module/module_update.h"
@@ -150,9 +152,17 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOn(Job& job) {
       break;
   }
   job.doing = "code of its module";
-  INSTAR_ASSIGN_OR_RETURN(job.check_report,
-                          CheckNow(job.path, job.without_stacks));
+  INSTAR_ASSIGN_OR_RETURN(job.check_report, CheckNow(job));
   return Step::kFinished;
+}
+
+absl::StatusOr<ModuleFile> UpdateDriver::ReadModule(const Job& job) {
+  // Another one for each: a check may be followed by another attempt. If the
+  // program has closed the file, its path is what is left.
+  const int sent = job.sent_file == nullptr ? -1 : job.sent_file->number();
+  FileDescriptor file(sent < 0 ? -1 : fcntl(sent, F_DUPFD_CLOEXEC, 0));
+  if (file.number() < 0) return ReadModuleFile(job.path, OwnBuildId());
+  return ReadOpenModuleFile(job.path, std::move(file), OwnBuildId());
 }
 
 UpdateDriver::Step UpdateDriver::Wait(Job& job, std::string waits_for) {
@@ -212,7 +222,7 @@ absl::Status UpdateDriver::BeginChange(Job& job) {
 absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   const Clock::time_point begin = Clock::now();
   if (job.update == nullptr && !job.file.has_value()) {
-    INSTAR_ASSIGN_OR_RETURN(job.file, ReadModuleFile(job.path, OwnBuildId()));
+    INSTAR_ASSIGN_OR_RETURN(job.file, ReadModule(job));
     std::lock_guard<std::mutex> lock(lock_);
     job.name = job.file->update_name();
   }
@@ -375,10 +385,8 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
   return Step::kFinished;
 }
 
-absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path,
-                                                   bool without_stacks) {
-  INSTAR_ASSIGN_OR_RETURN(const ModuleFile file,
-                          ReadModuleFile(path, OwnBuildId()));
+absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const Job& job) {
+  INSTAR_ASSIGN_OR_RETURN(const ModuleFile file, ReadModule(job));
   CheckReport report;
   report.update = file.update_name();
   report.kind = file.kind();
@@ -407,7 +415,7 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path,
                    report.forecast.obstacles.end());
   report.forecast.obstacles = std::move(obstacles);
   ApplyOptions options = OptionsFor(Clock::now() + std::chrono::seconds(1));
-  options.without_stacks = without_stacks;
+  options.without_stacks = job.without_stacks;
   if (!module.why_loaded_again().empty()) {
     report.forecast.remarks.push_back(
         absl::StrCat("its module takes memory again, as it was loaded before "
@@ -427,7 +435,7 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const std::string& path,
   for (std::string& remark : remarks) {
     report.forecast.remarks.push_back(std::move(remark));
   }
-  if (without_stacks) {
+  if (job.without_stacks) {
     report.forecast.remarks.emplace_back(
         "no thread was stopped: what is active on their stacks, and who comes "
         "to no update point, is not known");

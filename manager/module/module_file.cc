@@ -128,9 +128,7 @@ absl::Status CheckAccess(const std::string& path, const struct stat& file) {
   return absl::OkStatus();
 }
 
-// The file, open, once its owner and mode have been looked at.
-absl::StatusOr<FileDescriptor> OpenFile(const std::string& path,
-                                        std::size_t* size) {
+absl::StatusOr<FileDescriptor> OpenFile(const std::string& path) {
   // A pipe or a device must not make us wait.
   FileDescriptor file(
       open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -144,14 +142,19 @@ absl::StatusOr<FileDescriptor> OpenFile(const std::string& path,
     }
     return absl::NotFoundError(message);
   }
+  return file;
+}
+
+// Its size, once its owner and mode have been looked at.
+absl::StatusOr<std::size_t> CheckFile(const std::string& path,
+                                      const FileDescriptor& file) {
   struct stat status;
   if (fstat(file.number(), &status) != 0) {
     return absl::NotFoundError(
         absl::StrCat(path, " cannot be looked at: ", std::strerror(errno)));
   }
   INSTAR_RETURN_IF_ERROR(CheckAccess(path, status));
-  *size = static_cast<std::size_t>(status.st_size);
-  return file;
+  return static_cast<std::size_t>(status.st_size);
 }
 
 // A part of a file as a file of its own, in memory.
@@ -209,7 +212,7 @@ class ModuleReader {
 
   // Calls it with each module of the file, until it answers an error.
   static absl::Status ForEach(
-      const std::string& path,
+      const std::string& path, FileDescriptor file,
       absl::FunctionRef<absl::Status(ModuleFile, bool is_bundled)> visit);
 };
 
@@ -335,10 +338,9 @@ absl::StatusOr<ModuleFile> ModuleReader::Read(const std::string& path,
 }
 
 absl::Status ModuleReader::ForEach(
-    const std::string& path,
+    const std::string& path, FileDescriptor file,
     absl::FunctionRef<absl::Status(ModuleFile, bool is_bundled)> visit) {
-  std::size_t size = 0;
-  INSTAR_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path, &size));
+  INSTAR_ASSIGN_OR_RETURN(const std::size_t size, CheckFile(path, file));
   if (!manager_internal::IsBundle(file.number())) {
     INSTAR_ASSIGN_OR_RETURN(ModuleFile module,
                             Read(path, std::move(file), size));
@@ -360,11 +362,18 @@ absl::Status ModuleReader::ForEach(
 
 absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path,
                                           const std::string& build_id) {
+  INSTAR_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path));
+  return ReadOpenModuleFile(path, std::move(file), build_id);
+}
+
+absl::StatusOr<ModuleFile> ReadOpenModuleFile(const std::string& path,
+                                              FileDescriptor file,
+                                              const std::string& build_id) {
   std::optional<ModuleFile> found;
   std::string program;
   std::vector<std::string> builds;
-  INSTAR_RETURN_IF_ERROR(
-      ModuleReader::ForEach(path, [&](ModuleFile module, bool is_bundled) {
+  INSTAR_RETURN_IF_ERROR(ModuleReader::ForEach(
+      path, std::move(file), [&](ModuleFile module, bool is_bundled) {
         builds.push_back(module.program_build_id());
         program = module.program_name();
         if (!is_bundled ||
@@ -386,10 +395,11 @@ absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path,
 
 absl::StatusOr<std::vector<ModuleFile>> ReadAllModules(
     const std::string& path) {
+  INSTAR_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path));
   std::vector<ModuleFile> all;
   bool is_bundle = false;
-  INSTAR_RETURN_IF_ERROR(
-      ModuleReader::ForEach(path, [&](ModuleFile module, bool is_bundled) {
+  INSTAR_RETURN_IF_ERROR(ModuleReader::ForEach(
+      path, std::move(file), [&](ModuleFile module, bool is_bundled) {
         is_bundle = is_bundled;
         all.push_back(std::move(module));
         return absl::OkStatus();

@@ -127,6 +127,12 @@ absl::Status CheckBundled(const std::vector<ModuleFile>& modules);
 
 }  // namespace manager_internal
 
+// The same of a file that is open: that of a client, whose paths may mean other
+// files, or none, where this process is. `path` is what messages call it.
+absl::StatusOr<ModuleFile> ReadOpenModuleFile(
+    const std::string& path, manager_internal::FileDescriptor file,
+    const std::string& build_id = "");
+
 }  // namespace instar
 
 #endif  // INSTAR_MANAGER_MODULE_MODULE_FILE_H_
