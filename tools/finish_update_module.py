@@ -96,7 +96,8 @@ def check_resolves(module, executable, required):
             readable(needed) +
             "\n  Put the library that defines it into the program's deps, as an "
             "updatable_cc_library or\n  with alwayslink = 1, or its source file into the "
-            "module's srcs." +
+            "module's srcs. A program that Bazel does not build is linked by instar-cc or "
+            "instar-c++,\n  or with -rdynamic." +
             ("\n  What is of Instar itself comes whole with //manager:module_api, which //manager "
              "depends on:\n  put one of them into the program's deps." if ours else ""))
 

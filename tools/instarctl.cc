@@ -27,6 +27,7 @@
 #include "absl/strings/string_view.h"
 #include "manager/control/control_client.h"
 #include "manager/control/control_service.h"
+#include "manager/control/process_socket.h"
 #include "manager/control/protocol.h"
 #include "manager/control/report_json.h"
 #include "manager/control/sleeping_processes.h"
@@ -69,7 +70,8 @@ constexpr char kFooter[] = R"(Examples:
   instarctl enable fix.so                 at each start of the program as well
 
 The program: the only one that runs; of several that for which the module was
-built, or the one that --program names.
+built, or the one that --program names. --pid reaches it in a service with a
+/tmp of its own, in a container, or after chroot(2).
 
 Exit codes:
   0  done
@@ -84,6 +86,7 @@ Ctrl-C during load and undo cancels the update; a second one leaves it to itself
 
 struct Options {
   std::string program;
+  int pid = 0;
   std::string module;
   std::string update;
   std::string output;
@@ -189,8 +192,24 @@ absl::StatusOr<ControlClient> ConnectAndGreet(const std::string& socket) {
   }
 }
 
+absl::StatusOr<ControlClient> ConnectToProcess(pid_t pid) {
+  absl::StatusOr<RunningProgram> program = FindProgramOf(pid);
+  if (absl::IsNotFound(program.status())) {
+    for (const SleepingProcess& process : FindSleepingProcesses()) {
+      if (process.pid != pid) continue;
+      const absl::Status woken =
+          Wake(process, std::chrono::seconds(10)).status();
+      if (!woken.ok()) return woken;
+      program = FindProgramOf(pid);
+    }
+  }
+  if (!program.ok()) return program.status();
+  return ConnectAndGreet(program->socket);
+}
+
 absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
                                               const std::string& module_path) {
+  if (options.pid != 0) return ConnectToProcess(options.pid);
   std::vector<std::string> hints;
   const absl::StatusOr<std::vector<RunningProgram>> programs =
       FindPrograms(&hints);
@@ -521,6 +540,12 @@ int Main(int argc, char** argv) {
   app.add_option("-p,--program", options.program,
                  "the name or the process number of the program")
       ->type_name("NAME|PID");
+  app.add_option("--pid", options.pid,
+                 "its process number, also of one in another mount, network or "
+                 "process namespace, or another root")
+      ->type_name("PID")
+      ->check(CLI::PositiveNumber)
+      ->excludes("--program");
 
   int result = kDone;
   const auto command = [&](const char* name, const char* description,

@@ -37,7 +37,7 @@ def build_id(program):
     if not found:
         raise Refused(
             f"{program} has no build id, by which the module would know it.\n"
-            "  Build it with updatable_cc_binary, or link it with -Wl,--build-id.")
+            "  Build it with updatable_cc_binary, or link it with instar-cc or instar-c++, or with -Wl,--build-id.")
     return found.group(1)
 
 

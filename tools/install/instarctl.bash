@@ -7,7 +7,7 @@ _instarctl() {
   local word=$2 previous=$3 command= i
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case ${COMP_WORDS[i]} in
-      -p | --program) ((++i)) ;;
+      -p | --program | --pid) ((++i)) ;;
       -*) ;;
       *)
         command=${COMP_WORDS[i]}
@@ -22,7 +22,7 @@ _instarctl() {
       mapfile -t COMPREPLY < <(compgen -W "$(instarctl ps 2>/dev/null | sed -n 's/^\([^ ]\{1,\}\) .*$/\1/p')" -- "$word")
       return
       ;;
-    --timeout | -n | --entries) return ;;
+    --pid | --timeout | -n | --entries) return ;;
     -o | --output)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -30,10 +30,10 @@ _instarctl() {
       ;;
   esac
   if [[ -z $command ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "ps check load status cancel undo enable disable list bundle log --program --help" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "ps check load status cancel undo enable disable list bundle log --program --pid --help" -- "$word")
     return
   fi
-  local options="--program --help"
+  local options="--program --pid --help"
   case $command in
     check) options+=" --without-stacks" ;;
     load | undo) options+=" --timeout" ;;

@@ -1,12 +1,13 @@
 /* Copyright The Instar Authors
  * SPDX-License-Identifier: Apache-2.0
  *
- * processes_for_test MODE FOLDER   a program that does what daemons do when they
- * start, and then answers each line of FOLDER/in.N by a price in FOLDER/out.N,
- * until its input ends. It knows nothing of Instar. */
+ * processes_for_test MODE FOLDER   a program that does what daemons do when
+ * they start, and then answers each line of FOLDER/in.N by a price in
+ * FOLDER/out.N, until its input ends. It knows nothing of Instar. */
 
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +49,21 @@ static void* ServeOnThread(void* unused) {
   return NULL;
 }
 
+/* As libraries have them: no signal reaches it, and it calls what is updated.
+ */
+static void* ServeDeaf(void* unused) {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, NULL);
+  return ServeOnThread(unused);
+}
+
+static pthread_t StartThread(void* (*body)(void*)) {
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, body, NULL) != 0) exit(7);
+  return thread;
+}
+
 int main(int argc, char** argv) {
   int workers, i;
   if (argc != 3) return 2;
@@ -79,10 +95,22 @@ int main(int argc, char** argv) {
   } else if (strcmp(argv[1], "undumpable") == 0) {
     prctl(PR_SET_DUMPABLE, 0);
   } else if (strcmp(argv[1], "exited_main") == 0) {
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, ServeOnThread, NULL) != 0) return 7;
-    pthread_detach(thread);
+    pthread_detach(StartThread(&ServeOnThread));
     pthread_exit(NULL);
+  } else if (strcmp(argv[1], "deaf") == 0) {
+    pthread_join(StartThread(&ServeDeaf), NULL);
+    return 0;
+  } else if (strcmp(argv[1], "chroot") == 0) {
+    if (chroot(folder) != 0 || chdir("/") != 0) return 8;
+    folder = "";
+  } else if (strcmp(argv[1], "setuid_worker") == 0) {
+    if (fork() == 0) {
+      if (setgid(65534) != 0 || setuid(65534) != 0) exit(5);
+      Serve(1);
+      return 0;
+    }
+    wait(NULL);
+    return 0;
   }
   Serve(0);
   return 0;
