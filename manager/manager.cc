@@ -26,9 +26,11 @@
 #include "manager/enabled/enabled_folders.h"
 #include "manager/internal/journal.h"
 #include "manager/internal/service_limits.h"
+#include "manager/internal/system_log.h"
 #include "manager/internal/update_driver.h"
 #include "manager/module/kept_file.h"
 #include "manager/module/own_program.h"
+#include "manager/program_health.h"
 #include "threads/blocking_region.h"
 
 namespace instar {
@@ -118,9 +120,11 @@ absl::StatusOr<std::string> JournalPath(const std::string& program,
 
 class Manager::State final : public ControlService {
  public:
-  State(ManagerOptions options, const SocketFolders& folders)
+  State(ManagerOptions options, const SocketFolders& folders,
+        SystemLog system_log)
       : options_(std::move(options)),
         folders_(folders),
+        system_log_(std::move(system_log)),
         journal_(std::make_shared<instar::Journal>(
             JournalPath(options_.name, folders).value_or(""),
             [name = options_.name, folders] {
@@ -130,7 +134,8 @@ class Manager::State final : public ControlService {
             journal_,
             options_.only_registered_threads
                 ? [registered = registered_] { return registered->All(); }
-                : std::function<std::vector<ThreadRef>()>())) {
+                : std::function<std::vector<ThreadRef>()>(),
+            system_log_, options_.name)) {
     driver_->KeepModulesAt([name = options_.name, folders] {
       const absl::StatusOr<std::string> directory =
           PrepareSocketDirectory(folders);
@@ -184,17 +189,25 @@ class Manager::State final : public ControlService {
 
   const ManagerOptions& options() const { return options_; }
   const SocketFolders& folders() const { return folders_; }
+  const SystemLog& system_log() const { return system_log_; }
   UpdateDriver& driver() { return *driver_; }
   std::string socket_path() const { return server_->socket_path(); }
   pid_t pid() const { return program_.pid; }
 
-  void Load(ModuleSource module, nanoseconds timeout,
+  void Load(ModuleSource module, nanoseconds timeout, const Requester& by,
             Done<UpdateReport> done) override {
-    driver_->Load(std::move(module), timeout, std::move(done));
+    driver_->Load(std::move(module), timeout, by, std::move(done));
   }
-  void Undo(std::string update, nanoseconds timeout,
+  void Undo(std::string update, nanoseconds timeout, const Requester& by,
             Done<UpdateReport> done) override {
-    driver_->Undo(std::move(update), timeout, std::move(done));
+    driver_->Undo(std::move(update), timeout, by, std::move(done));
+  }
+  void Refused(const Requester& who, const absl::Status& why) override {
+    system_log_.Write(
+        SystemLog::Severity::kWarning,
+        absl::StrCat("event=refused", LogField("program", options_.name),
+                     " user=", who.user, " client=", who.process,
+                     LogField("detail", why.message())));
   }
   void Check(ModuleSource module, bool without_stacks,
              Done<CheckReport> done) override {
@@ -218,7 +231,7 @@ class Manager::State final : public ControlService {
     std::vector<std::string> remarks = manager_internal::ApplyEnabled(
         options, *journal_, [this](const std::string& path, nanoseconds limit) {
           return Await([&](Done<UpdateReport> done) {
-                   Load(path, limit, std::move(done));
+                   Load(path, limit, Requester(), std::move(done));
                  })
               .status();
         });
@@ -236,7 +249,7 @@ class Manager::State final : public ControlService {
 
   StatusReport Status() override {
     StatusReport report;
-    report.program = program_;
+    report.program = Program();
     if (const absl::Status written = journal_->status(); !written.ok()) {
       report.remarks.push_back(
           absl::StrCat("the journal is incomplete: ", written.message()));
@@ -267,7 +280,13 @@ class Manager::State final : public ControlService {
                           not_applied_.end());
     return report;
   }
-  ProgramReport Program() override { return program_; }
+  ProgramReport Program() override {
+    ProgramReport program = program_;
+    const ProgramHealth health = CountedHealth();
+    program.requests = health.requests;
+    program.errors = health.errors;
+    return program;
+  }
   void EverySecond() override {
     if (options_.when_program_has_ended == nullptr || has_program_ended_ ||
         !HasProgramEnded()) {
@@ -284,6 +303,7 @@ class Manager::State final : public ControlService {
  private:
   const ManagerOptions options_;
   const SocketFolders folders_;
+  const SystemLog system_log_;
   ProgramReport program_;
   // The driver may outlive the manager, with what it needs of it.
   const std::shared_ptr<RegisteredThreads> registered_ =
@@ -305,7 +325,8 @@ absl::StatusOr<Manager> Manager::Start(ManagerOptions options) {
   INSTAR_ASSIGN_OR_RETURN(const std::string directory,
                           PrepareSocketDirectory(folders));
   manager_internal::RemoveLeftFiles(directory);
-  auto state = std::make_unique<State>(std::move(options), folders);
+  auto state = std::make_unique<State>(std::move(options), folders,
+                                       SystemLog::FromEnvironment());
   INSTAR_RETURN_IF_ERROR(state->Serve());
   return Manager(std::move(state));
 }
@@ -314,7 +335,8 @@ absl::StatusOr<Manager> Manager::StartInChild(Manager& of_parent) {
   State& copy = *of_parent.state_;
   INSTAR_CHECK(copy.pid() != getpid())
       << "StartInChild() is for a child of fork()";
-  auto state = std::make_unique<State>(copy.options(), copy.folders());
+  auto state = std::make_unique<State>(copy.options(), copy.folders(),
+                                       copy.system_log());
   state->driver().Adopt(copy.driver());
   state->TakeNotApplied(copy);
   INSTAR_RETURN_IF_ERROR(state->Serve());
@@ -352,13 +374,13 @@ absl::StatusOr<UpdateReport> Manager::Apply(std::unique_ptr<Update> update,
 absl::StatusOr<UpdateReport> Manager::Load(const std::string& path,
                                            nanoseconds timeout) {
   return Await([&](ControlService::Done<UpdateReport> done) {
-    state_->Load(path, timeout, std::move(done));
+    state_->Load(path, timeout, Requester(), std::move(done));
   });
 }
 
 absl::StatusOr<UpdateReport> Manager::Undo(nanoseconds timeout) {
   return Await([&](ControlService::Done<UpdateReport> done) {
-    state_->Undo("", timeout, std::move(done));
+    state_->Undo("", timeout, Requester(), std::move(done));
   });
 }
 

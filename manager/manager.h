@@ -17,8 +17,9 @@
 // listens at a Unix socket in a directory of this user
 // (manager/control/socket_directory.h) and serves this user, and root; it loads
 // update modules (manager/module/module_loader.h), drives each update to its
-// end, keeps a journal (manager/internal/journal.h), and answers what is going
-// on. It composes: what an update does is in updates/.
+// end, keeps a journal (manager/internal/journal.h), tells the system's log who
+// did what (manager/internal/system_log.h), and answers what is going on. It
+// composes: what an update does is in updates/.
 //
 // An update takes effect in all controlled threads
 // (threads/controlled_thread.h), also in those that start later; a plan stops

@@ -4,17 +4,11 @@
 // The command line of programs that can be updated: see kDescription, or
 // `instarctl --help`.
 
-#include <signal.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -25,8 +19,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "base/status_macros.h"
 #include "manager/control/control_client.h"
 #include "manager/control/control_service.h"
+#include "manager/control/process_file.h"
 #include "manager/control/process_socket.h"
 #include "manager/control/protocol.h"
 #include "manager/control/report_json.h"
@@ -35,26 +31,20 @@
 #include "manager/module/module_file.h"
 #include "tools/instarctl_all.h"
 #include "tools/instarctl_choice.h"
+#include "tools/instarctl_console.h"
 #include "tools/instarctl_display.h"
 #include "tools/instarctl_enabled.h"
 #include "tools/instarctl_journal.h"
 #include "tools/instarctl_output.h"
+#include "tools/instarctl_update.h"
+#include "tools/instarctl_watched_load.h"
+#include "tools/watch/watch.h"
 
 namespace instar {
 namespace instarctl {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
-
-enum ExitCode {
-  kDone = 0,
-  kRefused = 1,
-  kUsage = 2,
-  kUnreachable = 3,
-  kTimedOut = 4,
-  kCancelled = 5,
-};
 
 constexpr char kDescription[] =
     "Updates programs that run, and shows how they are.";
@@ -64,6 +54,8 @@ constexpr char kFooter[] = R"(Examples:
   instarctl check add_ratings.so          what the update would do; changes nothing
   instarctl load add_ratings.so           applies it, and shows what it waits for
   instarctl load add_ratings.so --timeout 5 || echo "not now"
+  instarctl load add_ratings.so --watch 30s --health 'curl -fsS localhost'
+                                          ... taken back if it does no good
   instarctl -p site_manager status --watch
   instarctl undo                          takes back the latest update
   instarctl -p nginx load fix.so --all    in all of its processes, or in none
@@ -80,8 +72,13 @@ Exit codes:
   3  no such program, it cannot be reached, or it ended meanwhile
   4  no safe moment came within the time limit; the program is as it was
   5  cancelled; the program is as it was
+  6  --watch has found a failure: the update was taken back, or its process has
+     ended
+  7  a failure, and the update could not be taken back: it is still applied
+  8  the watch was left; the update stays applied
 
 Ctrl-C during load and undo cancels the update; a second one leaves it to itself.
+While an update is watched it ends the watch.
 )";
 
 struct Options {
@@ -91,6 +88,9 @@ struct Options {
   std::string update;
   std::string output;
   std::vector<std::string> modules;
+  std::string window;
+  std::string health;
+  std::string max_errors;
   double timeout_s = 30;
   bool json = false;
   bool watch = false;
@@ -98,62 +98,6 @@ struct Options {
   bool all = false;
   std::size_t entries = kDefaultLogEntries;
 };
-
-int Fail(ExitCode code, absl::string_view message) {
-  const Style style{
-      false, isatty(STDERR_FILENO) != 0 && getenv("NO_COLOR") == nullptr};
-  std::fprintf(stderr, "%s %s\n", style.Bad("instarctl:").c_str(),
-               std::string(message).c_str());
-  return code;
-}
-
-// What the program answered.
-int Fail(const absl::Status& error) {
-  switch (error.code()) {
-    case absl::StatusCode::kDeadlineExceeded:
-      return Fail(kTimedOut, error.message());
-    case absl::StatusCode::kCancelled:
-      return Fail(kCancelled, error.message());
-    default:
-      return Fail(kRefused, error.message());
-  }
-}
-
-// What came of a call of `client` that is answered at once: a program that
-// does not cannot be reached.
-int Fail(const ControlClient& client, const absl::Status& error) {
-  const bool has_answered =
-      client.connection().ok() && !absl::IsDeadlineExceeded(error);
-  return has_answered ? Fail(error) : Fail(kUnreachable, error.message());
-}
-
-void Print(const Lines& lines) {
-  for (const std::string& line : lines) std::printf("%s\n", line.c_str());
-}
-
-Style OutputStyle() {
-  const char* terminal = getenv("TERM");
-  const bool is_terminal = isatty(STDOUT_FILENO) != 0 && terminal != nullptr &&
-                           absl::string_view(terminal) != "dumb";
-  return {is_terminal, is_terminal && getenv("NO_COLOR") == nullptr};
-}
-
-ScreenSize SizeFor(const Style& style) {
-  return style.is_terminal ? ScreenSizeOf(STDOUT_FILENO) : ScreenSize{};
-}
-
-// Signals that ask for an end. Waits are interrupted by them.
-std::atomic<int> interruptions{0};  // written by the handler, one thread
-
-void CountInterruptions() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) {
-    interruptions.fetch_add(1, std::memory_order_relaxed);
-  };
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
 
 BuiltFor BuiltForOf(const std::string& path) {
   const absl::StatusOr<std::vector<ModuleFile>> modules = ReadAllModules(path);
@@ -166,33 +110,23 @@ BuiltFor BuiltForOf(const std::string& path) {
   return built_for;
 }
 
-absl::StatusOr<ProgramReport> AskWhoItIs(const RunningProgram& program) {
+absl::StatusOr<ControlClient> ConnectToAsk(const RunningProgram& program) {
   absl::StatusOr<ControlClient> client = ControlClient::Connect(program.socket);
-  if (!client.ok()) return client.status();
-  client->set_patience(std::chrono::seconds(2));
-  return client->Program();
+  if (client.ok()) client->set_patience(std::chrono::seconds(2));
+  return client;
 }
 
-// A program that has closed all of its descriptors, as daemons do, listens anew
-// within a second; until then a connection may be made that nobody takes.
-absl::StatusOr<ControlClient> ConnectAndGreet(const std::string& socket) {
-  constexpr std::chrono::seconds kListensAgain(3);
-  const auto until = std::chrono::steady_clock::now() + kListensAgain;
-  while (true) {
-    absl::StatusOr<ControlClient> client = ControlClient::Connect(socket);
-    if (client.ok()) {
-      client->Program().status().IgnoreError();
-      if (client->connection().ok()) return client;
-    }
-    if (std::chrono::steady_clock::now() >= until) {
-      return client.ok() ? absl::StatusOr<ControlClient>(client->connection())
-                         : std::move(client);
-    }
-    std::this_thread::sleep_for(milliseconds(100));
-  }
+absl::StatusOr<ProgramReport> AskWhoItIs(const RunningProgram& program) {
+  absl::StatusOr<ControlClient> client = ConnectToAsk(program);
+  return client.ok() ? client->Program() : client.status();
 }
 
-absl::StatusOr<ControlClient> ConnectToProcess(pid_t pid) {
+absl::StatusOr<StatusReport> AskForStatus(const RunningProgram& program) {
+  absl::StatusOr<ControlClient> client = ConnectToAsk(program);
+  return client.ok() ? client->Status() : client.status();
+}
+
+absl::StatusOr<RunningProgram> FindOrWake(pid_t pid) {
   absl::StatusOr<RunningProgram> program = FindProgramOf(pid);
   if (absl::IsNotFound(program.status())) {
     for (const SleepingProcess& process : FindSleepingProcesses()) {
@@ -203,13 +137,16 @@ absl::StatusOr<ControlClient> ConnectToProcess(pid_t pid) {
       program = FindProgramOf(pid);
     }
   }
-  if (!program.ok()) return program.status();
-  return ConnectAndGreet(program->socket);
+  return program;
 }
 
-absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
-                                              const std::string& module_path) {
-  if (options.pid != 0) return ConnectToProcess(options.pid);
+// How long a program is waited for that has closed all of its descriptors: it
+// listens anew within a second.
+constexpr std::chrono::seconds kListensAgain(3);
+
+absl::StatusOr<RunningProgram> Choose(const Options& options,
+                                      const std::string& module_path) {
+  if (options.pid != 0) return FindOrWake(options.pid);
   std::vector<std::string> hints;
   const absl::StatusOr<std::vector<RunningProgram>> programs =
       FindPrograms(&hints);
@@ -217,8 +154,8 @@ absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
   const absl::StatusOr<std::optional<RunningProgram>> woken =
       WakeChosen(*programs, options.program);
   if (!woken.ok()) return woken.status();
-  if (woken->has_value()) return ConnectAndGreet((*woken)->socket);
-  const absl::StatusOr<RunningProgram> program = ChooseProgram(
+  if (woken->has_value()) return **woken;
+  absl::StatusOr<RunningProgram> program = ChooseProgram(
       *programs, options.program,
       programs->size() > 1 && !module_path.empty() ? BuiltForOf(module_path)
                                                    : BuiltFor{},
@@ -227,35 +164,48 @@ absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
     hints.insert(hints.begin(), std::string(program.status().message()));
     return absl::Status(program.status().code(), absl::StrJoin(hints, "\n  "));
   }
-  return ConnectAndGreet(program->socket);
+  return program;
 }
 
-int Ps() {
+absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
+                                              const std::string& module_path) {
+  const absl::StatusOr<RunningProgram> program = Choose(options, module_path);
+  if (!program.ok()) return program.status();
+  return ControlClient::ConnectPatiently(*program, kListensAgain);
+}
+
+// What has ended meanwhile is left out.
+int Ps(const Options& options) {
   std::vector<std::string> hints;
   const absl::StatusOr<std::vector<RunningProgram>> programs =
       FindPrograms(&hints);
   if (!programs.ok()) return Fail(kUnreachable, programs.status().message());
-  if (programs->empty()) {
-    std::printf("no program that can be updated is running as this user\n");
-  }
   std::vector<ListedProgram> listed;
-  for (const SleepingProcess& process : FindSleepingProcesses()) {
-    hints.push_back(absl::StrCat(
-        process.name, " (", process.pid,
-        "): forked by one that can be updated; starts a manager when a command "
-        "is for it"));
-  }
   for (const RunningProgram& program : *programs) {
-    absl::StatusOr<ControlClient> client =
-        ControlClient::Connect(program.socket);
-    if (!client.ok()) {
-      listed.push_back({program, client.status()});
-      continue;
-    }
-    client->set_patience(std::chrono::seconds(2));
-    listed.push_back({program, client->Status()});
+    absl::StatusOr<StatusReport> status = AskForStatus(program);
+    if (!status.ok() && !manager_internal::IsRunning(program.pid)) continue;
+    listed.push_back({program, std::move(status)});
   }
-  if (!listed.empty()) {
+  for (const SleepingProcess& process : FindSleepingProcesses()) {
+    listed.push_back(
+        {{process.name, process.pid, ""},
+         absl::UnavailableError("forked by one that can be updated; starts a "
+                                "manager when a command is for it"),
+         /*has_manager=*/false});
+  }
+  ArrangeAsTree(
+      [](pid_t pid) {
+        const auto stat = manager_internal::ReadProcessStat(pid);
+        return stat.has_value() ? stat->parent : 0;
+      },
+      listed);
+  if (options.json) {
+    std::printf("%s\n", ProgramsToJson(listed, hints).c_str());
+    return kDone;
+  }
+  if (listed.empty()) {
+    std::printf("no program that can be updated is running as this user\n");
+  } else {
     Print(
         ProgramLines(listed, std::chrono::system_clock::now(), OutputStyle()));
   }
@@ -263,9 +213,12 @@ int Ps() {
   return kDone;
 }
 
-// `act` answers whether everything that was asked for was done.
+// `act` answers the exit code.
 int ForAll(const Options& options, const std::string& module_path,
-           absl::FunctionRef<absl::Status(Processes&)> act) {
+           absl::FunctionRef<int(Processes&)> act) {
+  if (options.json || options.watch || options.pid != 0) {
+    return Fail(kUsage, "--all goes with none of --json, --watch and --pid");
+  }
   std::string name = options.program;
   if (name.empty() && !module_path.empty()) {
     name = BuiltForOf(module_path).program;
@@ -274,7 +227,10 @@ int ForAll(const Options& options, const std::string& module_path,
   if (!processes.ok()) {
     return Fail(kUnreachable, processes.status().message());
   }
-  const absl::Status done = act(*processes);
+  return act(*processes);
+}
+
+int DoneOrFail(const absl::Status& done) {
   return done.ok() ? kDone : Fail(done);
 }
 
@@ -282,7 +238,7 @@ int Check(const Options& options) {
   const std::string path = AbsolutePath(options.module);
   if (options.all) {
     return ForAll(options, path, [&](Processes& processes) {
-      return processes.Check(path, options.without_stacks);
+      return DoneOrFail(processes.Check(path, options.without_stacks));
     });
   }
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, path);
@@ -294,122 +250,17 @@ int Check(const Options& options) {
   return kDone;
 }
 
-// The report on what was asked for by `request`; null: it is not there (yet, or
-// any more), or it cannot be told which one it is: other clients may have asked
-// for the same.
-const PendingReport* FindPending(const StatusReport& status,
-                                 const Request& request) {
-  const PendingReport* found = nullptr;
-  for (const PendingReport& pending : status.pending) {
-    const bool is_it =
-        request.command == Command::kLoad
-            ? pending.kind == PendingKind::kLoad &&
-                  pending.module == request.path
-            : pending.kind == PendingKind::kUndo &&
-                  (request.update.empty() || pending.update == request.update);
-    if (!is_it) continue;
-    if (found != nullptr) return nullptr;
-    found = &pending;
+absl::StatusOr<WatchOptions> WatchOptionsOf(const Options& options) {
+  WatchOptions watch;
+  watch.health = options.health;
+  if (!options.window.empty()) {
+    INSTAR_ASSIGN_OR_RETURN(watch.window, ParseWindow(options.window));
   }
-  return found;
+  if (!options.max_errors.empty()) {
+    INSTAR_ASSIGN_OR_RETURN(watch.errors, ParseErrorLimit(options.max_errors));
+  }
+  return watch;
 }
-
-// Sends a request to load or undo, and shows what happens until the reply.
-class UpdateCommand {
- public:
-  UpdateCommand(ControlClient client, Request request)
-      : client_(std::move(client)),
-        request_(std::move(request)),
-        style_(OutputStyle()),
-        display_(stdout, SizeFor(style_)) {}
-
-  int Run() {
-    CountInterruptions();
-    const absl::StatusOr<std::int64_t> id = client_.Send(request_);
-    if (!id.ok()) {
-      return client_.connection().ok()
-                 ? Fail(kRefused, id.status().message())
-                 : Fail(kUnreachable, id.status().message());
-    }
-    while (true) {
-      // Most updates are done before anything could be shown.
-      const absl::StatusOr<std::optional<Reply>> reply =
-          client_.Receive(*id, milliseconds(100));
-      if (!reply.ok()) {
-        display_.Clear();
-        return Fail(kUnreachable, reply.status().message());
-      }
-      if (reply->has_value()) return End((*reply)->As<UpdateReport>());
-      const int asked = interruptions.load(std::memory_order_relaxed);
-      if (asked > 1) {
-        display_.Clear();
-        return Fail(kRefused,
-                    "left; the update goes on without us (instarctl log)");
-      }
-      const std::optional<Reply> early = Look(*id, asked > 0);
-      if (early.has_value()) return End(early->As<UpdateReport>());
-    }
-  }
-
- private:
-  // Shows what is going on, and cancels it if that was asked for. The reply, if
-  // that has come meanwhile: what is pending then is another client's.
-  std::optional<Reply> Look(std::int64_t id, bool cancel) {
-    const absl::StatusOr<StatusReport> status = client_.Status();
-    if (!status.ok()) {
-      // A connection that is closed is found out by Run().
-      display_.Show({style_.Bad(std::string(status.status().message()))});
-      return std::nullopt;
-    }
-    absl::StatusOr<std::optional<Reply>> reply =
-        client_.Receive(id, milliseconds(0));
-    if (reply.ok() && reply->has_value()) return *std::move(reply);
-    const PendingReport* const pending = FindPending(*status, request_);
-    if (pending == nullptr) {
-      if (cancel && !status->pending.empty()) {
-        display_.Show(
-            {"other clients have asked for the same: see `instarctl status`, "
-             "and cancel by `instarctl cancel UPDATE`; Ctrl-C leaves it to "
-             "itself"});
-      }
-      return std::nullopt;
-    }
-    Lines lines = WaitingLines(*status, *pending, style_);
-    if (cancel && !has_cancelled_) {
-      if (pending->update.empty()) {
-        // Without a name everything that is pending would be cancelled.
-        lines.push_back("cancelling as soon as it is its turn ...");
-      } else {
-        has_cancelled_ = true;
-        cancel_error_ = client_.Cancel(pending->update).status();
-      }
-    }
-    if (has_cancelled_) {
-      lines.push_back(cancel_error_.ok()
-                          ? "cancelling ..."
-                          : absl::StrCat("it cannot be cancelled any more: ",
-                                         cancel_error_.message()));
-    }
-    display_.Show(std::move(lines));
-    return std::nullopt;
-  }
-
-  int End(const absl::StatusOr<UpdateReport>& report) {
-    display_.Clear();
-    if (!report.ok()) return Fail(report.status());
-    Print(UpdateLines(request_.command == Command::kLoad ? PendingKind::kLoad
-                                                         : PendingKind::kUndo,
-                      *report, style_));
-    return kDone;
-  }
-
-  ControlClient client_;
-  const Request request_;
-  const Style style_;
-  LiveDisplay display_;
-  bool has_cancelled_ = false;
-  absl::Status cancel_error_;
-};
 
 int LoadOrUndo(const Options& options, Command command) {
   Request request;
@@ -418,26 +269,37 @@ int LoadOrUndo(const Options& options, Command command) {
       std::chrono::duration<double>(options.timeout_s));
   request.update = options.update;
   if (command == Command::kLoad) request.path = AbsolutePath(options.module);
+  const absl::StatusOr<WatchOptions> watch = WatchOptionsOf(options);
+  if (!watch.ok()) return Fail(kUsage, watch.status().message());
+  const bool is_watched = watch->window.count() > 0;
+  if (is_watched && options.json) {
+    return Fail(kUsage, "--watch does not go with --json");
+  }
   if (options.all) {
     return ForAll(options, request.path, [&](Processes& processes) {
-      return command == Command::kLoad
-                 ? processes.Load(request.path, request.timeout)
-                 : processes.Undo(request.update, request.timeout);
+      if (is_watched) return LoadAllUnderWatch(processes, request, *watch);
+      return DoneOrFail(command == Command::kLoad
+                            ? processes.Load(request.path, request.timeout)
+                            : processes.Undo(request.update, request.timeout));
     });
   }
-  absl::StatusOr<ControlClient> client = ConnectToChosen(options, request.path);
+  const absl::StatusOr<RunningProgram> program = Choose(options, request.path);
+  if (!program.ok()) return Fail(kUnreachable, program.status().message());
+  if (is_watched) return LoadUnderWatch(*program, request, *watch);
+  absl::StatusOr<ControlClient> client =
+      ControlClient::ConnectPatiently(*program, kListensAgain);
   if (!client.ok()) return Fail(kUnreachable, client.status().message());
-  return UpdateCommand(*std::move(client), std::move(request)).Run();
+  const UpdateOutcome outcome = RunUpdate(*client, request, options.json);
+  return outcome.error.ok() ? outcome.code
+                            : Fail(outcome.code, outcome.error.message());
 }
 
 // Once, or again and again until a signal.
 int Status(const Options& options) {
   if (options.all) {
-    if (options.json || options.watch) {
-      return Fail(kUsage, "--all goes with neither --json nor --watch");
-    }
-    return ForAll(options, "",
-                  [](Processes& processes) { return processes.Status(); });
+    return ForAll(options, "", [](Processes& processes) {
+      return DoneOrFail(processes.Status());
+    });
   }
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
   if (!client.ok()) return Fail(kUnreachable, client.status().message());
@@ -456,7 +318,7 @@ int Status(const Options& options) {
     // Nothing is sent under this number: only the time and signals end it.
     const auto nothing = client->Receive(0, std::chrono::seconds(1));
     if (!nothing.ok()) return Fail(kUnreachable, nothing.status().message());
-    if (interruptions.load(std::memory_order_relaxed) > 0) return kDone;
+    if (Interruptions() > 0) return kDone;
   }
 }
 
@@ -506,7 +368,8 @@ int Log(const Options& options) {
                             return program.name == options.program ||
                                    absl::StrCat(program.pid) == options.program;
                           });
-  if (running == 0 || (running > 1 && !options.program.empty())) {
+  if (options.pid == 0 &&
+      (running == 0 || (running > 1 && !options.program.empty()))) {
     return LogOfFile(options, running > 0);
   }
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
@@ -581,8 +444,10 @@ int Main(int argc, char** argv) {
                  "for programs: docs/control_protocol.md describes it");
   };
 
-  command("ps", "Lists the programs that can be updated.", "ps",
-          [] { return Ps(); });
+  json(command("ps",
+               "Lists the programs that can be updated: each process below "
+               "the one that has forked it.",
+               "ps", [&] { return Ps(options); }));
   CLI::App* const check =
       command("check",
               "Says what a module would do and what is in its way; changes "
@@ -599,6 +464,22 @@ int Main(int argc, char** argv) {
   module(load);
   timeout(load);
   all(load);
+  json(load);
+  CLI::Option* const window =
+      load->add_option("--watch", options.window,
+                       "takes the update back if something fails within that "
+                       "time, as 30s or 2m")
+          ->type_name("TIME");
+  load->add_option("--health", options.health,
+                   "a command that fails, each second, when all is not well")
+      ->type_name("COMMAND")
+      ->needs(window);
+  load->add_option("--max-errors", options.max_errors,
+                   "more errors than so many (10), or than this share of the "
+                   "requests (5%), are too many, of those that the program "
+                   "counts")
+      ->type_name("LIMIT")
+      ->needs(window);
   CLI::App* const status = command(
       "status", "Shows threads, updates, and objects by class and version.",
       "status --json", [&] { return Status(options); });
@@ -614,6 +495,7 @@ int Main(int argc, char** argv) {
   update(undo, "its name, to be sure; undone only if it is the latest");
   timeout(undo);
   all(undo);
+  json(undo);
   module(command("enable",
                  "Has an update applied at each start of the program from now "
                  "on, and keeps a copy of it for that.",

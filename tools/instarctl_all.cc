@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
 #include "manager/control/control_service.h"
+#include "manager/control/process_file.h"
 #include "manager/control/sleeping_processes.h"
 #include "manager/module/module_file.h"
 
@@ -130,26 +131,31 @@ absl::Status Processes::Check(const std::string& path, bool without_stacks) {
       });
 }
 
+absl::StatusOr<std::vector<RunningProgram>> Processes::FindLacking(
+    const std::string& path, const std::string& update, std::size_t first) {
+  std::vector<RunningProgram> lacking;
+  INSTAR_RETURN_IF_ERROR(
+      ForEach(absl::MakeConstSpan(all_).subspan(first),
+              [&](const RunningProgram& process, ControlClient& client) {
+                const absl::StatusOr<StatusReport> status = client.Status();
+                if (!status.ok()) return status.status();
+                // As one has that was forked by a process which had it.
+                if (HasUpdate(*status, update)) {
+                  Say(process, absl::StrCat(update, " is applied already"));
+                  return absl::OkStatus();
+                }
+                lacking.push_back(process);
+                return client.Check(path, /*without_stacks=*/true).status();
+              }));
+  return lacking;
+}
+
 absl::Status Processes::LoadInto(absl::Span<const RunningProgram> processes,
                                  const std::string& path,
-                                 const std::string& update,
                                  std::chrono::nanoseconds timeout,
                                  std::vector<RunningProgram>* applied) {
-  std::vector<RunningProgram> lacking;
-  INSTAR_RETURN_IF_ERROR(ForEach(
-      processes, [&](const RunningProgram& process, ControlClient& client) {
-        const absl::StatusOr<StatusReport> status = client.Status();
-        if (!status.ok()) return status.status();
-        // As one has that was forked by a process which had it.
-        if (HasUpdate(*status, update)) {
-          Say(process, absl::StrCat(update, " is applied already"));
-          return absl::OkStatus();
-        }
-        lacking.push_back(process);
-        return client.Check(path, /*without_stacks=*/true).status();
-      }));
   return ForEach(
-      lacking, [&](const RunningProgram& process, ControlClient& client) {
+      processes, [&](const RunningProgram& process, ControlClient& client) {
         const absl::StatusOr<UpdateReport> report = client.Load(path, timeout);
         if (!report.ok()) return report.status();
         applied->push_back(process);
@@ -158,18 +164,61 @@ absl::Status Processes::LoadInto(absl::Span<const RunningProgram> processes,
       });
 }
 
-void Processes::TakeBack(const std::vector<RunningProgram>& applied,
+bool Processes::TakeBack(std::vector<RunningProgram> applied,
                          const std::string& update,
                          std::chrono::nanoseconds timeout) {
-  for (const RunningProgram& process : applied) {
-    absl::StatusOr<ControlClient> client =
-        ControlClient::Connect(process.socket);
-    const absl::Status undone =
-        client.ok() ? client->Undo(update, timeout).status() : client.status();
-    Say(process, undone.ok() ? absl::StrCat(update, " is taken back")
-                             : absl::StrCat(update, " cannot be taken back: ",
-                                            undone.message()));
+  bool is_gone = true;
+  std::set<pid_t> ours;
+  for (int round = 0; round < kRounds && !applied.empty(); ++round) {
+    for (const RunningProgram& process : applied) {
+      ours.insert(process.pid);
+      absl::StatusOr<ControlClient> client =
+          ControlClient::Connect(process.socket);
+      const absl::Status undone = client.ok()
+                                      ? client->Undo(update, timeout).status()
+                                      : client.status();
+      const bool has_ended =
+          !undone.ok() && !manager_internal::IsRunning(process.pid);
+      Say(process, undone.ok() ? absl::StrCat(update, " is taken back")
+                   : has_ended ? "has ended"
+                               : absl::StrCat(update, " cannot be taken back: ",
+                                              undone.message()));
+      is_gone = is_gone && (undone.ok() || has_ended);
+    }
+    // Their children have what they had when they were forked.
+    const std::size_t known = all_.size();
+    applied.clear();
+    if (!FindMore().ok()) return false;
+    for (std::size_t i = known; i < all_.size(); ++i) {
+      const auto stat = manager_internal::ReadProcessStat(all_[i].pid);
+      if (!stat.has_value() || ours.count(stat->parent) == 0) continue;
+      absl::StatusOr<ControlClient> client =
+          ControlClient::Connect(all_[i].socket);
+      const absl::StatusOr<StatusReport> status =
+          client.ok() ? client->Status() : client.status();
+      if (status.ok() && HasUpdate(*status, update)) applied.push_back(all_[i]);
+    }
   }
+  return is_gone && applied.empty();
+}
+
+absl::Status Processes::LoadIntoAll(const std::string& path,
+                                    const std::string& update,
+                                    std::chrono::nanoseconds timeout,
+                                    std::vector<RunningProgram>* applied) {
+  std::size_t first = 0;
+  for (int round = 0; first < all_.size(); ++round) {
+    INSTAR_ASSIGN_OR_RETURN(const std::vector<RunningProgram> lacking,
+                            FindLacking(path, update, first));
+    INSTAR_RETURN_IF_ERROR(LoadInto(lacking, path, timeout, applied));
+    first = all_.size();
+    INSTAR_RETURN_IF_ERROR(FindMore().status());
+    if (round == kRounds && first < all_.size()) {
+      return absl::AbortedError(
+          "new processes are forked faster than they can be updated");
+    }
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Processes::Load(const std::string& path,
@@ -178,22 +227,9 @@ absl::Status Processes::Load(const std::string& path,
                           ReadAllModules(path));
   const std::string& update = modules.front().update_name();
   std::vector<RunningProgram> applied;
-  std::size_t first = 0;
-  for (int round = 0; first < all_.size(); ++round) {
-    absl::Status done = LoadInto(absl::MakeConstSpan(all_).subspan(first), path,
-                                 update, timeout, &applied);
-    first = all_.size();
-    if (done.ok()) done = FindMore().status();
-    if (done.ok() && round == kRounds && first < all_.size()) {
-      done = absl::AbortedError(
-          "new processes are forked faster than they can be updated");
-    }
-    if (!done.ok()) {
-      TakeBack(applied, update, timeout);
-      return done;
-    }
-  }
-  return absl::OkStatus();
+  absl::Status done = LoadIntoAll(path, update, timeout, &applied);
+  if (!done.ok()) TakeBack(std::move(applied), update, timeout);
+  return done;
 }
 
 absl::Status Processes::Undo(std::string update,

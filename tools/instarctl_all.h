@@ -42,8 +42,29 @@ class Processes {
   // Wake().
   static absl::StatusOr<Processes> Find(const std::string& name);
 
+  const std::vector<RunningProgram>& all() const { return all_; }
+
   absl::Status Check(const std::string& path, bool without_stacks);
   absl::Status Load(const std::string& path, std::chrono::nanoseconds timeout);
+
+  // In parts, for who does something between them. Those that lack the update
+  // of the module, from the `first` on, all of which would take it.
+  absl::StatusOr<std::vector<RunningProgram>> FindLacking(
+      const std::string& path, const std::string& update, std::size_t first);
+  // Ends at the first that does not take it; `applied` gets those that have.
+  static absl::Status LoadInto(absl::Span<const RunningProgram> processes,
+                               const std::string& path,
+                               std::chrono::nanoseconds timeout,
+                               std::vector<RunningProgram>* applied);
+  // The same in those that lack it, and in what they fork meanwhile.
+  absl::Status LoadIntoAll(const std::string& path, const std::string& update,
+                           std::chrono::nanoseconds timeout,
+                           std::vector<RunningProgram>* applied);
+  // In these, and in those that they have forked since they were found. Whether
+  // it is in none of them any more.
+  bool TakeBack(std::vector<RunningProgram> applied, const std::string& update,
+                std::chrono::nanoseconds timeout);
+
   // The latest update; its name is that of the first process if it is empty.
   // Where another one is the latest, it is refused; where it is undone stays
   // so.
@@ -60,15 +81,6 @@ class Processes {
       absl::Span<const RunningProgram> processes,
       absl::FunctionRef<absl::Status(const RunningProgram&, ControlClient&)>
           act);
-  static absl::Status LoadInto(absl::Span<const RunningProgram> processes,
-                               const std::string& path,
-                               const std::string& update,
-                               std::chrono::nanoseconds timeout,
-                               std::vector<RunningProgram>* applied);
-  static void TakeBack(const std::vector<RunningProgram>& applied,
-                       const std::string& update,
-                       std::chrono::nanoseconds timeout);
-
   std::string name_;
   std::vector<RunningProgram> all_;
 };

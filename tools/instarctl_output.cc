@@ -78,7 +78,15 @@ std::string TimeOfDay(SystemTime time) {
 
 std::string HoldText(const HoldTimes& times) {
   if (times.threads == 0) return "no thread was held";
-  return absl::StrCat("held ", Count(times.threads, "thread"), ": median ",
+  const int at_points = times.threads - times.by_signal;
+  std::string how;
+  if (at_points == 0) {
+    how = ", all by signal";
+  } else if (times.by_signal > 0) {
+    how = absl::StrCat(" (", at_points, " at update points, ", times.by_signal,
+                       " by signal)");
+  }
+  return absl::StrCat("held ", Count(times.threads, "thread"), how, ": median ",
                       FormatDuration(times.median), ", at most ",
                       FormatDuration(times.maximum));
 }
@@ -277,8 +285,10 @@ Lines ProgramLines(const std::vector<ListedProgram>& programs, SystemTime now,
                                              : " (undo pending)"));
       }
     }
-    table.Add({listed.program.name, absl::StrCat(listed.program.pid), up,
-               updates.empty() ? "none" : absl::StrJoin(updates, ", ")});
+    table.Add(
+        {absl::StrCat(std::string(2 * listed.depth, ' '), listed.program.name),
+         absl::StrCat(listed.program.pid), up,
+         updates.empty() ? "none" : absl::StrJoin(updates, ", ")});
   }
   Lines lines = table.Format("");
   lines.front() = style.Bold(lines.front());
@@ -296,6 +306,10 @@ Lines StatusLines(const StatusReport& status, SystemTime now,
   lines.push_back(style.Faint(absl::StrCat(
       program.executable, ", build ",
       program.build_id.empty() ? "without an id" : program.build_id)));
+  if (program.requests > 0 || program.errors > 0) {
+    lines.push_back(absl::StrCat(Count(program.requests, "request"),
+                                 " counted, ", Count(program.errors, "error")));
+  }
   const auto head = [&](absl::string_view title, std::size_t count) {
     lines.push_back("");
     lines.push_back(

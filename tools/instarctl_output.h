@@ -14,11 +14,14 @@
 #ifndef INSTAR_TOOLS_INSTARCTL_OUTPUT_H_
 #define INSTAR_TOOLS_INSTARCTL_OUTPUT_H_
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -42,15 +45,32 @@ struct Style {
   std::string Faint(absl::string_view text) const;
 };
 
-// A program of the folder, and what it says of itself.
+// A process that can be updated, and what it says of itself.
 struct ListedProgram {
   RunningProgram program;
   absl::StatusOr<StatusReport> status;
+  // Else it starts one when a command is for it
+  // (manager/control/sleeping_processes.h), and the status says so.
+  bool has_manager = true;
+  // Among those that are listed, and of the same name; by ArrangeAsTree().
+  pid_t parent = 0;  // 0: none
+  int depth = 0;     // below the one without a parent
 };
 
-// ps. `now` is what "up" is counted to.
+// Puts each process behind its parent: the nearest of its forebears that is
+// listed under the same name. Otherwise they keep their order. `parent_of` says
+// which process has made one; 0: it is not known.
+void ArrangeAsTree(absl::FunctionRef<pid_t(pid_t)> parent_of,
+                   std::vector<ListedProgram>& programs);
+
+// ps, those with parents behind them. `now` is what "up" is counted to.
 Lines ProgramLines(const std::vector<ListedProgram>& programs, SystemTime now,
                    const Style& style);
+
+// The same for programs: docs/control_protocol.md. `hints` is what is known of
+// others.
+std::string ProgramsToJson(const std::vector<ListedProgram>& programs,
+                           const std::vector<std::string>& hints);
 
 // status
 Lines StatusLines(const StatusReport& status, SystemTime now,

@@ -7,11 +7,13 @@
 #include <time.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/control/fake_control_service.h"
+#include "nlohmann/json.hpp"
 
 namespace instar {
 namespace instarctl {
@@ -44,13 +46,14 @@ TEST_F(InstarctlOutputTest, Status) {
       StatusLines(SampleStatus(), now_, kTerminal),
       ElementsAre(
           "shop, process 4242, up 3 min 20 s",
-          "/opt/shop/shop, build 0123456789abcdef", "", "Remarks",
+          "/opt/shop/shop, build 0123456789abcdef",
+          "2000 requests counted, 7 errors", "", "Remarks",
           "  shop::Price runs old code: its entry was changed", "", "Threads",
           "  display  4242  active   running",
           "  socket   4243  passive  blocked  not registered: left alone", "",
           "Updates",
-          "  ratings, applied 2023-11-14 22:14:20 in 210 us, held 2 threads: "
-          "median 85 us, at most 120 us",
+          "  ratings, applied 2023-11-14 22:14:20 in 210 us, held 2 threads "
+          "(1 at update points, 1 by signal): median 85 us, at most 120 us",
           "    /opt/shop/add_ratings.so",
           "    objects are still being converted",
           "    cannot be undone: display was rebooted", "", "Pending",
@@ -103,6 +106,52 @@ TEST_F(InstarctlOutputTest, Programs) {
                   "(undo pending)",
                   "shop           4242  5 s         none",
                   "other_program  7     ?           no answer"));
+}
+
+// 10 has forked 11 and a shell, 15, which has started 12; 12 has forked 13. 14
+// is a child of 11 that is called otherwise.
+TEST_F(InstarctlOutputTest, ProgramsAreATree) {
+  const auto listed = [&](const char* name, pid_t pid) {
+    StatusReport status;
+    status.program.name = name;
+    status.program.started = now_;
+    if (pid == 12) status.applied.emplace_back().update = "fix";
+    return ListedProgram{{name, pid, ""}, status};
+  };
+  std::vector<ListedProgram> programs = {listed("web", 13), listed("web", 12),
+                                         listed("web", 11), listed("mail", 14),
+                                         listed("web", 10)};
+  programs[2].has_manager = false;
+  programs[2].status = absl::UnavailableError("has no manager yet");
+  const auto parent_of = [](pid_t pid) {
+    return pid == 13                ? 12
+           : pid == 12              ? 15
+           : pid == 14              ? 11
+           : pid == 11 || pid == 15 ? 10
+                                    : 1;
+  };
+  ArrangeAsTree(parent_of, programs);
+  EXPECT_THAT(
+      ProgramLines(programs, now_, kPipe),
+      ElementsAre("PROGRAM  PID  UP    UPDATES", "mail     14   0 ns  none",
+                  "web      10   0 ns  none", "  web    12   0 ns  fix",
+                  "    web  13   0 ns  none",
+                  "  web    11   ?     has no manager yet"));
+  const nlohmann::json tree =
+      nlohmann::json::parse(ProgramsToJson(programs, {"a hint"}));
+  EXPECT_EQ(tree["hints"], nlohmann::json({"a hint"}));
+  ASSERT_EQ(tree["processes"].size(), 2u);
+  const nlohmann::json& web = tree["processes"][1];
+  EXPECT_EQ(web["pid"], 10);
+  EXPECT_EQ(web["program"]["name"], "web");
+  ASSERT_EQ(web["children"].size(), 2u);
+  EXPECT_EQ(web["children"][0]["updates"], nlohmann::json({"fix"}));
+  EXPECT_EQ(web["children"][0]["children"][0]["pid"], 13);
+  EXPECT_EQ(web["children"][1]["has_manager"], false);
+
+  // Whatever /proc says, each is there once.
+  ArrangeAsTree([](pid_t pid) { return pid == 10 ? 13 : 10; }, programs);
+  EXPECT_EQ(programs.size(), 5u);
 }
 
 TEST_F(InstarctlOutputTest, Waiting) {
@@ -169,13 +218,19 @@ TEST_F(InstarctlOutputTest, ABlockerMayBeNoThread) {
 TEST_F(InstarctlOutputTest, Update) {
   EXPECT_THAT(
       UpdateLines(PendingKind::kLoad, SampleUpdate(), kPipe),
-      ElementsAre("ratings is applied",
-                  "  held 2 threads: median 85 us, at most 120 us",
-                  "  took 1.2 ms: queued 10 us, loading 700 us, preparing 300 "
-                  "us, applying 200 us (3 attempts)",
-                  "  converted 160 objects",
-                  "  thread 4245 is not registered, and is not waited for"));
+      ElementsAre(
+          "ratings is applied",
+          "  held 2 threads (1 at update points, 1 by signal): median 85 "
+          "us, at most 120 us",
+          "  took 1.2 ms: queued 10 us, loading 700 us, preparing 300 "
+          "us, applying 200 us (3 attempts)",
+          "  converted 160 objects",
+          "  thread 4245 is not registered, and is not waited for"));
   UpdateReport update;
+  update.hold_times = {3, milliseconds(1), milliseconds(2), 3};
+  EXPECT_EQ(UpdateLines(PendingKind::kLoad, update, kPipe)[1],
+            "  held 3 threads, all by signal: median 1.0 ms, at most 2.0 ms");
+  update.hold_times = {};
   update.update = "u";
   update.attempts = 1;
   EXPECT_THAT(UpdateLines(PendingKind::kUndo, update, kPipe),

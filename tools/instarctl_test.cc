@@ -202,11 +202,31 @@ TEST_F(InstarctlTest, WrongUsage) {
         {"load", "a", "b"},
         {"load", "a", "--timeout", "-1"},
         {"load", "a", "--timeout", "soon"},
+        {"load", "a", "--watch"},
+        {"load", "a", "--health", "true"},
+        {"load", "a", "--max-errors", "5%"},
         {"status", "--jsn"}}) {
     const Finished finished = RunInstarctl(arguments);
     EXPECT_EQ(finished.code, 2);
     EXPECT_THAT(finished.out, IsEmpty());
     EXPECT_THAT(finished.err, HasSubstr("--help"));
+  }
+}
+
+TEST_F(InstarctlTest, WrongValues) {
+  StartServer();
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"load", "a", "--watch", "soon"},
+        {"load", "a", "--watch", "0s"},
+        {"load", "a", "--watch", "1s", "--max-errors", "many"},
+        {"load", "a", "--watch", "1s", "--json"},
+        {"load", "a", "--all", "--json"},
+        {"--pid", "1", "status", "--all"},
+        {"undo", "--all", "--json"}}) {
+    const Finished finished = RunInstarctl(arguments);
+    EXPECT_EQ(finished.code, 2) << arguments.back();
+    EXPECT_THAT(finished.out, IsEmpty());
+    EXPECT_THAT(finished.err, StartsWith("instarctl: "));
   }
 }
 
@@ -232,6 +252,18 @@ TEST_F(InstarctlTest, Ps) {
   EXPECT_THAT(finished.out,
               AllOf(StartsWith("PROGRAM"), HasSubstr(absl::StrCat(getpid())),
                     HasSubstr("ratings, show_ratings (undo pending)")));
+}
+
+TEST_F(InstarctlTest, PsForPrograms) {
+  const Finished none = RunInstarctl({"ps", "--json"});
+  EXPECT_EQ(none.code, 0);
+  EXPECT_THAT(none.out, HasSubstr("\"processes\": []"));
+  StartServer();
+  const Finished finished = RunInstarctl({"ps", "--json"});
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_THAT(finished.out,
+              AllOf(HasSubstr(absl::StrCat("\"pid\": ", getpid())),
+                    HasSubstr("\"ratings\""), HasSubstr("0123456789abcdef")));
 }
 
 TEST_F(InstarctlTest, Status) {
@@ -338,8 +370,19 @@ TEST_F(InstarctlTest, LoadSaysHowLongThreadsWereHeld) {
   EXPECT_EQ(finished.code, 0) << finished.err;
   EXPECT_THAT(finished.out,
               AllOf(StartsWith("ratings is applied\n"),
-                    HasSubstr("held 2 threads: median 85 us, at most 120 us\n"),
+                    HasSubstr("held 2 threads (1 at update points, 1 by "
+                              "signal): median 85 us, at most 120 us\n"),
                     HasSubstr("converted 160 objects\n")));
+}
+
+TEST_F(InstarctlTest, LoadForPrograms) {
+  StartServer();
+  for (const char* const command : {"load", "undo"}) {
+    const Finished finished =
+        Load(SampleUpdate(), {command, "/m.so", "--json"});
+    EXPECT_EQ(finished.code, 0) << finished.err;
+    EXPECT_EQ(finished.out, ToJson(SampleUpdate(), 2) + "\n");
+  }
 }
 
 TEST_F(InstarctlTest, Undo) {

@@ -88,6 +88,9 @@ struct HoldTimes {
   int threads = 0;
   std::chrono::nanoseconds median{};
   std::chrono::nanoseconds maximum{};
+  // Of `threads`, those that nobody had registered, and that were stopped by a
+  // signal; the others were held at update points, or in blocking regions.
+  int by_signal = 0;
 };
 
 struct ApplyOptions {

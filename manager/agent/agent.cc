@@ -12,6 +12,8 @@
 //   INSTAR_AGENT  "off": no manager; "quiet": no word on standard error about a
 //                 program that was not compiled for updates, as a shell that
 //                 was started by the same LD_PRELOAD
+//   INSTAR_SYSLOG where what is loaded and undone is logged, if not at
+//                 /dev/log; "off": nowhere (manager/internal/system_log.h)
 //
 // Updates that are enabled for this build (manager/enabled/enabled_store.h) are
 // applied between the program's static initializers and its main(): what an

@@ -26,6 +26,7 @@
 #include "code/symbols/function.h"
 #include "heap/shadow/internal/address_table.h"
 #include "manager/manager.h"
+#include "manager/program_health.h"
 #include "stack/exposed_values.h"
 #include "stack/stack_snapshot.h"
 #include "threads/attempt.h"
@@ -165,6 +166,14 @@ const char* instar_start(const char* name) {
   manager = new instar::Manager(*std::move(started));
   std::atexit([] { delete manager; });
   return nullptr;
+}
+
+void instar_count_requests(unsigned long long count) {
+  instar::CountRequests(count);
+}
+
+void instar_count_errors(unsigned long long count) {
+  instar::CountErrors(count);
 }
 
 void instar_run_controlled(const char* name, enum instar_thread_kind kind,

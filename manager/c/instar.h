@@ -61,6 +61,13 @@ const char* instar_version(void);
  * there is one already (of the agent, say), or if its socket cannot be made. */
 const char* instar_start(const char* name);
 
+/* ---- What the program says of its own health (manager/program_health.h): how
+ * many requests it has answered, and how many of them not as it should.
+ * `instarctl load --watch 30s` takes an update back after too many errors. Any
+ * thread, signal handlers too. */
+void instar_count_requests(unsigned long long count);
+void instar_count_errors(unsigned long long count);
+
 /* ---- Threads (threads/controlled_thread.h). */
 
 enum instar_thread_kind { INSTAR_ACTIVE = 0, INSTAR_PASSIVE = 1 };

@@ -7,20 +7,26 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 
 #include <algorithm>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/linux/deadline.h"
 #include "base/status_macros.h"
-#include "manager/control/socket_directory.h"
+#include "manager/control/process_file.h"
 
 namespace instar {
 namespace {
 
+using Clock = std::chrono::steady_clock;
 using manager_internal::FileDescriptor;
+
+constexpr std::chrono::milliseconds kConnectAgain(20);
 
 // The file itself is sent, since the program may see other files: it may be in
 // another mount namespace, or have another root. One that cannot be read here
@@ -52,13 +58,44 @@ ssize_t SendSome(int socket, absl::string_view bytes, int file) {
   return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
 
+absl::StatusOr<FileDescriptor> ConnectUntil(const RunningProgram& program,
+                                            Clock::time_point until) {
+  while (true) {
+    absl::StatusOr<FileDescriptor> socket = ConnectTo(program.socket);
+    if (socket.ok()) return socket;
+    const bool may_pass = (absl::IsNotFound(socket.status()) ||
+                           absl::IsUnavailable(socket.status())) &&
+                          manager_internal::IsRunning(program.pid);
+    if (!may_pass || Clock::now() >= until) return socket.status();
+    std::this_thread::sleep_for(kConnectAgain);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<ControlClient> ControlClient::Connect(
     const std::string& socket_path) {
-  INSTAR_ASSIGN_OR_RETURN(manager_internal::FileDescriptor socket,
-                          ConnectTo(socket_path));
+  INSTAR_ASSIGN_OR_RETURN(FileDescriptor socket, ConnectTo(socket_path));
   return ControlClient(std::move(socket));
+}
+
+absl::StatusOr<ControlClient> ControlClient::ConnectPatiently(
+    const RunningProgram& program, std::chrono::nanoseconds limit) {
+  const Clock::time_point until = DeadlineAfter(limit);
+  INSTAR_ASSIGN_OR_RETURN(FileDescriptor socket, ConnectUntil(program, until));
+  ControlClient client(std::move(socket));
+  client.program_ = program;
+  client.until_ = until;
+  return client;
+}
+
+pid_t ControlClient::process() const {
+  ucred peer = {};
+  socklen_t size = sizeof(peer);
+  return getsockopt(socket_.number(), SOL_SOCKET, SO_PEERCRED, &peer, &size) ==
+                 0
+             ? peer.pid
+             : 0;
 }
 
 absl::Status ControlClient::Close(absl::string_view reason) {
@@ -70,26 +107,48 @@ absl::Status ControlClient::Close(absl::string_view reason) {
 absl::StatusOr<std::int64_t> ControlClient::Send(Request request) {
   INSTAR_RETURN_IF_ERROR(closed_);
   request.id = next_id_++;
-  const FileDescriptor module = OpenModule(request);
+  FileDescriptor module = OpenModule(request);
   request.sends_file = module.number() >= 0;
   INSTAR_ASSIGN_OR_RETURN(const std::string text, EncodeRequest(request));
   const std::string frame = MakeFrame(text);
-  absl::string_view rest = frame;
-  while (!rest.empty()) {
-    const bool is_first = rest.size() == frame.size();
-    const ssize_t sent =
-        SendSome(socket_.number(), rest, is_first ? module.number() : -1);
+  const int file = module.number();
+  const bool is_first = !std::exchange(has_sent_, true);
+  only_request_ = is_first ? frame : "";
+  only_module_ = is_first ? std::move(module) : FileDescriptor();
+  INSTAR_RETURN_IF_ERROR(SendFrame(frame, file));
+  return request.id;
+}
+
+absl::Status ControlClient::SendFrame(absl::string_view frame, int file) {
+  const int repeats = repeats_;
+  while (!frame.empty()) {
+    const ssize_t sent = SendSome(socket_.number(), frame, file);
     if (sent >= 0) {
-      rest.remove_prefix(static_cast<std::size_t>(sent));
+      frame.remove_prefix(static_cast<std::size_t>(sent));
+      file = -1;
       continue;
     }
     if (errno == EINTR) continue;
-    const int error = errno;
-    // What the program said before it closed tells more.
-    while (closed_.ok()) INSTAR_RETURN_IF_ERROR(Read());
-    return Close(std::strerror(error));
+    // What the program said before it closed tells more than the error.
+    while (repeats_ == repeats) INSTAR_RETURN_IF_ERROR(Read());
+    return absl::OkStatus();
   }
-  return request.id;
+  return absl::OkStatus();
+}
+
+// A connection that is closed while something that was sent has not been read
+// is reset. A request of which a part was not read has not been looked at.
+bool ControlClient::MayRepeat() const {
+  return !only_request_.empty() && Clock::now() < until_;
+}
+
+absl::Status ControlClient::Repeat() {
+  std::this_thread::sleep_for(kConnectAgain);
+  absl::StatusOr<FileDescriptor> socket = ConnectUntil(program_, until_);
+  if (!socket.ok()) return Close(socket.status().message());
+  socket_ = *std::move(socket);
+  ++repeats_;
+  return SendFrame(std::string(only_request_), only_module_.number());
 }
 
 absl::StatusOr<std::optional<Reply>> ControlClient::Receive(
@@ -122,8 +181,11 @@ absl::Status ControlClient::Read() {
   if (size == 0) return Close("the program has ended, or closed it");
   if (size < 0) {
     if (errno == EINTR) return absl::OkStatus();
+    if (errno == ECONNRESET && MayRepeat()) return Repeat();
     return Close(std::strerror(errno));
   }
+  only_request_.clear();
+  only_module_ = FileDescriptor();
   parser_.Append({bytes, static_cast<std::size_t>(size)});
   while (true) {
     const auto frame = parser_.Next();

@@ -37,6 +37,8 @@
 #ifndef INSTAR_MANAGER_CONTROL_CONTROL_CLIENT_H_
 #define INSTAR_MANAGER_CONTROL_CONTROL_CLIENT_H_
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -52,6 +54,7 @@
 #include "manager/control/control_service.h"
 #include "manager/control/frame.h"
 #include "manager/control/protocol.h"
+#include "manager/control/socket_directory.h"
 #include "manager/module/file_descriptor.h"
 
 namespace instar {
@@ -59,6 +62,15 @@ namespace instar {
 class ControlClient {
  public:
   static absl::StatusOr<ControlClient> Connect(const std::string& socket_path);
+
+  // The same for a program that may be about to listen: one that has closed all
+  // of its descriptors, as daemons do, does so within a second. Waits, up to
+  // `limit`, while nobody listens or too many wait to be served, and the
+  // process is there; no other error passes. A connection that nobody has taken
+  // is made again until then, and its first request, of which nothing has been
+  // read, is sent again.
+  static absl::StatusOr<ControlClient> ConnectPatiently(
+      const RunningProgram& program, std::chrono::nanoseconds limit);
 
   ControlClient(ControlClient&&) = default;
   ControlClient& operator=(ControlClient&&) = default;
@@ -91,6 +103,9 @@ class ControlClient {
       const std::string& update = "",
       std::chrono::nanoseconds timeout = kDefaultTimeout);
 
+  // The process that listens at the other end; 0: it is not known.
+  pid_t process() const;
+
   // Why no request can be sent any more; OK: they can.
   const absl::Status& connection() const { return closed_; }
 
@@ -103,6 +118,11 @@ class ControlClient {
   template <typename Report>
   absl::StatusOr<Report> Ask(const Request& request,
                              std::optional<std::chrono::nanoseconds> patience);
+  // With this file; negative: none.
+  absl::Status SendFrame(absl::string_view frame, int file);
+  bool MayRepeat() const;
+  // Connects again, and sends the first request again.
+  absl::Status Repeat();
   // Receives what is there, and keeps the replies.
   absl::Status Read();
   absl::Status Keep(absl::string_view frame);
@@ -115,6 +135,14 @@ class ControlClient {
   std::set<std::int64_t> abandoned_;  // their replies are dropped
   absl::Status closed_;               // why; OK: it is open
   std::chrono::nanoseconds patience_ = std::chrono::seconds(10);
+
+  // Of ConnectPatiently().
+  RunningProgram program_;
+  Clock::time_point until_ = Clock::time_point::min();
+  int repeats_ = 0;
+  bool has_sent_ = false;
+  std::string only_request_;  // its frame; empty: there are others, or replies
+  manager_internal::FileDescriptor only_module_;  // that comes with it
 };
 
 }  // namespace instar

@@ -95,11 +95,13 @@ int Mailbox::WakeDescriptor() {
   return wake_.number();
 }
 
-Connection::Connection(int socket, ControlService& service,
+Connection::Connection(int socket, const Requester& peer,
+                       ControlService& service,
                        std::shared_ptr<Mailbox> mailbox,
                        const ControlServerLimits& limits)
     : socket_(socket),
       closed_in_child_(std::in_place, &socket_),
+      peer_(peer),
       service_(service),
       mailbox_(std::move(mailbox)),
       limits_(limits) {}
@@ -234,7 +236,7 @@ void Connection::HandleRequest(absl::string_view frame) {
       if (!module.ok()) return Send(EncodeError(id, module.status()));
       if (!AddOutstanding(id)) return;
       if (request.command == Command::kLoad) {
-        return service_.Load(*std::move(module), request.timeout,
+        return service_.Load(*std::move(module), request.timeout, peer_,
                              ReplyLater<UpdateReport>(id));
       }
       return service_.Check(*std::move(module), request.without_stacks,
@@ -242,7 +244,7 @@ void Connection::HandleRequest(absl::string_view frame) {
     }
     case Command::kUndo:
       if (!AddOutstanding(id)) return;
-      return service_.Undo(request.update, request.timeout,
+      return service_.Undo(request.update, request.timeout, peer_,
                            ReplyLater<UpdateReport>(id));
   }
 }

@@ -64,8 +64,8 @@ class Mailbox {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  // Takes over `socket`.
-  Connection(int socket, ControlService& service,
+  // Takes over `socket`, at whose other end `peer` is.
+  Connection(int socket, const Requester& peer, ControlService& service,
              std::shared_ptr<Mailbox> mailbox,
              const ControlServerLimits& limits);
 
@@ -100,6 +100,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   OwnDescriptor socket_;
   std::optional<ClosedInChild> closed_in_child_;
+  const Requester peer_;
   ControlService& service_;
   const std::shared_ptr<Mailbox> mailbox_;
   const ControlServerLimits limits_;

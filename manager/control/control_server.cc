@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/check.h"
 #include "base/linux/own_thread.h"
@@ -52,19 +53,21 @@ constexpr std::chrono::seconds kLookAgain(1);
 // How long clients wait for a descriptor when there was none.
 constexpr std::chrono::milliseconds kAcceptAgain(100);
 
-absl::Status CheckUser(int socket) {
+absl::StatusOr<Requester> FindPeer(int socket) {
   ucred peer = {};
   socklen_t size = sizeof(peer);
   if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) {
     return absl::PermissionDeniedError("it is not known who you are");
   }
+  return Requester{peer.pid > 0 ? peer.pid : -1, peer.uid};
+}
+
+absl::Status CheckUser(const Requester& peer) {
   // Root could do all this to the process itself.
-  if (peer.uid != geteuid() && peer.uid != 0) {
-    return absl::PermissionDeniedError(
-        absl::StrCat("you are user ", peer.uid, ", and this program runs as ",
-                     "user ", geteuid(), ", who alone is served, beside root"));
-  }
-  return absl::OkStatus();
+  if (peer.user == geteuid() || peer.user == 0) return absl::OkStatus();
+  return absl::PermissionDeniedError(
+      absl::StrCat("you are user ", peer.user, ", and this program runs as ",
+                   "user ", geteuid(), ", who alone is served, beside root"));
 }
 
 }  // namespace
@@ -206,7 +209,10 @@ class ControlServer::Server {
       accept_again_ = Clock::now() + kAcceptAgain;
       return false;
     }
-    if (absl::Status status = CheckUser(client.number()); !status.ok()) {
+    const absl::StatusOr<Requester> peer = FindPeer(client.number());
+    if (!peer.ok()) return SendError(client.number(), peer.status()), true;
+    if (const absl::Status status = CheckUser(*peer); !status.ok()) {
+      service_.Refused(*peer, status);
       return SendError(client.number(), status), true;
     }
     if (connections_.size() >= limits_.clients) {
@@ -217,7 +223,7 @@ class ControlServer::Server {
       return true;
     }
     connections_.push_back(std::make_shared<Connection>(
-        client.Release(), service_, mailbox_, limits_));
+        client.Release(), *peer, service_, mailbox_, limits_));
     return true;
   }
 

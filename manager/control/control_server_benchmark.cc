@@ -30,11 +30,11 @@ namespace {
 
 class SmallService : public ControlService {
  public:
-  void Load(ModuleSource, std::chrono::nanoseconds,
+  void Load(ModuleSource, std::chrono::nanoseconds, const Requester&,
             Done<UpdateReport> done) override {
     done(absl::UnimplementedError(""));
   }
-  void Undo(std::string, std::chrono::nanoseconds,
+  void Undo(std::string, std::chrono::nanoseconds, const Requester&,
             Done<UpdateReport> done) override {
     done(absl::UnimplementedError(""));
   }

@@ -50,10 +50,13 @@ TEST_F(ControlServerTest, AnswersEveryRequest) {
     EXPECT_EQ(load.command, "load");
     EXPECT_EQ(load.argument, "/m.so");
     EXPECT_EQ(load.timeout, std::chrono::seconds(5));
+    EXPECT_EQ(load.by.process, getpid());
+    EXPECT_EQ(load.by.user, getuid());
     load.done_update(SampleUpdate());
     FakeControlService::Call undo = service_.Next();
     EXPECT_EQ(undo.command, "undo");
     EXPECT_EQ(undo.argument, "ratings");
+    EXPECT_EQ(undo.by.process, getpid());
     undo.done_update(SampleUpdate());
     FakeControlService::Call check = service_.Next();
     EXPECT_EQ(check.command, "check");
@@ -187,7 +190,7 @@ TEST_F(ControlServerTest, ServesSeveralClientsAtOnce) {
 
 TEST_F(ControlServerTest, DoneMayBeCalledBeforeLoadReturns) {
   class Immediate : public FakeControlService {
-    void Load(ModuleSource, std::chrono::nanoseconds,
+    void Load(ModuleSource, std::chrono::nanoseconds, const Requester&,
               Done<UpdateReport> done) override {
       done(absl::FailedPreconditionError("at once"));
     }
@@ -388,6 +391,9 @@ TEST_F(ControlServerTest, NobodyElseIsServed) {
     EXPECT_FALSE(client.Receive().has_value());
   });
   stranger.join();
+  ASSERT_EQ(service_.refused().size(), 1u);
+  EXPECT_EQ(service_.refused()[0].user, 65534u);
+  EXPECT_EQ(service_.refused()[0].process, getpid());
   ExpectServing();
 }
 

@@ -23,6 +23,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -47,6 +48,9 @@ struct ProgramReport {
   std::string build_id;    // hexadecimal digits
   std::string executable;  // its path
   SystemTime started;      // the manager
+  // As the program counts them (manager/program_health.h).
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;
 };
 
 struct ThreadReport {
@@ -146,6 +150,14 @@ struct ModuleSource {
   std::shared_ptr<OwnDescriptor> file;
 };
 
+// Who asks: the process at the other end of a connection (SO_PEERCRED).
+struct Requester {
+  // 0: the program itself; -1: one outside of its process namespace, which has
+  // no number there.
+  pid_t process = 0;
+  uid_t user = 0;
+};
+
 class ControlService {
  public:
   template <typename Report>
@@ -156,12 +168,12 @@ class ControlService {
   // Applies a module. Its requirements and a safe moment are waited for, up to
   // `timeout`.
   virtual void Load(ModuleSource module, std::chrono::nanoseconds timeout,
-                    Done<UpdateReport> done) = 0;
+                    const Requester& by, Done<UpdateReport> done) = 0;
 
   // Takes back the latest update. `update`, if it is not empty, must be its
   // name: who asks may have been overtaken.
   virtual void Undo(std::string update, std::chrono::nanoseconds timeout,
-                    Done<UpdateReport> done) = 0;
+                    const Requester& by, Done<UpdateReport> done) = 0;
 
   // `without_stacks`: no thread is stopped, to look at its stack.
   virtual void Check(ModuleSource module, bool without_stacks,
@@ -176,6 +188,12 @@ class ControlService {
   virtual StatusReport Status() = 0;
   virtual ProgramReport Program() = 0;
   virtual absl::StatusOr<std::vector<JournalEntry>> Journal() = 0;
+
+  // Somebody was turned away, who may ask nothing.
+  virtual void Refused(const Requester& who, const absl::Status& why) {
+    static_cast<void>(who);
+    static_cast<void>(why);
+  }
 
   // About that often, while it is served.
   virtual void EverySecond() {}

@@ -50,6 +50,8 @@ ProgramReport SampleProgram() {
   program.build_id = "0123456789abcdef";
   program.executable = "/opt/shop/shop";
   program.started = At(1'700'000'000);
+  program.requests = 2000;
+  program.errors = 7;
   return program;
 }
 
@@ -72,7 +74,7 @@ StatusReport SampleStatus() {
   applied.update = "ratings";
   applied.module = "/opt/shop/add_ratings.so";
   applied.applied = At(1'700'000'060);
-  applied.hold_times = {2, microseconds(85), microseconds(120)};
+  applied.hold_times = {2, microseconds(85), microseconds(120), 1};
   applied.elapsed = microseconds(210);
   applied.is_converting = true;
   applied.can_undo = absl::FailedPreconditionError("display was rebooted");
@@ -109,7 +111,7 @@ UpdateReport SampleUpdate() {
   UpdateReport update;
   update.update = "ratings";
   update.attempts = 3;
-  update.hold_times = {2, microseconds(85), microseconds(120)};
+  update.hold_times = {2, microseconds(85), microseconds(120), 1};
   update.elapsed = microseconds(1210);
   update.queued = microseconds(10);
   update.loading = microseconds(700);
@@ -177,6 +179,16 @@ void FakeControlService::WaitForCancel() {
   added_.wait(lock, [this] { return !cancelled_.empty(); });
 }
 
+std::vector<Requester> FakeControlService::refused() const {
+  const std::lock_guard<std::mutex> lock(lock_);
+  return refused_;
+}
+
+void FakeControlService::Refused(const Requester& who, const absl::Status&) {
+  const std::lock_guard<std::mutex> lock(lock_);
+  refused_.push_back(who);
+}
+
 std::thread::id FakeControlService::caller() const {
   const std::lock_guard<std::mutex> lock(lock_);
   return caller_;
@@ -191,15 +203,15 @@ void FakeControlService::Add(Call call) {
 
 void FakeControlService::Load(ModuleSource module,
                               std::chrono::nanoseconds timeout,
-                              Done<UpdateReport> done) {
-  Add({"load", std::move(module.path), Contents(module), timeout,
+                              const Requester& by, Done<UpdateReport> done) {
+  Add({"load", std::move(module.path), Contents(module), timeout, by,
        std::move(done), nullptr});
 }
 
 void FakeControlService::Undo(std::string update,
                               std::chrono::nanoseconds timeout,
-                              Done<UpdateReport> done) {
-  Add({"undo", std::move(update), "", timeout, std::move(done), nullptr});
+                              const Requester& by, Done<UpdateReport> done) {
+  Add({"undo", std::move(update), "", timeout, by, std::move(done), nullptr});
 }
 
 void FakeControlService::Check(ModuleSource module, bool without_stacks,
@@ -207,6 +219,7 @@ void FakeControlService::Check(ModuleSource module, bool without_stacks,
   Add({without_stacks ? "check without stacks" : "check",
        std::move(module.path),
        Contents(module),
+       {},
        {},
        nullptr,
        std::move(done)});

@@ -41,6 +41,7 @@ class FakeControlService : public ControlService {
     std::string argument;
     std::string sent;  // the contents of a file that came with it
     std::chrono::nanoseconds timeout{};
+    Requester by;                    // of load and undo
     Done<UpdateReport> done_update;  // of load and undo
     Done<CheckReport> done_check;
   };
@@ -54,13 +55,15 @@ class FakeControlService : public ControlService {
   void set_cancel_result(absl::StatusOr<std::vector<std::string>> result);
   std::vector<std::string> cancelled() const;
   void WaitForCancel();
+  // Who was turned away, in order.
+  std::vector<Requester> refused() const;
   // The thread that called last.
   std::thread::id caller() const;
 
   void Load(ModuleSource module, std::chrono::nanoseconds timeout,
-            Done<UpdateReport> done) override;
+            const Requester& by, Done<UpdateReport> done) override;
   void Undo(std::string update, std::chrono::nanoseconds timeout,
-            Done<UpdateReport> done) override;
+            const Requester& by, Done<UpdateReport> done) override;
   void Check(ModuleSource module, bool without_stacks,
              Done<CheckReport> done) override;
   absl::StatusOr<std::vector<std::string>> Cancel(
@@ -68,6 +71,7 @@ class FakeControlService : public ControlService {
   StatusReport Status() override;
   ProgramReport Program() override;
   absl::StatusOr<std::vector<JournalEntry>> Journal() override;
+  void Refused(const Requester& who, const absl::Status& why) override;
 
  private:
   void Add(Call call);
@@ -80,6 +84,7 @@ class FakeControlService : public ControlService {
   absl::StatusOr<std::vector<std::string>> cancel_result_ =
       std::vector<std::string>{"ratings"};
   std::vector<std::string> cancelled_;
+  std::vector<Requester> refused_;
   std::thread::id caller_;
 };
 

@@ -40,6 +40,8 @@ INSTAR_FIELDS(ProgramReport) {
   visit("build_id", &R::build_id);
   visit("executable", &R::executable);
   visit("started_unix_us", &R::started);
+  visit("requests", &R::requests);
+  visit("errors", &R::errors);
 }
 
 INSTAR_FIELDS(ThreadReport) {
@@ -54,6 +56,7 @@ INSTAR_FIELDS(HoldTimes) {
   visit("threads", &R::threads);
   visit("median_ns", &R::median);
   visit("maximum_ns", &R::maximum);
+  visit("by_signal", &R::by_signal);
 }
 
 INSTAR_FIELDS(AppliedReport) {

@@ -58,7 +58,8 @@ TEST(ReportJsonTest, IsAsDescribed) {
   EXPECT_EQ(json::parse(ToJson(SampleStatus())), json::parse(R"json({
     "program": {"name": "shop", "pid": 4242, "build_id": "0123456789abcdef",
                 "executable": "/opt/shop/shop",
-                "started_unix_us": 1700000000000000},
+                "started_unix_us": 1700000000000000,
+                "requests": 2000, "errors": 7},
     "remarks": ["shop::Price runs old code: its entry was changed"],
     "threads": [
       {"name": "display", "tid": 4242, "kind": "active", "state": "running",
@@ -68,7 +69,8 @@ TEST(ReportJsonTest, IsAsDescribed) {
     "applied": [
       {"update": "ratings", "module": "/opt/shop/add_ratings.so",
        "applied_unix_us": 1700000060000000,
-       "hold_times": {"threads": 2, "median_ns": 85000, "maximum_ns": 120000},
+       "hold_times": {"threads": 2, "median_ns": 85000, "maximum_ns": 120000,
+                      "by_signal": 1},
        "elapsed_ns": 210000, "is_converting": true,
        "can_undo": {"code": "FAILED_PRECONDITION",
                     "message": "display was rebooted"},

@@ -31,6 +31,11 @@ extern const int port;
 extern Manager* manager;
 }  // namespace manager_h
 
+namespace program_health_h {
+struct Order;
+bool TryToAnswer(const Order& order);
+}  // namespace program_health_h
+
 }  // namespace header_examples
 }  // namespace instar
 

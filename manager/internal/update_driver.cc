@@ -32,16 +32,21 @@ constexpr std::chrono::milliseconds kLookAgain(100);
 }  // namespace
 
 UpdateDriver::UpdateDriver(std::shared_ptr<Journal> journal,
-                           std::function<std::vector<ThreadRef>()> threads)
+                           std::function<std::vector<ThreadRef>()> threads,
+                           SystemLog system_log, std::string program)
     : journal_(std::move(journal)),
       threads_(std::move(threads)),
+      system_log_(std::move(system_log)),
+      program_(std::move(program)),
       late_births_({LateBirthsOptions().limit, HeldThreads()}) {}
 
 std::shared_ptr<UpdateDriver> UpdateDriver::Make(
     std::shared_ptr<Journal> journal,
-    std::function<std::vector<ThreadRef>()> threads) {
+    std::function<std::vector<ThreadRef>()> threads, SystemLog system_log,
+    std::string program) {
   return std::shared_ptr<UpdateDriver>(
-      new UpdateDriver(std::move(journal), std::move(threads)));
+      new UpdateDriver(std::move(journal), std::move(threads),
+                       std::move(system_log), std::move(program)));
 }
 
 UpdateDriver::~UpdateDriver() {
@@ -148,10 +153,11 @@ void UpdateDriver::Add(std::shared_ptr<Job> job) {
 }
 
 void UpdateDriver::Load(ModuleSource module, nanoseconds timeout,
-                        Done<UpdateReport> done) {
+                        const Requester& by, Done<UpdateReport> done) {
   auto job = std::make_shared<Job>(Job::Kind::kLoad, timeout);
   job->path = std::move(module.path);
   job->sent_file = std::move(module.file);
+  job->by = by;
   job->done = std::move(done);
   Add(std::move(job));
 }
@@ -166,9 +172,10 @@ void UpdateDriver::Apply(std::unique_ptr<Update> update, nanoseconds timeout,
 }
 
 void UpdateDriver::Undo(std::string update, nanoseconds timeout,
-                        Done<UpdateReport> done) {
+                        const Requester& by, Done<UpdateReport> done) {
   auto job = std::make_shared<Job>(Job::Kind::kUndo, timeout);
   job->name = std::move(update);
+  job->by = by;
   job->done = std::move(done);
   Add(std::move(job));
 }

@@ -54,9 +54,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "manager/control/control_service.h"
 #include "manager/internal/journal.h"
 #include "manager/internal/program_remarks.h"
+#include "manager/internal/system_log.h"
 #include "threads/thread_ref.h"
 #include "updates/internal/late_births.h"
 #include "updates/update.h"
@@ -74,11 +76,13 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   static constexpr std::chrono::seconds kOverdue{3};
 
   // `threads`: whom updates may hold, beside the threads that they start; null:
-  // all controlled threads. What it refers to lives as long as itself. Start()
-  // comes next, Stop() last.
+  // all controlled threads. What it refers to lives as long as itself. What
+  // comes of each load and undo is written to `system_log`, too, of a program
+  // of this name. Start() comes next, Stop() last.
   static std::shared_ptr<UpdateDriver> Make(
       std::shared_ptr<Journal> journal,
-      std::function<std::vector<ThreadRef>()> threads);
+      std::function<std::vector<ThreadRef>()> threads,
+      SystemLog system_log = SystemLog(), std::string program = "");
   ~UpdateDriver();
   UpdateDriver(const UpdateDriver&) = delete;
   UpdateDriver& operator=(const UpdateDriver&) = delete;
@@ -107,9 +111,9 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
 
   // As in ControlService.
   void Load(ModuleSource module, std::chrono::nanoseconds timeout,
-            Done<UpdateReport> done);
+            const Requester& by, Done<UpdateReport> done);
   void Undo(std::string update, std::chrono::nanoseconds timeout,
-            Done<UpdateReport> done);
+            const Requester& by, Done<UpdateReport> done);
   void Check(ModuleSource module, bool without_stacks, Done<CheckReport> done);
   absl::StatusOr<std::vector<std::string>> Cancel(const std::string& update);
 
@@ -133,7 +137,8 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   struct Job;
   struct AppliedUpdate;
   UpdateDriver(std::shared_ptr<Journal> journal,
-               std::function<std::vector<ThreadRef>()> threads);
+               std::function<std::vector<ThreadRef>()> threads,
+               SystemLog system_log, std::string program);
 
   // Whether a job has come to its end.
   enum class Step { kWaits, kFinished };
@@ -180,6 +185,9 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   void ConvertLateBirths();
 
   Step Wait(Job& job, std::string waits_for);
+  // What came of it, for the journal and the system's log.
+  void Record(const Job& job, const std::string& name,
+              const absl::Status& status, absl::string_view detail);
   // Writes the journal, calls `done`. What the job has loaded is the worker's
   // to let go of, if it is not gone.
   void Finish(const std::shared_ptr<Job>& job, const absl::Status& status);
@@ -187,6 +195,8 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   const std::shared_ptr<Journal> journal_;
   const std::function<std::vector<ThreadRef>()> threads_;
   std::function<std::string()> keep_modules_at_;  // may be null
+  const SystemLog system_log_;
+  const std::string program_;
 
   mutable std::mutex lock_;
   std::condition_variable changed_;          // for the worker

@@ -28,6 +28,8 @@
 #include "base/event_log.h"
 #include "gtest/gtest.h"
 #include "manager/internal/journal.h"
+#include "manager/internal/system_log.h"
+#include "manager/internal/system_log_for_test.h"
 #include "manager/internal/update_driver.h"
 
 namespace instar {
@@ -168,12 +170,15 @@ class ScriptedUpdate final : public Update {
   std::atomic<bool> cancelled_{false};
 };
 
+inline constexpr Requester kByHand = {4321, 123};
+
 class UpdateDriverTest : public testing::Test {
  protected:
   UpdateDriverTest()
       : path_(absl::StrCat(testing::TempDir(), "/driver_", getpid())),
         journal_(std::make_shared<Journal>(path_)),
-        driver_(UpdateDriver::Make(journal_, nullptr)) {
+        driver_(UpdateDriver::Make(journal_, nullptr,
+                                   SystemLog(system_log_.path()), "shop")) {
     EXPECT_TRUE(driver_->Start().ok());
   }
   ~UpdateDriverTest() override {
@@ -198,7 +203,7 @@ class UpdateDriverTest : public testing::Test {
   }
   Answer Undo(const std::string& name = "") {
     Answer answer;
-    driver_->Undo(name, kLong, answer.Callback());
+    driver_->Undo(name, kLong, kByHand, answer.Callback());
     return answer;
   }
   std::vector<std::string> AppliedNames() {
@@ -231,6 +236,7 @@ class UpdateDriverTest : public testing::Test {
 
   const std::string path_;
   EventLog log_;
+  SystemLogForTest system_log_;
   const std::shared_ptr<Journal> journal_;
   std::shared_ptr<UpdateDriver> driver_;
 };

@@ -3,6 +3,8 @@
 
 #include "manager/internal/update_driver.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -13,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/internal/update_driver_fixture.h"
@@ -190,10 +193,40 @@ TEST_F(UpdateDriverTest, WhatCannotBeUndoneIsSaidBeforehand) {
 
 TEST_F(UpdateDriverTest, WhatIsNoModuleIsRefused) {
   Answer answer;
-  driver_->Load("/nowhere/module.so", kLong, answer.Callback());
+  driver_->Load(ModuleSource("/nowhere/module.so"), kLong, kByHand,
+                answer.Callback());
   const absl::Status status = answer.Await();
   EXPECT_TRUE(absl::IsNotFound(status)) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr("/nowhere/module.so"));
+}
+
+// The system's log says who it was; the journal has the same events.
+TEST_F(UpdateDriverTest, EachOutcomeIsLogged) {
+  const std::string self = absl::StrCat("instar[", getpid(), "]: ");
+  ASSERT_TRUE(ApplyNow("a").ok());
+  EXPECT_THAT(system_log_.Next(),
+              testing::StartsWith(absl::StrCat(
+                  "<85>", self, "event=applied program=\"shop\" update=\"a\" ",
+                  "user=", geteuid(), " detail=\"0 threads held")));
+  ASSERT_TRUE(Undo().Await().ok());
+  EXPECT_THAT(system_log_.Next(),
+              testing::StartsWith(absl::StrCat(
+                  "<85>", self, "event=undone program=",
+                  "\"shop\" update=\"a\" user=123 ", "client=4321 detail=\"")));
+  Answer answer;
+  driver_->Load(ModuleSource("/nowhere/m.so"), kLong, kByHand,
+                answer.Callback());
+  EXPECT_FALSE(answer.Await().ok());
+  EXPECT_THAT(
+      system_log_.Next(),
+      testing::StartsWith(absl::StrCat(
+          "<84>", self, "event=failed program=\"shop\" ",
+          "update=\"/nowhere/m.so\" user=123 client=4321 ",
+          "module=\"/nowhere/m.so\" detail=\"/nowhere/m.so cannot be")));
+  EXPECT_FALSE(Undo("b").Await().ok());
+  EXPECT_THAT(system_log_.Next(), HasSubstr("detail=\"to be undone: no "));
+  EXPECT_THAT(JournalEvents(), ElementsAre("applied a", "undone a",
+                                           "failed /nowhere/m.so", "failed b"));
 }
 
 }  // namespace

@@ -44,6 +44,7 @@ struct UpdateDriver::Job {
   const std::chrono::nanoseconds timeout;
   const Clock::time_point begin = Clock::now();
   const Clock::time_point until;
+  Requester by;
   std::string path;  // of the module; empty: `update` was given
   std::shared_ptr<OwnDescriptor> sent_file;  // that of the module, if any
   Done<UpdateReport> done;
@@ -52,6 +53,7 @@ struct UpdateDriver::Job {
 
   // Of the worker.
   bool has_begun = false;
+  std::string digest;                    // of its module, if that could be read
   std::optional<ModuleFile> file;        // until it is loaded
   std::unique_ptr<LoadedModule> module;  // before `update`, which refers to it
   UpdateReport report;
@@ -81,6 +83,7 @@ struct UpdateDriver::Job {
 struct UpdateDriver::AppliedUpdate {
   std::unique_ptr<LoadedModule> module;  // before `update`
   std::shared_ptr<Update> update;
+  std::string digest;
 
   // Under the lock: as the worker has found it at the end of a job.
   AppliedReport report;

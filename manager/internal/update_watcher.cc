@@ -101,8 +101,7 @@ void UpdateDriver::AnswerStuck(Job& job, const std::string& name, Stuck stuck) {
     job.checked(status);
     return;
   }
-  journal_->Add(absl::IsCancelled(status) ? "cancelled" : "failed", name,
-                status.message());
+  Record(job, name, status, status.message());
   job.done(status);
 }
 

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "base/sha256.h"
 #include "base/status_macros.h"
 #include "code/symbols/function.h"
 #include "heap/internal/version_change.h"
@@ -51,11 +52,14 @@ std::string Text(nanoseconds duration) {
 }
 
 std::string Describe(const UpdateReport& report) {
-  return absl::StrCat(report.hold_times.threads, " threads held: median ",
-                      Text(report.hold_times.median), ", at most ",
-                      Text(report.hold_times.maximum), "; took ",
-                      Text(report.elapsed), ", ", report.attempts,
-                      report.attempts == 1 ? " attempt" : " attempts");
+  const HoldTimes& times = report.hold_times;
+  return absl::StrCat(
+      times.threads, " threads held",
+      times.by_signal > 0 ? absl::StrCat(" (", times.by_signal, " by signal)")
+                          : "",
+      ": median ", Text(report.hold_times.median), ", at most ",
+      Text(report.hold_times.maximum), "; took ", Text(report.elapsed), ", ",
+      report.attempts, report.attempts == 1 ? " attempt" : " attempts");
 }
 
 }  // namespace
@@ -223,6 +227,11 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   const Clock::time_point begin = Clock::now();
   if (job.update == nullptr && !job.file.has_value()) {
     INSTAR_ASSIGN_OR_RETURN(job.file, ReadModule(job));
+    // Now, so that a line is written at once when it has taken effect.
+    if (system_log_.IsThere()) {
+      job.digest =
+          Sha256OfFile(job.file->shared_file()->number()).value_or("unknown");
+    }
     std::lock_guard<std::mutex> lock(lock_);
     job.name = job.file->update_name();
   }
@@ -281,6 +290,7 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
 
   auto applied = std::make_unique<AppliedUpdate>();
   applied->module = std::move(job.module);
+  applied->digest = job.digest;
   applied->report.update = job.name;
   applied->report.module = job.path;
   applied->report.applied = std::chrono::system_clock::now();
@@ -360,6 +370,8 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnUndo(Job& job) {
     std::lock_guard<std::mutex> lock(lock_);
     job.name = latest.report.update;
     job.update = latest.update;
+    job.path = latest.report.module;
+    job.digest = latest.digest;
   }
   job.doing = "what says whether it can be undone";
   absl::Status status = latest.update->CanUndo();
@@ -478,22 +490,46 @@ void UpdateDriver::Finish(const std::shared_ptr<Job>& finished,
     }
     return;
   }
-  const bool undoes = job.kind == Job::Kind::kUndo;
-  const std::string& name = job.name.empty() ? job.path : job.name;
+  std::string detail(status.message());
   if (status.ok()) {
-    journal_->Add(undoes ? "undone" : "applied", name,
-                  absl::StrCat(Describe(job.report),
-                               job.kept_path.empty()
-                                   ? ""
-                                   : absl::StrCat("; debuggers find its module "
-                                                  "as ",
-                                                  job.kept_path)));
-    if (!was_answered) job.done(std::move(job.report));
-    return;
+    detail = Describe(job.report);
+    if (!job.kept_path.empty()) {
+      absl::StrAppend(&detail, "; debuggers find its module as ",
+                      job.kept_path);
+    }
   }
-  journal_->Add(absl::IsCancelled(status) ? "cancelled" : "failed", name,
-                absl::StrCat(undoes ? "to be undone: " : "", status.message()));
-  if (!was_answered) job.done(status);
+  Record(job, job.name.empty() ? job.path : job.name, status, detail);
+  if (was_answered) return;
+  if (status.ok()) {
+    job.done(std::move(job.report));
+  } else {
+    job.done(status);
+  }
+}
+
+void UpdateDriver::Record(const Job& job, const std::string& name,
+                          const absl::Status& status,
+                          absl::string_view detail) {
+  const bool undoes = job.kind == Job::Kind::kUndo;
+  const char* const event = status.ok() ? (undoes ? "undone" : "applied")
+                            : absl::IsCancelled(status) ? "cancelled"
+                                                        : "failed";
+  const std::string text =
+      absl::StrCat(undoes && !status.ok() ? "to be undone: " : "", detail);
+  journal_->Add(event, name, text);
+  const std::string by =
+      job.by.process == 0
+          ? absl::StrCat(" user=", geteuid())
+          : absl::StrCat(" user=", job.by.user, " client=", job.by.process);
+  system_log_.Write(
+      status.ok() ? SystemLog::Severity::kNotice
+                  : SystemLog::Severity::kWarning,
+      absl::StrCat(
+          "event=", event, LogField("program", program_),
+          LogField("update", name), by,
+          job.path.empty() ? "" : LogField("module", job.path),
+          job.digest.empty() ? "" : absl::StrCat(" sha256=", job.digest),
+          LogField("detail", text)));
 }
 
 }  // namespace manager_internal

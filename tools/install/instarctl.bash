@@ -19,10 +19,13 @@ _instarctl() {
   case $previous in
     -p | --program)
       # The names of what runs, and of what is left a journal.
-      mapfile -t COMPREPLY < <(compgen -W "$(instarctl ps 2>/dev/null | sed -n 's/^\([^ ]\{1,\}\) .*$/\1/p')" -- "$word")
+      mapfile -t COMPREPLY < <(compgen -W "$(instarctl ps 2>/dev/null | sed -n '1d;s/^ *\([^ ]\{1,\}\)  .*$/\1/p' |
+        sort -u)" -- "$word")
       return
       ;;
-    --pid | --timeout | -n | --entries) return ;;
+    --pid | --timeout | -n | --entries | --watch | --max-errors | --health)
+      [[ $previous == --watch && $command == status ]] || return
+      ;;
     -o | --output)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -36,7 +39,9 @@ _instarctl() {
   local options="--program --pid --help"
   case $command in
     check) options+=" --without-stacks" ;;
-    load | undo) options+=" --timeout" ;;
+    load) options+=" --timeout --watch --health --max-errors --all --json" ;;
+    undo) options+=" --timeout --all --json" ;;
+    ps) options+=" --json" ;;
     status) options+=" --json --watch" ;;
     log) options+=" --json --entries" ;;
     bundle) options+=" --output" ;;

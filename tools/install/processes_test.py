@@ -10,9 +10,13 @@ INSTALL and ARGS install Instar into a temporary folder; SOURCE is the program
 is an agent of another version.
 """
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -57,10 +61,14 @@ class Installation:
         self.agent = prefix + "/lib/libinstar_agent.so"
         self.program = self.path("server")
         self.run("instar-cc", "-O2", "-o", self.program, source, "-pthread")
-        with open(self.path("discount.c"), "w", encoding="utf-8") as file:
-            file.write(MODULE)
-        self.module = self.path("discount.so")
-        self.run("instar-module", "-o", self.module, "--program", self.program, self.path("discount.c"))
+        self.module = self.build("discount", MODULE)
+
+    def build(self, name, source):
+        with open(self.path(name + ".c"), "w", encoding="utf-8") as file:
+            file.write(source)
+        module = self.path(name + ".so")
+        self.run("instar-module", "-o", module, "--program", self.program, self.path(name + ".c"))
+        return module
 
     def path(self, name):
         return os.path.join(self.root, name)
@@ -86,7 +94,7 @@ class Worker:
         self.output.close()
 
 
-class ProcessesTest(unittest.TestCase):
+class ProcessTestCase(unittest.TestCase):
     """Each test starts the program in its own folder."""
 
     installed = None
@@ -152,6 +160,10 @@ class ProcessesTest(unittest.TestCase):
         self.instarctl("undo", *chosen)
         self.assertEqual(self.prices(), [200] * count)
 
+
+class ProcessesTest(ProcessTestCase):
+    """What daemons do."""
+
     def test_a_name_of_its_own(self):
         self.start("plain", INSTAR_NAME="shop")
         self.assertIn("shop", self.instarctl("ps"))
@@ -187,7 +199,14 @@ class ProcessesTest(unittest.TestCase):
 
     def test_all_of_a_tree(self):
         self.start("prefork3", workers=4)
-        self.assertEqual(self.instarctl("ps").count("forked by one"), 3)
+        # Others may run on the machine.
+        parent, children = self.workers[0].pid, sorted(worker.pid for worker in self.workers[1:])
+        self.assertEqual(
+            re.findall(r"^( *server) +(%s) " % "|".join(map(str, [parent] + children)), self.instarctl("ps"),
+                       re.MULTILINE),
+            [("server", str(parent))] + [("  server", str(child)) for child in children])
+        tree = {process["pid"]: process for process in json.loads(self.instarctl("ps", "--json"))["processes"]}
+        self.assertEqual(sorted(child["pid"] for child in tree[parent]["children"]), children)
         self.assertIn("applied", self.instarctl("load", self.installed.module, "--all"))
         self.assertEqual(self.prices(), [180] * 4)
         self.assertEqual(self.instarctl("status", "--all", "-p", "server").count("updates: discount"), 4)
@@ -222,6 +241,34 @@ class ProcessesTest(unittest.TestCase):
         self.instarctl("load", self.installed.module, "--program", str(self.workers[1].pid))
         self.instarctl("load", "/nowhere.so", "--all", "-p", "server", code=1)
         self.assertEqual(self.prices(), [200, 180, 200])
+
+    def test_the_log_of_the_system(self):
+        path = self.folder + "/log"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+            log.bind(path)
+            self.start("plain", INSTAR_SYSLOG=path)
+            pid = self.workers[0].pid
+            self.instarctl("load", self.installed.module)
+            with open(self.installed.module, "rb") as module:
+                digest = hashlib.sha256(module.read()).hexdigest()
+            who = rf'program="server" update="discount" user={os.getuid()} client=\d+ '
+            what = rf'module="{self.installed.module}" sha256={digest} detail=".*"'
+            self.assertRegex(log.recv(4096).decode(), rf"^<85>instar\[{pid}\]: event=applied {who}{what}$")
+            self.instarctl("load", self.installed.module, code=1)
+            self.assertRegex(log.recv(4096).decode(), rf"^<84>instar\[{pid}\]: event=failed {who}{what}$")
+            self.instarctl("undo")
+            self.assertRegex(log.recv(4096).decode(), rf"^<85>instar\[{pid}\]: event=undone {who}{what}$")
+            # Nobody reads, until there is no room: the update does not care.
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+                other.setblocking(False)
+                try:
+                    while True:
+                        other.sendto(b"full", path)
+                except BlockingIOError:
+                    pass
+            self.update_and_undo()
+        # Nor if the log has gone.
+        self.update_and_undo()
 
     def test_not_compiled_for_updates(self):
         done = subprocess.run(["/bin/true"], capture_output=True, text=True, check=True,
@@ -265,11 +312,17 @@ class ProcessesTest(unittest.TestCase):
         self.assertFalse(os.path.exists(self.folder + "/sockets"))
 
 
-if __name__ == "__main__":
-    ProcessesTest.other_agent = os.path.abspath(sys.argv[3])
-    ProcessesTest.installed = Installation(sys.argv[1], sys.argv[2], sys.argv[4:])
+def main(prepare=lambda installed: None, first=3):
+    """Runs the tests of the main module, whose ARGS begin at `first`."""
+    ProcessTestCase.installed = Installation(sys.argv[1], sys.argv[2], sys.argv[first:])
     try:
+        prepare(ProcessTestCase.installed)
         code = unittest.main(argv=sys.argv[:1], verbosity=2, exit=False).result.wasSuccessful()
     finally:
-        shutil.rmtree(ProcessesTest.installed.root)
+        shutil.rmtree(ProcessTestCase.installed.root)
     sys.exit(not code)
+
+
+if __name__ == "__main__":
+    ProcessesTest.other_agent = os.path.abspath(sys.argv[3])
+    main(first=4)

@@ -384,7 +384,9 @@ UpdateProgress PlanSchedule::Progress() const {
 }
 
 HoldTimes PlanSchedule::hold_times() const {
-  return HoldTimesOf(transition_.HoldTimes());
+  instar::HoldTimes times = HoldTimesOf(transition_.HoldTimes());
+  times.by_signal = static_cast<int>(transition_.stopped_by_signal());
+  return times;
 }
 
 }  // namespace updates_internal

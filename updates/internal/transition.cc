@@ -594,5 +594,9 @@ std::vector<std::chrono::nanoseconds> Transition::HoldTimes() const {
   return last_world_->HoldTimes();
 }
 
+std::size_t Transition::stopped_by_signal() const {
+  return last_world_ == nullptr ? 0 : last_world_->stopped_by_signal();
+}
+
 }  // namespace updates_internal
 }  // namespace instar

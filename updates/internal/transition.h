@@ -144,6 +144,8 @@ class Transition {
   }
   // How long the latest change held threads.
   std::vector<std::chrono::nanoseconds> HoldTimes() const;
+  // How many of those it stopped by a signal.
+  std::size_t stopped_by_signal() const;
 
   // What it comes to when code of the author is given up while threads run.
   enum class Effect { kNone, kApplied, kUndone, kUnknown };

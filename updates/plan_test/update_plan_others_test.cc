@@ -186,6 +186,7 @@ TEST(UpdatePlanOthersTest, AreCounted) {
   const auto update = MakeUpdate(std::move(plan));
   ASSERT_TRUE(update->Apply(kPatiently).ok());
   EXPECT_EQ(update->hold_times().threads, 2);
+  EXPECT_EQ(update->hold_times().by_signal, 0);
   ASSERT_TRUE(update->Undo(kPatiently).ok());
   std::atomic<bool> runs{false};
   const auto run = [&runs] {
@@ -196,9 +197,11 @@ TEST(UpdatePlanOthersTest, AreCounted) {
   while (!runs) std::this_thread::yield();
   ASSERT_TRUE(update->Apply(kPatiently).ok());
   EXPECT_EQ(update->hold_times().threads, 5);
+  EXPECT_EQ(update->hold_times().by_signal, 3);
   EXPECT_GT(update->hold_times().maximum.count(), 0);
   ASSERT_TRUE(update->Undo(kPatiently).ok());
   EXPECT_EQ(update->hold_times().threads, 5);
+  EXPECT_EQ(update->hold_times().by_signal, 3);
 }
 
 // Nobody else is inside when everything changes, wherever the others are: they

@@ -225,6 +225,8 @@ class StoppedWorld {
   // For how long each thread was held: Rendezvous::HoldTimes(), and then the
   // same of those that were stopped by a signal. After Release().
   std::vector<std::chrono::nanoseconds> HoldTimes() const;
+  // How many of them were stopped by a signal.
+  std::size_t stopped_by_signal() const { return interrupted_count_; }
 
  private:
   bool StopControlled(updates_internal::Obstacles& obstacles);
