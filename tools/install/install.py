@@ -97,7 +97,7 @@ def install(layout, inputs):
     for tool in BUILD_TOOLS:
         put(files[tool], layout.path("lib", "instar", tool), 0o644)
     write(layout.libdir + "\n", layout.path("lib", "instar", "libdir"))
-    for name in ["instar.pc", "instar-agent.pc"]:
+    for name in ["instar.pc", "instar-agent.pc", "instar-c.pc"]:
         write(fill(name + ".in", layout, inputs), layout.path(layout.libdir, "pkgconfig", name))
     write(fill("InstarConfig.cmake.in", layout, inputs),
           layout.path(layout.libdir, "cmake", "Instar", "InstarConfig.cmake"))
@@ -106,7 +106,9 @@ def install(layout, inputs):
     # Headers of another version would be found beside ours.
     shutil.rmtree(layout.path("include", "instar"), ignore_errors=True)
     with tarfile.open(files["headers.tar"]) as archive:
-        archive.extractall(layout.path("include", ""))
+        # Where Python can: what is no plain file is refused.
+        archive.extractall(layout.path("include", ""),
+                           **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     put(files["instarctl.bash"], layout.path("share", "bash-completion", "completions", "instarctl"), 0o644)
     for page in ["instarctl.1", "instar-cc.1", "instar-module.1"]:
         put(files[page], layout.path("share", "man", "man1", page), 0o644)
@@ -125,13 +127,16 @@ endif()
 
 
 def packages_of(binaries):
-    """The Debian packages of the shared libraries that these need."""
+    """The Debian packages of the shared libraries that these name."""
     libraries = set()
     for binary in binaries:
         listed = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout
         if "not found" in listed:
             raise SystemExit(f"instar: {binary} needs a library that is not there:\n{listed}")
-        libraries |= set(re.findall(r"=> (/\S+)", listed))
+        named = subprocess.run(["readelf", "--dynamic", "--wide", binary], capture_output=True, text=True, check=True).stdout
+        for name in re.findall(r"\(NEEDED\).*\[(.*)\]", named):
+            # Those that these need in turn are in the dependencies of their packages.
+            libraries |= set(re.findall(rf"^\s*{re.escape(name)} => (/\S+)", listed, re.MULTILINE))
     packages = {}
     for library in sorted(libraries):
         # /lib is a link to /usr/lib, and dpkg knows a file by one of the two.

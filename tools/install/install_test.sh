@@ -2,8 +2,13 @@
 # Copyright The Instar Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# install_test.sh BUILD_SYSTEM INSTALL ARGS...   installs into a temporary folder, has make, cmake or meson build a program
-# and its updates there, and updates the program while it runs. ARGS are those of the installation.
+# install_test.sh HOW INSTALL ARGS...   installs into a temporary folder, has a program and its updates built there, and
+# updates the program while it runs. ARGS are those of the installation.
+#
+# HOW: make, cmake, meson: a program in C, an update in C and one in C++, by that build system
+#      make-in-c, cmake-in-c: without the update in C++, and what only that needs; with make, $MODULE_CC compiles the update
+#      built-in-c FOLDER: those that are in the folder already
+# INSTALL "-": with what is installed in the system; INSTAR_KEEP_SHOP=FOLDER keeps what was built.
 set -euo pipefail
 
 system=$1 install=$2
@@ -21,9 +26,11 @@ fail() {
   exit 1
 }
 
-"$install" "$@" --prefix "$work/prefix" >/dev/null 2>"$work/install.log" || fail "the installation: $(cat "$work/install.log")"
-export PATH=$work/prefix/bin:$PATH PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig INSTAR_SOCKET_DIRECTORY=$work/sockets
-export LC_ALL=C
+if [[ $install != - ]]; then
+  "$install" "$@" --prefix "$work/prefix" >/dev/null 2>"$work/install.log" || fail "the installation: $(cat "$work/install.log")"
+  export PATH=$work/prefix/bin:$PATH PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig CMAKE_PREFIX_PATH=$work/prefix
+fi
+export INSTAR_SOCKET_DIRECTORY=$work/sockets LC_ALL=C
 
 mkdir "$work/shop"
 cd "$work/shop"
@@ -95,8 +102,41 @@ bulk.so: discount.so
 bulk.so: bulk.cc shop
 	instar-module -o $@ --program shop --requires discount.so $< -- -I. -O2
 END
-  make CC=instar-cc
+  make CC=instar-cc || return
   built=.
+}
+
+# Without pkg-config, which a bare system has not: the library is where the linker looks.
+build_with_make-in-c() {
+  cat >Makefile <<'END'
+CFLAGS = -O2 -Wall
+all: shop discount.so
+shop: main.o price.o
+	$(CC) -o $@ $^ -Wl,--no-as-needed -linstar_agent
+%.so: %.c shop
+	INSTAR_CC=$${MODULE_CC:-$${INSTAR_CC:-cc}} instar-module -o $@ --program shop $< -- -I. -O2
+END
+  LIBRARY_PATH=$work/prefix/lib LD_RUN_PATH=$work/prefix/lib make CC=instar-cc || return
+  built=.
+}
+
+build_with_cmake-in-c() {
+  cat >CMakeLists.txt <<'END'
+cmake_minimum_required(VERSION 3.18)
+project(shop C)
+find_package(Instar 0.1 REQUIRED)
+add_executable(shop main.c price.c)
+target_link_libraries(shop PRIVATE Instar::agent)
+instar_updatable(shop)
+instar_update_module(discount PROGRAM shop SOURCES discount.c OPTIONS -O2)
+END
+  cmake -S . -B build -DCMAKE_BUILD_TYPE=Release || return
+  cmake --build build || return
+  built=build
+}
+
+build_with_built-in-c() {
+  built=$1
 }
 
 build_with_cmake() {
@@ -110,8 +150,8 @@ instar_updatable(shop)
 instar_update_module(discount PROGRAM shop SOURCES discount.c OPTIONS -O2)
 instar_update_module(bulk PROGRAM shop SOURCES bulk.cc REQUIRES discount)
 END
-  cmake -S . -B build -DCMAKE_PREFIX_PATH="$work/prefix" -DCMAKE_BUILD_TYPE=Release
-  cmake --build build
+  cmake -S . -B build -DCMAKE_BUILD_TYPE=Release || return
+  cmake --build build || return
   built=build
 }
 
@@ -127,12 +167,12 @@ custom_target('bulk', input : 'bulk.cc', output : 'bulk.so', depends : [shop, di
   command : [instar_module, '-o', '@OUTPUT@', '--program', shop, '--requires', discount, '@INPUT@',
   '--', '-I' + meson.current_source_dir()])
 END
-  CC=instar-cc meson setup build
-  meson compile -C build
+  CC=instar-cc meson setup build || return
+  meson compile -C build || return
   built=build
 }
 
-"build_with_$system" >"$work/build.log" 2>&1 || fail "$system: $(cat "$work/build.log")"
+"build_with_$system" "$@" >"$work/build.log" 2>&1 || fail "$system: $(cat "$work/build.log")"
 
 # answer COUNT PRICE: what the program says now.
 answer() {
@@ -149,13 +189,23 @@ exec 5>in 6<out
 answer 20 2000
 instarctl -p shop load "$built/discount.so" || fail "discount"
 answer 20 1800
-instarctl -p shop load "$built/bulk.so" || fail "bulk"
-answer 20 1000
-instarctl -p shop undo bulk || fail "undo of bulk"
-answer 20 1800
+if [[ $system != *-in-c ]]; then
+  instarctl -p shop load "$built/bulk.so" || fail "bulk"
+  answer 20 1000
+  instarctl -p shop undo bulk || fail "undo of bulk"
+  answer 20 1800
+fi
 instarctl -p shop undo || fail "undo of discount"
 answer 20 2000
 exec 5>&-
 wait "${started[0]}" || fail "the program ended with $?"
 [[ ! -s err ]] || fail "the program said: $(cat err)"
 [[ -z $(find "$work/sockets" -name '*.sock') ]] || fail "a socket was left"
+# A compiler that is not there, and one that is not GCC.
+printf '#!/bin/sh\nexit 3\n' >other
+chmod +x other
+said=$(INSTAR_CC=$PWD/nowhere instar-cc -c price.c 2>&1) && fail "a missing compiler compiled"
+[[ $said == *"the compiler $PWD/nowhere is missing"*INSTAR_CC* ]] || fail "of a missing compiler: $said"
+said=$(INSTAR_CC=$PWD/other instar-cc -c price.c 2>&1) && fail "another compiler compiled"
+[[ $said == *"$PWD/other is not GCC 12 or later"*INSTAR_CC* ]] || fail "of another compiler: $said"
+[[ -z ${INSTAR_KEEP_SHOP:-} ]] || cp -a "$built" "$INSTAR_KEEP_SHOP"
