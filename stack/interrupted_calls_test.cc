@@ -45,14 +45,25 @@ struct Outcome {
 // Of the call, in a thread that is stopped while it is in it.
 Outcome Interrupt(const Call& call) {
   std::atomic<pid_t> tid{0};
+  std::atomic<bool> has_returned{false};
   Outcome outcome;
   std::thread thread([&] {
     tid = gettid();
     outcome.result = call.call();
     outcome.error = errno;
+    has_returned = true;
   });
   // Nothing but the call makes it sleep.
-  while (tid == 0 || !Waits(tid)) std::this_thread::yield();
+  while (tid == 0 || !Waits(tid)) {
+    if (has_returned) {
+      ADD_FAILURE() << "it does not wait: " << outcome.result << ", "
+                    << std::strerror(outcome.error);
+      call.end();
+      thread.join();
+      return outcome;
+    }
+    std::this_thread::yield();
+  }
   absl::StatusOr<InterruptedThread> held =
       InterruptedThread::Hold(tid, kPatience);
   EXPECT_TRUE(held.ok()) << held.status();

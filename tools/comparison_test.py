@@ -46,10 +46,10 @@ class ComparisonTest(unittest.TestCase):
         folder = os.path.dirname(path)
         while not os.path.exists(os.path.join(folder, "BUILD")):
             folder = os.path.dirname(folder)
-        name = os.path.relpath(path, folder)
-        # A rule for several names them without what they have in common.
-        stem = re.escape(re.sub(r"_test\.cc$", "", name))
-        named = re.search(r'"(%s|%s(_test)?)"' % (re.escape(name), stem), _read(os.path.join(folder, "BUILD")))
+        # A rule for several names them without what they have in common, be it
+        # the folder or the end.
+        stem = re.escape(re.sub(r"_test\.cc$", "", os.path.basename(path)))
+        named = re.search(r'"([\w/]*/)?%s(_test)?(\.cc)?"' % stem, _read(os.path.join(folder, "BUILD")))
         self.assertTrue(named, "no rule for " + path)
 
     def test_each_yes_has_a_proof(self):
