@@ -280,8 +280,11 @@ int SerializeWhileAnotherThreadBlocks() {
 
 TEST_F(TextPatchTest, ThreadThatBlocksSigtrapInMidBatchIsNotWaitedForForEver) {
   std::atomic<bool> stop{false};
-  std::thread other([&stop] {
+  std::atomic<bool> has_begun{false};
+  std::thread other([&] {
+    has_begun = true;
     while (!g_block_now) {
+      if (stop) return;  // the change was made, or given up, before
     }
     sigset_t trap;
     sigemptyset(&trap);
@@ -291,6 +294,8 @@ TEST_F(TextPatchTest, ThreadThatBlocksSigtrapInMidBatchIsNotWaitedForForEver) {
     while (!stop) {
     }
   });
+  // A thread that begins has all signals blocked, and would be stopped for that.
+  while (!has_begun) std::this_thread::yield();
   EntryChange change;
   const auto entry = reinterpret_cast<uintptr_t>(&Answer2);
   memcpy(change.bytes, reinterpret_cast<const void*>(entry), kEntrySize);
