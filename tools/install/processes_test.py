@@ -61,7 +61,7 @@ class Installation:
         self.agent = prefix + "/lib/libinstar_agent.so"
         self.program = self.path("server")
         self.run("instar-cc", "-O2", "-o", self.program, source, "-pthread")
-        self.module = self.build("discount", MODULE)
+        self.module = Installation.build(self, "discount", MODULE)
 
     def build(self, name, source):
         with open(self.path(name + ".c"), "w", encoding="utf-8") as file:
