@@ -56,6 +56,12 @@ class Program:
             for _ in range(rng.randint(5, 12)):
                 self.add_function(file)
 
+        # Each variable is used: whether one that is not is in the program depends
+        # on the optimization.
+        for name, (file, _, _) in self.variables.items():
+            of_file = [function for function, f in self.functions.items() if f["file"] == file]
+            self.functions[rng.choice(of_file)]["body"].append(("variable", name, rng.randint(1, 40)))
+
     def number(self):
         self.serial += 1
         return self.serial
@@ -251,8 +257,6 @@ def write_oracle(old, new, folder):
         out.write(HEADER % "\n".join(declarations))
     for file in FILES:
         lines = prologue(old, file)
-        if old.in_cc[file]:
-            lines[-1] = lines[-1].replace("static unsigned calls", "static unsigned calls")
         # What is in both versions is one variable, with the value that it had first.
         for name, (of, value, is_static) in {**new.variables, **old.variables}.items():
             if of == file:
