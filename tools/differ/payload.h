@@ -137,6 +137,7 @@ class Payload {
                                  absl::string_view name);
   Target Inside(const Relocation& relocation);
   ObjectWriter::SymbolId External(const Symbol& symbol, bool is_ours);
+  bool MayBeLost(const Unit& owner, const Unit& unit);
   std::optional<std::uint64_t> OldOffset(const Unit& unit,
                                          std::uint64_t offset) const;
 

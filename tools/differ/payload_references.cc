@@ -80,30 +80,30 @@ std::optional<Payload::Target> Payload::ResolveName(
   if (defined != nullptr) {
     const std::optional<Place> place = PlaceOf(*defined);
     if (place) {
-      const std::uint64_t offset =
-          defined->is_function()
-              ? (defined->old != nullptr ? defined->old->entry : defined->entry)
-              : 0;
-      // A thunk has a name of its own.
-      for (const Symbol* name : defined->symbols) {
-        if (name->name != symbol.name || !defined->is_function() ||
-            name->value == defined->entry) {
-          continue;
-        }
-        const auto thunk =
-            context_.state->Find(symbol.name, MayBeHidden(symbol.name));
-        if (!thunk) {
-          Refuse(owner, absl::StrCat("refers to ", Demangle(symbol.name),
-                                     ", which the program does not have"));
-          return std::nullopt;
-        }
-        return Imported(owner, defined, *thunk, relocation.addend, symbol.name);
+      const auto name = std::find_if(
+          defined->symbols.begin(), defined->symbols.end(),
+          [&](const Symbol* one) { return one->name == symbol.name; });
+      const std::uint64_t value =
+          name == defined->symbols.end() ? defined->entry : (*name)->value;
+      if (!defined->is_function()) {
+        return Imported(owner, defined, {place->image, place->address + value},
+                        relocation.addend, symbol.name);
       }
-      const std::uint64_t in_section =
-          defined->is_function() ? offset : symbol.value * (unit != nullptr);
-      return Imported(owner, defined,
-                      {place->image, place->address + in_section},
-                      relocation.addend, symbol.name);
+      if (value == defined->entry) {
+        const Unit& first = defined->old != nullptr ? *defined->old : *defined;
+        return Imported(owner, defined,
+                        {place->image, place->address + first.entry},
+                        relocation.addend, symbol.name);
+      }
+      // A thunk has a place of its own.
+      const auto thunk =
+          context_.state->Find(symbol.name, MayBeHidden(symbol.name));
+      if (!thunk) {
+        Refuse(owner, absl::StrCat("refers to ", Demangle(symbol.name),
+                                   ", which the program does not have"));
+        return std::nullopt;
+      }
+      return Imported(owner, defined, *thunk, relocation.addend, symbol.name);
     }
   }
   if (defined == nullptr || unit == nullptr ||
@@ -118,12 +118,7 @@ std::optional<Payload::Target> Payload::ResolveName(
   }
   if (defined != nullptr && unit == nullptr) return external(true);
   if (unit != nullptr) {
-    if (unit->old != nullptr &&
-        context_.complete.count(unit->old->object) == 0 &&
-        unit->main().group.empty()) {
-      Refuse(owner, absl::StrCat("uses ", Demangle(unit->name),
-                                 ", which cannot be found in the program: give "
-                                 "the program with its symbols"));
+    if (unit->main().group.empty() && MayBeLost(owner, *unit)) {
       return std::nullopt;
     }
     if (IsBroughtByOther(*unit)) return external(true);
@@ -193,14 +188,21 @@ std::optional<Payload::Target> Payload::ResolveLocal(
                       relocation.addend, unit->name);
     }
   }
-  if (unit->old != nullptr && context_.complete.count(unit->old->object) == 0) {
-    Refuse(owner, absl::StrCat("uses ", Demangle(unit->name),
-                               ", which cannot be found in the program: give "
-                               "the program with its symbols"));
-    return std::nullopt;
-  }
+  if (MayBeLost(owner, *unit)) return std::nullopt;
   Need(*unit);
   return Inside(relocation);
+}
+
+// Whether what has not been found may be in the program all the same; refuses
+// that.
+bool Payload::MayBeLost(const Unit& owner, const Unit& unit) {
+  if (unit.old == nullptr || context_.complete.count(unit.old->object) != 0) {
+    return false;
+  }
+  Refuse(owner, absl::StrCat("uses ", Demangle(unit.name),
+                             ", which cannot be found in the program: give the "
+                             "program with its symbols"));
+  return true;
 }
 
 // Where in the old unit is what a name of the new one stands for at `offset`.

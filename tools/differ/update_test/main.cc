@@ -63,6 +63,7 @@ void Show(Base* local, Base* base) {
   std::printf("table: %d\n", total_of_table(2));
   std::printf("c: %d %d\n", c_step(1), c_name(2));
   std::printf("utils: %d %d\n", a_util(1), b_util(1));
+  std::printf("pair: %d\n", pair());
   std::printf("text: %s\n", global_text().c_str());
 }
 

@@ -32,5 +32,7 @@ void call_back(int (*f)(int), int x);  // main.cc: stays as it is
 extern thread_local int shared_tls;
 std::string global_text();
 extern long ro_table[];
+extern int first_of_pair, second_of_pair;  // other.cc
+int pair();                                // changed
 
 #endif  // INSTAR_TOOLS_DIFFER_UPDATE_TEST_SHOP_H_

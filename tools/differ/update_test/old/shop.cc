@@ -120,3 +120,5 @@ void check_positive(int x) {
   assert(x >= 0);
   if (x == 4711) throw Oops{x};
 }
+
+int pair() { return ++first_of_pair * 100 + second_of_pair++; }
