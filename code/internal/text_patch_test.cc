@@ -294,7 +294,8 @@ TEST_F(TextPatchTest, ThreadThatBlocksSigtrapInMidBatchIsNotWaitedForForEver) {
     while (!stop) {
     }
   });
-  // A thread that begins has all signals blocked, and would be stopped for that.
+  // A thread that begins has all signals blocked, and would be stopped for
+  // that.
   while (!has_begun) std::this_thread::yield();
   EntryChange change;
   const auto entry = reinterpret_cast<uintptr_t>(&Answer2);

@@ -71,7 +71,8 @@ std::string ToText(const UpdateReport& report) {
   absl::StrAppend(&out, "; ", Counted(report.redirected_functions, "function"),
                   " to be redefined\n");
   if (report.is_empty() && !report.is_refused()) {
-    out += "No function of the program has changed: there is nothing to apply\n";
+    out +=
+        "No function of the program has changed: there is nothing to apply\n";
   }
   return out;
 }
