@@ -74,8 +74,6 @@ class Comparison {
 
   // Functions that differ in numbers of lines only, and count as the same.
   const std::vector<const Unit*>& moved_only() const { return moved_only_; }
-  // Units of the old build that the new one does not have.
-  const std::vector<const Unit*>& gone() const { return gone_; }
   // Constants with a name that other objects know, and another value.
   const std::vector<const Unit*>& changed_constants() const {
     return changed_constants_;
@@ -96,7 +94,6 @@ class Comparison {
   void MatchIn(const ObjectPair& pair);
   bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
   void MatchBucket(const ObjectPair& pair, Bucket bucket);
-  void MatchByUsers(const ObjectPair& pair, Bucket& bucket, bool is_exact);
   void RefuseBucket(const ObjectPair& pair, const Bucket& bucket);
   const std::set<std::string>& UsersOf(const Unit& unit);
   StaticScope ScopeOf(const Unit& unit) const;
@@ -136,7 +133,7 @@ class Comparison {
   // Names of the functions that refer to each variable of an object.
   std::map<const Object*, std::map<const Unit*, std::set<std::string>>> users_;
   std::vector<const Unit*> moved_only_;
-  std::vector<const Unit*> gone_;
+  std::vector<const Unit*> gone_;  // of the old build: the new one has them not
   std::vector<const Unit*> changed_constants_;
   // Static variables that were matched by their order: right if all that use
   // them are the same then.

@@ -4,13 +4,11 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
-#include <tuple>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/unit_names.h"

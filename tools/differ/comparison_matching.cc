@@ -4,13 +4,11 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
-#include <tuple>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/unit_names.h"
@@ -169,8 +167,14 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     if (has_common) RefuseBucket(pair, bucket);
     return;
   }
-  MatchByUsers(pair, bucket, /*is_exact=*/true);
-  MatchByUsers(pair, bucket, /*is_exact=*/false);
+  match_if(
+      [&](const Unit& a, const Unit& b) { return UsersOf(a) == UsersOf(b); });
+  match_if([&](const Unit& a, const Unit& b) {
+    const std::set<std::string>& of_b = UsersOf(b);
+    return std::any_of(
+        UsersOf(a).begin(), UsersOf(a).end(),
+        [&](const std::string& user) { return of_b.count(user) != 0; });
+  });
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;
   if (bucket.old_units.size() == bucket.new_units.size()) {
     for (std::size_t i = 0; i < bucket.new_units.size(); ++i) {
@@ -215,38 +219,6 @@ const std::set<std::string>& Comparison::UsersOf(const Unit& unit) {
     }
   }
   return found->second[&unit];
-}
-
-void Comparison::MatchByUsers(const ObjectPair& /*pair*/, Bucket& bucket,
-                              bool is_exact) {
-  const auto fits = [&](const Unit& a, const Unit& b) {
-    const std::set<std::string>& of_a = UsersOf(a);
-    const std::set<std::string>& of_b = UsersOf(b);
-    if (is_exact) return of_a == of_b;
-    return std::any_of(of_a.begin(), of_a.end(), [&](const std::string& user) {
-      return of_b.count(user) != 0;
-    });
-  };
-  for (auto unit = bucket.new_units.begin(); unit != bucket.new_units.end();) {
-    std::vector<const Unit*> found;
-    for (const Unit* old_unit : bucket.old_units) {
-      if (fits(*old_unit, **unit)) found.push_back(old_unit);
-    }
-    const bool is_only =
-        found.size() == 1 &&
-        std::count_if(bucket.new_units.begin(), bucket.new_units.end(),
-                      [&](const Unit* other) {
-                        return fits(*found.front(), *other);
-                      }) == 1;
-    if (!is_only) {
-      ++unit;
-      continue;
-    }
-    Pair(found.front(), *unit);
-    bucket.old_units.erase(std::find(bucket.old_units.begin(),
-                                     bucket.old_units.end(), found.front()));
-    unit = bucket.new_units.erase(unit);
-  }
 }
 
 // What has gone to another file: by its global name; of static variables, one

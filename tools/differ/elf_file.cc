@@ -265,6 +265,43 @@ const Section* ElfFile::FindSection(absl::string_view name) const {
   return nullptr;
 }
 
+std::string ElfFile::BuildId() const {
+  std::string result;
+  const Section* note = FindSection(".note.gnu.build-id");
+  if (note == nullptr) return result;
+  const auto header = ReadAt<Elf64_Nhdr>(note->bytes, 0);
+  if (!header || header->n_namesz != 4) return result;
+  const auto id = Part(note->bytes, sizeof(Elf64_Nhdr) + 4, header->n_descsz);
+  if (!id) return result;
+  for (const char c : *id) {
+    absl::StrAppend(&result,
+                    absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
+  }
+  return result;
+}
+
+std::vector<Elf64_Dyn> ElfFile::DynamicEntries() const {
+  std::vector<Elf64_Dyn> result;
+  for (const Section& section : sections_) {
+    if (section.type != SHT_DYNAMIC) continue;
+    for (std::uint64_t at = 0;; at += sizeof(Elf64_Dyn)) {
+      const auto entry = ReadAt<Elf64_Dyn>(section.bytes, at);
+      if (!entry || entry->d_tag == DT_NULL) break;
+      result.push_back(*entry);
+    }
+  }
+  return result;
+}
+
+absl::string_view ElfFile::DynamicStrings() const {
+  for (const Section& section : sections_) {
+    if (section.type == SHT_DYNAMIC && section.link < sections_.size()) {
+      return sections_[section.link].bytes;
+    }
+  }
+  return {};
+}
+
 std::optional<absl::string_view> ElfFile::BytesAt(std::uint64_t address,
                                                   std::uint64_t size) const {
   for (const Elf64_Phdr& segment : segments_) {

@@ -97,6 +97,13 @@ class ElfFile {
   }
   const Section* FindSection(absl::string_view name) const;  // null: none
 
+  // Of a linked file, in hexadecimal digits; empty if it has none.
+  std::string BuildId() const;
+  // The entries of .dynamic, in their order.
+  std::vector<Elf64_Dyn> DynamicEntries() const;
+  // What their names are offsets in.
+  absl::string_view DynamicStrings() const;
+
   // Bytes of a linked file at this address; nothing if the file has none there.
   std::optional<absl::string_view> BytesAt(std::uint64_t address,
                                            std::uint64_t size) const;

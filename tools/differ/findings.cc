@@ -21,11 +21,5 @@ void Findings::Add(Severity severity, absl::string_view object,
   }
 }
 
-bool Findings::has_refusal() const {
-  return std::any_of(all_.begin(), all_.end(), [](const Finding& finding) {
-    return finding.severity == Severity::kRefusal;
-  });
-}
-
 }  // namespace differ
 }  // namespace instar

@@ -41,7 +41,6 @@ class Findings {
   }
 
   const std::vector<Finding>& all() const { return all_; }
-  bool has_refusal() const;
 
  private:
   std::vector<Finding> all_;

@@ -56,29 +56,6 @@ Rewritten RewrittenBy(std::uint32_t type) {
   }
 }
 
-// The entries of .dynamic, in their order.
-std::vector<Elf64_Dyn> DynamicEntries(const ElfFile& elf) {
-  std::vector<Elf64_Dyn> result;
-  for (const Section& section : elf.sections()) {
-    if (section.type != SHT_DYNAMIC) continue;
-    for (std::uint64_t at = 0;; at += sizeof(Elf64_Dyn)) {
-      const auto entry = ReadAt<Elf64_Dyn>(section.bytes, at);
-      if (!entry || entry->d_tag == DT_NULL) break;
-      result.push_back(*entry);
-    }
-  }
-  return result;
-}
-
-absl::string_view DynamicStrings(const ElfFile& elf) {
-  for (const Section& section : elf.sections()) {
-    if (section.type == SHT_DYNAMIC && section.link < elf.sections().size()) {
-      return elf.sections()[section.link].bytes;
-    }
-  }
-  return {};
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LinkedImage>> LinkedImage::Read(
@@ -109,18 +86,7 @@ absl::StatusOr<std::unique_ptr<LinkedImage>> LinkedImage::Read(
 }
 
 absl::Status LinkedImage::ReadBuildId() {
-  for (const Section& section : elf_.sections()) {
-    if (section.name != ".note.gnu.build-id") continue;
-    const auto header = ReadAt<Elf64_Nhdr>(section.bytes, 0);
-    if (!header || header->n_namesz != 4 ||
-        section.bytes.size() < 16 + std::uint64_t{header->n_descsz}) {
-      continue;
-    }
-    for (const char c : section.bytes.substr(16, header->n_descsz)) {
-      absl::StrAppend(&build_id_, absl::Hex(static_cast<unsigned char>(c),
-                                            absl::kZeroPad2));
-    }
-  }
+  build_id_ = elf_.BuildId();
   if (!build_id_.empty()) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(elf_.path(),
@@ -174,7 +140,7 @@ void LinkedImage::ReadRelocations() {
   // it; the value stands in the place. (gABI, "Relative relocation table".)
   std::uint64_t table = 0;
   std::uint64_t size = 0;
-  for (const Elf64_Dyn& entry : DynamicEntries(elf_)) {
+  for (const Elf64_Dyn& entry : elf_.DynamicEntries()) {
     if (entry.d_tag == kDtRelr) table = entry.d_un.d_ptr;
     if (entry.d_tag == kDtRelrSize) size = entry.d_un.d_val;
   }
@@ -214,12 +180,12 @@ std::optional<std::uint64_t> LinkedImage::PointerAt(
 }
 
 void LinkedImage::FindLibraries() {
-  const absl::string_view strings = DynamicStrings(elf_);
+  const absl::string_view strings = elf_.DynamicStrings();
   std::vector<std::string> folders;
   const std::size_t slash = elf_.path().rfind('/');
   const std::string origin =
       slash == std::string::npos ? "." : elf_.path().substr(0, slash);
-  for (const Elf64_Dyn& entry : DynamicEntries(elf_)) {
+  for (const Elf64_Dyn& entry : elf_.DynamicEntries()) {
     if (entry.d_tag != DT_RUNPATH && entry.d_tag != DT_RPATH) continue;
     for (const absl::string_view folder :
          absl::StrSplit(StringAt(strings, entry.d_un.d_val), ':')) {
@@ -241,8 +207,8 @@ void LinkedImage::FindLibraries() {
   // whatever it links has.
   std::deque<std::string> wanted = {"libgcc_s.so.1"};
   const auto add_needed = [&](const ElfFile& elf) {
-    const absl::string_view names = DynamicStrings(elf);
-    for (const Elf64_Dyn& entry : DynamicEntries(elf)) {
+    const absl::string_view names = elf.DynamicStrings();
+    for (const Elf64_Dyn& entry : elf.DynamicEntries()) {
       if (entry.d_tag == DT_NEEDED) {
         wanted.emplace_back(StringAt(names, entry.d_un.d_val));
       }

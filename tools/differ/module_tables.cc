@@ -103,11 +103,6 @@ absl::Status WriteModuleTables(const ModuleTables& tables,
   const ObjectWriter::SectionId report =
       AddTable(writer, generated_module::kReportSection);
   writer.BytesOf(report) = tables.report;
-  ObjectWriter::NewSection stack;
-  stack.name = ".note.GNU-stack";
-  stack.type = SHT_PROGBITS;
-  stack.flags = 0;
-  writer.AddSection(std::move(stack));
   return writer.Write(path);
 }
 

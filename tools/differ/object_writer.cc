@@ -53,6 +53,12 @@ ObjectWriter::ObjectWriter(const std::string& file) {
   symbol.type = STT_FILE;
   symbol.is_absolute = true;
   AddSymbol(std::move(symbol));
+  // Its code needs no stack that can be executed.
+  NewSection stack = {};
+  stack.name = ".note.GNU-stack";
+  stack.type = SHT_PROGBITS;
+  stack.alignment = 1;
+  AddSection(std::move(stack));
 }
 
 ObjectWriter::SectionId ObjectWriter::AddSection(NewSection section) {

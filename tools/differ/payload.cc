@@ -391,11 +391,6 @@ absl::Status Payload::Write(const std::string& path, std::uint64_t number) {
            writer_.SectionSymbol(section_of_.at(unit->main().index)), 0});
     }
   }
-  ObjectWriter::NewSection stack;
-  stack.name = ".note.GNU-stack";
-  stack.type = SHT_PROGBITS;
-  stack.flags = 0;
-  writer_.AddSection(std::move(stack));
   return writer_.Write(path);
 }
 }  // namespace differ

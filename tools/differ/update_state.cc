@@ -19,28 +19,13 @@ std::string BaseName(const std::string& path) {
   return path.substr(path.rfind('/') + 1);
 }
 
-std::string BuildIdOf(const ElfFile& elf) {
-  std::string result;
-  const Section* note = elf.FindSection(".note.gnu.build-id");
-  if (note == nullptr || note->bytes.size() < 16) return result;
-  for (const char c : note->bytes.substr(16)) {
-    absl::StrAppend(&result,
-                    absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2));
-  }
-  return result;
-}
-
 std::string SonameOf(const ElfFile& elf) {
-  const Section* dynamic = elf.FindSection(".dynamic");
-  if (dynamic == nullptr || dynamic->link >= elf.sections().size()) return "";
-  for (std::uint64_t at = 0;; at += sizeof(Elf64_Dyn)) {
-    const auto entry = ReadAt<Elf64_Dyn>(dynamic->bytes, at);
-    if (!entry || entry->d_tag == DT_NULL) return "";
-    if (entry->d_tag == DT_SONAME) {
-      return std::string(
-          StringAt(elf.sections()[dynamic->link].bytes, entry->d_un.d_val));
+  for (const Elf64_Dyn& entry : elf.DynamicEntries()) {
+    if (entry.d_tag == DT_SONAME) {
+      return std::string(StringAt(elf.DynamicStrings(), entry.d_un.d_val));
     }
   }
+  return "";
 }
 
 }  // namespace
@@ -105,7 +90,7 @@ absl::Status UpdateState::AddModule(const std::string& path) {
   }
   EarlierModule module;
   module.file = BaseName(path);
-  module.build_id = BuildIdOf(elf);
+  module.build_id = elf.BuildId();
   module.soname = SonameOf(elf);
   const Section* note = elf.FindSection(".note.instar.module");
   if (note != nullptr && note->bytes.size() > 28) {
