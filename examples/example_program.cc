@@ -25,7 +25,7 @@ namespace site_manager {
 namespace {
 
 constexpr const char* kProgram = "examples/site_manager";
-constexpr const char* kInstarctl = "tools/instarctl";
+constexpr const char* kInstarctl = "tools/instarctl/instarctl";
 
 [[noreturn]] void Die(const std::string& why) {
   std::fprintf(stderr, "%s\n", why.c_str());

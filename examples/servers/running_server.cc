@@ -91,7 +91,7 @@ Finished RunningServer::Instarctl(const std::vector<std::string>& arguments) {
 
 std::unique_ptr<ChildProcess> RunningServer::StartInstarctl(
     const std::vector<std::string>& arguments) {
-  std::vector<std::string> words = {"tools/instarctl"};
+  std::vector<std::string> words = {"tools/instarctl/instarctl"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   return std::make_unique<ChildProcess>(
       words, std::vector<std::string>{

@@ -258,7 +258,7 @@ program)
   # As `bazel run` starts it.
   bazel-bin/discount_load --timeout 60 || fail "the update is not applied"
   price 80
-  bazel-bin/external/instar/tools/instarctl undo || fail "it is not undone"
+  bazel-bin/external/instar/tools/instarctl/instarctl undo || fail "it is not undone"
   price 100
   exec {SHOP[1]}>&-
   wait "$SHOP_PID"

@@ -1,0 +1,562 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The program itself, against a service that answers as the test says.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "manager/control/control_server.h"
+#include "manager/control/fake_control_service.h"
+#include "manager/control/report_json.h"
+#include "manager/internal/journal.h"
+
+namespace instar {
+namespace instarctl {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr char kInstarctl[] = "tools/instarctl/instarctl";
+
+// What is read from one end of a pipe or terminal.
+class Output {
+ public:
+  Output() = default;
+  explicit Output(int descriptor) : descriptor_(descriptor) {}
+
+  // Until it contains `text`; a failure if it ends before.
+  void WaitFor(const std::string& text) {
+    while (!absl::StrContains(text_, text)) {
+      ASSERT_TRUE(ReadMore()) << "\"" << text << "\" is not in: " << text_;
+    }
+  }
+  const std::string& ReadToEnd() {
+    while (ReadMore()) {
+    }
+    close(descriptor_);
+    return text_;
+  }
+
+ private:
+  bool ReadMore() {
+    char bytes[4096];
+    const ssize_t size = read(descriptor_, bytes, sizeof(bytes));
+    if (size <= 0) return false;  // a terminal ends with EIO
+    text_.append(bytes, static_cast<std::size_t>(size));
+    return true;
+  }
+
+  int descriptor_ = -1;
+  std::string text_;
+};
+
+// instarctl, running.
+struct Running {
+  pid_t pid = 0;
+  Output out, err;
+};
+
+struct Finished {
+  int code = -1;
+  std::string out, err;
+};
+
+Running StartInstarctl(std::vector<std::string> arguments,
+                       bool on_terminal = false) {
+  int out[2], err[2];
+  EXPECT_EQ(pipe2(err, O_CLOEXEC), 0);
+  if (on_terminal) {
+    EXPECT_EQ(openpty(&out[0], &out[1], nullptr, nullptr, nullptr), 0);
+    fcntl(out[0], F_SETFD, FD_CLOEXEC);
+    fcntl(out[1], F_SETFD, FD_CLOEXEC);
+  } else {
+    EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
+  }
+  std::vector<char*> argv;
+  std::string name = kInstarctl;
+  argv.push_back(name.data());
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    dup2(out[1], STDOUT_FILENO);
+    dup2(err[1], STDERR_FILENO);
+    execv(kInstarctl, argv.data());
+    _exit(127);
+  }
+  close(out[1]);
+  close(err[1]);
+  return {pid, Output(out[0]), Output(err[0])};
+}
+
+Finished Finish(Running& running) {
+  Finished finished;
+  finished.out = running.out.ReadToEnd();
+  finished.err = running.err.ReadToEnd();
+  int status = 0;
+  EXPECT_EQ(waitpid(running.pid, &status, 0), running.pid);
+  EXPECT_TRUE(WIFEXITED(status)) << status;
+  finished.code = WEXITSTATUS(status);
+  return finished;
+}
+
+Finished RunInstarctl(std::vector<std::string> arguments) {
+  Running running = StartInstarctl(std::move(arguments));
+  return Finish(running);
+}
+
+class InstarctlTest : public ::testing::Test {
+ protected:
+  InstarctlTest() {
+    char name[] = "/tmp/instar_test.XXXXXX";
+    directory_ = mkdtemp(name);
+    setenv("INSTAR_SOCKET_DIRECTORY", directory_.c_str(), 1);
+    setenv("TZ", "UTC", 1);
+    setenv("TERM", "xterm", 1);
+    unsetenv("NO_COLOR");
+    unsetenv("BUILD_WORKING_DIRECTORY");
+  }
+  ~InstarctlTest() override {
+    server_.reset();
+    EXPECT_EQ(std::system(absl::StrCat("rm -rf ", directory_).c_str()), 0);
+  }
+
+  void StartServer() {
+    auto server = ControlServer::Start(service_, "shop");
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_.emplace(*std::move(server));
+  }
+
+  // A status in which /m.so waits, with this in its way.
+  void SetWaiting(const std::string& reason) {
+    StatusReport status = SampleStatus();
+    PendingReport& pending = status.pending[0];
+    pending.kind = PendingKind::kLoad;
+    pending.module = "/m.so";
+    pending.waits_for = "";
+    pending.progress.blockers[0].reason = reason;
+    service_.set_status(status);
+  }
+
+  // What is left to find after a test of an update that was answered `answer`.
+  Finished Load(absl::StatusOr<UpdateReport> answer,
+                std::vector<std::string> arguments = {"load", "/m.so"}) {
+    Running running = StartInstarctl(std::move(arguments));
+    call_ = service_.Next();
+    call_.done_update(std::move(answer));
+    return Finish(running);
+  }
+
+  std::string directory_;
+  FakeControlService service_;
+  FakeControlService::Call call_;
+  std::optional<ControlServer> server_;
+};
+
+TEST_F(InstarctlTest, WithoutAProgram) {
+  Finished ps = RunInstarctl({"ps"});
+  EXPECT_EQ(ps.code, 0);
+  EXPECT_THAT(ps.out, HasSubstr("no program that can be updated"));
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"status"},
+        {"load", "/m.so"},
+        {"check", "/m.so"},
+        {"undo"},
+        {"cancel"},
+        {"log"}}) {
+    const Finished finished = RunInstarctl(arguments);
+    EXPECT_EQ(finished.code, 3) << arguments[0];
+    EXPECT_THAT(finished.out, IsEmpty());
+    EXPECT_THAT(finished.err, StartsWith("instarctl: no program that can"));
+  }
+}
+
+TEST_F(InstarctlTest, WrongUsage) {
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{},
+        {"dance"},
+        {"load"},
+        {"load", "a", "b"},
+        {"load", "a", "--timeout", "-1"},
+        {"load", "a", "--timeout", "soon"},
+        {"load", "a", "--watch"},
+        {"load", "a", "--health", "true"},
+        {"load", "a", "--max-errors", "5%"},
+        {"status", "--jsn"}}) {
+    const Finished finished = RunInstarctl(arguments);
+    EXPECT_EQ(finished.code, 2);
+    EXPECT_THAT(finished.out, IsEmpty());
+    EXPECT_THAT(finished.err, HasSubstr("--help"));
+  }
+}
+
+TEST_F(InstarctlTest, WrongValues) {
+  StartServer();
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"load", "a", "--watch", "soon"},
+        {"load", "a", "--watch", "0s"},
+        {"load", "a", "--watch", "1s", "--max-errors", "many"},
+        {"load", "a", "--watch", "1s", "--json"},
+        {"load", "a", "--all", "--json"},
+        {"--pid", "1", "status", "--all"},
+        {"undo", "--all", "--json"}}) {
+    const Finished finished = RunInstarctl(arguments);
+    EXPECT_EQ(finished.code, 2) << arguments.back();
+    EXPECT_THAT(finished.out, IsEmpty());
+    EXPECT_THAT(finished.err, StartsWith("instarctl: "));
+  }
+}
+
+TEST_F(InstarctlTest, Help) {
+  const Finished finished = RunInstarctl({"--help"});
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_THAT(finished.out,
+              AllOf(HasSubstr("instarctl load add_ratings.so"),
+                    HasSubstr("Exit codes:"), HasSubstr("cancelled")));
+  for (const char* command :
+       {"ps", "check", "load", "status", "cancel", "undo", "log"}) {
+    const Finished help = RunInstarctl({command, "--help"});
+    EXPECT_EQ(help.code, 0);
+    EXPECT_THAT(help.out,
+                HasSubstr(absl::StrCat("Example:\n  instarctl ", command)));
+  }
+}
+
+TEST_F(InstarctlTest, Ps) {
+  StartServer();
+  const Finished finished = RunInstarctl({"ps"});
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_THAT(finished.out,
+              AllOf(StartsWith("PROGRAM"), HasSubstr(absl::StrCat(getpid())),
+                    HasSubstr("ratings, show_ratings (undo pending)")));
+}
+
+TEST_F(InstarctlTest, PsForPrograms) {
+  const Finished none = RunInstarctl({"ps", "--json"});
+  EXPECT_EQ(none.code, 0);
+  EXPECT_THAT(none.out, HasSubstr("\"processes\": []"));
+  StartServer();
+  const Finished finished = RunInstarctl({"ps", "--json"});
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_THAT(finished.out,
+              AllOf(HasSubstr(absl::StrCat("\"pid\": ", getpid())),
+                    HasSubstr("\"ratings\""), HasSubstr("0123456789abcdef")));
+}
+
+TEST_F(InstarctlTest, Status) {
+  StartServer();
+  const Finished text = RunInstarctl({"status"});
+  EXPECT_EQ(text.code, 0);
+  EXPECT_THAT(text.out,
+              AllOf(HasSubstr("40 ProductV2"), HasSubstr("socket"),
+                    HasSubstr("2023-11-14 22:14:20"), Not(HasSubstr("\x1b"))));
+  const Finished json = RunInstarctl({"status", "--json"});
+  EXPECT_EQ(json.code, 0);
+  EXPECT_EQ(json.out, ToJson(SampleStatus(), 2) + "\n");
+}
+
+TEST_F(InstarctlTest, StatusIsWatchedUntilTheProgramEnds) {
+  StartServer();
+  Running running = StartInstarctl({"status", "--watch"});
+  running.out.WaitFor("Objects");
+  server_.reset();
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 3);
+  EXPECT_THAT(finished.err, HasSubstr("the program has ended"));
+}
+
+TEST_F(InstarctlTest, StatusIsWatchedUntilCtrlC) {
+  StartServer();
+  Running running = StartInstarctl({"status", "--watch", "--json"});
+  running.out.WaitFor("\n");
+  kill(running.pid, SIGINT);
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_EQ(finished.out, ToJson(SampleStatus()) + "\n");
+}
+
+TEST_F(InstarctlTest, Log) {
+  StartServer();
+  const Finished text = RunInstarctl({"log", "-n", "2"});
+  EXPECT_EQ(text.code, 0);
+  EXPECT_THAT(text.out, AllOf(HasSubstr("1 older entries"),
+                              HasSubstr("a symbol is missing")));
+  const Finished json = RunInstarctl({"log", "--json"});
+  EXPECT_EQ(json.out, ToJson(JournalReport{SampleJournal(), 0}, 2) + "\n");
+  service_.set_journal(absl::DataLossError("the journal is damaged"));
+  EXPECT_EQ(RunInstarctl({"log"}).code, 1);
+}
+
+// Of one that has ended: from its file.
+TEST_F(InstarctlTest, LogOfAProgramThatHasEnded) {
+  const Finished none = RunInstarctl({"log", "-p", "bakery"});
+  EXPECT_EQ(none.code, 3);
+  EXPECT_THAT(none.err, HasSubstr("none has left a journal"));
+  {
+    Journal journal(directory_ + "/bakery.journal");
+    journal.Add("started");
+    journal.Add("applied", "ratings", "no thread held");
+  }
+  for (const std::vector<std::string>& program :
+       {std::vector<std::string>{},
+        {"-p", "bakery"},
+        {"-p", absl::StrCat(getpid())}}) {
+    std::vector<std::string> arguments = {"log", "-n", "1"};
+    arguments.insert(arguments.end(), program.begin(), program.end());
+    const Finished log = RunInstarctl(std::move(arguments));
+    EXPECT_EQ(log.code, 0) << log.err;
+    EXPECT_THAT(log.out, AllOf(HasSubstr("1 older entries"),
+                               HasSubstr("applied  ratings: no thread held")));
+    EXPECT_EQ(log.err, "bakery is not running; its journal says:\n");
+  }
+}
+
+TEST_F(InstarctlTest, Cancel) {
+  StartServer();
+  const Finished finished = RunInstarctl({"cancel", "ratings"});
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_EQ(finished.out, "ratings is cancelled\n");
+  EXPECT_THAT(service_.cancelled(), ElementsAre("ratings"));
+  service_.set_cancel_result(absl::NotFoundError("nothing is pending"));
+  const Finished refused = RunInstarctl({"cancel"});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_EQ(refused.err, "instarctl: nothing is pending\n");
+}
+
+TEST_F(InstarctlTest, Check) {
+  StartServer();
+  Running running = StartInstarctl({"check", "/m.so"});
+  FakeControlService::Call call = service_.Next();
+  EXPECT_EQ(call.command, "check");
+  call.done_check(SampleCheck());
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_THAT(finished.out, HasSubstr("  2. convert Product lazily\n"));
+  Running refused = StartInstarctl({"check", "/m.so"});
+  service_.Next().done_check(absl::InvalidArgumentError("it is no module"));
+  EXPECT_EQ(Finish(refused).code, 1);
+}
+
+TEST_F(InstarctlTest, LoadSaysHowLongThreadsWereHeld) {
+  StartServer();
+  const Finished finished =
+      Load(SampleUpdate(), {"load", "/m.so", "--timeout", "2.5"});
+  EXPECT_EQ(call_.command, "load");
+  EXPECT_EQ(call_.argument, "/m.so");
+  EXPECT_EQ(call_.timeout, std::chrono::milliseconds(2500));
+  EXPECT_EQ(finished.code, 0) << finished.err;
+  EXPECT_THAT(finished.out,
+              AllOf(StartsWith("ratings is applied\n"),
+                    HasSubstr("held 2 threads (1 at update points, 1 by "
+                              "signal): median 85 us, at most 120 us\n"),
+                    HasSubstr("converted 160 objects\n")));
+}
+
+TEST_F(InstarctlTest, LoadForPrograms) {
+  StartServer();
+  for (const char* const command : {"load", "undo"}) {
+    const Finished finished =
+        Load(SampleUpdate(), {command, "/m.so", "--json"});
+    EXPECT_EQ(finished.code, 0) << finished.err;
+    EXPECT_EQ(finished.out, ToJson(SampleUpdate(), 2) + "\n");
+  }
+}
+
+TEST_F(InstarctlTest, Undo) {
+  StartServer();
+  const Finished finished = Load(SampleUpdate(), {"undo", "ratings"});
+  EXPECT_EQ(call_.command, "undo");
+  EXPECT_EQ(call_.argument, "ratings");
+  EXPECT_EQ(call_.timeout, std::chrono::seconds(30));
+  EXPECT_EQ(finished.code, 0) << finished.err;
+  EXPECT_THAT(finished.out, StartsWith("ratings is taken back\n"));
+}
+
+TEST_F(InstarctlTest, ExitCodesTellHowItEnded) {
+  StartServer();
+  const std::pair<absl::Status, int> cases[] = {
+      {absl::InvalidArgumentError("it is no module"), 1},
+      {absl::NotFoundError("no such file"), 1},
+      {absl::UnavailableError("said by the program"), 1},
+      {absl::DeadlineExceededError("socket was in DoCommand"), 4},
+      {absl::CancelledError("by somebody"), 5}};
+  for (const auto& [error, code] : cases) {
+    const Finished finished = Load(error);
+    EXPECT_EQ(finished.code, code) << error;
+    EXPECT_THAT(finished.out, IsEmpty());
+    EXPECT_EQ(finished.err, absl::StrCat("instarctl: ", error.message(), "\n"));
+  }
+}
+
+TEST_F(InstarctlTest, RelativePathsAreThoseOfTheUser) {
+  StartServer();
+  setenv("BUILD_WORKING_DIRECTORY", "/home/me", 1);
+  Load(SampleUpdate(), {"load", "x/m.so"});
+  EXPECT_EQ(call_.argument, "/home/me/x/m.so");
+}
+
+TEST_F(InstarctlTest, WhatBlocksAnUpdateIsShownOnce) {
+  StartServer();
+  SetWaiting("the first reason");
+  Running running = StartInstarctl({"load", "/m.so"});
+  FakeControlService::Call call = service_.Next();
+  running.out.WaitFor("the first reason");
+  SetWaiting("the second reason");
+  running.out.WaitFor("the second reason");
+  call.done_update(SampleUpdate());
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 0);
+  const std::vector<std::string> lines =
+      absl::StrSplit(finished.out, '\n', absl::SkipEmpty());
+  EXPECT_THAT(
+      lines,
+      ElementsAre("show_ratings waits for a safe moment",
+                  AllOf(HasSubstr("socket"), HasSubstr("DoCommand"),
+                        HasSubstr("frame 2"), HasSubstr("the first reason")),
+                  HasSubstr("what would help: the thread leaves it"),
+                  HasSubstr("converted 20 % of 160 objects"),
+                  HasSubstr("the second reason"), "ratings is applied",
+                  HasSubstr("held"), HasSubstr("took"),
+                  HasSubstr("converted 160 objects"),
+                  HasSubstr("is not registered")));
+}
+
+TEST_F(InstarctlTest, ATerminalIsRedrawnInColours) {
+  StartServer();
+  SetWaiting("the first reason");
+  Running running = StartInstarctl({"load", "/m.so"}, /*on_terminal=*/true);
+  FakeControlService::Call call = service_.Next();
+  running.out.WaitFor("the first reason");
+  running.out.WaitFor("A\r\x1b[J");  // up, and away with it
+  running.out.WaitFor("[#######");
+  call.done_update(SampleUpdate());
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 0);
+  EXPECT_THAT(finished.out, HasSubstr("\x1b[32mratings is applied\x1b[0m"));
+}
+
+TEST_F(InstarctlTest, CtrlCCancelsAndWaitsForTheOutcome) {
+  StartServer();
+  SetWaiting("a reason");
+  for (const bool is_cancelled : {true, false}) {
+    Running running = StartInstarctl({"load", "/m.so"});
+    FakeControlService::Call call = service_.Next();
+    running.out.WaitFor("a reason");
+    kill(running.pid, SIGINT);
+    service_.WaitForCancel();
+    EXPECT_EQ(service_.cancelled().front(), "show_ratings");
+    running.out.WaitFor("cancelling ...");
+    // It may have been too late.
+    is_cancelled ? call.done_update(absl::CancelledError("cancelled"))
+                 : call.done_update(SampleUpdate());
+    EXPECT_EQ(Finish(running).code, is_cancelled ? 5 : 0);
+  }
+}
+
+// An update that waits for its turn has no name yet.
+TEST_F(InstarctlTest, CtrlCDoesNotCancelWhatOthersWaitFor) {
+  StartServer();
+  SetWaiting("a reason");
+  StatusReport status = service_.Status();
+  const std::string name = status.pending[0].update;
+  status.pending[0].update = "";
+  service_.set_status(status);
+  Running running = StartInstarctl({"load", "/m.so"});
+  FakeControlService::Call call = service_.Next();
+  running.out.WaitFor("a reason");
+  kill(running.pid, SIGINT);
+  running.out.WaitFor("cancelling as soon as it is its turn ...");
+  EXPECT_THAT(service_.cancelled(), IsEmpty());
+  status.pending[0].update = name;
+  service_.set_status(status);
+  service_.WaitForCancel();
+  EXPECT_THAT(service_.cancelled(), ElementsAre(name));
+  call.done_update(absl::CancelledError("cancelled"));
+  EXPECT_EQ(Finish(running).code, 5);
+}
+
+TEST_F(InstarctlTest, ASecondCtrlCLeaves) {
+  StartServer();
+  SetWaiting("a reason");
+  service_.set_cancel_result(absl::NotFoundError("it takes effect"));
+  Running running = StartInstarctl({"load", "/m.so"});
+  FakeControlService::Call call = service_.Next();
+  running.out.WaitFor("a reason");
+  kill(running.pid, SIGINT);
+  running.out.WaitFor("it cannot be cancelled any more: it takes effect");
+  kill(running.pid, SIGINT);
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 1);
+  EXPECT_THAT(finished.err, HasSubstr("the update goes on without us"));
+  call.done_update(SampleUpdate());
+}
+
+TEST_F(InstarctlTest, TheProgramEndsMeanwhile) {
+  StartServer();
+  SetWaiting("a reason");
+  Running running = StartInstarctl({"load", "/m.so"});
+  FakeControlService::Call call = service_.Next();
+  running.out.WaitFor("a reason");
+  server_.reset();
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 3);
+  EXPECT_THAT(finished.err, HasSubstr("the program has ended"));
+  call.done_update(absl::CancelledError("the program ends"));
+}
+
+TEST_F(InstarctlTest, OneOfSeveralPrograms) {
+  StartServer();
+  FakeControlService other_service;
+  StatusReport other_status;
+  other_status.program.name = "bakery";
+  other_service.set_status(other_status);
+  auto other = ControlServer::Start(other_service, "bakery");
+  ASSERT_TRUE(other.ok()) << other.status();
+  const Finished finished = RunInstarctl({"status"});
+  EXPECT_EQ(finished.code, 3);
+  EXPECT_THAT(finished.err,
+              AllOf(HasSubstr(absl::StrCat("bakery (", getpid(), ")")),
+                    HasSubstr("shop ("), HasSubstr("--program NAME")));
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"-p", "bakery", "status"},
+        {"status", "--program", "bakery"}}) {
+    const Finished chosen = RunInstarctl(arguments);
+    EXPECT_EQ(chosen.code, 0) << chosen.err;
+    EXPECT_THAT(chosen.out, StartsWith("bakery, process"));
+  }
+}
+
+TEST_F(InstarctlTest, AFolderThatOthersMayEnterIsRefused) {
+  StartServer();
+  ASSERT_EQ(std::system(absl::StrCat("chmod 0755 ", directory_).c_str()), 0);
+  const Finished finished = RunInstarctl({"ps"});
+  EXPECT_EQ(finished.code, 3);
+  EXPECT_THAT(finished.err, HasSubstr("chmod 0700"));
+}
+
+}  // namespace
+}  // namespace instarctl
+}  // namespace instar

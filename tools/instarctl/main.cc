@@ -1,0 +1,552 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line of programs that can be updated: see kDescription, or
+// `instarctl --help`.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CLI/CLI.hpp"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "base/status_macros.h"
+#include "manager/control/control_client.h"
+#include "manager/control/control_service.h"
+#include "manager/control/process_file.h"
+#include "manager/control/process_socket.h"
+#include "manager/control/protocol.h"
+#include "manager/control/report_json.h"
+#include "manager/control/sleeping_processes.h"
+#include "manager/control/socket_directory.h"
+#include "manager/module/module_file.h"
+#include "tools/instarctl/choice.h"
+#include "tools/instarctl/console.h"
+#include "tools/instarctl/display.h"
+#include "tools/instarctl/enabled.h"
+#include "tools/instarctl/journal.h"
+#include "tools/instarctl/output.h"
+#include "tools/instarctl/processes.h"
+#include "tools/instarctl/update_command.h"
+#include "tools/instarctl/watched_load.h"
+#include "tools/watch/watch.h"
+
+namespace instar {
+namespace instarctl {
+namespace {
+
+using std::chrono::nanoseconds;
+
+constexpr char kDescription[] =
+    "Updates programs that run, and shows how they are.";
+
+constexpr char kFooter[] = R"(Examples:
+  instarctl ps                            what runs, and the updates it has
+  instarctl check add_ratings.so          what the update would do; changes nothing
+  instarctl load add_ratings.so           applies it, and shows what it waits for
+  instarctl load add_ratings.so --timeout 5 || echo "not now"
+  instarctl load add_ratings.so --watch 30s --health 'curl -fsS localhost'
+                                          ... taken back if it does no good
+  instarctl -p site_manager status --watch
+  instarctl undo                          takes back the latest update
+  instarctl -p nginx load fix.so --all    in all of its processes, or in none
+  instarctl enable fix.so                 at each start of the program as well
+
+The program: the only one that runs; of several that for which the module was
+built, or the one that --program names. --pid reaches it in a service with a
+/tmp of its own, in a container, or after chroot(2).
+
+Exit codes:
+  0  done
+  1  refused, or failed; the program is as it was
+  2  wrong usage
+  3  no such program, it cannot be reached, or it ended meanwhile
+  4  no safe moment came within the time limit; the program is as it was
+  5  cancelled; the program is as it was
+  6  --watch has found a failure: the update was taken back, or its process has
+     ended
+  7  a failure, and the update could not be taken back: it is still applied
+  8  the watch was left; the update stays applied
+
+Ctrl-C during load and undo cancels the update; a second one leaves it to itself.
+While an update is watched it ends the watch.
+)";
+
+struct Options {
+  std::string program;
+  int pid = 0;
+  std::string module;
+  std::string update;
+  std::string output;
+  std::vector<std::string> modules;
+  std::string window;
+  std::string health;
+  std::string max_errors;
+  double timeout_s = 30;
+  bool json = false;
+  bool watch = false;
+  bool without_stacks = false;
+  bool all = false;
+  std::size_t entries = kDefaultLogEntries;
+};
+
+BuiltFor BuiltForOf(const std::string& path) {
+  const absl::StatusOr<std::vector<ModuleFile>> modules = ReadAllModules(path);
+  // The program looks at the file itself, and says what is wrong with it.
+  if (!modules.ok()) return {};
+  BuiltFor built_for = {modules->front().program_name(), {}};
+  for (const ModuleFile& module : *modules) {
+    built_for.build_ids.push_back(module.program_build_id());
+  }
+  return built_for;
+}
+
+absl::StatusOr<ControlClient> ConnectToAsk(const RunningProgram& program) {
+  absl::StatusOr<ControlClient> client = ControlClient::Connect(program.socket);
+  if (client.ok()) client->set_patience(std::chrono::seconds(2));
+  return client;
+}
+
+absl::StatusOr<ProgramReport> AskWhoItIs(const RunningProgram& program) {
+  absl::StatusOr<ControlClient> client = ConnectToAsk(program);
+  return client.ok() ? client->Program() : client.status();
+}
+
+absl::StatusOr<StatusReport> AskForStatus(const RunningProgram& program) {
+  absl::StatusOr<ControlClient> client = ConnectToAsk(program);
+  return client.ok() ? client->Status() : client.status();
+}
+
+absl::StatusOr<RunningProgram> FindOrWake(pid_t pid) {
+  absl::StatusOr<RunningProgram> program = FindProgramOf(pid);
+  if (absl::IsNotFound(program.status())) {
+    for (const SleepingProcess& process : FindSleepingProcesses()) {
+      if (process.pid != pid) continue;
+      const absl::Status woken =
+          Wake(process, std::chrono::seconds(10)).status();
+      if (!woken.ok()) return woken;
+      program = FindProgramOf(pid);
+    }
+  }
+  return program;
+}
+
+// How long a program is waited for that has closed all of its descriptors: it
+// listens anew within a second.
+constexpr std::chrono::seconds kListensAgain(3);
+
+absl::StatusOr<RunningProgram> Choose(const Options& options,
+                                      const std::string& module_path) {
+  if (options.pid != 0) return FindOrWake(options.pid);
+  std::vector<std::string> hints;
+  const absl::StatusOr<std::vector<RunningProgram>> programs =
+      FindPrograms(&hints);
+  if (!programs.ok()) return programs.status();
+  const absl::StatusOr<std::optional<RunningProgram>> woken =
+      WakeChosen(*programs, options.program);
+  if (!woken.ok()) return woken.status();
+  if (woken->has_value()) return **woken;
+  absl::StatusOr<RunningProgram> program = ChooseProgram(
+      *programs, options.program,
+      programs->size() > 1 && !module_path.empty() ? BuiltForOf(module_path)
+                                                   : BuiltFor{},
+      AskWhoItIs);
+  if (!program.ok()) {
+    hints.insert(hints.begin(), std::string(program.status().message()));
+    return absl::Status(program.status().code(), absl::StrJoin(hints, "\n  "));
+  }
+  return program;
+}
+
+absl::StatusOr<ControlClient> ConnectToChosen(const Options& options,
+                                              const std::string& module_path) {
+  const absl::StatusOr<RunningProgram> program = Choose(options, module_path);
+  if (!program.ok()) return program.status();
+  return ControlClient::ConnectPatiently(*program, kListensAgain);
+}
+
+// What has ended meanwhile is left out.
+int Ps(const Options& options) {
+  std::vector<std::string> hints;
+  const absl::StatusOr<std::vector<RunningProgram>> programs =
+      FindPrograms(&hints);
+  if (!programs.ok()) return Fail(kUnreachable, programs.status().message());
+  std::vector<ListedProgram> listed;
+  for (const RunningProgram& program : *programs) {
+    absl::StatusOr<StatusReport> status = AskForStatus(program);
+    if (!status.ok() && !manager_internal::IsRunning(program.pid)) continue;
+    listed.push_back({program, std::move(status)});
+  }
+  for (const SleepingProcess& process : FindSleepingProcesses()) {
+    listed.push_back(
+        {{process.name, process.pid, ""},
+         absl::UnavailableError("forked by one that can be updated; starts a "
+                                "manager when a command is for it"),
+         /*has_manager=*/false});
+  }
+  ArrangeAsTree(
+      [](pid_t pid) {
+        const auto stat = manager_internal::ReadProcessStat(pid);
+        return stat.has_value() ? stat->parent : 0;
+      },
+      listed);
+  if (options.json) {
+    std::printf("%s\n", ProgramsToJson(listed, hints).c_str());
+    return kDone;
+  }
+  if (listed.empty()) {
+    std::printf("no program that can be updated is running as this user\n");
+  } else {
+    Print(
+        ProgramLines(listed, std::chrono::system_clock::now(), OutputStyle()));
+  }
+  Print(hints);
+  return kDone;
+}
+
+// `act` answers the exit code.
+int ForAll(const Options& options, const std::string& module_path,
+           absl::FunctionRef<int(Processes&)> act) {
+  if (options.json || options.watch || options.pid != 0) {
+    return Fail(kUsage, "--all goes with none of --json, --watch and --pid");
+  }
+  std::string name = options.program;
+  if (name.empty() && !module_path.empty()) {
+    name = BuiltForOf(module_path).program;
+  }
+  absl::StatusOr<Processes> processes = Processes::Find(name);
+  if (!processes.ok()) {
+    return Fail(kUnreachable, processes.status().message());
+  }
+  return act(*processes);
+}
+
+int DoneOrFail(const absl::Status& done) {
+  return done.ok() ? kDone : Fail(done);
+}
+
+int Check(const Options& options) {
+  const std::string path = AbsolutePath(options.module);
+  if (options.all) {
+    return ForAll(options, path, [&](Processes& processes) {
+      return DoneOrFail(processes.Check(path, options.without_stacks));
+    });
+  }
+  absl::StatusOr<ControlClient> client = ConnectToChosen(options, path);
+  if (!client.ok()) return Fail(kUnreachable, client.status().message());
+  const absl::StatusOr<CheckReport> check =
+      client->Check(path, options.without_stacks);
+  if (!check.ok()) return Fail(*client, check.status());
+  Print(CheckLines(*check, OutputStyle()));
+  return kDone;
+}
+
+absl::StatusOr<WatchOptions> WatchOptionsOf(const Options& options) {
+  WatchOptions watch;
+  watch.health = options.health;
+  if (!options.window.empty()) {
+    INSTAR_ASSIGN_OR_RETURN(watch.window, ParseWindow(options.window));
+  }
+  if (!options.max_errors.empty()) {
+    INSTAR_ASSIGN_OR_RETURN(watch.errors, ParseErrorLimit(options.max_errors));
+  }
+  return watch;
+}
+
+int LoadOrUndo(const Options& options, Command command) {
+  Request request;
+  request.command = command;
+  request.timeout = std::chrono::duration_cast<nanoseconds>(
+      std::chrono::duration<double>(options.timeout_s));
+  request.update = options.update;
+  if (command == Command::kLoad) request.path = AbsolutePath(options.module);
+  const absl::StatusOr<WatchOptions> watch = WatchOptionsOf(options);
+  if (!watch.ok()) return Fail(kUsage, watch.status().message());
+  const bool is_watched = watch->window.count() > 0;
+  if (is_watched && options.json) {
+    return Fail(kUsage, "--watch does not go with --json");
+  }
+  if (options.all) {
+    return ForAll(options, request.path, [&](Processes& processes) {
+      if (is_watched) return LoadAllUnderWatch(processes, request, *watch);
+      return DoneOrFail(command == Command::kLoad
+                            ? processes.Load(request.path, request.timeout)
+                            : processes.Undo(request.update, request.timeout));
+    });
+  }
+  const absl::StatusOr<RunningProgram> program = Choose(options, request.path);
+  if (!program.ok()) return Fail(kUnreachable, program.status().message());
+  if (is_watched) return LoadUnderWatch(*program, request, *watch);
+  absl::StatusOr<ControlClient> client =
+      ControlClient::ConnectPatiently(*program, kListensAgain);
+  if (!client.ok()) return Fail(kUnreachable, client.status().message());
+  const UpdateOutcome outcome = RunUpdate(*client, request, options.json);
+  return outcome.error.ok() ? outcome.code
+                            : Fail(outcome.code, outcome.error.message());
+}
+
+// Once, or again and again until a signal.
+int Status(const Options& options) {
+  if (options.all) {
+    return ForAll(options, "", [](Processes& processes) {
+      return DoneOrFail(processes.Status());
+    });
+  }
+  absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
+  if (!client.ok()) return Fail(kUnreachable, client.status().message());
+  const Style style = OutputStyle();
+  LiveDisplay display(stdout, SizeFor(style));
+  if (options.watch) CountInterruptions();
+  while (true) {
+    const absl::StatusOr<StatusReport> status = client->Status();
+    if (!status.ok()) return Fail(*client, status.status());
+    const Lines lines =
+        options.json
+            ? Lines{ToJson(*status, options.watch ? -1 : 2)}
+            : StatusLines(*status, std::chrono::system_clock::now(), style);
+    if (!options.watch) return Print(lines), kDone;
+    display.Show(lines);
+    // Nothing is sent under this number: only the time and signals end it.
+    const auto nothing = client->Receive(0, std::chrono::seconds(1));
+    if (!nothing.ok()) return Fail(kUnreachable, nothing.status().message());
+    if (Interruptions() > 0) return kDone;
+  }
+}
+
+int Cancel(const Options& options) {
+  absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
+  if (!client.ok()) return Fail(kUnreachable, client.status().message());
+  const absl::StatusOr<CancelReport> report = client->Cancel(options.update);
+  if (!report.ok()) return Fail(*client, report.status());
+  for (const std::string& update : report->updates) {
+    std::printf("%s is cancelled\n", update.c_str());
+  }
+  return kDone;
+}
+
+int PrintLog(const Options& options, const JournalReport& journal) {
+  if (options.json) {
+    std::printf("%s\n", ToJson(journal, 2).c_str());
+  } else {
+    Print(LogLines(journal, OutputStyle()));
+  }
+  return kDone;
+}
+
+// Of a program that has ended, or of several of one name, whose journal is one.
+int LogOfFile(const Options& options, bool is_running) {
+  absl::StatusOr<LeftJournal> left = FindLeftJournal(options.program);
+  if (!left.ok()) return Fail(kUnreachable, left.status().message());
+  if (!is_running) {
+    std::fprintf(stderr, "%s is not running; its journal says:\n",
+                 left->program.c_str());
+  }
+  JournalReport report;
+  const std::size_t shown = std::min(left->entries.size(), options.entries);
+  report.omitted = left->entries.size() - shown;
+  report.entries.assign(left->entries.end() - shown, left->entries.end());
+  return PrintLog(options, report);
+}
+
+int Log(const Options& options) {
+  const absl::StatusOr<std::vector<RunningProgram>> programs = FindPrograms();
+  if (!programs.ok()) return Fail(kUnreachable, programs.status().message());
+  const std::size_t running =
+      options.program.empty()
+          ? programs->size()
+          : std::count_if(programs->begin(), programs->end(),
+                          [&](const RunningProgram& program) {
+                            return program.name == options.program ||
+                                   absl::StrCat(program.pid) == options.program;
+                          });
+  if (options.pid == 0 &&
+      (running == 0 || (running > 1 && !options.program.empty()))) {
+    return LogOfFile(options, running > 0);
+  }
+  absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
+  if (!client.ok()) return Fail(kUnreachable, client.status().message());
+  const absl::StatusOr<JournalReport> journal = client->Log(options.entries);
+  if (!journal.ok()) return Fail(*client, journal.status());
+  return PrintLog(options, *journal);
+}
+
+// Of a command that asks no program.
+int PrintOrFail(const absl::StatusOr<Lines>& lines) {
+  if (!lines.ok()) return Fail(kRefused, lines.status().message());
+  Print(*lines);
+  return kDone;
+}
+
+int Bundle(const Options& options) {
+  std::vector<std::string> modules;
+  for (const std::string& module : options.modules) {
+    modules.push_back(AbsolutePath(module));
+  }
+  return PrintOrFail(MakeBundle(AbsolutePath(options.output), modules));
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  CLI::App app(kDescription, "instarctl");
+  app.footer(kFooter);
+  app.require_subcommand(1);
+  app.fallthrough();  // --program may stand behind the command
+  app.add_option("-p,--program", options.program,
+                 "the name or the process number of the program")
+      ->type_name("NAME|PID");
+  app.add_option("--pid", options.pid,
+                 "its process number, also of one in another mount, network or "
+                 "process namespace, or another root")
+      ->type_name("PID")
+      ->check(CLI::PositiveNumber)
+      ->excludes("--program");
+
+  int result = kDone;
+  const auto command = [&](const char* name, const char* description,
+                           const char* example, auto action) {
+    CLI::App* const added = app.add_subcommand(name, description);
+    added->footer(absl::StrCat("Example:\n  instarctl ", example,
+                               "\n\ninstarctl --help lists the exit codes."));
+    added->callback([&result, action] { result = action(); });
+    return added;
+  };
+  const auto module = [&](CLI::App* to) {
+    to->add_option("module", options.module,
+                   "the update module, a .so file, or a bundle")
+        ->type_name("MODULE")
+        ->required();
+  };
+  const auto timeout = [&](CLI::App* to) {
+    to->add_option("--timeout", options.timeout_s,
+                   "seconds to wait for a safe moment")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(0.0, 1e9).description(""))
+        ->capture_default_str();
+  };
+  const auto all = [&](CLI::App* to) {
+    to->add_flag("--all", options.all,
+                 "for every process of the program, those that it forked too");
+  };
+  const auto update = [&](CLI::App* to, const char* description) {
+    to->add_option("update", options.update, description)->type_name("UPDATE");
+  };
+  const auto json = [&](CLI::App* to) {
+    to->add_flag("--json", options.json,
+                 "for programs: docs/control_protocol.md describes it");
+  };
+
+  json(command("ps",
+               "Lists the programs that can be updated: each process below "
+               "the one that has forked it.",
+               "ps", [&] { return Ps(options); }));
+  CLI::App* const check =
+      command("check",
+              "Says what a module would do and what is in its way; changes "
+              "nothing.",
+              "check add_ratings.so", [&] { return Check(options); });
+  module(check);
+  all(check);
+  check->add_flag("--without-stacks", options.without_stacks,
+                  "stops no thread, not even to look at its stack");
+  CLI::App* const load =
+      command("load", "Applies an update module to the running program.",
+              "load add_ratings.so --timeout 5",
+              [&] { return LoadOrUndo(options, Command::kLoad); });
+  module(load);
+  timeout(load);
+  all(load);
+  json(load);
+  CLI::Option* const window =
+      load->add_option("--watch", options.window,
+                       "takes the update back if something fails within that "
+                       "time, as 30s or 2m")
+          ->type_name("TIME");
+  load->add_option("--health", options.health,
+                   "a command that fails, each second, when all is not well")
+      ->type_name("COMMAND")
+      ->needs(window);
+  load->add_option("--max-errors", options.max_errors,
+                   "more errors than so many (10), or than this share of the "
+                   "requests (5%), are too many, of those that the program "
+                   "counts")
+      ->type_name("LIMIT")
+      ->needs(window);
+  CLI::App* const status = command(
+      "status", "Shows threads, updates, and objects by class and version.",
+      "status --json", [&] { return Status(options); });
+  json(status);
+  all(status);
+  status->add_flag("--watch", options.watch, "shows it anew, until Ctrl-C");
+  update(command("cancel", "Gives up updates that are waiting.",
+                 "cancel ratings", [&] { return Cancel(options); }),
+         "its name; without it: all that are waiting");
+  CLI::App* const undo =
+      command("undo", "Takes back the latest update.", "undo ratings",
+              [&] { return LoadOrUndo(options, Command::kUndo); });
+  update(undo, "its name, to be sure; undone only if it is the latest");
+  timeout(undo);
+  all(undo);
+  json(undo);
+  module(command("enable",
+                 "Has an update applied at each start of the program from now "
+                 "on, and keeps a copy of it for that.",
+                 "enable ratings.so", [&] {
+                   return PrintOrFail(
+                       Enable(AbsolutePath(options.module), options.program));
+                 }));
+  command("disable",
+          "Ends that; a program that runs keeps the update until it ends.",
+          "disable ratings",
+          [&] { return PrintOrFail(Disable(options.update, options.program)); })
+      ->add_option("update", options.update, "its name")
+      ->type_name("UPDATE")
+      ->required();
+  command("list", "Shows which updates are enabled, and what keeps them out.",
+          "list -p site_manager", [&] {
+            return PrintOrFail(ListEnabled(options.program, OutputStyle()));
+          });
+  CLI::App* const bundle = command(
+      "bundle",
+      "Puts modules of one update for several builds into one file, which is "
+      "good wherever a module is.",
+      "bundle -o fix.bundle v1/fix.so v2/fix.so",
+      [&] { return Bundle(options); });
+  bundle->add_option("modules", options.modules, "modules, or bundles")
+      ->type_name("MODULE")
+      ->required();
+  bundle->add_option("-o,--output", options.output, "the file to be made")
+      ->type_name("FILE")
+      ->required();
+  CLI::App* const log = command(
+      "log",
+      "Shows what happened to the program, also before it was started, and "
+      "when it has ended.",
+      "log -n 20", [&] { return Log(options); });
+  json(log);
+  log->add_option("-n,--entries", options.entries,
+                  "at most so many, the latest")
+      ->capture_default_str();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    // Help is no error; everything else is a matter of usage.
+    return app.exit(error) == 0 ? kDone : kUsage;
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace instarctl
+}  // namespace instar
+
+int main(int argc, char** argv) { return instar::instarctl::Main(argc, argv); }
