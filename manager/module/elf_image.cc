@@ -10,6 +10,7 @@
 #include <cstring>
 #include <limits>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 
@@ -410,6 +411,20 @@ std::optional<Elf64_Sym> ElfImage::FindDefined(absl::string_view name) const {
     }
   }
   return std::nullopt;
+}
+
+std::vector<Elf64_Sym> ElfImage::DefinedWithPrefix(
+    absl::string_view prefix) const {
+  std::vector<Elf64_Sym> found;
+  for (std::size_t i = 1; i < symbol_count_; ++i) {
+    const Elf64_Sym symbol = SymbolAt(i);
+    if (symbol.st_shndx == SHN_UNDEF) continue;
+    const std::optional<absl::string_view> name = StringAt(symbol.st_name);
+    if (name.has_value() && absl::StartsWith(*name, prefix)) {
+      found.push_back(symbol);
+    }
+  }
+  return found;
 }
 
 std::optional<std::size_t> ElfImage::OffsetOfDynamicValue(

@@ -87,6 +87,9 @@ class ElfImage {
   // The symbol that the image defines under this name.
   std::optional<Elf64_Sym> FindDefined(absl::string_view name) const;
 
+  // All that it defines whose name begins so.
+  std::vector<Elf64_Sym> DefinedWithPrefix(absl::string_view prefix) const;
+
   // Where its last segment ends in the file.
   std::size_t loaded_size() const { return loaded_size_; }
   // Bytes of its executable segments.

@@ -88,6 +88,12 @@ struct Redefinition {
   std::uint32_t flags;
 };
 
+// Besides hooks (manager/c/instar_hooks.h) it exports the functions by which
+// INSTAR_CONVERT tells of members (heap/appended_member.h): instances of
+// instar_generated_convert(), whose linkage names begin so.
+inline constexpr char kConvertPrefix[] = "_Z24instar_generated_convert";
+inline constexpr char kHookPrefix[] = "instar_generated_";
+
 // The report of instar-diff, as JSON.
 inline constexpr char kReportSection[] = ".instar.report";
 

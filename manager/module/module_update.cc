@@ -5,7 +5,10 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <exception>
+#include <ios>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,9 +19,11 @@
 #include "absl/strings/str_cat.h"
 #include "base/forced_unwind.h"
 #include "base/status_macros.h"
+#include "heap/appended_member.h"
 #include "manager/module/elf_image.h"
 #include "manager/module/generated_module.h"
 #include "manager/module/generated_tables.h"
+#include "updates/mechanisms/append_members.h"
 #include "updates/mechanisms/mechanism.h"
 #include "updates/mechanisms/redefine_entries.h"
 #include "updates/thread_updates.h"
@@ -75,6 +80,27 @@ Hook HookOf(const LoadedModule& module, const char* name) {
   };
 }
 
+// What INSTAR_CONVERT says in the new source (heap/appended_member.h), by
+// class.
+void AddMembers(const LoadedModule& module, UpdatePlan& plan) {
+  std::map<std::string, std::vector<AppendedMember>> by_class;
+  for (const Elf64_Sym& symbol : module.file().image().DefinedWithPrefix(
+           generated_module::kConvertPrefix)) {
+    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC) continue;
+    AppendedMember member;
+    reinterpret_cast<void (*)(AppendedMember*)>(module.load_base() +
+                                                symbol.st_value)(&member);
+    by_class[member.root()->name()].push_back(member);
+  }
+  for (auto& [name, members] : by_class) {
+    std::sort(members.begin(), members.end(),
+              [](const AppendedMember& a, const AppendedMember& b) {
+                return a.begin < b.begin;
+              });
+    plan.Add(AppendMembers(std::move(members)));
+  }
+}
+
 // Called when threads run again.
 class DoneHook final : public Mechanism {
  public:
@@ -98,6 +124,9 @@ class DoneHook final : public Mechanism {
 };
 
 std::unique_ptr<Update> MakeGeneratedUpdate(const LoadedModule& module) {
+  // A file that includes <iostream> anew has an initializer for std::cout, and
+  // initializers of generated modules do not run.
+  static const std::ios_base::Init streams;
   const manager_internal::GeneratedTables& tables = *module.file().tables();
   UpdatePlan plan(module.file().update_name());
   if (auto* const until = FindHook<int()>(module, "instar_generated_until")) {
@@ -126,6 +155,7 @@ std::unique_ptr<Update> MakeGeneratedUpdate(const LoadedModule& module) {
         (redefinition.flags & generated_module::kMustBeQuiescent) != 0;
   }
   if (!entries.empty()) plan.Add(RedefineEntries(std::move(entries)));
+  AddMembers(module, plan);
   if (Hook after = HookOf(module, "instar_generated_after")) {
     plan.After(std::move(after), HookOf(module, "instar_generated_undo_after"));
   }

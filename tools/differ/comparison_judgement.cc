@@ -123,15 +123,21 @@ void Comparison::JudgeInitializer(const Unit& unit) {
   if (unit.status == UnitStatus::kSame) return;
   const std::string& object = unit.object->name();
   std::set<std::string> refused;
+  bool has_streams_only = unit.status == UnitStatus::kNew;
   for (const Section* part : unit.parts) {
     for (const Relocation& relocation : part->relocations) {
       const Unit* target = unit.object->TargetOf(relocation);
-      if (target != nullptr && target->is_variable() &&
-          target->status == UnitStatus::kNew) {
+      if (target == nullptr || !target->is_variable()) continue;
+      // What <iostream> brings into each file that includes it: the loader has
+      // std::cout and the others initialized.
+      if (target->name == "_ZStL8__ioinit") continue;
+      has_streams_only = false;
+      if (target->status == UnitStatus::kNew) {
         refused.insert(Demangle(target->name));
       }
     }
   }
+  if (has_streams_only) return;
   for (const std::string& name : refused) {
     findings_.Refuse(
         object,

@@ -3,11 +3,16 @@
 
 #include "tools/differ/layout_judge.h"
 
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tools/differ/dwarf/static_scopes.h"
 #include "tools/differ/dwarf/type_changes.h"
+#include "tools/differ/dwarf/type_users.h"
 #include "tools/differ/object.h"
+#include "tools/differ/unit_names.h"
 
 namespace instar {
 namespace differ {
@@ -53,11 +58,69 @@ void JudgeVariables(const Comparison& comparison, DebugAnswers& debug,
   }
 }
 
+// Members that new hooks initialize, qualified.
+std::set<std::string> ConvertedMembers(const Comparison& comparison) {
+  std::set<std::string> members;
+  for (const ObjectPair& pair : comparison.pairs()) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      if (unit->status == UnitStatus::kSame) continue;
+      std::string member = ConvertedMember(*unit);
+      if (!member.empty()) members.insert(std::move(member));
+    }
+  }
+  return members;
+}
+
+// Why objects of a type that has got members cannot be converted, though all
+// of them are initialized; empty: they can.
+std::string WhyNotConverted(const TypeChange& change) {
+  if (change.verdict != TypeVerdict::kAppended) {
+    return "its members are not at its end";
+  }
+  // Wherever else an object is that cannot grow is seen when it is applied.
+  return change.variables.empty() ? "" : "variables of it cannot grow";
+}
+
+// "INSTAR_CONVERT(shop::Product, mark_, value)", of all that have none.
+std::string MissingConversions(const TypeChange& change,
+                               const std::set<std::string>& converted) {
+  std::vector<std::string> missing;
+  for (const MemberChange& member : change.members) {
+    if (converted.count(absl::StrCat(change.name, "::", member.name)) == 0) {
+      missing.push_back(absl::StrCat("INSTAR_CONVERT(", change.name, ", ",
+                                     member.name, ", value)"));
+    }
+  }
+  return absl::StrJoin(missing, " and ");
+}
+
 }  // namespace
 
-void JudgeLayouts(const Comparison& comparison,
-                  const std::set<std::string>& allowed, DebugAnswers& debug,
-                  Findings& findings) {
+std::map<std::string, std::string> UsersOfTypes(
+    const Comparison& comparison, const std::set<std::string>& types,
+    DebugAnswers& debug) {
+  std::map<std::string, std::string> users;
+  if (types.empty()) return users;
+  TypeUseIndex index;
+  for (const ObjectPair& pair : comparison.pairs()) {
+    if (pair.old_object == nullptr) continue;
+    const ObjectDebugInfo* const info = debug.InfoOf(*pair.old_object);
+    if (info != nullptr) index.Add(*info, pair.old_object->name());
+  }
+  for (const std::string& type : types) {
+    for (const TypeUser& user : index.FunctionsOf(type)) {
+      users.emplace(user.linkage_name, type);
+    }
+  }
+  return users;
+}
+
+std::set<std::string> JudgeLayouts(const Comparison& comparison,
+                                   const std::set<std::string>& allowed,
+                                   DebugAnswers& debug, Findings& findings) {
+  std::set<std::string> converted_types;
+  const std::set<std::string> converted_members = ConvertedMembers(comparison);
   TypeSet was;
   TypeSet is;
   for (const ObjectPair& pair : comparison.pairs()) {
@@ -94,6 +157,19 @@ void JudgeLayouts(const Comparison& comparison,
       findings.Warn(object, absl::StrCat(message, "; it is allowed"));
       continue;
     }
+    if (change.is_updatable) {
+      const std::string missing = MissingConversions(change, converted_members);
+      const std::string why_not = WhyNotConverted(change);
+      if (missing.empty() && why_not.empty()) {
+        converted_types.insert(change.name);
+        findings.Note(object,
+                      absl::StrCat(message, "; its objects are converted"));
+        continue;
+      }
+      absl::StrAppend(
+          &message, "; ",
+          !why_not.empty() ? why_not : absl::StrCat("say ", missing));
+    }
     if (!change.advice.empty()) {
       absl::StrAppend(&message, "; remedy: ", change.advice);
     }
@@ -103,6 +179,7 @@ void JudgeLayouts(const Comparison& comparison,
                     change.name, "'");
     findings.Refuse(object, message);
   }
+  return converted_types;
 }
 
 }  // namespace differ

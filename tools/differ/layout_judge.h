@@ -8,6 +8,7 @@
 #ifndef INSTAR_TOOLS_DIFFER_LAYOUT_JUDGE_H_
 #define INSTAR_TOOLS_DIFFER_LAYOUT_JUDGE_H_
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -19,10 +20,18 @@ namespace instar {
 namespace differ {
 
 // `allowed`: qualified names of types of which the author says that it is right
-// all the same.
-void JudgeLayouts(const Comparison& comparison,
-                  const std::set<std::string>& allowed, DebugAnswers& debug,
-                  Findings& findings);
+// all the same. Returns those whose objects are converted when the update is
+// applied: they have got members, and the new build says by INSTAR_CONVERT
+// (heap/appended_member.h) what these are to be.
+std::set<std::string> JudgeLayouts(const Comparison& comparison,
+                                   const std::set<std::string>& allowed,
+                                   DebugAnswers& debug, Findings& findings);
+
+// Functions of the old build that know one of these types, by linkage name, and
+// the type.
+std::map<std::string, std::string> UsersOfTypes(
+    const Comparison& comparison, const std::set<std::string>& types,
+    DebugAnswers& debug);
 
 }  // namespace differ
 }  // namespace instar

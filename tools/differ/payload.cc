@@ -63,7 +63,12 @@ void Payload::Refuse(const Unit& owner, const std::string& why) {
 
 void Payload::Choose() {
   for (const auto& unit : object_.units()) {
-    if (unit->is_function() && !unit->is_initializer()) {
+    if (IsHook(*unit)) {
+      // One that the last update had as well is not called again.
+      if (unit->status != UnitStatus::kSame && !IsBroughtByOther(*unit)) {
+        Need(*unit);
+      }
+    } else if (unit->is_function() && !unit->is_initializer()) {
       if (unit->status == UnitStatus::kChanged) {
         if (IsBroughtByOther(*unit)) continue;
         if (unit->is_indirect()) {
@@ -113,6 +118,14 @@ std::uint32_t Payload::FlagsOf(const Unit& unit) {
           code_internal::QualifiedName(Demangle(unit.name))) != 0;
   if (!is_never_left && !is_asked_for) {
     return generated_module::kMustBeQuiescent;
+  }
+  const auto converted = context_.converts_under.find(unit.old->name);
+  if (converted != context_.converts_under.end()) {
+    Refuse(unit,
+           absl::StrCat(is_never_left ? "is never left" : "may be running",
+                        ", and was compiled for ", converted->second,
+                        " as it was: what uses its objects belongs into a "
+                        "function that returns"));
   }
   context_.findings->Note(
       object_.name(),
@@ -184,7 +197,7 @@ void Payload::Need(const Unit& unit) {
     copy.binding = STB_LOCAL;
     if (is_known && !symbol->is_local()) {
       copy.binding = symbol->binding == STB_GLOBAL ? STB_GLOBAL : STB_WEAK;
-      copy.visibility = STV_HIDDEN;
+      copy.visibility = IsHook(unit) ? STV_DEFAULT : STV_HIDDEN;
     }
     symbol_of_[symbol->index] = writer_.AddSymbol(std::move(copy));
   }

@@ -55,6 +55,9 @@ struct PayloadContext {
   std::set<const Unit*> watched;
   // Functions that need not be: linkage names, or qualified names.
   std::set<std::string> at_next_call;
+  // Functions that know a class whose objects are converted, by linkage name:
+  // these have to be.
+  std::map<std::string, std::string> converts_under;
 
   // Set while payloads are made: which object brings a COMDAT group.
   std::map<std::string, const Object*> brought_by;
@@ -134,7 +137,8 @@ class Payload {
                                      const Relocation& relocation);
   std::optional<Target> Imported(const Unit& owner, const Unit* unit,
                                  Place place, std::int64_t addend,
-                                 absl::string_view name);
+                                 absl::string_view name,
+                                 bool is_thread_local = false);
   Target Inside(const Relocation& relocation);
   ObjectWriter::SymbolId External(const Symbol& symbol, bool is_ours);
   bool MayBeLost(const Unit& owner, const Unit& unit);

@@ -113,7 +113,8 @@ std::optional<Payload::Target> Payload::ResolveName(
             ? std::nullopt
             : context_.state->Find(symbol.name, MayBeHidden(symbol.name));
     if (place) {
-      return Imported(owner, defined, *place, relocation.addend, symbol.name);
+      return Imported(owner, defined, *place, relocation.addend, symbol.name,
+                      symbol.type == STT_TLS);
     }
   }
   if (defined != nullptr && unit == nullptr) return external(true);
@@ -222,8 +223,9 @@ std::optional<std::uint64_t> Payload::OldOffset(const Unit& unit,
 std::optional<Payload::Target> Payload::Imported(const Unit& owner,
                                                  const Unit* unit, Place place,
                                                  std::int64_t addend,
-                                                 absl::string_view name) {
-  const bool is_thread_local = unit != nullptr && unit->is_thread_local();
+                                                 absl::string_view name,
+                                                 bool is_thread_local) {
+  is_thread_local |= unit != nullptr && unit->is_thread_local();
   if (unit != nullptr && unit->is_indirect()) {
     Refuse(owner, absl::StrCat("refers to ", Demangle(name),
                                ", which is chosen when the program starts "

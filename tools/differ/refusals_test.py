@@ -19,6 +19,19 @@ DONE, FAILED, REFUSED, NOTHING = 0, 1, 3, 4
 Case = collections.namedtuple("Case", "name old new code says suffix flags options link",
                               defaults=("cc", [], [], "old"))
 
+# A class of which the program finds all objects, as heap/updatable.h has it, and what INSTAR_CONVERT defines.
+UPDATABLE = """
+namespace instar {
+template <typename T> struct Updatable { virtual ~Updatable() {} };
+struct AppendedMember {};
+}
+template <auto kMember, typename Value> __attribute__((used)) void instar_generated_convert(instar::AppendedMember*) {}
+"""
+GROWN = (UPDATABLE + "struct P : instar::Updatable<P> { int a = 1; }; int f(P* p) { return p->a; } P* m() { return new P; } ",
+         UPDATABLE + "struct P : instar::Updatable<P> { int a = 1; int b = 2; double c = 0; }; "
+         "int f(P* p) { return p->a + p->b; } P* m() { return new P; } ")
+CONVERTED = "struct V{}; template void instar_generated_convert<&P::%s, V>(instar::AppendedMember*); "
+
 CASES = [
     Case("nothing", "int f() { return 1; }  // a comment", "int f() { return 1; }  // another", NOTHING,
          "0 functions to be redefined"),
@@ -33,6 +46,22 @@ CASES = [
     Case("type on stacks", "struct S { int a; int b; }; int f(int x) { S s = {x, 2}; return s.b + s.a; }",
          "struct S { long b; int a; }; int f(int x) { S s = {2, x}; return s.b - s.a; }", DONE,
          "its objects live on stacks"),
+    Case("updatable class without values for its new members", *GROWN, REFUSED,
+         "say INSTAR_CONVERT(P, b, value) and INSTAR_CONVERT(P, c, value)"),
+    Case("updatable class with a value for one of its new members", GROWN[0], GROWN[1] + CONVERTED % "c", REFUSED,
+         "say INSTAR_CONVERT(P, b, value)."),
+    Case("updatable class with values for its new members", GROWN[0],
+         GROWN[1] + (CONVERTED % "c") + (CONVERTED % "b").replace("struct V{}; ", ""), DONE,
+         "its objects are converted"),
+    Case("variables of an updatable class", GROWN[0] + "P p; ",
+         GROWN[1] + (CONVERTED % "c") + (CONVERTED % "b").replace("struct V{}; ", "") + "P p; ", REFUSED,
+         "variables of it cannot grow"),
+    Case("loop that knows an updatable class", GROWN[0] + "void loop() { P* p = new P; for (;;) f(p); }",
+         GROWN[1] + (CONVERTED % "c") + (CONVERTED % "b").replace("struct V{}; ", "") +
+         "void loop() { P* p = new P; for (;;) f(p); }", REFUSED,
+         "loop() may be running, and was compiled for P as it was", options=["--at-next-call", "loop"]),
+    Case("streams", "#include <string>\nint f() { return std::stoi(std::string(40, '1')); }",
+         "#include <iostream>\nint f() { std::cout << 2; return 1; }", DONE, "changed function f()"),
     Case("virtual table",
          "struct B { virtual int f(); virtual ~B(); }; int B::f() { return 1; } B::~B() {} B* m() { return new B; }",
          "struct B { virtual int f(); virtual int g(); virtual ~B(); }; int B::f() { return 1; } "

@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/symbol_name.h"
+#include "manager/module/generated_module.h"
 
 namespace instar {
 namespace differ {
@@ -48,6 +49,33 @@ bool IsVirtualTable(absl::string_view name) {
 
 bool IsTypeInfo(absl::string_view name) {
   return absl::StartsWith(name, "_ZTI") || absl::StartsWith(name, "_ZTS");
+}
+
+bool IsHook(const Unit& unit) {
+  return unit.is_function() && unit.is_global() &&
+         (absl::StartsWith(unit.name, generated_module::kHookPrefix) ||
+          absl::StartsWith(unit.name, generated_module::kConvertPrefix));
+}
+
+std::string ConvertedMember(const Unit& unit) {
+  if (!IsHook(unit) ||
+      !absl::StartsWith(unit.name, generated_module::kConvertPrefix)) {
+    return "";
+  }
+  // "void instar_generated_convert<&(shop::Product::mark_), ...>(...)"
+  const std::string readable = Demangle(unit.name);
+  const std::size_t ampersand = readable.find("<&");
+  if (ampersand == std::string::npos) return "";
+  std::size_t begin = ampersand + 2;
+  if (readable[begin] == '(') ++begin;
+  std::size_t end = begin;
+  for (int depth = 0; end < readable.size(); ++end) {
+    const char c = readable[end];
+    if (c == '<') ++depth;
+    if (c == '>') --depth;
+    if (depth == 0 && (c == ',' || c == ')')) break;
+  }
+  return readable.substr(begin, end - begin);
 }
 
 bool IsPartOfCoroutine(absl::string_view name) {

@@ -29,6 +29,13 @@ bool IsPartOfCoroutine(absl::string_view name);
 // GCC has made; it is called by those that were compiled for it alone.
 bool IsClone(absl::string_view name);
 
+// A function that an update's author has written for the loader
+// (manager/c/instar_hooks.h, heap/appended_member.h).
+bool IsHook(const Unit& unit);
+// Of one that INSTAR_CONVERT has made: the member, "shop::Product::mark_". Else
+// empty.
+std::string ConvertedMember(const Unit& unit);
+
 // Whether the source says which section it is in: the linker makes an array of
 // what all objects have there (__start_SECTION).
 bool IsInOwnSection(const Unit& unit);

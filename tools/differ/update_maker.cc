@@ -210,7 +210,8 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   Describe(comparison, report);
   Findings findings = comparison.findings();
   compared.debug->CheckCompilers(comparison.pairs(), findings);
-  JudgeLayouts(comparison, request.allowed_types, *compared.debug, findings);
+  const std::set<std::string> converted = JudgeLayouts(
+      comparison, request.allowed_types, *compared.debug, findings);
   const std::vector<const Unit*> watched =
       JudgeSignatures(comparison, *compared.debug, findings);
 
@@ -222,6 +223,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   context.findings = &findings;
   context.watched.insert(watched.begin(), watched.end());
   context.at_next_call = request.at_next_call;
+  context.converts_under = UsersOfTypes(comparison, converted, *compared.debug);
   INSTAR_RETURN_IF_ERROR(AddHiddenNames(files, context.hidden_names));
   ModuleTables tables;
   for (const ObjectPair& pair : comparison.pairs()) {

@@ -98,6 +98,8 @@ struct TypeChange {
   std::string message;
   // What its author can do; may be empty.
   std::string advice;
+  // It derives from instar::Updatable itself (heap/updatable.h).
+  bool is_updatable = false;
   // Members that have come, gone, moved, or are of another type or size.
   std::vector<MemberChange> members;
   std::string file;  // of the new definition

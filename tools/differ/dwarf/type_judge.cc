@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tools/differ/dwarf/scalar_kind.h"
@@ -501,7 +502,13 @@ class Judgement {
 }  // namespace
 
 TypeChange Judge(const TypeLayout& was, const TypeLayout& is) {
-  return Judgement(was, is).Make();
+  TypeChange change = Judgement(was, is).Make();
+  change.is_updatable = std::any_of(
+      was.members.begin(), was.members.end(), [](const MemberLayout& member) {
+        return member.is_base &&
+               absl::StartsWith(member.type, "instar::Updatable<");
+      });
+  return change;
 }
 
 }  // namespace differ

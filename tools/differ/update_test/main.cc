@@ -5,21 +5,12 @@
 // Commands on standard input: show, load FILE, undo.
 
 #include <cstdio>
-#include <iostream>
-#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "base/status_macros.h"
-#include "manager/module/module_file.h"
-#include "manager/module/module_loader.h"
-#include "manager/module/module_update.h"
+#include "tools/differ/testing/commands.h"
 #include "tools/differ/update_test/shop.h"
-#include "updates/update.h"
 
 int (*kept_pointer)(int) = classify;
 
@@ -67,49 +58,11 @@ void Show(Base* local, Base* base) {
   std::printf("text: %s\n", global_text().c_str());
 }
 
-struct Loaded {
-  std::unique_ptr<instar::LoadedModule> module;
-  std::unique_ptr<instar::Update> update;
-};
-
-absl::StatusOr<Loaded> Load(const std::string& path) {
-  INSTAR_ASSIGN_OR_RETURN(const instar::ModuleFile file,
-                          instar::ReadModuleFile(path));
-  INSTAR_ASSIGN_OR_RETURN(instar::LoadedModule module,
-                          instar::LoadModule(file));
-  Loaded loaded;
-  loaded.module = std::make_unique<instar::LoadedModule>(std::move(module));
-  INSTAR_ASSIGN_OR_RETURN(loaded.update, instar::MakeUpdate(*loaded.module));
-  INSTAR_RETURN_IF_ERROR(loaded.update->Prepare().status());
-  loaded.module->KeepLoaded();
-  INSTAR_RETURN_IF_ERROR(loaded.update->Apply({}));
-  return loaded;
-}
-
 }  // namespace
 
 int main() {
   Base* local = make_local();
   Base base;
-  std::vector<Loaded> loaded;
-  for (std::string command; std::getline(std::cin, command);) {
-    std::printf("---- %s\n",
-                command.substr(0, 4) == "load" ? "load" : command.c_str());
-    if (command == "show") {
-      Show(local, &base);
-    } else if (command == "undo") {
-      const absl::Status status = loaded.back().update->Undo({});
-      if (!status.ok()) std::printf("%s\n", status.ToString().c_str());
-      loaded.pop_back();
-    } else {
-      absl::StatusOr<Loaded> one = Load(command.substr(5));
-      if (one.ok()) {
-        loaded.push_back(*std::move(one));
-      } else {
-        std::printf("%s\n", one.status().ToString().c_str());
-      }
-    }
-    std::fflush(stdout);
-  }
+  instar::RunCommands([&](const std::string&) { Show(local, &base); });
   return 0;
 }
