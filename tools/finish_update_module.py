@@ -56,6 +56,19 @@ def defined_symbols(path, dynamic):
             yield fields[0].split("@")[0], fields[1]
 
 
+def archive_index(path):
+    """The global symbols that an archive's index names; None: it has none, or is no archive."""
+    with open(path, "rb") as file:
+        if file.read(8) != b"!<arch>\n":
+            return None
+        header = file.read(60)
+        if header[:16].rstrip() != b"/":
+            return None
+        index = file.read(int(header[48:58]))
+    count = int.from_bytes(index[:4], "big")
+    return {name.decode() for name in index[4 + 4 * count:].split(b"\0")}
+
+
 def undefined_symbols(path):
     """Yields the symbols that this shared object needs from others."""
     result = subprocess.run(
@@ -127,6 +140,10 @@ def check(module, program):
             "for its srcs.")
     strong = {name for name, kind in symbols.items() if kind in STRONG}
     for library in program:
+        # There are hundreds of archives, and nearly all have nothing of it.
+        index = archive_index(library)
+        if index is not None and not strong & index:
+            continue
         copies = strong & {
             name for name, kind in defined_symbols(library, dynamic=False)
             if kind in STRONG
