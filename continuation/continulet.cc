@@ -266,11 +266,4 @@ extern "C" INSTAR_CATCHES_FORCED_UNWIND void instar_continulet_main(
 
 }  // namespace continuation_internal
 
-bool IsContinuletBase(std::uintptr_t pc) {
-  return pc >= reinterpret_cast<std::uintptr_t>(
-                   &continuation_internal::instar_continulet_start) &&
-         pc < reinterpret_cast<std::uintptr_t>(
-                  &continuation_internal::instar_continulet_start_end);
-}
-
 }  // namespace instar

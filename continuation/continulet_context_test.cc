@@ -270,11 +270,11 @@ TEST(ContinuletContextTest, GdbSeesTheStackEndAtTheBase) {
   if (output.find("ptrace: Operation not permitted") != std::string::npos) {
     GTEST_SKIP() << "this system does not allow gdb to attach";
   }
-  EXPECT_NE(output.find("instar_continulet_start ()"), std::string::npos)
+  EXPECT_NE(output.find("instar_continulet_start ("), std::string::npos)
       << output;
   EXPECT_EQ(output.find("corrupt stack"), std::string::npos) << output;
   EXPECT_EQ(
-      output.find("_start ()", output.find("instar_continulet_start ()") + 24),
+      output.find("_start ()", output.find("instar_continulet_start (") + 24),
       std::string::npos)
       << output;
 }

@@ -8,10 +8,10 @@
 #ifndef INSTAR_CONTINUATION_INTERNAL_MACHINE_CONTEXT_H_
 #define INSTAR_CONTINUATION_INTERNAL_MACHINE_CONTEXT_H_
 
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__x86_64__) && !defined(INSTAR_PORTABLE)
 #include "continuation/internal/machine_context_x86_64.h"  // IWYU pragma: export
 #else
-#error "Continulets are implemented for x86-64 Linux only."
+#include "continuation/internal/machine_context_fcontext.h"  // IWYU pragma: export
 #endif
 
 #endif  // INSTAR_CONTINUATION_INTERNAL_MACHINE_CONTEXT_H_
