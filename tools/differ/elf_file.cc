@@ -3,20 +3,13 @@
 
 #include "tools/differ/elf_file.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "base/error_text.h"
 #include "base/status_macros.h"
+#include "tools/differ/files/archive.h"
 
 namespace instar {
 namespace differ {
@@ -41,43 +34,29 @@ absl::string_view StringAt(absl::string_view table, std::uint64_t offset) {
   return table.substr(offset, end - offset);
 }
 
-class ElfFile::Mapping {
- public:
-  Mapping(void* start, std::size_t size) : start_(start), size_(size) {}
-  ~Mapping() { munmap(start_, size_); }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-
- private:
-  void* start_;
-  std::size_t size_;
-};
-
 absl::StatusOr<ElfFile> ElfFile::Read(const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(path, " cannot be opened"));
-  }
-  absl::Cleanup close_file = [file] { close(file); };
-  struct stat status;
-  if (fstat(file, &status) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(path, " cannot be read"));
-  }
+  const std::optional<MemberPath> member = SplitMemberPath(path);
   ElfFile result;
   result.path_ = path;
-  if (!S_ISREG(status.st_mode) || status.st_size == 0) {
-    return result.Damaged("is no ELF file");
-  }
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* start = mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0);
-  if (start == MAP_FAILED) {
-    return absl::ErrnoToStatus(errno, absl::StrCat(path, " cannot be mapped"));
-  }
-  result.mapping_ = std::make_shared<const Mapping>(start, size);
-  result.bytes_ = {static_cast<const char*>(start), size};
+  INSTAR_ASSIGN_OR_RETURN(result.file_,
+                          MappedFile::Read(member ? member->archive : path));
+  result.bytes_ = result.file_->bytes();
+  if (member) INSTAR_RETURN_IF_ERROR(result.GoToMember(member->member));
   INSTAR_RETURN_IF_ERROR(result.ReadHeaders());
   INSTAR_RETURN_IF_ERROR(result.ReadSections());
   return result;
+}
+
+absl::Status ElfFile::GoToMember(const std::string& name) {
+  const absl::StatusOr<std::vector<ArchiveMember>> members = MembersOf(bytes_);
+  if (!members.ok()) return Damaged(members.status().message());
+  for (const ArchiveMember& member : *members) {
+    if (member.name == name) {
+      bytes_ = member.bytes;
+      return absl::OkStatus();
+    }
+  }
+  return absl::NotFoundError(absl::StrCat(path_, " is not there"));
 }
 
 absl::Status ElfFile::Damaged(absl::string_view what) const {

@@ -2,12 +2,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // An ELF file of x86-64 as instar-diff sees it: sections with their relocations
-// and symbols. It reads relocatable objects, programs and shared objects.
+// and symbols. It reads relocatable objects, also of static libraries, programs
+// and shared objects.
 //
 // Everything is checked against the file's size before it is followed, so that
 // a damaged file gives an error. (System V ABI, chapter 4; x86-64 psABI.)
 //
-// Lifetime: an ElfFile is mapped as long as it lives, and views point into it.
+// Lifetime: views point into a mapping that lives as long as the ElfFile, or
+// whoever holds its file().
 // Threads: immutable.
 // Errors: NotFound, PermissionDenied for a file that cannot be read;
 //   InvalidArgument for one that is not what it should be. They name the file.
@@ -27,6 +29,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tools/differ/files/mapped_file.h"
 
 namespace instar {
 namespace differ {
@@ -80,6 +83,7 @@ struct Section {
 
 class ElfFile {
  public:
+  // `path`: of a file, or of a member of a static library (archive.h).
   static absl::StatusOr<ElfFile> Read(const std::string& path);
 
   ElfFile(ElfFile&&) = default;
@@ -87,6 +91,8 @@ class ElfFile {
 
   const std::string& path() const { return path_; }
   absl::string_view bytes() const { return bytes_; }
+  // What names and bytes point into.
+  const std::shared_ptr<const MappedFile>& file() const { return file_; }
   bool is_object() const { return header_.e_type == ET_REL; }
   const Elf64_Ehdr& header() const { return header_; }
   const std::vector<Elf64_Phdr>& segments() const { return segments_; }
@@ -109,11 +115,10 @@ class ElfFile {
                                            std::uint64_t size) const;
 
  private:
-  class Mapping;
-
   ElfFile() = default;
 
   absl::Status Damaged(absl::string_view what) const;
+  absl::Status GoToMember(const std::string& name);
   absl::Status ReadHeaders();
   absl::Status ReadSections();
   absl::StatusOr<std::vector<Symbol>> ReadSymbols(const Section& table) const;
@@ -121,7 +126,7 @@ class ElfFile {
   absl::Status ReadGroup(const Section& group);
 
   std::string path_;
-  std::shared_ptr<const Mapping> mapping_;
+  std::shared_ptr<const MappedFile> file_;
   absl::string_view bytes_;
   Elf64_Ehdr header_ = {};
   std::vector<Elf64_Phdr> segments_;

@@ -4,7 +4,11 @@
 #include "tools/differ/findings.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 
 namespace instar {
 namespace differ {
@@ -19,6 +23,17 @@ void Findings::Add(Severity severity, absl::string_view object,
   if (!is_known) {
     all_.push_back({severity, std::string(object), std::move(message)});
   }
+}
+
+std::string Listed(const std::vector<std::string>& names) {
+  constexpr std::size_t kShown = 10;
+  const std::size_t shown = std::min(names.size(), kShown);
+  std::string out = absl::StrJoin(
+      names.begin(), names.begin() + static_cast<std::ptrdiff_t>(shown), ", ");
+  if (names.size() > shown) {
+    absl::StrAppend(&out, " and ", names.size() - shown, " more");
+  }
+  return out;
 }
 
 }  // namespace differ

@@ -46,6 +46,9 @@ class Findings {
   std::vector<Finding> all_;
 };
 
+// "a, b, c and 7 more".
+std::string Listed(const std::vector<std::string>& names);
+
 }  // namespace differ
 }  // namespace instar
 

@@ -302,7 +302,7 @@ class LinkedImage::Search {
           const bool may_be_other = symbol->binding == STB_WEAK &&
                                     unit->main().group.empty() &&
                                     unit->is_function();
-          if (!may_be_other || IsSameCode(unit->main(), address)) {
+          if (!may_be_other || IsSame(unit->main(), address)) {
             places.address_of[unit.get()] = address;
           }
           break;
@@ -337,14 +337,15 @@ class LinkedImage::Search {
   // What this section's contents in the image refer to.
   absl::Status Follow(const Section& section) {
     const std::uint64_t here = at_[section.index];
-    if (section.Has(SHF_EXECINSTR) && !IsSameCode(section, here)) {
+    if (section.Has(SHF_TLS)) return absl::OkStatus();
+    if (!IsSame(section, here)) {
       const Unit* unit = object_.UnitOf(section.index);
       return Other(absl::StrCat(
-          "it has other code for ",
+          section.Has(SHF_EXECINSTR) ? "it has other code for "
+                                     : "it has other contents of ",
           Demangle(unit == nullptr ? section.name
                                    : absl::string_view(unit->name))));
     }
-    if (section.Has(SHF_TLS)) return absl::OkStatus();
     for (const Relocation& relocation : section.relocations) {
       const Symbol& symbol = object_.SymbolOf(relocation);
       const Unit* target = object_.UnitOf(symbol.section);
@@ -422,11 +423,15 @@ class LinkedImage::Search {
         std::int64_t{*ReadAt<std::int32_t>(*bytes, 0)});
   }
 
-  // Whether the image has this code here, but for what the linker has filled
-  // in.
-  bool IsSameCode(const Section& section, std::uint64_t address) const {
+  // Whether the image has this code here, or this initial value, but for what
+  // the linker has filled in.
+  bool IsSame(const Section& section, std::uint64_t address) const {
     const auto linked = image_.elf_.BytesAt(address, section.size);
-    if (!linked) return section.type == SHT_NOBITS;
+    if (section.type == SHT_NOBITS) {
+      return !linked ||
+             linked->find_first_not_of('\0') == absl::string_view::npos;
+    }
+    if (!linked) return false;
     std::string mine(section.bytes);
     const auto copy = [&](std::uint64_t begin, std::uint64_t end) {
       end = std::min<std::uint64_t>(end, mine.size());

@@ -7,8 +7,8 @@
 // know, along the references in its own code, which say where the object's
 // static functions and variables have come to lie, whatever other files have
 // the same name or the same statics, and also if the program is stripped. On
-// the way it compares the code: an object that the program was not linked from
-// is refused.
+// the way it compares code and initial values: an object that the program was
+// not linked from is refused.
 
 #ifndef INSTAR_TOOLS_DIFFER_LINKED_IMAGE_H_
 #define INSTAR_TOOLS_DIFFER_LINKED_IMAGE_H_

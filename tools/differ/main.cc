@@ -36,6 +36,7 @@ constexpr char kDescription[] =
 constexpr char kFooter[] = R"(Examples:
   instar-diff --program shop --old build-1 --new build-2 -o fix.so
   instar-diff --program shop --old build-1 --new build-2       compares only
+  instar-diff --program shop --old build-1 --new build-2 cart.o libtax.a
   instar-diff --program shop --after fix.so --old build-2 --new build-3 -o more.so
   instarctl load fix.so
 
@@ -90,6 +91,15 @@ int Run(int argc, char** argv) {
       ->type_name("NAME=FILE");
   app.add_option("--new-object", new_objects, "an object of the next build")
       ->type_name("NAME=FILE");
+  app.add_option("--exclude", request.excluded,
+                 "objects below the folders of which to take no notice, with "
+                 "`*` and `?`; may be given again")
+      ->type_name("OBJECT");
+  app.add_option("--unchanged", request.unchanged,
+                 "a source that the program was linked from, with `*` and `?`, "
+                 "of which no object is given since it has not changed; may be "
+                 "given again")
+      ->type_name("SOURCE");
   app.add_option("--old-sources", old_sources,
                  "where sources of the old build are that were in the same "
                  "place as those of the new one: to tell which functions "
@@ -114,8 +124,10 @@ int Run(int argc, char** argv) {
       ->type_name("FILE");
   app.add_flag("-q,--quiet", is_quiet, "no report but of what is refused");
   app.add_option("objects", request.objects,
-                 "objects to compare, as paths below both folders; by default "
-                 "all files there that end in .o")
+                 "objects to compare, as paths below both folders: what else "
+                 "the program was linked from has not changed. By default all "
+                 "that are there, also in static libraries, and none of the "
+                 "program's may be missing")
       ->type_name("OBJECT");
   try {
     app.parse(argc, argv);

@@ -3,11 +3,14 @@
 
 #include "tools/differ/object_folders.h"
 
-#include <cstdio>
-#include <cstring>
+#include <elf.h>
+
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -15,7 +18,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/status_macros.h"
+#include "tools/differ/files/archive.h"
+#include "tools/differ/files/mapped_file.h"
 
 namespace instar {
 namespace differ {
@@ -23,48 +29,115 @@ namespace {
 
 namespace fs = std::filesystem;
 
-absl::Status AddObjectsIn(const std::string& folder,
-                          std::set<std::string>& names) {
-  std::error_code error;
-  fs::recursive_directory_iterator at(
-      folder, fs::directory_options::follow_directory_symlink, error);
-  if (error) {
-    return absl::NotFoundError(
-        absl::StrCat(folder, " cannot be read: ", error.message()));
-  }
-  for (; at != fs::recursive_directory_iterator(); at.increment(error)) {
-    if (error) break;
-    if (absl::EndsWith(at->path().native(), ".o") && !at->is_directory(error)) {
-      names.insert(fs::path(at->path()).lexically_relative(folder).native());
+// What two builds have, in one of them: contents by name.
+using Contents = std::map<std::string, absl::string_view>;
+
+class Folder {
+ public:
+  explicit Folder(std::string path) : path_(std::move(path)) {}
+
+  const std::string& path() const { return path_; }
+  const Contents& objects() const { return objects_; }
+
+  // All objects and static libraries below.
+  absl::Status AddAll() {
+    std::error_code error;
+    fs::recursive_directory_iterator at(
+        path_, fs::directory_options::follow_directory_symlink, error);
+    for (; !error && at != fs::recursive_directory_iterator();
+         at.increment(error)) {
+      const std::string& path = at->path().native();
+      if ((!absl::EndsWith(path, ".o") && !absl::EndsWith(path, ".a")) ||
+          at->is_directory(error)) {
+        continue;
+      }
+      const absl::Status status =
+          Add(at->path().lexically_relative(path_).native());
+      // A link to nothing is no object.
+      if (!status.ok() && !absl::IsNotFound(status)) return status;
     }
+    if (!error) return absl::OkStatus();
+    return absl::NotFoundError(
+        absl::StrCat(path_, " cannot be read: ", error.message()));
   }
-  if (!error) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat(folder, " cannot be read: ", error.message()));
+
+  // The object, or the objects of a static library, of this name.
+  absl::Status Add(const std::string& name) {
+    const std::optional<MemberPath> member = SplitMemberPath(name);
+    const std::string file = member ? member->archive : name;
+    INSTAR_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> mapped,
+                            MappedFile::Read(absl::StrCat(path_, "/", file)));
+    files_.push_back(mapped);
+    if (!absl::EndsWith(file, ".a")) {
+      objects_[name] = mapped->bytes();
+      return absl::OkStatus();
+    }
+    const absl::StatusOr<std::vector<ArchiveMember>> members =
+        MembersOf(mapped->bytes());
+    if (!members.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, "/", file, " ", members.status().message()));
+    }
+    for (const ArchiveMember& one : *members) {
+      if ((!member || one.name == member->member) &&
+          absl::StartsWith(one.bytes, absl::string_view(ELFMAG, SELFMAG))) {
+        objects_[JoinMemberPath(file, one.name)] = one.bytes;
+      }
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  std::string path_;
+  std::vector<std::shared_ptr<const MappedFile>> files_;
+  Contents objects_;
+};
+
+const absl::string_view* Find(const Contents& objects,
+                              const std::string& name) {
+  const auto found = objects.find(name);
+  return found == objects.end() ? nullptr : &found->second;
+}
+
+// Without folders, and without the number of a member.
+std::string BaseName(const std::string& name) {
+  const std::optional<MemberPath> member = SplitMemberPath(name);
+  if (member) return member->member.substr(0, member->member.find('#'));
+  return name.substr(name.rfind('/') + 1);
+}
+
+// Members of static libraries lie beside them as files, as a rule, which have
+// been given already.
+void DropKnownMembers(std::set<std::string>& names, const Contents& old_objects,
+                      const Contents& new_objects) {
+  std::multimap<std::string, std::string> files;
+  for (const std::string& name : names) {
+    if (!SplitMemberPath(name)) files.emplace(BaseName(name), name);
+  }
+  const auto is_same = [](const Contents& objects, const std::string& a,
+                          const std::string& b) {
+    const absl::string_view* of_a = Find(objects, a);
+    const absl::string_view* of_b = Find(objects, b);
+    return of_a == nullptr || of_b == nullptr ? of_a == of_b : *of_a == *of_b;
+  };
+  for (auto name = names.begin(); name != names.end();) {
+    const auto same = files.equal_range(BaseName(*name));
+    const bool is_known =
+        SplitMemberPath(*name).has_value() &&
+        std::any_of(same.first, same.second, [&](const auto& file) {
+          return is_same(old_objects, *name, file.second) &&
+                 is_same(new_objects, *name, file.second);
+        });
+    name = is_known ? names.erase(name) : std::next(name);
+  }
 }
 
 // Whether both have the same contents. False for what cannot be read, which
 // reading it will say.
 bool IsIdentical(const std::string& a, const std::string& b) {
-  std::error_code error;
-  if (fs::file_size(a, error) != fs::file_size(b, error) || error) return false;
-  using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
-  const File file_a(std::fopen(a.c_str(), "re"), &std::fclose);
-  const File file_b(std::fopen(b.c_str(), "re"), &std::fclose);
-  if (file_a == nullptr || file_b == nullptr) return false;
-  std::vector<char> of_a(1 << 16);
-  std::vector<char> of_b(1 << 16);
-  while (true) {
-    const std::size_t read =
-        std::fread(of_a.data(), 1, of_a.size(), file_a.get());
-    if (std::fread(of_b.data(), 1, of_b.size(), file_b.get()) != read ||
-        std::memcmp(of_a.data(), of_b.data(), read) != 0) {
-      return false;
-    }
-    if (read < of_a.size()) {
-      return std::feof(file_a.get()) != 0 && std::feof(file_b.get()) != 0;
-    }
-  }
+  const auto file_a = MappedFile::Read(a);
+  const auto file_b = MappedFile::Read(b);
+  return file_a.ok() && file_b.ok() && (*file_a)->bytes() == (*file_b)->bytes();
 }
 
 }  // namespace
@@ -93,30 +166,43 @@ std::vector<ObjectFiles> MatchObjects(
 absl::StatusOr<std::vector<ObjectFiles>> FindObjects(
     const std::string& old_folder, const std::string& new_folder,
     const std::vector<std::string>& names) {
-  std::set<std::string> all(names.begin(), names.end());
-  if (names.empty()) {
-    INSTAR_RETURN_IF_ERROR(AddObjectsIn(old_folder, all));
-    INSTAR_RETURN_IF_ERROR(AddObjectsIn(new_folder, all));
-    if (all.empty()) {
-      return absl::NotFoundError(absl::StrCat("no objects (*.o) below ",
-                                              old_folder, " and ", new_folder));
+  Folder old_build(old_folder);
+  Folder new_build(new_folder);
+  for (Folder* build : {&old_build, &new_build}) {
+    if (names.empty()) INSTAR_RETURN_IF_ERROR(build->AddAll());
+    for (const std::string& name : names) {
+      const absl::Status status = build->Add(name);
+      if (!status.ok() && !absl::IsNotFound(status)) return status;
     }
   }
+  std::set<std::string> all;
+  for (const Folder* build : {&old_build, &new_build}) {
+    for (const auto& object : build->objects()) all.insert(object.first);
+  }
+  for (const std::string& name : names) {
+    const auto is_of = [&](const std::string& object) {
+      return object == name || absl::StartsWith(object, name + "(");
+    };
+    if (std::none_of(all.begin(), all.end(), is_of)) {
+      return absl::NotFoundError(absl::StrCat(
+          name, " is neither in ", old_folder, " nor in ", new_folder));
+    }
+  }
+  if (all.empty()) {
+    return absl::NotFoundError(absl::StrCat("no objects (*.o, *.a) below ",
+                                            old_folder, " and ", new_folder));
+  }
+  DropKnownMembers(all, old_build.objects(), new_build.objects());
   std::vector<ObjectFiles> result;
   for (const std::string& name : all) {
     ObjectFiles files;
     files.name = name;
-    std::error_code error;
-    const std::string old_path = absl::StrCat(old_folder, "/", name);
-    const std::string new_path = absl::StrCat(new_folder, "/", name);
-    if (fs::exists(old_path, error)) files.old_path = old_path;
-    if (fs::exists(new_path, error)) files.new_path = new_path;
-    if (files.old_path.empty() && files.new_path.empty()) {
-      return absl::NotFoundError(absl::StrCat(
-          name, " is neither in ", old_folder, " nor in ", new_folder));
-    }
-    files.is_identical = !files.old_path.empty() && !files.new_path.empty() &&
-                         IsIdentical(files.old_path, files.new_path);
+    const absl::string_view* of_old = Find(old_build.objects(), name);
+    const absl::string_view* of_new = Find(new_build.objects(), name);
+    if (of_old != nullptr) files.old_path = absl::StrCat(old_folder, "/", name);
+    if (of_new != nullptr) files.new_path = absl::StrCat(new_folder, "/", name);
+    files.is_identical =
+        of_old != nullptr && of_new != nullptr && *of_old == *of_new;
     result.push_back(std::move(files));
   }
   return result;

@@ -31,8 +31,11 @@ std::vector<ObjectFiles> MatchObjects(
     const std::vector<NamedObject>& old_objects,
     const std::vector<NamedObject>& new_objects);
 
-// `names`: empty for all files that end in .o, in any folder below. Sorted.
-// Errors: NotFound for a folder, or an object that is in neither.
+// `names`: empty for all files that end in .o, and all objects of static
+// libraries (.a) that are not such a file, too, in any folder below. A name may
+// be that of a library, or of an object in it (archive.h). Sorted.
+// Errors: NotFound for a folder, or an object that is in neither; what cannot
+// be read.
 absl::StatusOr<std::vector<ObjectFiles>> FindObjects(
     const std::string& old_folder, const std::string& new_folder,
     const std::vector<std::string>& names);

@@ -61,6 +61,14 @@ std::string ToText(const UpdateReport& report) {
                       finding.message, "\n");
     }
   }
+  if (!report.not_compared.empty()) {
+    absl::StrAppend(&out, "not compared: ", Listed(report.not_compared),
+                    ", of which no object was given\n");
+  }
+  if (!report.left_out.empty()) {
+    absl::StrAppend(&out, Counted(report.left_out.size(), "object"),
+                    " of other programs left out\n");
+  }
   absl::StrAppend(&out, Counted(report.objects, "object"), " compared, ",
                   report.identical_objects, " identical; ",
                   Counted(report.same_functions, "function"), " the same");
@@ -96,6 +104,8 @@ std::string ToJson(const UpdateReport& report) {
                                 {"message", finding.message}});
   }
   json["imports"] = report.imports;
+  json["left_out"] = report.left_out;
+  json["not_compared"] = report.not_compared;
   json["objects"] = report.objects;
   json["identical_objects"] = report.identical_objects;
   json["same_functions"] = report.same_functions;

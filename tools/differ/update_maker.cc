@@ -3,6 +3,7 @@
 
 #include "tools/differ/update_maker.h"
 
+#include <fnmatch.h>
 #include <stdlib.h>
 
 #include <algorithm>
@@ -21,12 +22,14 @@
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/debug_answers.h"
+#include "tools/differ/files/source_ages.h"
 #include "tools/differ/layout_judge.h"
 #include "tools/differ/link.h"
 #include "tools/differ/module_tables.h"
 #include "tools/differ/object.h"
 #include "tools/differ/object_folders.h"
 #include "tools/differ/payload.h"
+#include "tools/differ/program_objects.h"
 #include "tools/differ/report.h"
 #include "tools/differ/signature_judge.h"
 #include "tools/differ/update_state.h"
@@ -36,6 +39,31 @@ namespace differ {
 namespace {
 
 using code_internal::Demangle;
+
+// The objects that the author has named, or that are in the folders.
+absl::StatusOr<GivenObjects> Given(const UpdateRequest& request) {
+  GivenObjects given;
+  given.is_subset = request.old_folder.empty() || !request.objects.empty();
+  given.unchanged = request.unchanged;
+  if (request.old_folder.empty()) {
+    given.files = MatchObjects(request.old_objects, request.new_objects);
+    return given;
+  }
+  INSTAR_ASSIGN_OR_RETURN(
+      given.files,
+      FindObjects(request.old_folder, request.new_folder, request.objects));
+  const auto is_excluded = [&](const ObjectFiles& files) {
+    return std::any_of(request.excluded.begin(), request.excluded.end(),
+                       [&](const std::string& pattern) {
+                         return fnmatch(pattern.c_str(), files.name.c_str(),
+                                        0) == 0;
+                       });
+  };
+  given.files.erase(
+      std::remove_if(given.files.begin(), given.files.end(), is_excluded),
+      given.files.end());
+  return given;
+}
 
 // Objects of both builds, and what was found of them.
 struct Compared {
@@ -185,14 +213,15 @@ bool UpdateReport::is_refused() const {
 }
 
 absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
-  std::vector<ObjectFiles> files;
-  if (request.old_folder.empty()) {
-    files = MatchObjects(request.old_objects, request.new_objects);
-  } else {
-    INSTAR_ASSIGN_OR_RETURN(
-        files,
-        FindObjects(request.old_folder, request.new_folder, request.objects));
-  }
+  INSTAR_ASSIGN_OR_RETURN(const UpdateState state,
+                          UpdateState::Read(request.program, request.after));
+  Findings findings;
+  INSTAR_ASSIGN_OR_RETURN(GivenObjects given, Given(request));
+  INSTAR_ASSIGN_OR_RETURN(const ProgramObjects chosen,
+                          ChooseObjects(state, std::move(given), findings));
+  const std::vector<ObjectFiles>& files = chosen.files;
+  // What a build system has made is as it should be.
+  if (!request.old_folder.empty()) WarnOfAges(files, findings);
   std::set<std::string> besides;
   Compared compared;
   for (std::size_t known = 1; known != besides.size();) {
@@ -207,16 +236,18 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   report.identical_objects = static_cast<std::uint64_t>(
       std::count_if(files.begin(), files.end(),
                     [](const ObjectFiles& one) { return one.is_identical; }));
+  report.left_out = chosen.left_out;
+  report.not_compared = chosen.not_compared;
   Describe(comparison, report);
-  Findings findings = comparison.findings();
+  for (const Finding& finding : comparison.findings().all()) {
+    findings.Add(finding.severity, finding.object, finding.message);
+  }
   compared.debug->CheckCompilers(comparison.pairs(), findings);
   const std::set<std::string> converted = JudgeLayouts(
       comparison, request.allowed_types, *compared.debug, findings);
   const std::vector<const Unit*> watched =
       JudgeSignatures(comparison, *compared.debug, findings);
 
-  INSTAR_ASSIGN_OR_RETURN(const UpdateState state,
-                          UpdateState::Read(request.program, request.after));
   PayloadContext context = {};
   context.state = &state;
   context.comparison = &comparison;

@@ -32,8 +32,15 @@ struct UpdateRequest {
   // Objects by their names and paths, in place of the folders.
   std::vector<NamedObject> old_objects;
   std::vector<NamedObject> new_objects;
-  // Paths of objects in both folders; empty: all files there that end in .o.
+  // Paths of objects in both folders; empty: all that are there
+  // (FindObjects()), and nothing of the program may be missing
+  // (ChooseObjects()).
   std::vector<std::string> objects;
+  // Of those in the folders, names of which to take no notice, with `*`, `?`.
+  std::vector<std::string> excluded;
+  // Sources of the program of which no object is there, since they have not
+  // changed (GivenObjects).
+  std::vector<std::string> unchanged;
   // Where sources of the old build are now that debug information names.
   std::vector<SourcePrefix> old_sources;
   // Qualified names of types of which the author says that objects which exist
@@ -59,7 +66,11 @@ struct UpdateReport {
   std::vector<ReportedChange> changes;
   std::vector<Finding> findings;
   std::vector<std::string> imports;  // readable names of what the module uses
-  std::uint64_t objects = 0;         // that were compared
+  // Objects of other programs, and sources that the program was linked from and
+  // of which no object was given (ProgramObjects).
+  std::vector<std::string> left_out;
+  std::vector<std::string> not_compared;
+  std::uint64_t objects = 0;  // that were compared
   std::uint64_t identical_objects = 0;
   std::uint64_t same_functions = 0;
   std::uint64_t moved_functions = 0;  // differ in numbers of lines only

@@ -130,6 +130,12 @@ absl::Status UpdateState::AddModule(const std::string& path) {
   return absl::OkStatus();
 }
 
+std::vector<std::string> UpdateState::brought_objects() const {
+  std::vector<std::string> names;
+  for (const auto& object : objects_) names.push_back(object.first);
+  return names;
+}
+
 absl::StatusOr<UpdateState::Located> UpdateState::Locate(
     const Object& object) const {
   Located located;

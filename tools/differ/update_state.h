@@ -71,6 +71,12 @@ class UpdateState {
   const LinkedImage& target() const { return *target_; }
   const std::vector<EarlierModule>& modules() const { return modules_; }
 
+  // Objects of which the modules have brought new versions, or new ones.
+  bool HasBrought(const std::string& object) const {
+    return objects_.count(object) != 0;
+  }
+  std::vector<std::string> brought_objects() const;
+
   // Where the units of an object of the old build are. Units that are nowhere
   // are left out.
   // Error: InvalidArgument for an object that what runs was not made of.
