@@ -130,6 +130,14 @@ def instar_repositories():
     )
 
     _declare(
+        system_library,
+        name = "zydis",
+        build_file = Label("//third_party:zydis.BUILD"),
+        package = "libzydis-dev",
+        requires = ["/usr/include/Zydis/Zydis.h"],
+    )
+
+    _declare(
         linker_repository,
         name = "instar_linker",
     )

@@ -82,6 +82,10 @@ class Comparison {
   // COMDAT groups; null: none.
   const Unit* DefinedByNew(absl::string_view name) const;
 
+  // Why what these two refer to is not the same; empty: it is.
+  std::string WhyNotSameTarget(const Object& a, const Relocation& in_a,
+                               const Object& b, const Relocation& in_b);
+
  private:
   using Units = std::vector<Unit*>;
   using OldUnits = std::vector<const Unit*>;
@@ -113,8 +117,6 @@ class Comparison {
                                 const Object& b, const Section& in_b);
   std::string WhyNotSameSectionNow(const Object& a, const Section& in_a,
                                    const Object& b, const Section& in_b);
-  std::string WhyNotSameTarget(const Object& a, const Relocation& in_a,
-                               const Object& b, const Relocation& in_b);
   void Judge();
   void JudgeVariable(const Unit& unit);
   void JudgeInitializer(const Unit& unit);

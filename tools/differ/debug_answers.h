@@ -44,6 +44,9 @@ class DebugAnswers {
   // Null: it has none.
   const ObjectDebugInfo* InfoOf(const Object& object);
 
+  // Null: it has none.
+  const LineNumbers* LinesOf(const Object& object);
+
   // What debug information says of a variable that has a section of its own;
   // null: nothing.
   const StaticVariable* VariableOf(const Unit& unit);
@@ -60,7 +63,6 @@ class DebugAnswers {
 
   Known& KnownOf(const Object& object);
   StaticScope ScopeOf(const Unit& unit);
-  const LineNumbers* LinesOf(const Object& object);  // null: it has none
 
   std::map<const Object*, Known> known_;
   MovedLines moved_lines_;

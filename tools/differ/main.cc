@@ -114,6 +114,11 @@ int Run(int argc, char** argv) {
                  "applied, as an event loop is: it takes effect at its next "
                  "call; may be given again")
       ->type_name("FUNCTION");
+  app.add_option("--explain", request.explained,
+                 "a function of which to say how it has changed: its first "
+                 "instruction that differs, and the lines that it comes from; "
+                 "`*` for all; may be given again")
+      ->type_name("FUNCTION");
   app.add_option("-o,--output", request.output,
                  "the module to be written; without it, compare only")
       ->type_name("MODULE.so");

@@ -4,6 +4,7 @@
 #include "tools/differ/report.h"
 
 #include <map>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,39 @@ const char* NameOf(Severity severity) {
       return "refused";
   }
   return "";
+}
+
+std::string LineOf(const ExplainedPlace& place) {
+  if (place.instruction.empty()) return "the function ends";
+  std::string out = place.file.empty()
+                        ? "unknown line"
+                        : absl::StrCat(place.file, ":", place.line);
+  absl::StrAppend(&out, "  +0x", absl::Hex(place.offset), "  ",
+                  place.instruction);
+  for (const std::string& inlined : place.inlined) {
+    absl::StrAppend(&out, "\n         in ", inlined, ", which is inlined");
+  }
+  return out;
+}
+
+void AppendExplanation(const Explanation& explanation, std::string& out) {
+  absl::StrAppend(&out, explanation.object, ": ", explanation.function, ": ",
+                  explanation.what, "\n");
+  if (explanation.old_place) {
+    absl::StrAppend(&out, "    old: ", LineOf(*explanation.old_place), "\n");
+  }
+  if (explanation.new_place) {
+    absl::StrAppend(&out, "    new: ", LineOf(*explanation.new_place), "\n");
+  }
+}
+
+nlohmann::json ToJson(const std::optional<ExplainedPlace>& place) {
+  if (!place) return nullptr;
+  return {{"file", place->file},
+          {"line", place->line},
+          {"offset", place->offset},
+          {"instruction", place->instruction},
+          {"inlined", place->inlined}};
 }
 
 std::string Counted(std::uint64_t count, const char* one) {
@@ -51,6 +85,9 @@ std::string ToText(const UpdateReport& report) {
     absl::StrAppend(&out, "besides, ",
                     Counted(report.new_instances, "new instance"),
                     " of templates and inline functions\n");
+  }
+  for (const Explanation& explanation : report.explanations) {
+    AppendExplanation(explanation, out);
   }
   for (const Severity severity :
        {Severity::kNote, Severity::kWarning, Severity::kRefusal}) {
@@ -102,6 +139,17 @@ std::string ToJson(const UpdateReport& report) {
     json["findings"].push_back({{"severity", NameOf(finding.severity)},
                                 {"object", finding.object},
                                 {"message", finding.message}});
+  }
+  if (!report.explanations.empty()) {
+    json["explanations"] = nlohmann::json::array();
+  }
+  for (const Explanation& explanation : report.explanations) {
+    json["explanations"].push_back({{"object", explanation.object},
+                                    {"function", explanation.function},
+                                    {"kind", NameOf(explanation.kind)},
+                                    {"what", explanation.what},
+                                    {"old", ToJson(explanation.old_place)},
+                                    {"new", ToJson(explanation.new_place)}});
   }
   json["imports"] = report.imports;
   json["left_out"] = report.left_out;

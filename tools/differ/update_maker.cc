@@ -22,6 +22,7 @@
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/debug_answers.h"
+#include "tools/differ/explain/explanation.h"
 #include "tools/differ/files/source_ages.h"
 #include "tools/differ/layout_judge.h"
 #include "tools/differ/link.h"
@@ -239,6 +240,17 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   report.left_out = chosen.left_out;
   report.not_compared = chosen.not_compared;
   Describe(comparison, report);
+  for (const std::string& name : request.explained) {
+    const std::vector<Explanation> explained =
+        Explain(*compared.comparison, *compared.debug, name);
+    if (explained.empty() && name != "*") {
+      return absl::NotFoundError(absl::StrCat(
+          "no function ", name,
+          " in the objects that differ: there is nothing to explain"));
+    }
+    report.explanations.insert(report.explanations.end(), explained.begin(),
+                               explained.end());
+  }
   for (const Finding& finding : comparison.findings().all()) {
     findings.Add(finding.severity, finding.object, finding.message);
   }

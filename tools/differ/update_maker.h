@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tools/differ/explain/explanation.h"
 #include "tools/differ/findings.h"
 #include "tools/differ/moved_lines.h"
 #include "tools/differ/object_folders.h"
@@ -49,6 +50,9 @@ struct UpdateRequest {
   // Functions, by linkage name or qualified name, that may be running when they
   // are redefined: who is inside goes on with the old version.
   std::set<std::string> at_next_call;
+  // Functions of which the report is to say how they have changed: linkage or
+  // qualified names, or `*` for all.
+  std::vector<std::string> explained;
   std::string name;      // of the update
   std::string output;    // path of the module; empty: compare only
   std::string compiler;  // that links it
@@ -64,6 +68,7 @@ struct ReportedChange {
 
 struct UpdateReport {
   std::vector<ReportedChange> changes;
+  std::vector<Explanation> explanations;
   std::vector<Finding> findings;
   std::vector<std::string> imports;  // readable names of what the module uses
   // Objects of other programs, and sources that the program was linked from and
