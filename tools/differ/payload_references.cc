@@ -23,6 +23,12 @@ bool IsOfTheLinker(absl::string_view name) {
          name == "__tls_get_addr";
 }
 
+// Asks for the start of the image's thread-local variables.
+bool IsOfModuleBase(const Symbol& symbol, const Relocation& relocation) {
+  return relocation.type == R_X86_64_TLSLD ||
+         symbol.name == "_TLS_MODULE_BASE_";
+}
+
 }  // namespace
 
 // What references become.
@@ -298,7 +304,7 @@ void Payload::Relocate(const Unit& unit, const Section& section) {
   LocalDynamic local_dynamic;
   for (const Relocation& relocation : section.relocations) {
     if (done_.count(&relocation) != 0) continue;
-    if (relocation.type == R_X86_64_TLSLD) {
+    if (IsOfModuleBase(object_.SymbolOf(relocation), relocation)) {
       local_dynamic.bases.push_back(&relocation);
       continue;
     }
@@ -408,135 +414,5 @@ ObjectWriter::SymbolId Payload::Slot(const Import& import) {
   return slots_[key] = writer_.SectionSymbol(id);
 }
 
-// From the thread pointer (x86-64 psABI, "ELF Handling For Thread-Local
-// Storage", variant II).
-std::int32_t Payload::ThreadOffset(const Import& import,
-                                   std::int64_t addend) const {
-  return static_cast<std::int32_t>(
-      static_cast<std::int64_t>(import.place.address) + addend -
-      static_cast<std::int64_t>(context_.state->target().thread_locals_size()));
-}
-
-// A thread-local variable of the program lies at a known distance from the
-// thread pointer, also for code that was compiled to ask for its address. These
-// are the replacements that a linker makes, too. False: an unknown instruction.
-bool Payload::RelocateThreadLocal(const Unit& /*unit*/, const Section& section,
-                                  const Relocation& relocation,
-                                  const Import& import) {
-  const ObjectWriter::SectionId id = section_of_.at(section.index);
-  std::string& code = writer_.BytesOf(id);
-  const std::uint64_t at = relocation.offset;
-  const auto has = [&](std::uint64_t begin, absl::string_view bytes) {
-    return begin <= code.size() &&
-           code.compare(begin, bytes.size(), bytes.data(), bytes.size()) == 0;
-  };
-  switch (relocation.type) {
-    case R_X86_64_TLSGD: {
-      // data16 lea x@tlsgd(%rip), %rdi; data16 data16 rex64 call
-      // __tls_get_addr
-      if (at < 4 || !has(at - 4, absl::string_view("\x66\x48\x8d\x3d", 4)) ||
-          !(has(at + 4, absl::string_view("\x66\x66\x48\xe8", 4)) ||
-            has(at + 4, absl::string_view("\x66\x48\xff\x15", 4)))) {
-        return false;
-      }
-      // mov %fs:0, %rax; lea offset(%rax), %rax
-      code.replace(at - 4, 12,
-                   std::string("\x64\x48\x8b\x04\x25\0\0\0\0\x48\x8d\x80", 12));
-      Put32(code, at + 8, ThreadOffset(import, 0));
-      for (const Relocation& other : section.relocations) {
-        if (other.offset == at + 8) done_.insert(&other);  // of the call
-      }
-      return true;
-    }
-    case R_X86_64_GOTTPOFF:
-      RelocateThroughSlot(section, relocation, import);
-      return true;
-    case R_X86_64_GOTPC32_TLSDESC:
-      // lea x@tlsdesc(%rip), %rax becomes mov $offset, %rax
-      if (at < 3 || !has(at - 3, absl::string_view("\x48\x8d\x05", 3))) {
-        return false;
-      }
-      code.replace(at - 3, 3, "\x48\xc7\xc0");
-      Put32(code, at, ThreadOffset(import, 0));
-      return true;
-    case R_X86_64_TLSDESC_CALL:
-      if (!has(at, absl::string_view("\xff\x10", 2))) return false;
-      code.replace(at, 2, "\x66\x90");
-      return true;
-    case R_X86_64_TPOFF32:
-      Put32(code, at, ThreadOffset(import, import.addend));
-      return true;
-    default:
-      return false;
-  }
-}
-
-// One call gives the start of the image's thread-local variables, and offsets
-// lead to each. So they are all of the program, or all of the module.
-void Payload::RelocateLocalDynamic(const Unit& unit, const Section& section,
-                                   const LocalDynamic& found) {
-  const ObjectWriter::SectionId id = section_of_.at(section.index);
-  std::string imported;
-  bool has_own = false;
-  std::optional<ObjectWriter::SymbolId> own;
-  for (const auto& offset : found.offsets) {
-    if (offset.second.import) {
-      imported = offset.second.import->name;
-    } else {
-      has_own = true;
-      own = offset.second.symbol;
-    }
-  }
-  if (!imported.empty() && has_own) {
-    Refuse(unit, absl::StrCat("uses thread_local variables of the program (",
-                              Demangle(imported),
-                              ") and new ones by one call. Use the new ones in "
-                              "a function of their own"));
-    return;
-  }
-  std::string& code = writer_.BytesOf(id);
-  if (imported.empty()) {
-    for (const Relocation* base : found.bases) {
-      const ObjectWriter::SymbolId symbol =
-          own ? *own : External(object_.SymbolOf(*base), false);
-      writer_.AddRelocation(id,
-                            {base->offset, base->type, symbol, base->addend});
-    }
-    for (const auto& offset : found.offsets) {
-      writer_.AddRelocation(id, {offset.first->offset, offset.first->type,
-                                 offset.second.symbol, offset.second.addend});
-    }
-    return;
-  }
-  for (const Relocation* base : found.bases) {
-    // lea x@tlsld(%rip), %rdi; call __tls_get_addr, directly or through a table
-    const std::uint64_t at = base->offset;
-    const bool is_direct = code.compare(at + 4, 1, "\xe8") == 0;
-    const bool is_indirect = code.compare(at + 4, 2, "\xff\x15") == 0;
-    if (at < 3 || code.compare(at - 3, 3, "\x48\x8d\x3d") != 0 ||
-        (!is_direct && !is_indirect)) {
-      Refuse(unit,
-             "reaches its thread_local variables in a way that is not "
-             "known");
-      return;
-    }
-    // mov %fs:0, %rax, with prefixes that fill the room
-    std::string replacement(is_indirect ? 4 : 3, '\x66');
-    replacement.append("\x64\x48\x8b\x04\x25\0\0\0\0", 9);
-    code.replace(at - 3, replacement.size(), replacement);
-    const std::uint64_t call = at + (is_indirect ? 6 : 5);
-    writer_.DropRelocation(id, call);
-    fields_.erase(std::remove_if(fields_.begin(), fields_.end(),
-                                 [&](const Field& field) {
-                                   return field.section == id &&
-                                          field.offset == call;
-                                 }),
-                  fields_.end());
-  }
-  for (const auto& offset : found.offsets) {
-    Put32(code, offset.first->offset,
-          ThreadOffset(*offset.second.import, offset.second.import->addend));
-  }
-}
 }  // namespace differ
 }  // namespace instar

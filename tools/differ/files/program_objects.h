@@ -15,8 +15,8 @@
 // Of the new build, what belongs to the program are the next versions of those,
 // and what they use besides.
 
-#ifndef INSTAR_TOOLS_DIFFER_PROGRAM_OBJECTS_H_
-#define INSTAR_TOOLS_DIFFER_PROGRAM_OBJECTS_H_
+#ifndef INSTAR_TOOLS_DIFFER_FILES_PROGRAM_OBJECTS_H_
+#define INSTAR_TOOLS_DIFFER_FILES_PROGRAM_OBJECTS_H_
 
 #include <string>
 #include <vector>
@@ -57,4 +57,4 @@ absl::StatusOr<ProgramObjects> ChooseObjects(const UpdateState& state,
 }  // namespace differ
 }  // namespace instar
 
-#endif  // INSTAR_TOOLS_DIFFER_PROGRAM_OBJECTS_H_
+#endif  // INSTAR_TOOLS_DIFFER_FILES_PROGRAM_OBJECTS_H_

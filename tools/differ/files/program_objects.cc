@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tools/differ/program_objects.h"
+#include "tools/differ/files/program_objects.h"
 
 #include <elf.h>
 #include <fnmatch.h>

@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Updates of programs that are compiled and linked in the ways that there are.
+
+matrix_test.py INSTAR_DIFF FLAGS_SH LIBHARNESS.SO
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+DIFFER, FLAGS, HARNESS = (os.path.abspath(path) for path in sys.argv[1:4])
+# Debug information names it, and coroutine.h is included from there.
+ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
+SOURCES = os.path.join(ROOT, "tools/differ/matrix")
+
+
+def run(command, **arguments):
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **arguments)
+    if result.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}: exit code {result.returncode}:\n{result.stdout}")
+    return result.stdout
+
+
+def flags_of(name):
+    return run(["bash", "-c", f'. {FLAGS}; printf "%s\\n" "${{{name}[@]}}"']).splitlines()
+
+
+COMPILE, LINK = flags_of("compile"), flags_of("link")
+
+
+class Expected:
+    """What edge.cc and main.cc do, in any version."""
+
+    def __init__(self):
+        self.counter, self.own, self.calls, self.shared, self.fresh, self.known = 100, 5, 0, 40, 70, 700
+
+    def tail_call(self, n, v):
+        self.counter += v
+        return (n + v) * 3
+
+    def show(self, v):
+        self.counter += 11 * v
+        yield "addresses: 1 1"
+        self.own += v
+        self.shared += 2 * v
+        self.calls += 7
+        yield f"thread-local: {self.own * 1000 + self.shared + self.calls}"
+        yield "  one" if v == 1 else "  two"
+        n = 4
+        if v > 1:
+            self.fresh += 1
+            self.known += 1
+            n += 4000 + self.fresh + self.known
+        yield f"through tables: {n * 3 + v}"
+        yield f"tail call: {self.tail_call(5, v)}"
+        yield f"catches: 1 {8 + 1000 * v}"
+        yield f"by table: 0 {self.tail_call(1, v) * v} {2 * v}"
+        yield f"choice(0): {10 * v}"
+        yield f"choice(1): {self.counter}"
+        yield f"choice(2): {self.tail_call(2, v) * v}"
+        yield f"choice(3): {v}"
+        yield f"choice(4): {3 * v}"
+        yield f"choice(5): {-v}"
+
+
+class MatrixTest(unittest.TestCase):
+    def setUp(self):
+        # A socket's path is short.
+        self.folder = tempfile.mkdtemp(prefix="instar-matrix-", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def build(self, source, version, flags):
+        """The object of this version, in a folder of its own."""
+        folder = self.path(str(version))
+        os.makedirs(folder, exist_ok=True)
+        compiler = "gcc" if source.endswith(".c") else "g++"
+        output = os.path.join(folder, source.rsplit(".", 1)[0] + ".o")
+        run([compiler] + COMPILE + ["-g", "-O2", f"-DVERSION={version}", f"-I{ROOT}"] + flags +
+            ["-c", os.path.join(SOURCES, source), "-o", output])
+        return output
+
+    def link(self, objects, flags):
+        run(["g++"] + objects + ["-o", self.path("program"), "-pie"] + LINK + flags +
+            [HARNESS, "-Wl,-rpath," + os.path.dirname(HARNESS)])
+
+    def diff(self, name, old, new, source, after=(), linker=""):
+        """The module from one version to another."""
+        module = self.path(name + ".so")
+        command = [DIFFER, "--program", self.path("program"), "--old", self.path(str(old)), "--new", self.path(str(new)),
+                   "--name", name, "-o", module]
+        for earlier in after:
+            command += ["--after", earlier]
+        self.said = run(command + ["--", source], env=dict(os.environ, INSTAR_CXX="c++ " + linker))
+        return module
+
+    def run_program(self, arguments=(), commands=""):
+        return run([self.path("program"), *arguments], input=commands,
+                   env=dict(os.environ, INSTAR_SOCKET_DIRECTORY=self.folder)).splitlines()
+
+    def check(self, compile_flags=(), link_flags=(), linker="", has=""):
+        """`has`: what objdump has to say of the object or the program, so that this shows what it is to show."""
+        objects = [self.build(source, 1, list(compile_flags)) for source in ("edge.cc", "main.cc")]
+        self.build("edge.cc", 2, list(compile_flags))
+        self.link(objects, list(link_flags) + ([linker] if linker else []))
+        described = run(["objdump", "-dr", objects[0]]) + run(["readelf", "-d", "-p", ".comment", self.path("program")])
+        self.assertTrue(has in described, f"nothing says {has!r}")
+        module = self.diff("update", 1, 2, "edge.o", linker=linker)
+        said = self.run_program(commands=f"show\nload {module}\nshow\nshow\nundo\nshow\n")
+        expected = Expected()
+        self.assertEqual(said, [line for version in (1, 2, 2, 1) for line in expected.show(version)])
+
+    def test_levels(self):
+        for level in "-O0", "-O1", "-O2", "-O3", "-Os":
+            with self.subTest(level):
+                self.check([level])
+
+    def test_no_pie(self):
+        self.check(link_flags=["-no-pie"])
+
+    def test_linkers(self):
+        for linker, has in ("bfd", ""), ("gold", ""), ("lld", "LLD"):
+            if shutil.which(f"ld.{linker}") is None:
+                print(f"no ld.{linker}: not shown", flush=True)
+                continue
+            for pie in "-pie", "-no-pie":
+                with self.subTest(linker, pie=pie):
+                    self.check(link_flags=[pie], linker=f"-fuse-ld={linker}", has=has)
+
+    def test_no_plt(self):
+        self.check(["-fno-plt"], has="jmp    *")
+        self.check(["-fno-plt", "-O0"], has="R_X86_64_GOTPCRELX\t_Z5outeri")
+
+    def test_initial_exec(self):
+        self.check(["-ftls-model=initial-exec"], has="R_X86_64_GOTTPOFF")
+
+    def test_tls_descriptors(self):
+        self.check(["-mtls-dialect=gnu2"], has="R_X86_64_GOTPC32_TLSDESC")
+        self.check(["-mtls-dialect=gnu2", "-O0"], has="R_X86_64_GOTPC32_TLSDESC")
+
+    def test_packed_relocations(self):
+        self.check(link_flags=["-fuse-ld=bfd", "-Wl,-z,pack-relative-relocs"], has="RELR")
+
+    def test_coroutines(self):
+        for level in "-O0", "-O2":
+            with self.subTest(level):
+                flags = ["-std=c++20", level]
+                objects = [self.build(source, 1, flags) for source in ("coroutine.cc", "coroutine_main.cc")]
+                self.build("coroutine.cc", 2, flags)
+                self.link(objects, [])
+                module = self.diff("update", 1, 2, "coroutine.o")
+                self.assertIn("coroutines that are suspended finish in the version that they began in", self.said)
+                self.assertEqual(self.run_program([module]), [
+                    # The first goes on as it began, the second begins in the new version: 2, 6, 10.
+                    "first 1", "updated: first 2", "second 2", "doubled 24",
+                    "undone: first 3", "second 10", "third 1", "doubled 4"])
+
+    def test_ten_updates(self):
+        objects = [self.build("chain.c", 0, []), self.build("chain_main.c", 0, [])]
+        self.link(objects, [])
+        modules = []
+        for version in range(1, 11):
+            self.build("chain.c", version, [])
+            modules.append(self.diff(f"update{version}", version - 1, version, "chain.o", after=modules))
+        expected = []
+        variables = [10 * k for k in range(11)]
+        for version in list(range(11)) + list(range(9, -1, -1)):
+            used = range(version + 1)
+            expected.append(str(1000 * version + version + 1 + sum(variables[k] for k in used)))
+            for k in used:
+                variables[k] += 1
+        self.assertEqual(self.run_program(modules), expected)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1] + sys.argv[4:], verbosity=2)
