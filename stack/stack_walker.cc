@@ -12,6 +12,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "continuation/paused_context.h"
+#ifdef INSTAR_PORTABLE
+#include "stack/portable/libunwind_step.h"
+#endif
 
 namespace instar {
 namespace stack_internal {
@@ -29,6 +32,12 @@ bool IsInLibc(std::uintptr_t pc) {
                          &libc) == 0 &&
          object.dlfo_link_map == libc.dlfo_link_map;
 }
+
+// What starts a fiber lies at its very end: of Boost.Context's, it has no
+// unwind information. (Its callable may lie above.)
+constexpr std::uintptr_t kForeignBase = 1024;  // bytes
+
+#ifndef INSTAR_PORTABLE
 
 // Follows a rule of kind kFromRsp, kFromRbp or kExpression.
 WalkEnd Follow(const FrameRule& rule, WalkState* state) {
@@ -69,7 +78,10 @@ WalkEnd Follow(const FrameRule& rule, WalkState* state) {
   return WalkEnd::kStopped;
 }
 
-// The frame says that nobody called it. Believed only of those that are known.
+#endif  // INSTAR_PORTABLE
+
+}  // namespace
+
 WalkEnd AtBase(std::uintptr_t function_start, WalkState* state) {
   const std::uintptr_t pc = state->registers.rip;
   if (IsContinuletBase(pc)) {
@@ -87,10 +99,6 @@ WalkEnd AtBase(std::uintptr_t function_start, WalkState* state) {
              : WalkEnd::kUnknownBase;
 }
 
-// What starts a fiber lies at its very end: of Boost.Context's, it has no
-// unwind information. (Its callable may lie above.)
-constexpr std::uintptr_t kForeignBase = 1024;  // bytes
-
 WalkEnd AtUnknown(WalkEnd end, const WalkState& state) {
   // Not where the fiber goes on: that is in code that is known.
   return state.snapshot->is_foreign && !state.is_exact &&
@@ -100,7 +108,11 @@ WalkEnd AtUnknown(WalkEnd end, const WalkState& state) {
              : end;
 }
 
-}  // namespace
+#ifdef INSTAR_PORTABLE
+
+WalkEnd StepSlowly(WalkState* state) { return StepByLibunwind(state); }
+
+#else
 
 WalkEnd StepSlowly(WalkState* state) {
   const std::uintptr_t pc = state->registers.rip;
@@ -135,6 +147,8 @@ WalkEnd StepSlowly(WalkState* state) {
   }
   return WalkEnd::kUnsupportedRule;
 }
+
+#endif  // INSTAR_PORTABLE
 
 }  // namespace stack_internal
 

@@ -95,8 +95,17 @@ struct WalkState {
 
 // Steps to the caller by the frame's own rule and remembers it. Returns
 // WalkEnd::kStopped if there is a caller, else how the walk ends. At the base
-// of a continulet it goes on with whoever switched to it.
+// of a continulet it goes on with whoever switched to it. Where there is no
+// code of our own for the processor, a step of libunwind.
 WalkEnd StepSlowly(WalkState* state);
+
+// The frame says that nobody called it. Believed only of those that are known,
+// of which `function_start` is one; as StepSlowly().
+WalkEnd AtBase(std::uintptr_t function_start, WalkState* state);
+
+// A frame of which `end` says what is not known: complete, if it is what lies
+// at the base of somebody else's fiber.
+WalkEnd AtUnknown(WalkEnd end, const WalkState& state);
 
 // True if a frame with this CFA can be followed from a stack pointer of `rsp`,
 // which lies in `bounds` and, as every one, is a multiple of 8: the return
@@ -106,7 +115,42 @@ inline bool IsNextFrame(std::uintptr_t cfa, std::uintptr_t rsp,
   return cfa > rsp && cfa <= bounds.high && cfa % 8 == 0;
 }
 
+// A walk in which `step` does all.
+template <typename Visitor, typename Step>
+WalkResult WalkBySteps(const StackSnapshot& snapshot, Visitor& visit,
+                       Step step) {
+  WalkState state{
+      &snapshot, {snapshot.rip, snapshot.rsp, snapshot.rbp}, snapshot.is_exact};
+  WalkResult result;
+  if (!snapshot.bounds.Contains(snapshot.rsp) || snapshot.rsp % 8 != 0) {
+    result.end = WalkEnd::kBoundsLeft;
+    return result;
+  }
+  do {
+    const FrameRegisters& at = state.registers;
+    result.pc = at.rip;
+    const Frame frame{at.rip, at.rip - (state.is_exact ? 0 : 1), at.rsp,
+                      result.frames++};
+    if (!visit(frame)) {
+      result.end = WalkEnd::kStopped;
+      return result;
+    }
+    result.end = step(&state);
+  } while (result.end == WalkEnd::kStopped);
+  return result;
+}
+
 }  // namespace stack_internal
+
+#ifdef INSTAR_PORTABLE
+
+template <typename Visitor>
+WalkResult WalkStack(const StackSnapshot& snapshot, Visitor&& visit) {
+  return stack_internal::WalkBySteps(snapshot, visit,
+                                     &stack_internal::StepSlowly);
+}
+
+#else
 
 template <typename Visitor>
 WalkResult WalkStack(const StackSnapshot& snapshot, Visitor&& visit) {
@@ -172,6 +216,8 @@ WalkResult WalkStack(const StackSnapshot& snapshot, Visitor&& visit) {
     }
   }
 }
+
+#endif  // INSTAR_PORTABLE
 
 }  // namespace instar
 

@@ -133,6 +133,9 @@ TEST(StackWalkerTest, PassesFramesOfEveryShape) {
 
 // Otherwise walks would be right, and slow.
 TEST(StackWalkerTest, RulesOfTheProgramAndItsLibrariesAreRemembered) {
+#ifdef INSTAR_PORTABLE
+  GTEST_SKIP() << "steps of libunwind are not remembered";
+#endif
   UnoptimizedFrame([] {
     const Walk walk = CheckedWalk();
     for (std::size_t i = 1; i < walk.pcs.size(); ++i) {
