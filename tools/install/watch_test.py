@@ -135,6 +135,16 @@ class WatchTest(ProcessTestCase):
         said = self.finish(watching, 6)
         self.assertIn(f"crashing may have crashed the program: process {pid} ended: ", said)
         self.crashed(0)
+        self.assertNotIn("left out", said)  # it is not enabled
+
+    def test_a_crash_of_what_is_enabled(self):
+        self.start("plain", INSTAR_NAME=NAME)
+        self.instarctl("enable", self.installed.crashing)
+        watching = self.watch(self.installed.crashing)
+        self.ask_and_crash(0)
+        self.assertIn("it is enabled, and will be left out at the next start", self.finish(watching, 6))
+        self.crashed(0)
+        self.assertRegex(self.instarctl("list"), r"crashing .*\n +not applied: under watch: process \d+ ended: signal 6")
 
     def test_an_end_says_nothing(self):
         self.start("plain", INSTAR_NAME=NAME)
