@@ -96,6 +96,7 @@ Comparison::Comparison(std::vector<ObjectPair> pairs, DebugQuestions questions)
     : pairs_(std::move(pairs)), questions_(std::move(questions)) {
   Match();
   SeparateLambdas(/*is_compared=*/false);
+  SeparateChangedClosures();
   Compare();
   SeparateLambdas(/*is_compared=*/true);
   Judge();

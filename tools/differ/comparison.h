@@ -15,8 +15,9 @@
 // changed would be the worst of faults. So everything in doubt has changed.
 //
 // Units that share a name by accident, and are never matched:
-//   - lambdas, and what is made for them, when their numbers may have moved:
-//     closures that exist go on with the code that they were made with;
+//   - lambdas, and what is made for them, when their numbers may have moved, or
+//     when they capture other things than before: closures that exist go on
+//     with the code that they were made with;
 //   - the actor and the destroyer of a C++20 coroutine that are not the same:
 //     suspended coroutines finish in the version that they began in, new ones
 //     are made by the new ramp;
@@ -62,6 +63,10 @@ struct DebugQuestions {
   std::function<bool(const Object& old_object, const Section& old_section,
                      const Object& new_object, const Section& new_section)>
       differs_in_lines_only;
+  // Types of lambdas whose objects have another layout than before, and may
+  // exist, but not where a variable leads to: "f(int)::{lambda()#1}".
+  std::function<std::vector<std::string>(const std::vector<ObjectPair>&)>
+      changed_closures;
 };
 
 class Comparison {
@@ -81,6 +86,11 @@ class Comparison {
   // The unit of the new objects that defines this name for others, outside of
   // COMDAT groups; null: none.
   const Unit* DefinedByNew(absl::string_view name) const;
+
+  // Of the changed closures, those whose code is another one's now.
+  const std::set<std::string>& separate_closures() const {
+    return separate_closures_;
+  }
 
   // Why what these two refer to is not the same; empty: it is.
   std::string WhyNotSameTarget(const Object& a, const Relocation& in_a,
@@ -104,6 +114,8 @@ class Comparison {
   void MatchMoved();
   void Pair(const Unit* old_unit, Unit* new_unit);
   static void Separate(Unit& unit);
+  void SeparateLambda(Unit& unit, absl::string_view why);
+  void SeparateChangedClosures();
   void SeparateLambdas(bool is_compared);
   void CheckDiscriminators(const ObjectPair& pair);
   void CheckMatchesByOrder();
@@ -119,6 +131,7 @@ class Comparison {
                                    const Object& b, const Section& in_b);
   void Judge();
   void JudgeVariable(const Unit& unit);
+  void JudgeUnusedVariables();
   void JudgeInitializer(const Unit& unit);
 
   std::vector<ObjectPair> pairs_;
@@ -137,6 +150,7 @@ class Comparison {
   std::vector<const Unit*> moved_only_;
   std::vector<const Unit*> gone_;  // of the old build: the new one has them not
   std::vector<const Unit*> changed_constants_;
+  std::set<std::string> separate_closures_;
   // Static variables that were matched by their order: right if all that use
   // them are the same then.
   std::vector<const Unit*> by_order_;

@@ -60,12 +60,52 @@ void Comparison::Judge() {
                                   "been: it does not run for the update"));
     }
   }
+  JudgeUnusedVariables();
   for (const Unit* unit : gone_) {
     if (unit->is_initializer()) continue;
     findings_.Note(
         unit->object->name(),
         absl::StrCat(unit->is_function() ? "function " : "variable ",
                      Demangle(unit->name), " is gone: the program keeps it"));
+  }
+}
+
+// As the table of modules that a configuration writes has not got a new one.
+void Comparison::JudgeUnusedVariables() {
+  std::set<absl::string_view> used;
+  std::set<const Unit*> used_units;
+  for (const ObjectPair& pair : pairs_) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      for (const Section* part : unit->parts) {
+        for (const Relocation& relocation : part->relocations) {
+          const Unit* target = pair.new_object->TargetOf(relocation);
+          if (target == nullptr) {
+            used.insert(pair.new_object->SymbolOf(relocation).name);
+          } else if (target != unit.get()) {
+            used_units.insert(target);
+          }
+        }
+      }
+    }
+  }
+  for (const ObjectPair& pair : pairs_) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      if (!unit->is_variable() || unit->status != UnitStatus::kNew ||
+          unit->is_separate || !unit->is_global() ||
+          !unit->main().group.empty() || IsInOwnSection(*unit) ||
+          IsVirtualTable(unit->name) || IsTypeInfo(unit->name) ||
+          used_units.count(unit.get()) != 0 ||
+          used.count(unit->global_name()) != 0) {
+        continue;
+      }
+      findings_.Warn(
+          pair.new_object->name(),
+          absl::StrCat("variable ", Demangle(unit->name),
+                       " is new, and nothing uses it. If a list should have "
+                       "it, its object has not been built anew"));
+    }
   }
 }
 

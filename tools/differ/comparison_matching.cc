@@ -280,6 +280,48 @@ void Comparison::Separate(Unit& unit) {
   unit.is_separate = true;
 }
 
+// Closures that exist go on with their code.
+void Comparison::SeparateLambda(Unit& unit, absl::string_view why) {
+  if (unit.is_variable() && !unit.is_constant() && unit.old != nullptr) {
+    findings_.Refuse(unit.object->name(),
+                     absl::StrCat("static variable ", Demangle(unit.name),
+                                  " is one of a lambda, and ", why,
+                                  ". Put the variable outside of the lambda"));
+  }
+  if (unit.is_function()) {
+    findings_.Warn(unit.object->name(),
+                   absl::StrCat(ClosureIn(unit.name), ": ", why,
+                                "; closures that exist go on with their code"));
+  }
+  Separate(unit);
+}
+
+// What captures other things than before is another lambda.
+void Comparison::SeparateChangedClosures() {
+  if (!questions_.changed_closures) return;
+  const auto has_lambda = [](const ObjectPair& pair) {
+    return pair.old_object != nullptr && pair.new_object != nullptr &&
+           std::any_of(
+               pair.new_object->units().begin(), pair.new_object->units().end(),
+               [](const auto& unit) { return !NumbersIn(unit->name).empty(); });
+  };
+  if (std::none_of(pairs_.begin(), pairs_.end(), has_lambda)) return;
+  for (const std::string& closure : questions_.changed_closures(pairs_)) {
+    for (const ObjectPair& pair : pairs_) {
+      if (!has_lambda(pair)) continue;
+      for (const auto& unit : pair.new_object->units()) {
+        if (unit->is_anonymous() || unit->is_separate ||
+            NumbersIn(unit->name).empty() ||
+            !absl::StrContains(Demangle(unit->name), closure)) {
+          continue;
+        }
+        SeparateLambda(*unit, "it captures other things than before");
+        separate_closures_.insert(closure);
+      }
+    }
+  }
+}
+
 // Lambdas and unnamed types are numbered by their order in a function. If there
 // is one more or one less now, or if more than one of them has changed, the
 // number says nothing.
@@ -325,22 +367,8 @@ void Comparison::SeparateLambdas(bool is_compared) {
             (is_compared && unit->status != UnitStatus::kChanged)) {
           continue;
         }
-        if (unit->is_variable() && !unit->is_constant() &&
-            unit->old != nullptr) {
-          findings_.Refuse(
-              pair.new_object->name(),
-              absl::StrCat("static variable ", Demangle(unit->name),
-                           " is one of a lambda, and which of several cannot "
-                           "be told. Put the variable outside of the lambda"));
-        }
-        if (unit->is_function()) {
-          findings_.Warn(
-              pair.new_object->name(),
-              absl::StrCat(ClosureIn(unit->name),
-                           ": which of several lambdas it was before cannot be "
-                           "told; closures that exist go on with their code"));
-        }
-        Separate(*unit);
+        SeparateLambda(*unit,
+                       "which of several lambdas it was before cannot be told");
       }
     }
   }

@@ -3,9 +3,11 @@
 
 #include "tools/differ/layout_judge.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "tools/differ/dwarf/static_scopes.h"
@@ -34,6 +36,50 @@ std::string WhyHarmless(const TypeChange& change) {
            "zero";
   }
   return "";
+}
+
+// The types of both builds.
+struct Types {
+  TypeSet was;
+  TypeSet is;
+};
+
+Types TypesOf(const std::vector<ObjectPair>& pairs, DebugAnswers& debug) {
+  Types types;
+  for (const ObjectPair& pair : pairs) {
+    // A type that both builds know stands in an object of both of them.
+    if (pair.old_object != nullptr &&
+        debug.InfoOf(*pair.old_object) != nullptr) {
+      types.was.Add(*debug.InfoOf(*pair.old_object), pair.old_object->name());
+    }
+    if (pair.new_object != nullptr &&
+        debug.InfoOf(*pair.new_object) != nullptr) {
+      types.is.Add(*debug.InfoOf(*pair.new_object), pair.new_object->name());
+    }
+  }
+  return types;
+}
+
+TypeUseIndex UsesInOld(const std::vector<ObjectPair>& pairs,
+                       DebugAnswers& debug) {
+  TypeUseIndex index;
+  for (const ObjectPair& pair : pairs) {
+    if (pair.old_object == nullptr) continue;
+    const ObjectDebugInfo* const info = debug.InfoOf(*pair.old_object);
+    if (info != nullptr) index.Add(*info, pair.old_object->name());
+  }
+  return index;
+}
+
+// A closure, or an instance of a template for it, of which no variable is.
+bool IsOfSeparateClosure(const TypeChange& change,
+                         const Comparison& comparison) {
+  const std::set<std::string>& closures = comparison.separate_closures();
+  return change.variables.empty() &&
+         std::any_of(closures.begin(), closures.end(),
+                     [&](const std::string& closure) {
+                       return absl::StrContains(change.name, closure);
+                     });
 }
 
 // Variables that keep their values, and are of another type now.
@@ -97,17 +143,29 @@ std::string MissingConversions(const TypeChange& change,
 
 }  // namespace
 
+std::vector<std::string> ChangedClosures(const std::vector<ObjectPair>& pairs,
+                                         DebugAnswers& debug) {
+  const Types types = TypesOf(pairs, debug);
+  std::vector<std::string> closures;
+  TypeUseIndex uses;
+  for (const TypeChange& change : CompareTypes(types.was, types.is)) {
+    if (!absl::EndsWith(change.name, "}") ||
+        !absl::StrContains(change.name, "{lambda(") ||
+        !change.variables.empty() || !WhyHarmless(change).empty()) {
+      continue;
+    }
+    if (closures.empty()) uses = UsesInOld(pairs, debug);
+    if (uses.VariablesOf(change.name).empty()) closures.push_back(change.name);
+  }
+  return closures;
+}
+
 std::map<std::string, std::string> UsersOfTypes(
     const Comparison& comparison, const std::set<std::string>& types,
     DebugAnswers& debug) {
   std::map<std::string, std::string> users;
   if (types.empty()) return users;
-  TypeUseIndex index;
-  for (const ObjectPair& pair : comparison.pairs()) {
-    if (pair.old_object == nullptr) continue;
-    const ObjectDebugInfo* const info = debug.InfoOf(*pair.old_object);
-    if (info != nullptr) index.Add(*info, pair.old_object->name());
-  }
+  const TypeUseIndex index = UsesInOld(comparison.pairs(), debug);
   for (const std::string& type : types) {
     for (const TypeUser& user : index.FunctionsOf(type)) {
       users.emplace(user.linkage_name, type);
@@ -121,29 +179,20 @@ std::set<std::string> JudgeLayouts(const Comparison& comparison,
                                    DebugAnswers& debug, Findings& findings) {
   std::set<std::string> converted_types;
   const std::set<std::string> converted_members = ConvertedMembers(comparison);
-  TypeSet was;
-  TypeSet is;
-  for (const ObjectPair& pair : comparison.pairs()) {
-    // A type that both builds know stands in an object of both of them.
-    if (pair.old_object != nullptr &&
-        debug.InfoOf(*pair.old_object) != nullptr) {
-      was.Add(*debug.InfoOf(*pair.old_object), pair.old_object->name());
-    }
-    if (pair.new_object != nullptr &&
-        debug.InfoOf(*pair.new_object) != nullptr) {
-      is.Add(*debug.InfoOf(*pair.new_object), pair.new_object->name());
-    }
-  }
+  const Types types = TypesOf(comparison.pairs(), debug);
   JudgeVariables(comparison, debug, findings);
-  for (const std::string& type : IncomparableTypes(was, is)) {
+  for (const std::string& type : IncomparableTypes(types.was, types.is)) {
     findings.Warn("", absl::StrCat("type ", type,
                                    " is described in one of the builds only: "
                                    "if it has changed, nobody knows"));
   }
-  for (const TypeChange& change : CompareTypes(was, is)) {
+  for (const TypeChange& change : CompareTypes(types.was, types.is)) {
     const std::string object =
         change.objects.empty() ? "" : change.objects.front();
-    const std::string harmless = WhyHarmless(change);
+    std::string harmless = WhyHarmless(change);
+    if (harmless.empty() && IsOfSeparateClosure(change, comparison)) {
+      harmless = "objects that exist go on with their code";
+    }
     std::string message = absl::StrCat("type ", change.message);
     if (!harmless.empty()) {
       findings.Note(object, absl::StrCat(message, "; ", harmless));

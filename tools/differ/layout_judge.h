@@ -11,6 +11,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tools/differ/comparison.h"
 #include "tools/differ/debug_answers.h"
@@ -26,6 +27,10 @@ namespace differ {
 std::set<std::string> JudgeLayouts(const Comparison& comparison,
                                    const std::set<std::string>& allowed,
                                    DebugAnswers& debug, Findings& findings);
+
+// As DebugQuestions::changed_closures.
+std::vector<std::string> ChangedClosures(const std::vector<ObjectPair>& pairs,
+                                         DebugAnswers& debug);
 
 // Functions of the old build that know one of these types, by linkage name, and
 // the type.

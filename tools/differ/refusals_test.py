@@ -103,6 +103,24 @@ CASES = [
          "#include <functional>\nstd::function<int()> f(int i) { return [i] { return i + 1; }; }",
          "#include <functional>\nstd::function<int()> f(int i) { std::function<int()> g = [i] { return i + 5; }; "
          "return [i, g] { return g() + i + 1; }; }", DONE, "which of several lambdas it was before cannot be told"),
+    Case("lambda that captures other things",
+         "#include <functional>\nstd::function<int()> f(int i) { return [i] { return i + 1; }; }",
+         "#include <functional>\nstd::function<int()> f(int i) { int j = i * 9; return [j] { return j + 1; }; }", DONE,
+         "f(int)::{lambda()#1}: it captures other things than before"),
+    Case("lambda that captures other things, in a variable",
+         "int f(int i) { static auto g = [i] { return i + 1; }; return g(); }",
+         "int f(int i) { int j = i * 9; static auto g = [j] { return j + 1; }; return g(); }", REFUSED,
+         "--allow-type 'f(int)::{lambda()#1}'"),
+    Case("lambda that captures other things, behind a pointer",
+         "template <class T> struct P { static inline T* p; };\n"
+         "template <class T> int keep(T t) { if (!P<T>::p) P<T>::p = new T(t); return (*P<T>::p)(); }\n"
+         "int f(int i) { return keep([i] { return i + 1; }); }",
+         "template <class T> struct P { static inline T* p; };\n"
+         "template <class T> int keep(T t) { if (!P<T>::p) P<T>::p = new T(t); return (*P<T>::p)(); }\n"
+         "int f(int i) { int j = i * 9; return keep([j] { return j + 1; }); }", REFUSED,
+         "--allow-type 'f(int)::{lambda()#1}'"),
+    Case("new variable that nothing uses", "int f(int i) { return i; }", "int added; int f(int i) { return i + 1; }", DONE,
+         "variable added is new, and nothing uses it"),
     Case("other flags", "int f(int i) { return i + 1; }", "int f(int i) { return i + 2; }", REFUSED,
          "-fstack-protector-all", flags=[[], ["-fstack-protector-all"]]),
     Case("no debug information", "int f(int i) { return i + 1; }", "int f(int i) { return i + 2; }", REFUSED,

@@ -96,8 +96,12 @@ absl::StatusOr<Compared> Compare(const std::vector<ObjectFiles>& files,
     }
     pairs.push_back(pair);
   }
+  DebugQuestions questions = result.debug->Questions();
+  questions.changed_closures = [debug = result.debug.get()](const auto& those) {
+    return ChangedClosures(those, *debug);
+  };
   result.comparison =
-      std::make_unique<Comparison>(std::move(pairs), result.debug->Questions());
+      std::make_unique<Comparison>(std::move(pairs), std::move(questions));
   return result;
 }
 

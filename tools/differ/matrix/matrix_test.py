@@ -162,6 +162,18 @@ class MatrixTest(unittest.TestCase):
                     "first 1", "updated: first 2", "second 2", "doubled 24",
                     "undone: first 3", "second 10", "third 1", "doubled 4"])
 
+    def test_closures(self):
+        for level in "-O1", "-O2":
+            with self.subTest(level):
+                flags = ["-std=c++17", level]
+                objects = [self.build(source, 1, flags) for source in ("closure.cc", "closure_main.cc")]
+                self.build("closure.cc", 2, flags)
+                self.link(objects, [])
+                module = self.diff("update", 1, 2, "closure.o")
+                self.assertIn("it captures other things than before; closures that exist go on", self.said)
+                self.assertEqual(self.run_program([module]), [
+                    "first 2", "updated: first 2, copy 2, second 1101", "undone: first 2, second 1101, third 2"])
+
     def test_ten_updates(self):
         objects = [self.build("chain.c", 0, []), self.build("chain_main.c", 0, [])]
         self.link(objects, [])
