@@ -326,6 +326,7 @@ std::size_t Payload::CopyFrame(ObjectWriter::SectionId section,
 
 absl::Status Payload::Write(const std::string& path, std::uint64_t number) {
   CopyFrames();
+  CopyDebugInfo();
   NameTable names(writer_);
   const ObjectWriter::SectionId imports =
       AddTable(writer_, generated_module::kImportsSection);

@@ -124,6 +124,7 @@ class Payload {
   void Need(const Unit& unit);
   void CopySection(const Unit& unit, const Section& section);
   void CopyFrames();
+  void CopyDebugInfo();
   std::size_t CopyFrame(ObjectWriter::SectionId section, const Frame& frame,
                         std::optional<std::size_t> common);
   void ImportOwnAddress(const Unit& unit, const Section& section);

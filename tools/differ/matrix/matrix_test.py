@@ -174,6 +174,41 @@ class MatrixTest(unittest.TestCase):
                 self.assertEqual(self.run_program([module]), [
                     "first 2", "updated: first 2, copy 2, second 1101", "undone: first 2, second 1101, third 2"])
 
+    def test_debug_information(self):
+        """Lines of the module's functions, and variables that are the program's."""
+        objects = [self.build(source, 1, []) for source in ("edge.cc", "main.cc")]
+        self.build("edge.cc", 2, [])
+        self.link(objects, [])
+        module = self.diff("update", 1, 2, "edge.o")
+        symbols = {line.split(" ", 2)[2]: line.split()[0] for line in run(["nm", "-C", module]).splitlines() if " t " in line}
+        with open(os.path.join(SOURCES, "edge.cc"), encoding="utf-8") as file:
+            line = 1 + file.read().splitlines().index("int tail_call(int n) {")
+        said = run(["addr2line", "-e", module, symbols["tail_call(int)"]]).strip()
+        self.assertEqual(said, f"{SOURCES}/edge.cc:{line}")
+        if shutil.which("gdb") is None:
+            print("no gdb: not shown", flush=True)
+            return
+        with subprocess.Popen([self.path("program")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                              env=dict(os.environ, INSTAR_SOCKET_DIRECTORY=self.folder)) as program:
+            program.stdin.write(f"load {module}\nshow\n")
+            program.stdin.flush()
+            for said in program.stdout:
+                if said.startswith("choice(5)"):
+                    break
+            result = subprocess.run(
+                ["gdb", "-batch", "-nx", "-p", str(program.pid), "-ex", "info line added", "-ex", "print counter"],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+                env={**os.environ, "DEBUGINFOD_URLS": ""})
+            program.stdin.close()
+            program.wait()
+        if "Operation not permitted" in result.stdout:
+            print("gdb may not attach: not shown", flush=True)
+            return
+        expected = Expected()
+        list(expected.show(2))
+        self.assertIn('edge.cc" starts at address', result.stdout)
+        self.assertIn(f"= {expected.counter}\n", result.stdout)
+
     def test_ten_updates(self):
         objects = [self.build("chain.c", 0, []), self.build("chain_main.c", 0, [])]
         self.link(objects, [])
