@@ -6,6 +6,7 @@
 #include <elf.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <iterator>
 #include <map>
@@ -28,6 +29,15 @@ namespace differ {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Others may lie there, too: of another processor, as for BPF, or bitcode.
+bool IsObject(absl::string_view bytes) {
+  Elf64_Ehdr header;
+  if (bytes.size() < sizeof(header)) return false;
+  std::memcpy(&header, bytes.data(), sizeof(header));
+  return std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
+         header.e_type == ET_REL && header.e_machine == EM_X86_64;
+}
 
 // What two builds have, in one of them: contents by name.
 using Contents = std::map<std::string, absl::string_view>;
@@ -52,7 +62,8 @@ class Folder {
         continue;
       }
       const absl::Status status =
-          Add(at->path().lexically_relative(path_).native());
+          Add(at->path().lexically_relative(path_).native(),
+              /*is_found=*/true);
       // A link to nothing is no object.
       if (!status.ok() && !absl::IsNotFound(status)) return status;
     }
@@ -61,15 +72,18 @@ class Folder {
         absl::StrCat(path_, " cannot be read: ", error.message()));
   }
 
-  // The object, or the objects of a static library, of this name.
-  absl::Status Add(const std::string& name) {
+  // The object, or the objects of a static library, of this name. What is
+  // found, and not asked for, may be something else.
+  absl::Status Add(const std::string& name, bool is_found) {
     const std::optional<MemberPath> member = SplitMemberPath(name);
     const std::string file = member ? member->archive : name;
     INSTAR_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> mapped,
                             MappedFile::Read(absl::StrCat(path_, "/", file)));
     files_.push_back(mapped);
     if (!absl::EndsWith(file, ".a")) {
-      objects_[name] = mapped->bytes();
+      if (!is_found || IsObject(mapped->bytes())) {
+        objects_[name] = mapped->bytes();
+      }
       return absl::OkStatus();
     }
     const absl::StatusOr<std::vector<ArchiveMember>> members =
@@ -79,8 +93,7 @@ class Folder {
           absl::StrCat(path_, "/", file, " ", members.status().message()));
     }
     for (const ArchiveMember& one : *members) {
-      if ((!member || one.name == member->member) &&
-          absl::StartsWith(one.bytes, absl::string_view(ELFMAG, SELFMAG))) {
+      if ((!member || one.name == member->member) && IsObject(one.bytes)) {
         objects_[JoinMemberPath(file, one.name)] = one.bytes;
       }
     }
@@ -171,7 +184,7 @@ absl::StatusOr<std::vector<ObjectFiles>> FindObjects(
   for (Folder* build : {&old_build, &new_build}) {
     if (names.empty()) INSTAR_RETURN_IF_ERROR(build->AddAll());
     for (const std::string& name : names) {
-      const absl::Status status = build->Add(name);
+      const absl::Status status = build->Add(name, /*is_found=*/false);
       if (!status.ok() && !absl::IsNotFound(status)) return status;
     }
   }

@@ -155,6 +155,24 @@ class ProgramObjectsTest(unittest.TestCase):
         self.differ(DONE, program="old/checker")
         self.assertEqual(self.changed(), ["helper"])
 
+    def test_files_that_are_no_objects(self):
+        old, new = self.shop()
+        with open(old.path("shop.o"), "rb") as file:
+            header = bytearray(file.read())
+        header[18] = 247  # BPF
+        for build in (old, new):
+            build.write("notes.o", "no object")
+            build.write("empty.o", "")
+            build.write("libnotes.a", "!<arch>")
+            with open(build.path("filter.o"), "wb") as file:
+                file.write(header)
+        self.assertIn("5 objects compared", self.differ(DONE))
+        self.assertIn("notes.o is no ELF file", self.differ(FAILED, "notes.o"))
+        # One that a compiler has not finished is one that is missing.
+        with open(new.path("shop.o"), "wb"):
+            pass
+        self.assertIn("Has shop.o been built?", self.differ(REFUSED))
+
     def test_libraries(self):
         old, new = self.shop()
         for build in (old, new):
