@@ -176,8 +176,14 @@ void Payload::Need(const Unit& unit) {
   if (!unit.main().group.empty() && !unit.is_separate) {
     context_.brought_by.emplace(std::string(unit.main().group), &object_);
   }
+  // Where local symbols were kept, every variable has one. What has none then
+  // is what the compiler copies to the stack, as the first value of a large
+  // array.
+  const bool is_copied_only =
+      unit.main().type == SHT_PROGBITS && !object_.source().empty();
   if (unit.is_anonymous() && unit.main().Has(SHF_WRITE) &&
-      !unit.is_constant() && !absl::StartsWith(unit.name, ".data.rel.")) {
+      !unit.is_constant() && !absl::StartsWith(unit.name, ".data.rel.") &&
+      !is_copied_only) {
     Refuse(unit, "holds variables without names, whose values the program has");
   }
   for (const Section* part : unit.parts) {

@@ -32,6 +32,7 @@ GROWN = (UPDATABLE + "struct P : instar::Updatable<P> { int a = 1; }; int f(P* p
          "int f(P* p) { return p->a + p->b; } P* m() { return new P; } ")
 CONVERTED = "struct V{}; template void instar_generated_convert<&P::%s, V>(instar::AppendedMember*); "
 
+STRINGS = ", ".join(f'"s{i}"' for i in range(60))
 CASES = [
     Case("nothing", "int f() { return 1; }  // a comment", "int f() { return 1; }  // another", NOTHING,
          "0 functions to be redefined"),
@@ -173,6 +174,11 @@ CASES = [
     Case("constant of sixteen bytes", "typedef int V __attribute__((vector_size(16))); V f(V v) { return v + V{1, 2, 3, 4}; }",
          "typedef int V __attribute__((vector_size(16))); V f(V v) { return v + V{1, 2, 3, 5}; }", DONE,
          "changed function"),
+    # A value of 60 pointers, without a name, in a section that can be written.
+    Case("first value of an array", f"void g(const char** p) {{ (void)p; }} int f(int i) {{ const char* all[] = {{{STRINGS}}}; "
+         "g(all); return i + 1; }",
+         f"void g(const char** p) {{ (void)p; }} int f(int i) {{ const char* all[] = {{{STRINGS}}}; g(all); return i + 2; }}", DONE,
+         "1 function to be redefined", suffix="c"),
     Case("pointer table", "static int a() { return 1; } static int b() { return 2; } "
          "int (*const t[])() = {a, b}; int f(int i) { return t[i](); }",
          "static int a() { return 1; } static int b() { return 2; } "
