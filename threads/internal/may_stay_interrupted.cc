@@ -96,6 +96,15 @@ bool IsOfSanitizer(absl::string_view file) {
   return absl::StartsWith(file, "libtsan") || absl::StartsWith(file, "libasan");
 }
 
+// Gives up its mutex while it waits.
+bool IsConditionWait(const Function& function) {
+  const auto names = function.linkage_names();
+  return std::any_of(names.begin(), names.end(), [](absl::string_view name) {
+    return name == "pthread_cond_wait" || name == "pthread_cond_timedwait" ||
+           name == "pthread_cond_clockwait";
+  });
+}
+
 // At the `syscall` instruction (which is to be begun again), or behind it.
 __attribute__((no_sanitize("address"))) bool IsAtSystemCall(std::uintptr_t pc) {
   const auto* const code = reinterpret_cast<const unsigned char*>(pc);
@@ -237,6 +246,14 @@ bool OwnsNoLockOfAllocator(const StackSnapshot& stack, const FunctionMap& map,
   bool allowed = true;
   bool in_innermost_libc = true;
   bool is_known = true;  // what the program called of libc
+  // A thread of the allocator's own that waits for work, as jemalloc's
+  // background threads do: nothing but its code is on the stack. In the system
+  // call of a condition variable it has given up the mutex, and with another
+  // one it would keep everybody waiting who allocates.
+  const bool is_in_system_call =
+      map.Containing(stack.rip).has_value() && IsAtSystemCall(stack.rip);
+  bool waits_for_work = false;
+  bool is_condition_wait = false;
   const WalkResult walk = WalkStack(stack, [&](const Frame& frame) {
     const std::optional<Function> function = map.Containing(frame.lookup_pc);
     if (!function.has_value()) {
@@ -244,6 +261,16 @@ bool OwnsNoLockOfAllocator(const StackSnapshot& stack, const FunctionMap& map,
       return false;
     }
     const absl::string_view file = FileName(function->image());
+    if (unsafe.IsAllocator(function->image()) &&
+        (waits_for_work || (in_innermost_libc && is_condition_wait))) {
+      in_innermost_libc = false;
+      waits_for_work = true;
+      return true;
+    }
+    if (waits_for_work) {
+      allowed = IsOfLibc(file);
+      return allowed;
+    }
     allowed = !absl::StartsWith(file, "ld-linux") &&
               !(frame.depth == 0 && IsOfSanitizer(file)) &&
               !unsafe.IsAllocator(function->image()) && !IsExcluded(*function);
@@ -262,6 +289,7 @@ bool OwnsNoLockOfAllocator(const StackSnapshot& stack, const FunctionMap& map,
       allowed = allowed && is_known;
     } else if (in_innermost_libc) {
       is_known = !function->linkage_names().empty();
+      is_condition_wait = is_in_system_call && IsConditionWait(*function);
     }
     return allowed;
   });

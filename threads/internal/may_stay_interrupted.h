@@ -14,7 +14,8 @@
 // what changes the set of threads or processes or a signal mask. The allocator
 // is what the process allocates by, whatever its name: the object that defines
 // malloc() or operator new, in any form. In such an object of its own no frame
-// may lie; in libc, libstdc++ and the program it is a matter of the function.
+// may lie, but for its own threads while they wait for work; in libc, libstdc++
+// and the program it is a matter of the function.
 
 #ifndef INSTAR_THREADS_INTERNAL_MAY_STAY_INTERRUPTED_H_
 #define INSTAR_THREADS_INTERNAL_MAY_STAY_INTERRUPTED_H_

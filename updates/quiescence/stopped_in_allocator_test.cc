@@ -6,14 +6,22 @@
 // it is.
 
 #include <atomic>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <list>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "base/testing/allocators.h"
 #include "gtest/gtest.h"
 #include "updates/change.h"
 #include "updates/mechanisms/redefine.h"
+#include "updates/quiescence/blocker.h"
+#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/stopped_world.h"
 #include "updates/testing/functions_for_test.h"
 
 namespace instar {
@@ -57,6 +65,49 @@ TEST(QuiescenceAllocatorInsideTest, RedefineWhileThreadsAllocate) {
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
+}
+
+bool HasThread(const std::string& name) {
+  std::error_code error;
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/self/task", error)) {
+    std::ifstream file(task.path() / "comm");
+    std::string found;
+    if (std::getline(file, found) && found == name) return true;
+  }
+  return false;
+}
+
+TEST(QuiescenceAllocatorThreadsTest, AreStoppedWhileTheyWaitForWork) {
+  if (!RunsWithAllocator()) GTEST_SKIP() << "run by the other test";
+  while (!HasThread("jemalloc_bg_thd")) AllocateLarge();
+  StopOptions options;
+  options.stacks = Stacks::kAllThreads;
+  options.for_authors_code = true;
+  std::string why;
+  for (int i = 0; i < 1000; ++i) {
+    updates_internal::Obstacles obstacles(updates_internal::Obstacles::kMany);
+    StoppedWorld world(options);
+    const bool is_stopped = world.Stop(obstacles);
+    world.Release();
+    if (is_stopped) return;
+    const std::vector<Blocker> blockers = obstacles.ToBlockers();
+    if (!blockers.empty()) why = blockers.front().reason;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  FAIL() << why;
+}
+
+TEST(QuiescenceAllocatorThreadsTest, OfJemalloc) {
+  if (RunsWithAllocator()) GTEST_SKIP() << "run by the other test";
+  const TestAllocator jemalloc = {"jemalloc",
+                                  "libjemalloc.so",
+                                  {{"MALLOC_CONF", "background_thread:true"}}};
+  std::string why;
+  const RunOutcome outcome =
+      RunWithAllocator(jemalloc, "*AreStoppedWhileTheyWaitForWork", &why);
+  if (outcome == RunOutcome::kNotInstalled) GTEST_SKIP() << why;
+  EXPECT_EQ(outcome, RunOutcome::kPassed) << why;
 }
 
 class QuiescenceAllocatorTest : public testing::TestWithParam<TestAllocator> {};
