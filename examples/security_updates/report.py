@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the tables of docs/security_updates.md from the results, between its markers, and the plot of redis.
+
+    examples/security_updates/report.py            prints the tables
+    examples/security_updates/report.py --write    puts them into the page, and draws the plot
+    examples/security_updates/report.py --check    fails if that would change them
+"""
+
+import argparse
+import collections
+import json
+import os
+import re
+import sys
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.realpath(__file__))
+ROOT = os.path.join(HERE, "..", "..")
+PAGE = os.path.join(ROOT, "docs", "security_updates.md")
+PLOT = os.path.join(ROOT, "docs", "security_updates_redis.svg")
+sys.path.insert(0, HERE)
+
+# pylint: disable=wrong-import-position
+import servers
+from plot import plot
+
+NO_CODE = ("generated", "nothing")
+
+
+def results():
+    """By server, in the order of servers.NAMES."""
+    found = {}
+    for name in servers.NAMES:
+        path = os.path.join(HERE, "results", name + ".json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                found[name] = json.load(file)
+    return found
+
+
+def compared(result):
+    """The patches that change code that is built, with what was seen of each."""
+    return {patch: entry for patch, entry in result["patches"].items() if "comparison" in entry}
+
+
+def verdict(entry):
+    """Of a patch: "-" changes nothing in the program, "yes", "options", "refused", "failed"."""
+    outcome = entry["comparison"]["outcome"]
+    if outcome == "nothing":
+        return "-"
+    if outcome != "generated":
+        return outcome
+    if "loading" in entry and not entry["loading"]["ok"]:
+        return "not well"
+    return "with options" if entry["comparison"].get("options") else "yes"
+
+
+def fixes(result):
+    """By fix: the verdicts of its patches that change something."""
+    found = collections.defaultdict(list)
+    for entry in compared(result).values():
+        found[entry["fix"]].append(verdict(entry))
+    return {fix: [one for one in some if one != "-"] for fix, some in found.items() if any(one != "-" for one in some)}
+
+
+def share(part, whole):
+    return f"{part} of {whole}" + (f" ({100 * part / whole:.1f} %)" if whole else "")
+
+
+def sums(found):
+    lines = ["| server | language | patches that change its code | no code written | refused | failed | fixes: no code written | loaded while it served "
+             "| answers checked | wrong or lost |", "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    total = collections.Counter()
+    for name, result in list(found.items()):
+        entries = [entry for entry in compared(result).values() if verdict(entry) != "-"]
+        verdicts = collections.Counter(verdict(entry) for entry in entries)
+        loaded = [entry["loading"] for entry in entries if entry.get("loading", {}).get("ok")]
+        by_fix = fixes(result)
+        row = {
+            "patches": len(entries), "accepted": verdicts["yes"] + verdicts["with options"], "refused": verdicts["refused"],
+            "failed": verdicts["failed"] + verdicts["not well"], "fixes": len(by_fix),
+            "whole": sum(all(one in ("yes", "with options") for one in some) for some in by_fix.values()),
+            "loaded": len(loaded), "requests": sum(entry.get("loading", {}).get("requests", 0) for entry in entries),
+            "wrong": sum(entry["loading"]["wrong"] + entry["loading"]["lost"] for entry in entries if "loading" in entry),
+        }
+        total.update(row)
+        lines.append(row_of(f"{name} {result['version']}", result["language"], row))
+    lines.append(row_of("**sum**", "", total))
+    return lines
+
+
+def row_of(name, language, row):
+    return (f"| {name} | {language} | {row['patches']} | {share(row['accepted'], row['patches'])} | {row['refused']} | {row['failed']} "
+            f"| {share(row['whole'], row['fixes'])} | {row['loaded']} | {row['requests']:,} | {row['wrong']} |".replace(",", " "))
+
+
+def milliseconds(latency):
+    if not latency:
+        return "-"
+    return f"{latency['median_us'] / 1e3:.2f}, {latency['p99_us'] / 1e3:.1f}"
+
+
+def short(patch):
+    found = re.findall(r"CVE-\d+-\d+(?:[-.]\d(?:of\d)?)?", patch)
+    return found[0] if found else re.sub(r"\.(patch|diff)$", "", patch)[:40]
+
+
+def rows(result):
+    lines = ["| patch | fix | functions | result | compared in | applied in, at most | longest stop | fault seen | latency before: median, 99 % "
+             "| during an update | after |", "|---|---|---:|---|---:|---:|---:|---|---:|---:|---:|"]
+    for patch, entry in result["patches"].items():
+        name = f"`{short(patch)}`"
+        if "skipped" in entry:
+            lines.append(f"| {name} | | | {entry['skipped']} | | | | | | | |")
+            continue
+        if "comparison" not in entry:
+            continue
+        comparison, loading = entry["comparison"], entry.get("loading")
+        said = {"yes": "applied" if loading else "accepted", "-": "nothing changes in the program"}.get(verdict(entry), verdict(entry))
+        if comparison.get("refusals") or comparison.get("said"):
+            said += ": " + (comparison.get("refusals") or [comparison["said"].splitlines()[-1]])[0].replace("|", "\\|")[:220]
+        if comparison.get("options"):
+            said += ", with `" + " ".join(comparison["options"]) + "`"
+        cells = [name, entry["fix"].replace("CVE-", ""), str(comparison.get("redirected", "")), said, f"{comparison['compare_s']} s"]
+        updates = [update for update in (loading or {}).get("updates", []) if update["ok"]]
+        if updates:
+            effect = loading.get("effect")
+            cells += [f"{max(update['took_ms'] for update in updates):.1f} ms",
+                      f"{max(update['longest_stop_ms'] for update in updates):.2f} ms",
+                      "" if not effect else "gone, back, gone" if loading["ok"] else "NOT as it should be",
+                      *(milliseconds(loading["latency"].get(phase)) for phase in ("before", "during", "after"))]
+        else:
+            cells += [""] * 6
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def stops(found):
+    """How long threads were stopped, of all updates."""
+    longest = sorted(update["longest_stop_ms"] for result in found.values() for entry in compared(result).values()
+                     for update in entry.get("loading", {}).get("updates", []) if update["ok"])
+    if not longest:
+        return []
+    return [f"{len(longest)} loads and undos: the longest stop of a thread was {longest[len(longest) // 2]:.2f} ms in the median, "
+            f"{longest[len(longest) * 99 // 100]:.2f} ms at 99 %, {longest[-1]:.2f} ms at most; "
+            f"{share(sum(one <= 5 for one in longest), len(longest))} within 5 ms."]
+
+
+def tables():
+    found = results()
+    parts = {"sums": sums(found), "stops": stops(found)}
+    for name, result in found.items():
+        parts[name] = rows(result)
+    return parts
+
+
+def filled(page):
+    """The page with the tables between its markers."""
+    for name, lines in tables().items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        if begin not in page or end not in page:
+            sys.exit(f"report.py: {PAGE} has no place for {name}: {begin.strip()} ... {end.strip()}")
+        before, rest = page.split(begin, 1)
+        page = before + begin + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1]
+    return page
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    if not arguments.write and not arguments.check:
+        print("\n\n".join("\n".join([f"## {name}", *lines]) for name, lines in tables().items()))
+        return 0
+    with open(PAGE, encoding="utf-8") as file:
+        page = file.read()
+    wanted = {PAGE: filled(page)}
+    chain = os.path.join(HERE, "results", "redis_chain.json")
+    if os.path.exists(chain):
+        with open(chain, encoding="utf-8") as file:
+            wanted[PLOT] = plot(json.load(file))
+    code = 0
+    for path, text in wanted.items():
+        if arguments.write:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        elif not os.path.exists(path) or open(path, encoding="utf-8").read() != text:
+            print(f"{os.path.normpath(path)} is not that of the results: examples/security_updates/report.py --write")
+            code = 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+"""dnsmasq, a DNS and DHCP server."""
+
+import os
+import re
+import signal
+import socket
+import struct
+
+from checker import PATIENCE_S, Checker, Stream, expect
+from servers.description import Server
+from sources import run
+
+
+class Description(Server):
+    name = "dnsmasq"
+    program = "src/dnsmasq"
+    first = "CVE-2026-2291.patch"
+    objects = "src"
+    headers = {"nettle/nettle-meta.h": "nettle-dev", "idn2.h": "libidn2-dev", "dbus-1.0/dbus/dbus.h": "libdbus-1-dev"}
+
+    def make(self, tree, instar, log):
+        environment = self.environment(instar)
+        run(["make", "CC=" + environment["CC"], "CFLAGS=" + environment["CFLAGS"] + " " + environment["CPPFLAGS"],
+             "LDFLAGS=" + environment["LDFLAGS"], "VERSION=-DVERSION=\"2.90\"",
+             "COPTS=-DHAVE_DBUS -DHAVE_LIBIDN2 -DHAVE_DNSSEC"], cwd=tree, env=environment, log=log)
+
+    def start(self, folder, work, port):
+        # The server that it asks is the checker.
+        self.upstream = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.upstream.bind(("127.0.0.1", 0))
+        options = [f"--server=/far/127.0.0.1#{self.upstream.getsockname()[1]}", "--no-resolv", "--no-hosts", "--cache-size=1000",
+                   "--bind-interfaces", "--listen-address=127.0.0.1", "--dns-forward-max=1000", "--local-ttl=0",
+                   "--txt-record=text.near,hello", "--mx-host=near,mail.near,5", "--srv-host=_x._tcp.near,host1.near,99",
+                   "--cname=alias.near,host1.near", "--pid-file=" + os.path.join(work, "pid"), "--conf-file=/dev/null",
+                   "--user=root", "--address=/wild.near/10.9.9.9"]
+        options += [f"--host-record=host{i}.near,10.0.0.{i},fd00::{i:x}" for i in range(1, 100)]
+        with open(os.path.join(work, "queries"), "w", encoding="ascii") as file:
+            file.write("".join(f"host{i}.near A\nhost{i}.near AAAA\n" for i in range(1, 100)))
+        return [os.path.join(folder, self.program), "--keep-in-foreground", f"--port={port}", *options]
+
+    def load(self, tree, work, port):
+        return ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", os.path.join(work, "queries"), "-l", "600", "-q", "20",
+                "-Q", "4000"]
+
+    load_signal = signal.SIGINT
+
+    @staticmethod
+    def load_errors(said):
+        lost = re.search(r"Queries lost:\s+(\d+)", said)
+        if not lost:
+            return "dnsperf says nothing: " + said[-300:]
+        return "" if lost[1] == "0" else lost[0]
+
+    def checker(self, port):
+        return DnsmasqChecker(port, self.upstream)
+
+
+A, CNAME, PTR, MX, TXT, AAAA, SRV = 1, 5, 12, 15, 16, 28, 33
+NAME_ERROR = 3
+
+
+def name(words):
+    return b"".join(bytes([len(word)]) + word.encode() for word in words.split(".")) + b"\0"
+
+
+class DnsmasqChecker(Checker):
+    """What it knows, and what it asks another server for, by UDP and by TCP."""
+
+    def __init__(self, port, upstream):
+        super().__init__(port)
+        self.upstream = upstream
+        self.asked = 0
+
+    def connect(self):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(("127.0.0.1", self.port))
+        for one in (self.socket, self.upstream):
+            one.settimeout(PATIENCE_S)
+        self.known = {}
+
+    def request(self):
+        self.random.choice([self.hosts, self.hosts, self.others, self.missing, self.forwarded, self.over_tcp])()
+
+    def query(self, host, kind):
+        self.number = self.random.getrandbits(16)
+        extended = b"\0\0\x29\x10\0\0\0\0\0\0\0" if self.random.random() < 0.5 else b""
+        return (struct.pack(">6H", self.number, 0x0100, 1, 0, 0, 1 if extended else 0) + name(host) + struct.pack(">2H", kind, 1) +
+                extended)
+
+    def records(self, data):
+        """Of an answer: the code, and the records' kinds and data."""
+        number, flags, questions, answers, _, _ = struct.unpack(">6H", data[:12])
+        expect((number, questions), (self.number, 1), "number of an answer")
+        at = self.skip(data, 12) + 4
+        found = []
+        for _ in range(answers):
+            at = self.skip(data, at)
+            kind, _, _, size = struct.unpack(">2HIH", data[at:at + 10])
+            found.append((kind, data[at + 10:at + 10 + size]))
+            at += 10 + size
+        return flags & 15, found
+
+    @staticmethod
+    def skip(data, at):
+        while data[at] and data[at] < 192:
+            at += 1 + data[at]
+        return at + (2 if data[at] else 1)
+
+    def ask(self, host, kind):
+        self.socket.send(self.query(host, kind))
+        return self.records(self.socket.recv(4096))
+
+    def hosts(self):
+        i = self.random.randrange(1, 100)
+        expect(self.ask(f"host{i}.near", A), (0, [(A, bytes([10, 0, 0, i]))]), "A")
+        expect(self.ask(f"host{i}.near", AAAA), (0, [(AAAA, b"\xfd" + b"\0" * 14 + bytes([i]))]), "AAAA")
+        code, found = self.ask(f"{i}.0.0.10.in-addr.arpa", PTR)
+        expect((code, found[0][1][:len(str(i)) + 5]), (0, bytes([4 + len(str(i))]) + b"host%d" % i), "PTR")
+
+    def others(self):
+        expect(self.ask("text.near", TXT), (0, [(TXT, b"\x05hello")]), "TXT")
+        expect(self.ask(f"a{self.random.random()}.wild.near", A), (0, [(A, bytes([10, 9, 9, 9]))]), "a wild card")
+        code, found = self.ask("near", MX)
+        expect((code, found[0][0], found[0][1][:7]), (0, MX, b"\0\x05\x04mail"), "MX")
+        code, found = self.ask("_x._tcp.near", SRV)
+        expect((code, found[0][0], found[0][1][4:6]), (0, SRV, struct.pack(">H", 99)), "SRV")
+        code, found = self.ask("alias.near", A)
+        expect((code, [kind for kind, _ in found], found[1][1]), (0, [CNAME, A], bytes([10, 0, 0, 1])), "CNAME")
+
+    def missing(self):
+        code, found = self.ask(f"x{self.random.random()}.nowhere", A)
+        expect((code in (NAME_ERROR, 5), found), (True, []), "a name that is not there")
+
+    def forwarded(self):
+        # A new name is asked for; one of the last hundred is kept, and is not.
+        if self.known and self.random.random() < 0.5:
+            host = self.random.choice(list(self.known))
+            expect(self.ask(host, A), (0, [(A, self.known[host])]), host)
+            return
+        self.asked += 1
+        host = f"H{self.asked}.far"
+        self.socket.send(self.query(host, A))
+        query, asker = self.upstream.recvfrom(4096)
+        address = bytes(self.random.randrange(1, 255) for _ in range(4))
+        end = self.skip(query, 12) + 4
+        self.upstream.sendto(query[:2] + struct.pack(">5H", 0x8180, 1, 1, 0, 0) + query[12:end] + b"\xc0\x0c" +
+                             struct.pack(">2HIH", A, 1, 3600, 4) + address, asker)
+        expect(self.records(self.socket.recv(4096)), (0, [(A, address)]), host)
+        self.known[host] = address
+        if len(self.known) > 100:
+            del self.known[next(iter(self.known))]
+
+    def over_tcp(self):
+        i = self.random.randrange(1, 100)
+        stream = Stream(self.port)
+        query = self.query(f"host{i}.near", A)
+        stream.send(struct.pack(">H", len(query)) + query)
+        size = struct.unpack(">H", stream.read(2))[0]
+        expect(self.records(stream.read(size)), (0, [(A, bytes([10, 0, 0, i]))]), "TCP")
+        stream.close()
