@@ -4,6 +4,7 @@
 // The command instar-diff: see kDescription, or `instar-diff --help`.
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "tools/differ/report.h"
 #include "tools/differ/update_maker.h"
 #include "updates/update_module.h"
@@ -44,7 +46,8 @@ Both builds are compiled by the same compiler with the same flags (instar-cc, or
 updatable_cc_library), in the same folder or with -ffile-prefix-map, and linked
 without LTO.
 
-INSTAR_CXX names the compiler that links the module.
+INSTAR_CXX names the compiler that links the module; by default c++, or cc where
+there is none.
 
 Exit codes:
   0  done
@@ -58,6 +61,19 @@ int Fail(const absl::Status& status) {
   std::fprintf(stderr, "instar-diff: %s\n",
                std::string(status.message()).c_str());
   return kFailed;
+}
+
+// The module's parts are objects, and the libraries that it is linked with are
+// named: any compiler will do.
+std::string Compiler() {
+  const char* named = getenv("INSTAR_CXX");
+  if (named != nullptr && *named != '\0') return named;
+  const char* path = getenv("PATH");
+  for (const absl::string_view folder :
+       absl::StrSplit(path == nullptr ? "" : path, ':')) {
+    if (access(absl::StrCat(folder, "/c++").c_str(), X_OK) == 0) return "c++";
+  }
+  return "cc";
 }
 
 int Run(int argc, char** argv) {
@@ -192,9 +208,7 @@ int Run(int argc, char** argv) {
   }
   request.allowed_types.insert(allowed_types.begin(), allowed_types.end());
   request.at_next_call.insert(at_next_call.begin(), at_next_call.end());
-  const char* compiler = getenv("INSTAR_CXX");
-  request.compiler =
-      compiler != nullptr && *compiler != '\0' ? compiler : "c++";
+  request.compiler = Compiler();
 
   const absl::StatusOr<UpdateReport> report = MakeUpdate(request);
   if (!report.ok()) return Fail(report.status());

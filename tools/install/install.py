@@ -16,7 +16,8 @@ import sys
 import tarfile
 import tempfile
 
-COMMANDS = ["instar-cc", "instar-finish", "instar-module"]
+SCRIPTS = ["instar-cc", "instar-finish", "instar-module"]
+PROGRAMS = ["instar-diff", "instarctl"]
 BUILD_TOOLS = ["finish_update_module.py", "function_entries.py", "update_module_note.py", "flags.sh"]
 
 
@@ -87,10 +88,9 @@ def fill(template, layout, inputs):
 def install(layout, inputs):
     """Writes everything below layout.root."""
     files = inputs.files
-    for command in COMMANDS:
+    for command in SCRIPTS + PROGRAMS:
         put(files[command], layout.path("bin", command), 0o755)
     link("instar-cc", layout.path("bin", "instar-c++"))
-    put(files["instarctl"], layout.path("bin", "instarctl"), 0o755)
     put(files["libinstar.so"], layout.path(layout.libdir, inputs.soname), 0o755)
     link(inputs.soname, layout.path(layout.libdir, "libinstar.so"))
     put(files["libinstar_agent.so"], layout.path(layout.libdir, "libinstar_agent.so"), 0o755)
@@ -109,9 +109,11 @@ def install(layout, inputs):
         # Where Python can: what is no plain file is refused.
         archive.extractall(layout.path("include", ""),
                            **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
-    put(files["instarctl.bash"], layout.path("share", "bash-completion", "completions", "instarctl"), 0o644)
-    for page in ["instarctl.1", "instar-cc.1", "instar-module.1"]:
-        put(files[page], layout.path("share", "man", "man1", page), 0o644)
+    for name in files:
+        if name.endswith(".bash"):
+            put(files[name], layout.path("share", "bash-completion", "completions", name[:-len(".bash")]), 0o644)
+        elif name.endswith(".1"):
+            put(files[name], layout.path("share", "man", "man1", name), 0o644)
 
 
 # Before 1.0 any minor version may change the interface.
@@ -164,7 +166,7 @@ def make_package(output, inputs):
         layout = Layout(os.path.join(root, "usr"), "/usr",
                         "lib/" + ask("gcc", "-print-multiarch"))
         install(layout, inputs)
-        needs = packages_of([layout.path(layout.libdir, inputs.soname), layout.path("bin", "instarctl")])
+        needs = packages_of([layout.path(layout.libdir, inputs.soname)] + [layout.path("bin", name) for name in PROGRAMS])
         size = int(ask("du", "-sk", root).split()[0])
         write(f"""Package: instar
 Version: {inputs.version}

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # install_test.sh HOW INSTALL ARGS...   installs into a temporary folder, has a program and its updates built there, and
-# updates the program while it runs. ARGS are those of the installation.
+# updates the program while it runs: by updates that were written, and by one that instar-diff makes of an edited source.
+# ARGS are those of the installation.
 #
 # HOW: make, cmake, meson: a program in C, an update in C and one in C++, by that build system
 #      make-in-c, cmake-in-c: without the update in C++, and what only that needs; with make, $MODULE_CC compiles the update
@@ -28,7 +29,8 @@ fail() {
 
 if [[ $install != - ]]; then
   "$install" "$@" --prefix "$work/prefix" >/dev/null 2>"$work/install.log" || fail "the installation: $(cat "$work/install.log")"
-  export PATH=$work/prefix/bin:$PATH PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig CMAKE_PREFIX_PATH=$work/prefix
+  export PATH=$work/prefix/bin:$PATH PKG_CONFIG_PATH=$work/prefix/lib/pkgconfig CMAKE_PREFIX_PATH=$work/prefix \
+    C_INCLUDE_PATH=$work/prefix/include
 fi
 export INSTAR_SOCKET_DIRECTORY=$work/sockets LC_ALL=C
 
@@ -106,6 +108,12 @@ END
   built=.
 }
 
+# diff_with_HOW FILE: builds the edited program, and FILE of what has changed since ../shop.old.
+diff_with_make() {
+  make shop CC=instar-cc || return
+  instar-diff --program ../shop.old/shop --old ../shop.old --new . -o "$1"
+}
+
 # Without pkg-config, which a bare system has not: the library is where the linker looks.
 build_with_make-in-c() {
   cat >Makefile <<'END'
@@ -120,6 +128,10 @@ END
   built=.
 }
 
+diff_with_make-in-c() {
+  LIBRARY_PATH=$work/prefix/lib LD_RUN_PATH=$work/prefix/lib diff_with_make "$1"
+}
+
 build_with_cmake-in-c() {
   cat >CMakeLists.txt <<'END'
 cmake_minimum_required(VERSION 3.18)
@@ -129,10 +141,23 @@ add_executable(shop main.c price.c)
 target_link_libraries(shop PRIVATE Instar::agent)
 instar_updatable(shop)
 instar_update_module(discount PROGRAM shop SOURCES discount.c OPTIONS -O2)
+if(OLD)
+  instar_diff_module(rounded PROGRAM ${OLD}/shop OLD ${OLD} NEW shop)
+endif()
 END
   cmake -S . -B build -DCMAKE_BUILD_TYPE=Release || return
   cmake --build build || return
   built=build
+}
+
+diff_with_cmake-in-c() {
+  cmake -S . -B build -DOLD="$PWD/../shop.old/build" || return
+  cmake --build build --target rounded || return
+  cp build/rounded.so "$1"
+}
+
+diff_with_cmake() {
+  diff_with_cmake-in-c "$1"
 }
 
 build_with_built-in-c() {
@@ -149,6 +174,9 @@ target_link_libraries(shop PRIVATE Instar::agent)
 instar_updatable(shop)
 instar_update_module(discount PROGRAM shop SOURCES discount.c OPTIONS -O2)
 instar_update_module(bulk PROGRAM shop SOURCES bulk.cc REQUIRES discount)
+if(OLD)
+  instar_diff_module(rounded PROGRAM ${OLD}/shop OLD ${OLD} NEW shop)
+endif()
 END
   cmake -S . -B build -DCMAKE_BUILD_TYPE=Release || return
   cmake --build build || return
@@ -170,6 +198,11 @@ END
   CC=instar-cc meson setup build || return
   meson compile -C build || return
   built=build
+}
+
+diff_with_meson() {
+  meson compile -C build shop || return
+  instar-diff --program ../shop.old/build/shop --old ../shop.old/build --new build -o "$1"
 }
 
 "build_with_$system" "$@" >"$work/build.log" 2>&1 || fail "$system: $(cat "$work/build.log")"
@@ -197,6 +230,28 @@ if [[ $system != *-in-c ]]; then
 fi
 instarctl -p shop undo || fail "undo of discount"
 answer 20 2000
+# What was built on another release has objects of another compiler.
+if [[ $system != built-in-c ]]; then
+  cp -a . ../shop.old
+  cat >price.c <<'END'
+#include <instar_hooks.h>
+#include <stddef.h>
+#include "price.h"
+static int rebate;
+static int Each(void) { return 100; }
+int Price(int count) { return count * Each() - rebate; }
+const char* instar_generated_after(void) {
+  rebate = 7;
+  return NULL;
+}
+const char* instar_generated_undo_after(void) { return NULL; }
+END
+  "diff_with_$system" rounded.so >"$work/build.log" 2>&1 || fail "$system, the next build: $(cat "$work/build.log")"
+  instarctl -p shop load rounded.so || fail "rounded"
+  answer 20 1993
+  instarctl -p shop undo rounded || fail "undo of rounded"
+  answer 20 2000
+fi
 exec 5>&-
 wait "${started[0]}" || fail "the program ended with $?"
 [[ ! -s err ]] || fail "the program said: $(cat err)"

@@ -7,7 +7,7 @@
 
 updates/update_plan.h becomes instar/updates/update_plan.h, and so does what it
 includes: outside of this repository a name such as base/check.h may be
-another's. The header for C is instar.h itself.
+another's. The headers for C are instar.h and instar_hooks.h themselves.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def installed(text, headers):
         text, flags=re.MULTILINE)
 
 
-FOR_C = "manager/c/instar.h"
+FOR_C = {"manager/c/instar.h": "instar.h", "manager/c/instar_hooks.h": "instar_hooks.h"}
 
 
 def main():
@@ -39,7 +39,7 @@ def main():
         for header in headers:
             with open(header, encoding="utf-8") as file:
                 contents = installed(file.read(), set(headers)).encode()
-            entry = tarfile.TarInfo("instar.h" if header == FOR_C else "instar/" + header)
+            entry = tarfile.TarInfo(FOR_C.get(header, "instar/" + header))
             entry.size = len(contents)
             entry.mode = 0o644
             archive.addfile(entry, io.BytesIO(contents))
