@@ -96,6 +96,14 @@ def instar_repositories():
 
     _declare(
         system_library,
+        name = "libarchive",
+        build_file = Label("//third_party:libarchive.BUILD"),
+        package = "libarchive-dev",
+        requires = ["/usr/include/archive.h"],
+    )
+
+    _declare(
+        system_library,
         name = "com_google_googletest",
         build_file = Label("//third_party:googletest.BUILD"),
         package = "libgmock-dev",

@@ -27,9 +27,7 @@ namespace differ {
 
 class DebugAnswers {
  public:
-  // `old_sources`: where the sources of the old build are, if not where debug
-  // information says.
-  explicit DebugAnswers(std::vector<SourcePrefix> old_sources)
+  explicit DebugAnswers(OldSources old_sources)
       : moved_lines_(std::move(old_sources)) {}
   DebugAnswers(const DebugAnswers&) = delete;
   DebugAnswers& operator=(const DebugAnswers&) = delete;

@@ -9,6 +9,12 @@
         new = ["//next:shop_lib"],    # the next version of it
     )
 
+or, from a release file that was kept of what runs,
+
+    instar_release(name = "release", program = ":shop", deps = [":shop_lib"])
+
+    diff_update_module(name = "fix", old = "shop-1.0.release", new = [":shop_lib"])
+
 docs/updates_from_two_builds.md says how it works.
 """
 
@@ -30,15 +36,77 @@ def _objects(deps):
                     objects[name] = file
     return objects
 
+def _instar_release_impl(ctx):
+    output = ctx.actions.declare_file(ctx.label.name + ".release")
+    objects = _objects(ctx.attr.deps)
+    arguments = ctx.actions.args()
+    arguments.add("--quiet")
+    arguments.add(ctx.file.program)
+    arguments.add("--output", output)
+    for name, file in objects.items():
+        arguments.add("--object", file, format = name + "=%s")
+    for earlier in ctx.files.after:
+        arguments.add("--after", earlier)
+    ctx.actions.run(
+        executable = ctx.executable._release,
+        arguments = [arguments],
+        inputs = [ctx.file.program] + objects.values() + ctx.files.after,
+        outputs = [output],
+        # strip
+        env = {"PATH": "/usr/bin:/bin"},
+        mnemonic = "InstarRelease",
+        progress_message = "Keeping what updates of %s need" % ctx.label,
+    )
+    return [DefaultInfo(files = depset([output]), runfiles = ctx.runfiles(files = [output]))]
+
+instar_release = rule(
+    implementation = _instar_release_impl,
+    doc = "A release file, NAME.release: all that diff_update_module needs of the build that it is made in. Sources are not " +
+          "in it, so that functions in which only numbers of lines have moved count as changed.",
+    attrs = {
+        "program": attr.label(
+            allow_single_file = True,
+            mandatory = True,
+            doc = "the updatable_cc_binary",
+        ),
+        "deps": attr.label_list(
+            providers = [CcInfo],
+            mandatory = True,
+            doc = "the updatable_cc_libraries that it is linked from and that may have a next version",
+        ),
+        "after": attr.label_list(
+            allow_files = [".so"],
+            doc = "as diff_update_module's; `deps` are then what the last of them brought",
+        ),
+        "_release": attr.label(
+            default = "//tools/differ/release:instar-release",
+            executable = True,
+            # Built once, with all else.
+            cfg = "target",
+        ),
+    },
+)
+
 def _diff_update_module_impl(ctx):
     module = ctx.actions.declare_file(ctx.label.name + ".so")
     report = ctx.actions.declare_file(ctx.label.name + ".json")
-    old = _objects(ctx.attr.old)
+    releases = [target for target in ctx.attr.old if CcInfo not in target]
+    if releases and (len(ctx.attr.old) != 1 or ctx.files.old[0].extension != "release"):
+        fail("old: libraries, or one release file")
+    if not releases and not ctx.file.program:
+        fail("program: only a release file has it")
+    old = {} if releases else _objects(ctx.attr.old)
+    inputs = old.values() + ctx.files.after
     new = _objects(ctx.attr.new)
     toolchain = find_cpp_toolchain(ctx)
     arguments = ctx.actions.args()
     arguments.add("--quiet")
-    arguments.add("--program", ctx.file.program)
+    if ctx.file.program:
+        arguments.add("--program", ctx.file.program)
+        inputs.append(ctx.file.program)
+    if releases:
+        arguments.add("--old", ctx.files.old[0])
+        inputs.append(ctx.files.old[0])
     arguments.add("--name", ctx.attr.update_name or ctx.label.name)
     arguments.add("--output", module)
     arguments.add("--json", report)
@@ -56,7 +124,7 @@ def _diff_update_module_impl(ctx):
         executable = ctx.executable._differ,
         arguments = [arguments],
         inputs = depset(
-            [ctx.file.program] + old.values() + new.values() + ctx.files.after,
+            inputs + new.values(),
             transitive = [toolchain.all_files],
         ),
         outputs = [module, report],
@@ -72,20 +140,18 @@ def _diff_update_module_impl(ctx):
         OutputGroupInfo(report = depset([report])),
     ]
 
-diff_update_module = rule(
+_diff_update_module = rule(
     implementation = _diff_update_module_impl,
     doc = "An update module, NAME.so, of what has changed between two builds of a program's libraries, and the report, " +
           "NAME.json (--output_groups=report).",
     attrs = {
         "program": attr.label(
             allow_single_file = True,
-            mandatory = True,
             doc = "the updatable_cc_binary that runs",
         ),
         "old": attr.label_list(
-            providers = [CcInfo],
+            allow_files = True,
             mandatory = True,
-            doc = "the updatable_cc_libraries that it was linked from and that have a next version",
         ),
         "new": attr.label_list(
             providers = [CcInfo],
@@ -109,3 +175,22 @@ diff_update_module = rule(
     },
     toolchains = ["@bazel_tools//tools/cpp:toolchain_type"],
 )
+
+def diff_update_module(name, new, old, program = None, **kwargs):
+    """An update module, NAME.so, of what has changed, and the report, NAME.json (--output_groups=report).
+
+    Args:
+      name: of the target, and of the update unless update_name is given.
+      new: the next versions of the libraries, whose sources have the same names.
+      old: the updatable_cc_libraries that the program was linked from and that have a next version; or the label of a
+        release file (instar_release, or a file that was kept).
+      program: the updatable_cc_binary that runs; a release file has it.
+      **kwargs: after, update_name, allow_types, at_next_call; what every rule has.
+    """
+    _diff_update_module(
+        name = name,
+        new = new,
+        old = old if type(old) != type("") else [old],
+        program = program,
+        **kwargs
+    )

@@ -34,10 +34,11 @@ absl::string_view StringAt(absl::string_view table, std::uint64_t offset) {
   return table.substr(offset, end - offset);
 }
 
-absl::StatusOr<ElfFile> ElfFile::Read(const std::string& path) {
+absl::StatusOr<ElfFile> ElfFile::Read(const std::string& path,
+                                      const std::string& called) {
   const std::optional<MemberPath> member = SplitMemberPath(path);
   ElfFile result;
-  result.path_ = path;
+  result.path_ = called.empty() ? path : called;
   INSTAR_ASSIGN_OR_RETURN(result.file_,
                           MappedFile::Read(member ? member->archive : path));
   result.bytes_ = result.file_->bytes();

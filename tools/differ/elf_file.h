@@ -84,7 +84,9 @@ struct Section {
 class ElfFile {
  public:
   // `path`: of a file, or of a member of a static library (archive.h).
-  static absl::StatusOr<ElfFile> Read(const std::string& path);
+  // `called`: the path that messages name, of a copy.
+  static absl::StatusOr<ElfFile> Read(const std::string& path,
+                                      const std::string& called = "");
 
   ElfFile(ElfFile&&) = default;
   ElfFile& operator=(ElfFile&&) = default;

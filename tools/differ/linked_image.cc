@@ -59,8 +59,8 @@ Rewritten RewrittenBy(std::uint32_t type) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LinkedImage>> LinkedImage::Read(
-    const std::string& path) {
-  INSTAR_ASSIGN_OR_RETURN(ElfFile elf, ElfFile::Read(path));
+    const std::string& path, const std::string& called) {
+  INSTAR_ASSIGN_OR_RETURN(ElfFile elf, ElfFile::Read(path, called));
   if (elf.header().e_type != ET_EXEC && elf.header().e_type != ET_DYN) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is neither a program nor a shared object"));

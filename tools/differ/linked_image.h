@@ -40,9 +40,10 @@ struct Places {
 
 class LinkedImage {
  public:
+  // `called`: of a copy, the path that it had, near which its libraries are.
   // Errors: as ElfFile::Read(); InvalidArgument for one without a build id.
   static absl::StatusOr<std::unique_ptr<LinkedImage>> Read(
-      const std::string& path);
+      const std::string& path, const std::string& called = "");
   LinkedImage(const LinkedImage&) = delete;
   LinkedImage& operator=(const LinkedImage&) = delete;
 

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "CLI/CLI.hpp"
@@ -40,6 +41,7 @@ constexpr char kFooter[] = R"(Examples:
   instar-diff --program shop --old build-1 --new build-2       compares only
   instar-diff --program shop --old build-1 --new build-2 cart.o libtax.a
   instar-diff --program shop --after fix.so --old build-2 --new build-3 -o more.so
+  instar-diff --old shop.release --new build-2 -o fix.so
   instarctl load fix.so
 
 Both builds are compiled by the same compiler with the same flags (instar-cc, or
@@ -89,12 +91,13 @@ int Run(int argc, char** argv) {
   app.footer(kFooter);
   app.add_option("--program", request.program,
                  "the program, or shared object, that runs, as it was linked; "
-                 "stripped or not")
-      ->required()
+                 "stripped or not; by default that of the release file")
       ->type_name("FILE");
-  app.add_option("--old", request.old_folder,
-                 "folder of the objects that it was linked from")
-      ->type_name("FOLDER");
+  std::string old_build;
+  app.add_option("--old", old_build,
+                 "folder of the objects that it was linked from, or a release "
+                 "file of them (instar-release)")
+      ->type_name("FOLDER|RELEASE");
   app.add_option("--new", request.new_folder,
                  "folder of the objects of the next build")
       ->type_name("FOLDER");
@@ -150,6 +153,10 @@ int Run(int argc, char** argv) {
                  "that are there, also in static libraries, and none of the "
                  "program's may be missing")
       ->type_name("OBJECT");
+  // An option that may be given again takes one value each time.
+  for (CLI::Option* option : app.get_options()) {
+    if (!option->get_positional()) option->allow_extra_args(false);
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -178,7 +185,8 @@ int Run(int argc, char** argv) {
   for (const std::string& wrong :
        {split(old_sources,
               [&](std::string from, std::string to) {
-                request.old_sources.push_back({std::move(from), std::move(to)});
+                request.old_sources.prefixes.push_back(
+                    {std::move(from), std::move(to)});
               }),
         split(
             old_objects,
@@ -195,15 +203,27 @@ int Run(int argc, char** argv) {
       return kUsage;
     }
   }
-  const bool has_folders =
-      !request.old_folder.empty() && !request.new_folder.empty();
-  const bool has_objects =
-      !request.old_objects.empty() && !request.new_objects.empty();
-  if (has_folders == has_objects) {
+  std::error_code error;
+  if (!old_build.empty() && !std::filesystem::exists(old_build, error)) {
+    return Fail(absl::NotFoundError(old_build + " is not there"));
+  }
+  (std::filesystem::is_directory(old_build, error) ? request.old_folder
+                                                   : request.release) =
+      old_build;
+  const bool has_old_objects = !request.old_objects.empty();
+  const bool has_new_objects = !request.new_objects.empty();
+  if (old_build.empty() != has_old_objects ||
+      request.new_folder.empty() != has_new_objects ||
+      (has_old_objects != has_new_objects && request.release.empty())) {
     std::fputs(
         "instar-diff: give both builds, by --old and --new, or by "
         "--old-object and --new-object\n",
         stderr);
+    return kUsage;
+  }
+  if (request.program.empty() && request.release.empty()) {
+    std::fputs("instar-diff: --program is needed, but with a release file\n",
+               stderr);
     return kUsage;
   }
   request.allowed_types.insert(allowed_types.begin(), allowed_types.end());

@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace instar {
 namespace differ {
@@ -59,13 +60,25 @@ const MovedLines::File& MovedLines::Read(const std::string& path) {
   return file;
 }
 
-std::string MovedLines::OldPath(absl::string_view path) const {
-  for (const SourcePrefix& prefix : old_prefixes_) {
-    if (absl::StartsWith(path, prefix.from)) {
-      return absl::StrCat(prefix.to, path.substr(prefix.from.size()));
-    }
+const MovedLines::File* MovedLines::ReadOld(absl::string_view path,
+                                            const std::string& new_path) {
+  const auto known = old_files_.find(path);
+  if (known != old_files_.end()) return &known->second;
+  const auto text = old_sources_.texts.find(std::string(path));
+  if (text != old_sources_.texts.end()) {
+    File& file = old_files_[text->first];
+    file.lines = absl::StrSplit(text->second, '\n');
+    file.is_there = true;
+    return &file;
   }
-  return std::string(path);
+  std::string old_path(path);
+  for (const SourcePrefix& prefix : old_sources_.prefixes) {
+    if (!absl::StartsWith(path, prefix.from)) continue;
+    old_path = absl::StrCat(prefix.to, path.substr(prefix.from.size()));
+    break;
+  }
+  // The same file says nothing of what it was before.
+  return old_path == new_path ? nullptr : &Read(old_path);
 }
 
 bool MovedLines::DifferInLinesOnly(const LineNumbers& old_lines,
@@ -120,23 +133,21 @@ bool MovedLines::IsMoved(const LineNumbers& old_lines,
   const std::vector<std::string> new_files =
       find(new_lines, new_section, new_number);
   for (const std::string& old_file : old_files) {
-    const std::string old_path = OldPath(old_file);
     for (const std::string& new_path : new_files) {
-      // The same file says nothing of what it was before.
-      if (old_path == new_path) continue;
       const auto base = [](const std::string& path) {
         return path.substr(path.rfind('/') + 1);
       };
-      if (base(old_path) != base(new_path)) continue;
-      const File& old_text = Read(old_path);
+      if (base(old_file) != base(new_path)) continue;
+      const File* old_text = ReadOld(old_file, new_path);
       const File& new_text = Read(new_path);
-      if (!old_text.is_there || !new_text.is_there || old_number == 0 ||
-          new_number == 0 || old_number > old_text.lines.size() ||
+      if (old_text == nullptr || !old_text->is_there || !new_text.is_there ||
+          old_number == 0 || new_number == 0 ||
+          old_number > old_text->lines.size() ||
           new_number > new_text.lines.size()) {
         continue;
       }
-      if (old_text.lines[old_number - 1] == new_text.lines[new_number - 1] &&
-          !AddsNumber(old_path, new_path, new_number)) {
+      if (old_text->lines[old_number - 1] == new_text.lines[new_number - 1] &&
+          !AddsNumber(*old_text, new_text, new_number)) {
         return true;
       }
     }
@@ -145,12 +156,12 @@ bool MovedLines::IsMoved(const LineNumbers& old_lines,
 }
 
 // Whether the new source spells this number in a line that the old one has not.
-bool MovedLines::AddsNumber(const std::string& old_path,
-                            const std::string& new_path, std::uint32_t number) {
+bool MovedLines::AddsNumber(const File& old_file, const File& new_file,
+                            std::uint32_t number) {
   const std::string text = absl::StrCat(number);
-  const std::vector<std::string>& old_lines = Read(old_path).lines;
-  std::multiset<absl::string_view> known(old_lines.begin(), old_lines.end());
-  for (const std::string& line : Read(new_path).lines) {
+  std::multiset<absl::string_view> known(old_file.lines.begin(),
+                                         old_file.lines.end());
+  for (const std::string& line : new_file.lines) {
     const auto found = known.find(line);
     if (found != known.end()) {
       known.erase(found);

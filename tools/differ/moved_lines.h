@@ -14,9 +14,11 @@
 #ifndef INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
 #define INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -33,12 +35,19 @@ struct SourcePrefix {
   std::string to;
 };
 
+// By the paths that debug information names.
+using SourceTexts = std::map<std::string, std::string>;
+
+// The sources of the old build, where they are not where they were.
+struct OldSources {
+  std::vector<SourcePrefix> prefixes;
+  SourceTexts texts;
+};
+
 class MovedLines {
  public:
-  // `old_prefix`: where the sources of the old build are now, if not where they
-  // were.
-  explicit MovedLines(std::vector<SourcePrefix> old_prefixes)
-      : old_prefixes_(std::move(old_prefixes)) {}
+  explicit MovedLines(OldSources old_sources)
+      : old_sources_(std::move(old_sources)) {}
 
   bool DifferInLinesOnly(const LineNumbers& old_lines,
                          const Section& old_section,
@@ -52,16 +61,18 @@ class MovedLines {
   };
 
   const File& Read(const std::string& path);
-  std::string OldPath(absl::string_view path) const;
+  // Null: it is not known what was in it.
+  const File* ReadOld(absl::string_view path, const std::string& new_path);
   bool IsMoved(const LineNumbers& old_lines, std::uint32_t old_section,
                std::uint32_t old_number, const LineNumbers& new_lines,
                std::uint32_t new_section, std::uint32_t new_number,
                std::uint64_t field);
-  bool AddsNumber(const std::string& old_path, const std::string& new_path,
-                  std::uint32_t number);
+  static bool AddsNumber(const File& old_file, const File& new_file,
+                         std::uint32_t number);
 
-  std::vector<SourcePrefix> old_prefixes_;
+  OldSources old_sources_;
   std::map<std::string, File> files_;
+  std::map<std::string, File, std::less<>> old_files_;  // of old_sources_.texts
 };
 
 }  // namespace differ

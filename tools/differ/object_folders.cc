@@ -4,6 +4,7 @@
 #include "tools/differ/object_folders.h"
 
 #include <elf.h>
+#include <fnmatch.h>
 
 #include <algorithm>
 #include <cstring>
@@ -155,6 +156,19 @@ bool IsIdentical(const std::string& a, const std::string& b) {
 
 }  // namespace
 
+std::vector<ObjectFiles> Without(const std::vector<std::string>& patterns,
+                                 std::vector<ObjectFiles> files) {
+  const auto is_excluded = [&](const ObjectFiles& one) {
+    return std::any_of(
+        patterns.begin(), patterns.end(), [&](const std::string& pattern) {
+          return fnmatch(pattern.c_str(), one.name.c_str(), 0) == 0;
+        });
+  };
+  files.erase(std::remove_if(files.begin(), files.end(), is_excluded),
+              files.end());
+  return files;
+}
+
 std::vector<ObjectFiles> MatchObjects(
     const std::vector<NamedObject>& old_objects,
     const std::vector<NamedObject>& new_objects) {
@@ -179,6 +193,9 @@ std::vector<ObjectFiles> MatchObjects(
 absl::StatusOr<std::vector<ObjectFiles>> FindObjects(
     const std::string& old_folder, const std::string& new_folder,
     const std::vector<std::string>& names) {
+  const std::string folders =
+      old_folder == new_folder ? old_folder
+                               : absl::StrCat(old_folder, " or ", new_folder);
   Folder old_build(old_folder);
   Folder new_build(new_folder);
   for (Folder* build : {&old_build, &new_build}) {
@@ -197,13 +214,12 @@ absl::StatusOr<std::vector<ObjectFiles>> FindObjects(
       return object == name || absl::StartsWith(object, name + "(");
     };
     if (std::none_of(all.begin(), all.end(), is_of)) {
-      return absl::NotFoundError(absl::StrCat(
-          name, " is neither in ", old_folder, " nor in ", new_folder));
+      return absl::NotFoundError(absl::StrCat(name, " is not in ", folders));
     }
   }
   if (all.empty()) {
-    return absl::NotFoundError(absl::StrCat("no objects (*.o, *.a) below ",
-                                            old_folder, " and ", new_folder));
+    return absl::NotFoundError(
+        absl::StrCat("no objects (*.o, *.a) below ", folders));
   }
   DropKnownMembers(all, old_build.objects(), new_build.objects());
   std::vector<ObjectFiles> result;

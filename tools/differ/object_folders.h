@@ -26,6 +26,10 @@ struct NamedObject {
   std::string path;
 };
 
+// Without those whose names match one of the patterns, with `*` and `?`.
+std::vector<ObjectFiles> Without(const std::vector<std::string>& patterns,
+                                 std::vector<ObjectFiles> files);
+
 // Those of one name belong together.
 std::vector<ObjectFiles> MatchObjects(
     const std::vector<NamedObject>& old_objects,

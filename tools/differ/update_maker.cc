@@ -3,18 +3,12 @@
 
 #include "tools/differ/update_maker.h"
 
-#include <fnmatch.h>
-#include <stdlib.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <set>
-#include <system_error>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -31,8 +25,10 @@
 #include "tools/differ/object.h"
 #include "tools/differ/object_folders.h"
 #include "tools/differ/payload.h"
+#include "tools/differ/release/release_file.h"
 #include "tools/differ/report.h"
 #include "tools/differ/signature_judge.h"
+#include "tools/differ/temporary_folder.h"
 #include "tools/differ/update_state.h"
 
 namespace instar {
@@ -53,16 +49,7 @@ absl::StatusOr<GivenObjects> Given(const UpdateRequest& request) {
   INSTAR_ASSIGN_OR_RETURN(
       given.files,
       FindObjects(request.old_folder, request.new_folder, request.objects));
-  const auto is_excluded = [&](const ObjectFiles& files) {
-    return std::any_of(request.excluded.begin(), request.excluded.end(),
-                       [&](const std::string& pattern) {
-                         return fnmatch(pattern.c_str(), files.name.c_str(),
-                                        0) == 0;
-                       });
-  };
-  given.files.erase(
-      std::remove_if(given.files.begin(), given.files.end(), is_excluded),
-      given.files.end());
+  given.files = Without(request.excluded, std::move(given.files));
   return given;
 }
 
@@ -166,35 +153,6 @@ void Describe(const Comparison& comparison, UpdateReport& report) {
   report.moved_functions = comparison.moved_only().size();
 }
 
-// A folder that is removed with all that is in it.
-class TemporaryFolder {
- public:
-  static absl::StatusOr<std::unique_ptr<TemporaryFolder>> Make() {
-    std::error_code error;
-    std::string path =
-        std::filesystem::temp_directory_path(error) / "instar-diff-XXXXXX";
-    if (error || mkdtemp(&path[0]) == nullptr) {
-      return absl::ErrnoToStatus(errno,
-                                 "a folder for the module's parts cannot be "
-                                 "made");
-    }
-    return std::unique_ptr<TemporaryFolder>(new TemporaryFolder(path));
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::string& path() const { return path_; }
-
- private:
-  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
-
-  std::string path_;
-};
-
 // The folder of a soname is not part of it, and what is before its digest names
 // the module.
 absl::StatusOr<std::string> Soname(const std::string& output,
@@ -208,6 +166,50 @@ absl::StatusOr<std::string> Soname(const std::string& output,
   return absl::StrFormat("%s.%016x.so", stem, digest);
 }
 
+// The request with what the release holds in place of the release.
+absl::StatusOr<UpdateRequest> WithRelease(const UpdateRequest& request,
+                                          const std::string& folder) {
+  UpdateRequest result = request;
+  INSTAR_ASSIGN_OR_RETURN(Release release,
+                          UnpackRelease(request.release, folder));
+  if (request.program.empty()) {
+    result.program = release.program;
+    result.program_was = release.program_was;
+  }
+  INSTAR_ASSIGN_OR_RETURN(
+      const UpdateState state,
+      UpdateState::Read(result.program, request.after, result.program_was));
+  if (state.target().build_id() != release.build_id) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        request.release, " is of another build of ",
+        std::filesystem::path(release.program_was).filename().native(), " (",
+        release.build_id, ") than ", request.program, " (",
+        state.target().build_id(), "): give the release of what runs"));
+  }
+  std::vector<std::string> after;
+  for (const EarlierModule& module : state.modules()) {
+    after.push_back(module.build_id);
+  }
+  if (after != release.after) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        request.release, " is of the state after ", release.after.size(),
+        " modules, which are not those that --after names: give the release "
+        "of what runs now, or the modules that it was made with"));
+  }
+  if (request.new_folder.empty()) {
+    result.old_objects = release.objects;
+  } else {
+    result.old_folder = release.folder;
+  }
+  result.excluded.insert(result.excluded.end(), release.excluded.begin(),
+                         release.excluded.end());
+  result.unchanged.insert(result.unchanged.end(), release.unchanged.begin(),
+                          release.unchanged.end());
+  result.release.clear();
+  result.old_sources.texts = std::move(release.sources);
+  return result;
+}
+
 }  // namespace
 
 bool UpdateReport::is_refused() const {
@@ -218,8 +220,16 @@ bool UpdateReport::is_refused() const {
 }
 
 absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
-  INSTAR_ASSIGN_OR_RETURN(const UpdateState state,
-                          UpdateState::Read(request.program, request.after));
+  if (!request.release.empty()) {
+    INSTAR_ASSIGN_OR_RETURN(const std::unique_ptr<TemporaryFolder> folder,
+                            TemporaryFolder::Make());
+    INSTAR_ASSIGN_OR_RETURN(const UpdateRequest unpacked,
+                            WithRelease(request, folder->path()));
+    return MakeUpdate(unpacked);
+  }
+  INSTAR_ASSIGN_OR_RETURN(
+      const UpdateState state,
+      UpdateState::Read(request.program, request.after, request.program_was));
   Findings findings;
   INSTAR_ASSIGN_OR_RETURN(GivenObjects given, Given(request));
   INSTAR_ASSIGN_OR_RETURN(const ProgramObjects chosen,

@@ -25,11 +25,16 @@ namespace differ {
 struct UpdateRequest {
   // The program that runs, or the shared object, as it was linked.
   std::string program;
+  // Where that is a copy, the path that it had.
+  std::string program_was;
   // Modules that have been applied to it, in that order.
   std::vector<std::string> after;
   // The objects of the build that runs (with those modules), and of the next.
   std::string old_folder;
   std::string new_folder;
+  // A release file, in place of the old folder, and of the program if that is
+  // empty.
+  std::string release;
   // Objects by their names and paths, in place of the folders.
   std::vector<NamedObject> old_objects;
   std::vector<NamedObject> new_objects;
@@ -42,8 +47,7 @@ struct UpdateRequest {
   // Sources of the program of which no object is there, since they have not
   // changed (GivenObjects).
   std::vector<std::string> unchanged;
-  // Where sources of the old build are now that debug information names.
-  std::vector<SourcePrefix> old_sources;
+  OldSources old_sources;
   // Qualified names of types of which the author says that objects which exist
   // do no harm, though their layout has changed.
   std::set<std::string> allowed_types;

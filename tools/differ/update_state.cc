@@ -40,9 +40,10 @@ std::uint64_t DigestOf(absl::string_view bytes) {
 }
 
 absl::StatusOr<UpdateState> UpdateState::Read(
-    const std::string& target, const std::vector<std::string>& modules) {
+    const std::string& target, const std::vector<std::string>& modules,
+    const std::string& target_was) {
   UpdateState state;
-  INSTAR_ASSIGN_OR_RETURN(state.target_, LinkedImage::Read(target));
+  INSTAR_ASSIGN_OR_RETURN(state.target_, LinkedImage::Read(target, target_was));
   for (const std::string& module : modules) {
     INSTAR_RETURN_IF_ERROR(state.AddModule(module));
   }

@@ -65,8 +65,10 @@ class UpdateState {
   // `modules`: paths, in the order in which they were applied.
   // Errors: as LinkedImage::Read(); InvalidArgument for a module that is not
   // one for this target, or not for the state after those before it.
+  // `target_was`: where `target` is a copy, the path that it had.
   static absl::StatusOr<UpdateState> Read(
-      const std::string& target, const std::vector<std::string>& modules);
+      const std::string& target, const std::vector<std::string>& modules,
+      const std::string& target_was = "");
 
   const LinkedImage& target() const { return *target_; }
   const std::vector<EarlierModule>& modules() const { return modules_; }

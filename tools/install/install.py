@@ -17,7 +17,7 @@ import tarfile
 import tempfile
 
 SCRIPTS = ["instar-cc", "instar-finish", "instar-module"]
-PROGRAMS = ["instar-diff", "instarctl"]
+PROGRAMS = ["instar-diff", "instar-release", "instarctl"]
 BUILD_TOOLS = ["finish_update_module.py", "function_entries.py", "update_module_note.py", "flags.sh"]
 
 

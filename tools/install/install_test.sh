@@ -105,13 +105,15 @@ bulk.so: bulk.cc shop
 	instar-module -o $@ --program shop --requires discount.so $< -- -I. -O2
 END
   make CC=instar-cc || return
+  instar-release shop -o shop.release || return
   built=.
 }
 
-# diff_with_HOW FILE: builds the edited program, and FILE of what has changed since ../shop.old.
+# diff_with_HOW FILE: builds the edited program, and FILE of what has changed since ../shop.old, or the release there.
 diff_with_make() {
+  (($# > 1)) || set -- "$1" --old ../shop.old/shop.release
   make shop CC=instar-cc || return
-  instar-diff --program ../shop.old/shop --old ../shop.old --new . -o "$1"
+  instar-diff "${@:2}" --new . -o "$1"
 }
 
 # Without pkg-config, which a bare system has not: the library is where the linker looks.
@@ -129,7 +131,7 @@ END
 }
 
 diff_with_make-in-c() {
-  LIBRARY_PATH=$work/prefix/lib LD_RUN_PATH=$work/prefix/lib diff_with_make "$1"
+  LIBRARY_PATH=$work/prefix/lib LD_RUN_PATH=$work/prefix/lib diff_with_make "$1" --program ../shop.old/shop --old ../shop.old
 }
 
 build_with_cmake-in-c() {
@@ -151,13 +153,13 @@ END
 }
 
 diff_with_cmake-in-c() {
-  cmake -S . -B build -DOLD="$PWD/../shop.old/build" || return
+  cmake -S . -B build -DOLD="$PWD/../shop.old/build${2:+/$2}" || return
   cmake --build build --target rounded || return
   cp build/rounded.so "$1"
 }
 
 diff_with_cmake() {
-  diff_with_cmake-in-c "$1"
+  diff_with_cmake-in-c "$1" kept.release
 }
 
 build_with_built-in-c() {
@@ -174,12 +176,14 @@ target_link_libraries(shop PRIVATE Instar::agent)
 instar_updatable(shop)
 instar_update_module(discount PROGRAM shop SOURCES discount.c OPTIONS -O2)
 instar_update_module(bulk PROGRAM shop SOURCES bulk.cc REQUIRES discount)
+instar_release(kept PROGRAM shop)
 if(OLD)
-  instar_diff_module(rounded PROGRAM ${OLD}/shop OLD ${OLD} NEW shop)
+  instar_diff_module(rounded OLD ${OLD} NEW shop)
 endif()
 END
   cmake -S . -B build -DCMAKE_BUILD_TYPE=Release || return
   cmake --build build || return
+  cmake --build build --target kept || return
   built=build
 }
 

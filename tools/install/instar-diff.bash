@@ -7,7 +7,7 @@ _instar_diff() {
   local word=$2 previous=$3
   COMPREPLY=()
   case $previous in
-    --old | --new)
+    --new)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -d -- "$word")
       return
@@ -17,16 +17,16 @@ _instar_diff() {
       mapfile -t COMPREPLY < <(compgen -f -X '!*.so' -- "$word"; compgen -d -- "$word")
       return
       ;;
-    --program | --json)
+    --old | --program | --json)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
-    --old-object | --new-object | --old-sources | --allow-type | --at-next-call | --name) return ;;
+    --old-object | --new-object | --old-sources | --allow-type | --at-next-call | --exclude | --unchanged | --explain | --name) return ;;
   esac
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "--program --old --new --after --old-object --new-object --old-sources \
-      --allow-type --at-next-call --output --name --json --quiet --help" -- "$word")
+      --allow-type --at-next-call --exclude --unchanged --explain --output --name --json --quiet --help" -- "$word")
     return
   fi
   compopt -o filenames 2>/dev/null

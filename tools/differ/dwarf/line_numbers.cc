@@ -59,6 +59,16 @@ absl::StatusOr<LineNumbers> LineNumbers::Of(const ObjectDebugInfo& object) {
   return result;
 }
 
+std::set<absl::string_view> LineNumbers::Files() const {
+  std::set<absl::string_view> files;
+  const char* last = nullptr;
+  for (const Row& row : rows_) {
+    if (row.file != last) files.insert(row.file);
+    last = row.file;
+  }
+  return files;
+}
+
 std::vector<LineNumbers::Row>::const_iterator LineNumbers::FirstAt(
     const ObjectPlace& place) const {
   auto row = std::upper_bound(

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -33,6 +34,9 @@ class LineNumbers {
  public:
   // Errors: InvalidArgument, which names the object, if the table is damaged.
   static absl::StatusOr<LineNumbers> Of(const ObjectDebugInfo& object);
+
+  // The names of all files that a row names.
+  std::set<absl::string_view> Files() const;
 
   // The row that covers this instruction, the last of those that begin at one
   // address. Nothing where no row is, or one that says that no line is meant.
