@@ -64,7 +64,8 @@ struct DebugQuestions {
                      const Object& new_object, const Section& new_section)>
       differs_in_lines_only;
   // Types of lambdas whose objects have another layout than before, and may
-  // exist, but not where a variable leads to: "f(int)::{lambda()#1}".
+  // exist, but are known to no variable and no function that is not theirs:
+  // "f(int)::{lambda()#1}".
   std::function<std::vector<std::string>(const std::vector<ObjectPair>&)>
       changed_closures;
 };

@@ -305,10 +305,12 @@ void Comparison::SeparateChangedClosures() {
                pair.new_object->units().begin(), pair.new_object->units().end(),
                [](const auto& unit) { return !NumbersIn(unit->name).empty(); });
   };
-  if (std::none_of(pairs_.begin(), pairs_.end(), has_lambda)) return;
-  for (const std::string& closure : questions_.changed_closures(pairs_)) {
-    for (const ObjectPair& pair : pairs_) {
-      if (!has_lambda(pair)) continue;
+  std::vector<ObjectPair> with_lambdas;
+  std::copy_if(pairs_.begin(), pairs_.end(), std::back_inserter(with_lambdas),
+               has_lambda);
+  if (with_lambdas.empty()) return;
+  for (const std::string& closure : questions_.changed_closures(with_lambdas)) {
+    for (const ObjectPair& pair : with_lambdas) {
       for (const auto& unit : pair.new_object->units()) {
         if (unit->is_anonymous() || unit->is_separate ||
             NumbersIn(unit->name).empty() ||

@@ -4,12 +4,14 @@
 #include "tools/differ/layout_judge.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "code/symbols/images/symbol_name.h"
 #include "tools/differ/dwarf/static_scopes.h"
 #include "tools/differ/dwarf/type_changes.h"
 #include "tools/differ/dwarf/type_users.h"
@@ -69,6 +71,20 @@ TypeUseIndex UsesInOld(const std::vector<ObjectPair>& pairs,
     if (info != nullptr) index.Add(*info, pair.old_object->name());
   }
   return index;
+}
+
+// Whether the functions that know the objects of a lambda are those that are
+// named by it, and the one that makes them, "f(int)" of "f(int)::{lambda()#1}".
+// (That one might get an old object out of a pointer to void, too, which
+// nothing tells.)
+bool IsUsedByItsOwn(const std::string& closure, const TypeUseIndex& uses) {
+  const std::string maker = closure.substr(0, closure.rfind("::{lambda("));
+  const std::vector<TypeUser> users = uses.FunctionsOf(closure);
+  return std::all_of(users.begin(), users.end(), [&](const TypeUser& user) {
+    const std::string readable = code_internal::Demangle(user.linkage_name);
+    return !user.is_direct || readable == maker ||
+           absl::StrContains(readable, closure);
+  });
 }
 
 // A closure, or an instance of a template for it, of which no variable is.
@@ -147,15 +163,18 @@ std::vector<std::string> ChangedClosures(const std::vector<ObjectPair>& pairs,
                                          DebugAnswers& debug) {
   const Types types = TypesOf(pairs, debug);
   std::vector<std::string> closures;
-  TypeUseIndex uses;
+  std::optional<TypeUseIndex> uses;
   for (const TypeChange& change : CompareTypes(types.was, types.is)) {
     if (!absl::EndsWith(change.name, "}") ||
         !absl::StrContains(change.name, "{lambda(") ||
         !change.variables.empty() || !WhyHarmless(change).empty()) {
       continue;
     }
-    if (closures.empty()) uses = UsesInOld(pairs, debug);
-    if (uses.VariablesOf(change.name).empty()) closures.push_back(change.name);
+    if (!uses) uses = UsesInOld(pairs, debug);
+    if (uses->VariablesOf(change.name).empty() &&
+        IsUsedByItsOwn(change.name, *uses)) {
+      closures.push_back(change.name);
+    }
   }
   return closures;
 }

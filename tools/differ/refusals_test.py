@@ -120,6 +120,14 @@ CASES = [
          "template <class T> int keep(T t) { if (!P<T>::p) P<T>::p = new T(t); return (*P<T>::p)(); }\n"
          "int f(int i) { int j = i * 9; return keep([j] { return j + 1; }); }", REFUSED,
          "--allow-type 'f(int)::{lambda()#1}'"),
+    Case("lambda that captures other things, and another one that calls it",
+         "typedef int (*Run)(void*); Run run; void* data;\n"
+         "void f(int i) { auto l = [i]() __attribute__((noinline)) { return i + 1; }; data = new decltype(l)(l); "
+         "run = [](void* p) { auto* c = static_cast<decltype(l)*>(p); return (*c)(); }; }",
+         "typedef int (*Run)(void*); Run run; void* data;\n"
+         "void f(int i) { int j = i * 9; auto l = [j]() __attribute__((noinline)) { return j + 1; }; data = new decltype(l)(l); "
+         "run = [](void* p) { auto* c = static_cast<decltype(l)*>(p); return (*c)(); }; }", REFUSED,
+         "--allow-type 'f(int)::{lambda()#1}'"),
     Case("new variable that nothing uses", "int f(int i) { return i; }", "int added; int f(int i) { return i + 1; }", DONE,
          "variable added is new, and nothing uses it"),
     Case("other flags", "int f(int i) { return i + 1; }", "int f(int i) { return i + 2; }", REFUSED,
