@@ -18,7 +18,7 @@ import tempfile
 
 SCRIPTS = ["instar-cc", "instar-finish", "instar-module"]
 PROGRAMS = ["instar-diff", "instar-release", "instarctl"]
-BUILD_TOOLS = ["finish_update_module.py", "function_entries.py", "update_module_note.py", "flags.sh"]
+BUILD_TOOLS = ["entry_list.lds", "finish_update_module.py", "function_entries.py", "update_module_note.py", "flags.sh"]
 
 
 class Layout:

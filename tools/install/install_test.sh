@@ -260,6 +260,42 @@ exec 5>&-
 wait "${started[0]}" || fail "the program ended with $?"
 [[ ! -s err ]] || fail "the program said: $(cat err)"
 [[ -z $(find "$work/sockets" -name '*.sock') ]] || fail "a socket was left"
+if [[ $system == make ]]; then
+  # A destructor that two files have, compiled in two ways, behind another function: the linker discards one of them.
+  cat >lock.h <<'END'
+#include <cstdio>
+struct Lock {
+  virtual ~Lock() { std::puts("unlocked"); }
+  virtual int Count() { return 1; }
+};
+struct Other : Lock {
+  ~Other() override { std::puts("other"); }
+};
+END
+  cat >first.cc <<'END'
+__attribute__((noinline)) int First(int i) { return i * 3; }
+#include "lock.h"
+Lock* Make() { return First(1) == 3 ? new Other : nullptr; }
+END
+  cat >second.cc <<'END'
+#include "lock.h"
+Lock* Make();
+Lock* MakeOther() {
+  Lock lock;
+  lock.Count();
+  return new Lock;
+}
+int main() {
+  delete Make();
+  delete MakeOther();
+}
+END
+  instar-c++ -O2 -c second.cc && instar-c++ -O0 -c first.cc || fail "compiling in two ways"
+  for linker in '' -fuse-ld=bfd -fuse-ld=gold -fuse-ld=lld; do
+    [[ -z $linker ]] || command -v "ld.${linker#*=}" >/dev/null || continue
+    instar-c++ $linker second.o first.o -o locks && ./locks >/dev/null || fail "discarded duplicates, $linker"
+  done
+fi
 # A compiler that is not there, and one that is not GCC.
 printf '#!/bin/sh\nexit 3\n' >other
 chmod +x other
