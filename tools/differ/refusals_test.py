@@ -182,6 +182,8 @@ CASES = [
     Case("constant of sixteen bytes", "typedef int V __attribute__((vector_size(16))); V f(V v) { return v + V{1, 2, 3, 4}; }",
          "typedef int V __attribute__((vector_size(16))); V f(V v) { return v + V{1, 2, 3, 5}; }", DONE,
          "changed function"),
+    Case("object behind an option", "int f() { return 1; }", "int f() { return 2; }", FAILED, "missing.o",
+         options=["--allow-type", "S", "missing.o"]),
     # A value of 60 pointers, without a name, in a section that can be written.
     Case("first value of an array", f"void g(const char** p) {{ (void)p; }} int f(int i) {{ const char* all[] = {{{STRINGS}}}; "
          "g(all); return i + 1; }",
