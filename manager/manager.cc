@@ -24,6 +24,7 @@
 #include "manager/control/socket_directory.h"
 #include "manager/enabled/apply_enabled.h"
 #include "manager/enabled/enabled_folders.h"
+#include "manager/internal/image_list.h"
 #include "manager/internal/journal.h"
 #include "manager/internal/service_limits.h"
 #include "manager/internal/system_log.h"
@@ -295,6 +296,9 @@ class Manager::State final : public ControlService {
     has_program_ended_ = true;
     // This thread may be waited for there.
     std::thread(options_.when_program_has_ended).detach();
+  }
+  std::vector<ImageReport> Images() override {
+    return manager_internal::ListImages();
   }
   absl::StatusOr<std::vector<JournalEntry>> Journal() override {
     return journal_->Read();

@@ -257,6 +257,12 @@ absl::StatusOr<CancelReport> ControlClient::Cancel(const std::string& update) {
   return Ask<CancelReport>(request, patience_);
 }
 
+absl::StatusOr<ImagesReport> ControlClient::Images() {
+  Request request;
+  request.command = Command::kImages;
+  return Ask<ImagesReport>(request, patience_);
+}
+
 absl::StatusOr<CheckReport> ControlClient::Check(const std::string& path,
                                                  bool without_stacks) {
   Request request;

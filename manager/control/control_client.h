@@ -91,6 +91,7 @@ class ControlClient {
   absl::StatusOr<StatusReport> Status();
   absl::StatusOr<JournalReport> Log(std::size_t entries = kDefaultLogEntries);
   absl::StatusOr<CancelReport> Cancel(const std::string& update);
+  absl::StatusOr<ImagesReport> Images();
 
   // These last as long as an update does: they wait for the reply without a
   // limit, signals or not.

@@ -222,6 +222,9 @@ void Connection::HandleRequest(absl::string_view frame) {
       return Send(EncodeReply<ProgramReport>(id, service_.Program()));
     case Command::kStatus:
       return Send(EncodeReply<StatusReport>(id, service_.Status()));
+    case Command::kImages:
+      return Send(
+          EncodeReply<ImagesReport>(id, ImagesReport{service_.Images()}));
     case Command::kLog:
       return Send(EncodeReply(id, Latest(service_.Journal(), request.entries)));
     case Command::kCancel: {

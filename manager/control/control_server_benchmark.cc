@@ -46,6 +46,7 @@ class SmallService : public ControlService {
   }
   StatusReport Status() override { return {}; }
   ProgramReport Program() override { return Report(); }
+  std::vector<ImageReport> Images() override { return {}; }
   absl::StatusOr<std::vector<JournalEntry>> Journal() override {
     return absl::UnimplementedError("");
   }

@@ -129,6 +129,13 @@ struct CheckReport {
   std::vector<Blocker> blockers;  // at this moment
 };
 
+// An object that the dynamic linker has loaded into the process.
+struct ImageReport {
+  std::string path;      // as the dynamic linker knows it; of the program empty
+  std::string soname;    // empty: it has none
+  std::string build_id;  // hexadecimal digits; empty: it has none
+};
+
 // In the order in which it happened; also of earlier runs of the program.
 struct JournalEntry {
   SystemTime time;
@@ -187,6 +194,7 @@ class ControlService {
 
   virtual StatusReport Status() = 0;
   virtual ProgramReport Program() = 0;
+  virtual std::vector<ImageReport> Images() = 0;
   virtual absl::StatusOr<std::vector<JournalEntry>> Journal() = 0;
 
   // Somebody was turned away, who may ask nothing.

@@ -137,6 +137,11 @@ CheckReport SampleCheck() {
   return check;
 }
 
+std::vector<ImageReport> SampleImages() {
+  return {{"", "", "0123"},
+          {"/opt/lib/libshop.so.1.2", "libshop.so.1", "4567"}};
+}
+
 std::vector<JournalEntry> SampleJournal() {
   return {{At(1'700'000'000), 4242, "started", "", ""},
           {At(1'700'000'060), 4242, "applied", "ratings",
@@ -249,6 +254,12 @@ StatusReport FakeControlService::Status() {
 ProgramReport FakeControlService::Program() {
   const std::lock_guard<std::mutex> lock(lock_);
   return status_.program;
+}
+
+std::vector<ImageReport> FakeControlService::Images() {
+  std::lock_guard<std::mutex> lock(lock_);
+  caller_ = std::this_thread::get_id();
+  return SampleImages();
 }
 
 absl::StatusOr<std::vector<JournalEntry>> FakeControlService::Journal() {

@@ -33,6 +33,7 @@ StatusReport SampleStatus();
 UpdateReport SampleUpdate();
 CheckReport SampleCheck();
 std::vector<JournalEntry> SampleJournal();
+std::vector<ImageReport> SampleImages();
 
 class FakeControlService : public ControlService {
  public:
@@ -70,6 +71,7 @@ class FakeControlService : public ControlService {
       const std::string& update) override;
   StatusReport Status() override;
   ProgramReport Program() override;
+  std::vector<ImageReport> Images() override;
   absl::StatusOr<std::vector<JournalEntry>> Journal() override;
   void Refused(const Requester& who, const absl::Status& why) override;
 

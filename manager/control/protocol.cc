@@ -22,7 +22,7 @@ using nlohmann::json;
 constexpr std::chrono::hours kLongestTimeout(365 * 24);
 
 constexpr const char* kCommandNames[kCommands] = {
-    "program", "status", "check", "load", "undo", "cancel", "log"};
+    "program", "status", "check", "load", "undo", "cancel", "log", "images"};
 
 json Parse(absl::string_view text) {
   return json::parse(text.begin(), text.end(), nullptr,
@@ -150,6 +150,7 @@ absl::StatusOr<std::string> EncodeRequest(const Request& request) {
   switch (request.command) {
     case Command::kProgram:
     case Command::kStatus:
+    case Command::kImages:
       break;
     case Command::kLoad:
       object["timeout_ns"] = request.timeout.count();
@@ -241,6 +242,7 @@ INSTAR_INSTANTIATE(UpdateReport)
 INSTAR_INSTANTIATE(CheckReport)
 INSTAR_INSTANTIATE(CancelReport)
 INSTAR_INSTANTIATE(JournalReport)
+INSTAR_INSTANTIATE(ImagesReport)
 
 #undef INSTAR_INSTANTIATE
 

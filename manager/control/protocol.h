@@ -53,9 +53,10 @@ enum class Command {
   kUndo,     // update, timeout [UpdateReport]
   kCancel,   // update [CancelReport]
   kLog,      // entries [JournalReport]
+  kImages,   // what is loaded [ImagesReport]
 };
 
-inline constexpr int kCommands = 7;
+inline constexpr int kCommands = 8;
 
 const char* ToString(Command command);
 

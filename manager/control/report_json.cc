@@ -166,6 +166,14 @@ INSTAR_FIELDS(JournalReport) {
   visit("omitted", &R::omitted);
 }
 
+INSTAR_FIELDS(ImageReport) {
+  visit("path", &R::path);
+  visit("soname", &R::soname);
+  visit("build_id", &R::build_id);
+}
+
+INSTAR_FIELDS(ImagesReport) { visit("images", &R::images); }
+
 #undef INSTAR_FIELDS
 
 // How many values an enumeration has; ToString() names them.
@@ -435,6 +443,7 @@ INSTAR_INSTANTIATE(UpdateReport);
 INSTAR_INSTANTIATE(CheckReport);
 INSTAR_INSTANTIATE(CancelReport);
 INSTAR_INSTANTIATE(JournalReport);
+INSTAR_INSTANTIATE(ImagesReport);
 
 #undef INSTAR_INSTANTIATE
 

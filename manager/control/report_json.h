@@ -44,8 +44,14 @@ struct JournalReport {
   std::size_t omitted = 0;  // older ones
 };
 
+// What Images() answers.
+struct ImagesReport {
+  std::vector<ImageReport> images;
+};
+
 // Defined for ProgramReport, StatusReport, UpdateReport, CheckReport,
-// CancelReport and JournalReport. Human-readable if `indent` is not negative.
+// CancelReport, JournalReport and ImagesReport. Human-readable if `indent` is
+// not negative.
 template <typename Report>
 std::string ToJson(const Report& report, int indent = -1);
 

@@ -52,6 +52,7 @@ TEST(ReportJsonTest, EveryReportComesBack) {
   RoundTrip(SampleCheck());
   RoundTrip(CancelReport{{"a", "b"}});
   RoundTrip(JournalReport{SampleJournal(), 7});
+  RoundTrip(ImagesReport{SampleImages()});
 }
 
 TEST(ReportJsonTest, IsAsDescribed) {

@@ -277,6 +277,7 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   }
   INSTAR_RETURN_IF_ERROR(BeginChange(job));
   ApplyOptions options = OptionsFor(job.until);
+  if (job.module != nullptr) job.report.remarks = job.module->remarks();
   options.remarks = &job.report.remarks;
   INSTAR_RETURN_IF_ERROR(job.update->Apply(options));
   const Clock::time_point applied_at = Clock::now();
@@ -434,7 +435,7 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const Job& job) {
                      "and ",
                      module.why_loaded_again()));
   }
-  std::vector<std::string> remarks;
+  std::vector<std::string> remarks = module.remarks();
   options.remarks = &remarks;
   absl::StatusOr<std::vector<Blocker>> blockers = update->Rehearse(options);
   if (absl::IsUnimplemented(blockers.status())) {

@@ -34,17 +34,23 @@ struct BoundImage {
   std::uintptr_t linker_base;  // what that has added to its addresses
   std::uintptr_t base;         // what is to be added to those of its file
   AddressRange range;          // from its first segment to its last
+  std::vector<AddressRange> readable;  // of the target: its segments
 };
 
-// The program or shared object of this build id that is loaded; of several, the
-// one that was loaded first. Copies of modules are not among them: they have
-// their base from whoever loaded them.
-std::optional<BoundImage> FindByBuildId(absl::string_view build_id);
+// The program or shared object that is loaded and has the name and the build id
+// of `image`; nothing if no object has that build id. Copies of modules are not
+// among them: they have their base from whoever loaded them.
+// Error: FailedPrecondition, a sentence, if it is loaded more than once: in a
+// namespace of its own (dlmopen), or from another file.
+absl::StatusOr<std::optional<BoundImage>> FindLoaded(
+    const GeneratedTables::Image& image);
 
-// Whether what the tables refer to lies in the images. Error:
-// FailedPrecondition, a sentence that names it.
+// Whether what the tables refer to lies in the images, and is what they take it
+// for. Error: FailedPrecondition, a sentence that names it. `remarks` gets a
+// sentence for each function that is redefined and that others do not reach.
 absl::Status CheckTargets(const GeneratedTables& tables,
-                          absl::Span<const BoundImage> images);
+                          absl::Span<const BoundImage> images,
+                          std::vector<std::string>& remarks);
 
 // The image's bytes, with its fields bound for a module that lies at `base`.
 absl::StatusOr<std::string> BindImports(const ElfImage& image,

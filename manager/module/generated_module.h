@@ -52,6 +52,16 @@ enum class ImportKind : std::uint32_t {
   // the address of the module to what stands there: the field is target +
   // addend minus that.
   kDebugAddress = 3,
+  // 8 bytes: what the eight bytes at the target hold when the module is loaded,
+  // + addend. It is what the dynamic linker has bound a name to.
+  kContents64 = 4,
+  // Writes nothing; `place` and `addend` are 0. The name is one that the target
+  // exports, and other images may define in its place. The module uses the
+  // target's own: where the name leads elsewhere it is refused,
+  kIsOwn = 5,
+  // or redefines it: where the name leads elsewhere that is said, since others
+  // do not reach it.
+  kMayBeOther = 6,
 };
 struct Import {
   std::uint64_t place;  // address in the module, as linked at address 0

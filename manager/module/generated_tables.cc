@@ -71,6 +71,10 @@ absl::string_view GeneratedTables::NameAt(std::uint64_t offset) const {
 
 std::optional<std::size_t> GeneratedTables::FieldOf(
     const Import& import) const {
+  if (import.kind == ImportKind::kIsOwn ||
+      import.kind == ImportKind::kMayBeOther) {
+    return std::nullopt;
+  }
   if (import.kind != ImportKind::kDebugAddress) {
     return image_->OffsetOf(import.place, SizeOf(import.kind));
   }
@@ -143,6 +147,15 @@ absl::Status GeneratedTables::CheckImports() const {
         }
         in_debug_info.push_back(import.place);
         break;
+      case ImportKind::kIsOwn:
+      case ImportKind::kMayBeOther:
+        if (import.place != 0 || import.addend != 0 || import.image != 0) {
+          return damaged("its place");
+        }
+        break;
+      case ImportKind::kContents64:
+        if (import.image != 0) return damaged("its image");
+        [[fallthrough]];
       case ImportKind::kAbsolute64:
       case ImportKind::kRelative32: {
         const std::uint64_t size = SizeOf(import.kind);

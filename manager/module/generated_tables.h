@@ -49,8 +49,8 @@ class GeneratedTables {
   // Of an import or a redefinition.
   absl::string_view NameAt(std::uint64_t offset) const;
 
-  // Where an import's field stands in the image's bytes; nothing for one of
-  // debug information that was stripped.
+  // Where an import's field stands in the image's bytes; nothing for one
+  // without, and for one of debug information that was stripped.
   std::optional<std::size_t> FieldOf(const generated_module::Import&) const;
 
  private:

@@ -66,9 +66,9 @@ class ModuleFile {
   const std::string& update_name() const { return update_name_; }
   ModuleKind kind() const { return kind_; }
 
-  // The program that it was built for, and that program's build id in
-  // hexadecimal digits. Both are empty if the rule was given no `program`, or
-  // if it was generated for a shared object.
+  // The program that it was built for, or the shared object that it was
+  // generated for, and its build id in hexadecimal digits. Both are empty if
+  // the rule was given no `program`.
   const std::string& program_name() const { return program_name_; }
   const std::string& program_build_id() const { return program_build_id_; }
 

@@ -201,6 +201,7 @@ struct Targets {
   std::vector<BoundImage> images;
   std::vector<std::string> modules;  // the load_sonames of those among them
   ImagePin pin;                      // of the first
+  std::vector<std::string> remarks;
 };
 
 // The module of this build id whose update is applied.
@@ -216,7 +217,8 @@ std::optional<BoundImage> FindAppliedModule(absl::string_view build_id,
   return BoundImage{kept->load_soname,
                     0,
                     kept->load_base,
-                    {kept->load_base, kept->load_base + kept->size_in_memory}};
+                    {kept->load_base, kept->load_base + kept->size_in_memory},
+                    {}};
 }
 
 absl::StatusOr<Targets> FindTargets(const ModuleFile& file) {
@@ -224,9 +226,15 @@ absl::StatusOr<Targets> FindTargets(const ModuleFile& file) {
   if (file.tables() == nullptr) return targets;
   for (const GeneratedTables::Image& image : file.tables()->images()) {
     const bool is_target = targets.images.empty();
-    std::optional<BoundImage> found =
-        is_target ? manager_internal::FindByBuildId(image.build_id)
-                  : FindAppliedModule(image.build_id, targets.modules);
+    std::optional<BoundImage> found;
+    if (is_target) {
+      absl::StatusOr<std::optional<BoundImage>> loaded =
+          manager_internal::FindLoaded(image);
+      if (!loaded.ok()) return Refuse(file, loaded.status().message());
+      found = *std::move(loaded);
+    } else {
+      found = FindAppliedModule(image.build_id, targets.modules);
+    }
     if (!found.has_value()) {
       const absl::string_view build = image.build_id.substr(0, 12);
       return Refuse(
@@ -248,8 +256,8 @@ absl::StatusOr<Targets> FindTargets(const ModuleFile& file) {
     }
     targets.images.push_back(*std::move(found));
   }
-  const absl::Status status =
-      manager_internal::CheckTargets(*file.tables(), targets.images);
+  const absl::Status status = manager_internal::CheckTargets(
+      *file.tables(), targets.images, targets.remarks);
   if (!status.ok()) return Refuse(file, status.message());
   return targets;
 }
@@ -338,6 +346,7 @@ struct LoadedModule::Record {
   std::string path;
   std::vector<std::uintptr_t> image_bases;
   ImagePin target;  // keeps it from being unloaded
+  std::vector<std::string> remarks;
   bool is_kept = false;
 };
 
@@ -359,6 +368,9 @@ std::uintptr_t LoadedModule::load_base() const { return record_->load_base; }
 const std::string& LoadedModule::kept_path() const { return record_->path; }
 const std::vector<std::uintptr_t>& LoadedModule::image_bases() const {
   return record_->image_bases;
+}
+const std::vector<std::string>& LoadedModule::remarks() const {
+  return record_->remarks;
 }
 bool LoadedModule::is_kept() const { return record_->is_kept; }
 void LoadedModule::CloseFile() { record_->file.file_ = nullptr; }
@@ -394,7 +406,7 @@ void LoadedModule::KeepLoaded() {
 
 std::optional<LoadedModule> LoadedModule::Reuse(
     const ModuleFile& file, const std::vector<std::string>& required,
-    std::string& why_not) {
+    const std::vector<std::uintptr_t>& image_bases, std::string& why_not) {
   const std::size_t hash = HashOf(file);
   Registry& registry = TheRegistry();
   std::lock_guard<std::mutex> lock(registry.mutex);
@@ -405,6 +417,8 @@ std::optional<LoadedModule> LoadedModule::Reuse(
         kept->required != required || kept->is_in_use) {
       continue;
     }
+    // A shared object may have been loaded again, elsewhere.
+    if (kept->image_bases != image_bases) continue;
     why_not = kept->state->Changed();
     if (!why_not.empty()) continue;
     kept->is_in_use = true;
@@ -440,9 +454,15 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file,
   INSTAR_ASSIGN_OR_RETURN(Targets targets, FindTargets(file));
   required_names.insert(required_names.end(), targets.modules.begin(),
                         targets.modules.end());
+  std::vector<std::uintptr_t> image_bases;
+  for (const BoundImage& image : targets.images) {
+    image_bases.push_back(image.base);
+  }
   std::string why_loaded_again;
-  if (std::optional<LoadedModule> reused =
-          LoadedModule::Reuse(file, required_names, why_loaded_again)) {
+  if (std::optional<LoadedModule> reused = LoadedModule::Reuse(
+          file, required_names, image_bases, why_loaded_again)) {
+    reused->record_->target = std::move(targets.pin);
+    reused->record_->remarks = std::move(targets.remarks);
     return *std::move(reused);
   }
   std::uint32_t serial;
@@ -478,9 +498,8 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file,
   record.load_base = record.copy->load_base();
   record.path = record.copy->path();
   record.target = std::move(targets.pin);
-  for (const BoundImage& image : targets.images) {
-    record.image_bases.push_back(image.base);
-  }
+  record.remarks = std::move(targets.remarks);
+  record.image_bases = std::move(image_bases);
 
   if (file.kind() != ModuleKind::kGenerated) {
     INSTAR_RETURN_IF_ERROR(module.FindEntry());

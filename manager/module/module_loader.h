@@ -24,9 +24,11 @@
 // their first values again. Then why_loaded_again() says why.
 //
 // A generated module (ModuleKind::kGenerated) is loaded near what it refers to,
-// and bound to it by addresses (manager/module/generated_binding.h). What
-// modules that were generated before have brought, and it changes, has to be in
-// effect: their updates are applied.
+// and bound to it by addresses (manager/module/generated_binding.h): to the
+// program, or to a shared object, which stays loaded as long as the module's
+// update is applied, also if it is closed meanwhile (dlclose). What modules
+// that were generated before have brought, and it changes, has to be in effect:
+// their updates are applied.
 //
 // Order: notes are checked, then symbols are bound, then the module's static
 // initializers run, then, by MakeUpdate(), the function that its author wrote.
@@ -97,6 +99,10 @@ class LoadedModule {
   // or it could not be made.
   const std::string& kept_path() const;
 
+  // Of a generated module: sentences about functions that it redefines and that
+  // others do not reach.
+  const std::vector<std::string>& remarks() const;
+
   // From now on the module is never unloaded, and others that require it are
   // bound to it. To be called before its update is applied: stacks, objects and
   // redirected entries may refer to its code from then on.
@@ -113,7 +119,7 @@ class LoadedModule {
   // The one that is there, if it will do.
   static std::optional<LoadedModule> Reuse(
       const ModuleFile& file, const std::vector<std::string>& required,
-      std::string& why_not);
+      const std::vector<std::uintptr_t>& image_bases, std::string& why_not);
 
   std::unique_ptr<Record> record_;
 };

@@ -111,9 +111,7 @@ void LinkedImage::ReadSymbols() {
     }
   }
   // All that there is in a stripped program.
-  for (const Symbol& symbol : elf_.dynamic_symbols()) {
-    if (symbol.section != kUndefined) globals_.emplace(symbol.name, &symbol);
-  }
+  ReadDynamicSymbols();
   // bfd puts hidden ones behind all files, gold and lld elsewhere.
   for (const FileSymbols& one : files_) {
     for (const Symbol* symbol : one.symbols) {
@@ -133,6 +131,8 @@ void LinkedImage::ReadRelocations() {
       if (ELF64_R_TYPE(entry->r_info) == R_X86_64_RELATIVE) {
         relative_[entry->r_offset] =
             static_cast<std::uint64_t>(entry->r_addend);
+      } else if (is_shared_object_) {
+        ReadSlot(*entry);
       }
     }
   }
@@ -349,9 +349,10 @@ class LinkedImage::Search {
     for (const Relocation& relocation : section.relocations) {
       const Symbol& symbol = object_.SymbolOf(relocation);
       const Unit* target = object_.UnitOf(symbol.section);
-      const bool is_bound_here = symbol.is_local() ||
-                                 symbol.visibility == STV_HIDDEN ||
-                                 symbol.visibility == STV_INTERNAL;
+      const bool is_bound_here =
+          symbol.is_local() || symbol.visibility == STV_HIDDEN ||
+          symbol.visibility == STV_INTERNAL ||
+          (image_.is_shared_object_ && !image_.IsExported(symbol.name));
       // Calls of an indirect function lead to a stub; of a COMDAT group
       // another object's copy may have been taken.
       if (target == nullptr || !is_bound_here || target->is_indirect() ||

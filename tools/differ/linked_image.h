@@ -60,6 +60,27 @@ class LinkedImage {
   // Also if it is hidden from other images. A static variable or function that
   // is the only one of its name counts as that: ask only for what is none.
   const Symbol* Find(absl::string_view name) const;
+  // Whether other images can use what a shared object defines under this name.
+  bool IsExported(absl::string_view name) const {
+    return exported_.contains(name);
+  }
+  // Whether another image may define this name of a shared object in its place:
+  // what the object itself refers to by it is then that.
+  bool MayBePreempted(absl::string_view name) const {
+    return is_shared_object_ && !is_symbolic_ && IsExported(name);
+  }
+
+  // Where a shared object keeps the address of what it refers to by a name: the
+  // dynamic linker has put it there, by the versions of symbols and whatever
+  // preempts what. Null: nowhere, or in several places that may differ.
+  struct Slot {
+    std::uint64_t address;
+    // False: of a function that is looked for when it is called first; until
+    // then a call gets there, and a pointer is another one than everybody has.
+    bool is_address;
+  };
+  const Slot* FindSlot(absl::string_view name) const;
+
   // Whether a shared library that it is linked with defines this name.
   bool IsInLibrary(absl::string_view name) const {
     return in_libraries_.contains(name);
@@ -83,7 +104,9 @@ class LinkedImage {
 
   absl::Status ReadBuildId();
   void ReadSymbols();
+  void ReadDynamicSymbols();
   void ReadRelocations();
+  void ReadSlot(const Elf64_Rela& entry);
   void FindLibraries();
   // What the dynamic linker puts into these eight bytes, without the image's
   // base; nothing if that is not known.
@@ -92,9 +115,15 @@ class LinkedImage {
   ElfFile elf_;
   std::string build_id_;
   bool is_shared_object_ = false;
+  bool is_symbolic_ = false;   // its own definitions come first
+  bool is_bound_now_ = false;  // when it is loaded
   absl::flat_hash_map<absl::string_view, const Symbol*> globals_;
   // Hidden ones, which are local once they have been linked.
   absl::flat_hash_map<absl::string_view, const Symbol*> hidden_;
+  absl::flat_hash_set<absl::string_view> exported_;
+  absl::flat_hash_map<absl::string_view, Slot> slots_;
+  // Undefined names of which it uses several versions.
+  absl::flat_hash_set<absl::string_view> ambiguous_;
   std::vector<FileSymbols> files_;
   absl::flat_hash_map<std::uint64_t, std::uint64_t> relative_;
   std::vector<std::unique_ptr<const ElfFile>> libraries_;

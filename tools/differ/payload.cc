@@ -351,6 +351,19 @@ absl::Status Payload::Write(const std::string& path, std::uint64_t number) {
     names.Refer(imports, at + offsetof(generated_module::Import, name),
                 field.import.name);
   }
+  for (const RedirectedFunction& function : redirected_) {
+    CheckPreemption(function.unit->global_name(), function.entry,
+                    ImportKind::kMayBeOther);
+  }
+  for (const auto& checked : checked_names_) {
+    generated_module::Import record = {};
+    record.target = checked.second.second.address;
+    record.kind = checked.second.first;
+    const std::uint64_t at = writer_.BytesOf(imports).size();
+    Append(writer_.BytesOf(imports), record);
+    names.Refer(imports, at + offsetof(generated_module::Import, name),
+                checked.first);
+  }
   const ObjectWriter::SectionId redefinitions =
       AddTable(writer_, generated_module::kRedefinitionsSection);
   for (const RedirectedFunction& function : redirected_) {

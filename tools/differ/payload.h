@@ -30,6 +30,7 @@
 #include "manager/module/generated_module.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/findings.h"
+#include "tools/differ/linked_image.h"
 #include "tools/differ/object.h"
 #include "tools/differ/object_writer.h"
 #include "tools/differ/update_state.h"
@@ -97,6 +98,9 @@ class Payload {
     std::int64_t addend;
     std::string name;
     bool is_thread_local;
+    // `place` is where a shared object keeps the address; `addend` is to be
+    // added to that.
+    const LinkedImage::Slot* slot = nullptr;
   };
   struct Target {
     std::optional<Import> import;  // or
@@ -130,12 +134,19 @@ class Payload {
   void ImportOwnAddress(const Unit& unit, const Section& section);
 
   // The three kinds of what a relocation may lead to.
-  std::optional<Target> Resolve(const Unit& owner,
+  std::optional<Target> Resolve(const Unit& owner, const Section& section,
                                 const Relocation& relocation);
-  std::optional<Target> ResolveName(const Unit& owner,
+  std::optional<Target> ResolveName(const Unit& owner, const Section& section,
                                     const Relocation& relocation);
   std::optional<Target> ResolveLocal(const Unit& owner,
                                      const Relocation& relocation);
+  // What a shared object refers to by a name that others know: through its own
+  // slot, wherever the dynamic linker has bound it.
+  std::optional<Target> ResolveBound(const Unit* defined,
+                                     const Section& section,
+                                     const Relocation& relocation);
+  void CheckPreemption(absl::string_view name, Place place,
+                       generated_module::ImportKind kind);
   std::optional<Target> Imported(const Unit& owner, const Unit* unit,
                                  Place place, std::int64_t addend,
                                  absl::string_view name,
@@ -151,12 +162,15 @@ class Payload {
                      const Relocation& relocation, const Target& target);
   void RelocateThroughSlot(const Section& section, const Relocation& relocation,
                            const Import& import);
+  bool RelocateBound(const Section& section, const Relocation& relocation,
+                     const Import& import);
   void RelocateLocalDynamic(const Unit& unit, const Section& section,
                             const LocalDynamic& found);
   bool RelocateThreadLocal(const Unit& unit, const Section& section,
                            const Relocation& relocation, const Import& import);
   std::int32_t ThreadOffset(const Import& import, std::int64_t addend) const;
   ObjectWriter::SymbolId Slot(const Import& import);
+  ObjectWriter::SymbolId Stub(const Import& import);
   void Refuse(const Unit& owner, const std::string& why);
 
   PayloadContext& context_;
@@ -170,9 +184,14 @@ class Payload {
   absl::flat_hash_map<std::string, ObjectWriter::SymbolId> external_;
   std::map<std::pair<std::uint32_t, std::uint64_t>, ObjectWriter::SymbolId>
       slots_;
+  std::map<std::string, ObjectWriter::SymbolId> stubs_;
   // Relocations that rewritten code has swallowed.
   std::set<const Relocation*> done_;
   std::vector<Field> fields_;
+  // What the loader looks at, and writes nothing: names of the shared object
+  // that another image may define in its place.
+  std::map<std::string, std::pair<generated_module::ImportKind, Place>>
+      checked_names_;
   std::vector<RedirectedFunction> redirected_;
   absl::flat_hash_set<const Unit*> is_redirected_;
   std::set<std::string> imported_names_;

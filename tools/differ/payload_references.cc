@@ -34,6 +34,7 @@ bool IsOfModuleBase(const Symbol& symbol, const Relocation& relocation) {
 // What references become.
 
 std::optional<Payload::Target> Payload::Resolve(const Unit& owner,
+                                                const Section& section,
                                                 const Relocation& relocation) {
   const Symbol& symbol = object_.SymbolOf(relocation);
   if (symbol.section == kAbsolute) {
@@ -54,11 +55,11 @@ std::optional<Payload::Target> Payload::Resolve(const Unit& owner,
   }
   return symbol.is_local() && symbol.section != kUndefined
              ? ResolveLocal(owner, relocation)
-             : ResolveName(owner, relocation);
+             : ResolveName(owner, section, relocation);
 }
 
 std::optional<Payload::Target> Payload::ResolveName(
-    const Unit& owner, const Relocation& relocation) {
+    const Unit& owner, const Section& section, const Relocation& relocation) {
   const Symbol& symbol = object_.SymbolOf(relocation);
   const Unit* unit = object_.UnitOf(symbol.section);
   const auto external = [&](bool is_ours) {
@@ -82,6 +83,15 @@ std::optional<Payload::Target> Payload::ResolveName(
     Need(*unit);
     return Inside(relocation);
   }
+  if (std::optional<Target> bound =
+          ResolveBound(defined, section, relocation)) {
+    return bound;
+  }
+  const auto imported = [&](Place place) {
+    CheckPreemption(symbol.name, place, ImportKind::kIsOwn);
+    return Imported(owner, defined, place, relocation.addend, symbol.name,
+                    symbol.type == STT_TLS);
+  };
   // What runs has it, here or from another object.
   if (defined != nullptr) {
     const std::optional<Place> place = PlaceOf(*defined);
@@ -92,14 +102,11 @@ std::optional<Payload::Target> Payload::ResolveName(
       const std::uint64_t value =
           name == defined->symbols.end() ? defined->entry : (*name)->value;
       if (!defined->is_function()) {
-        return Imported(owner, defined, {place->image, place->address + value},
-                        relocation.addend, symbol.name);
+        return imported({place->image, place->address + value});
       }
       if (value == defined->entry) {
         const Unit& first = defined->old != nullptr ? *defined->old : *defined;
-        return Imported(owner, defined,
-                        {place->image, place->address + first.entry},
-                        relocation.addend, symbol.name);
+        return imported({place->image, place->address + first.entry});
       }
       // A thunk has a place of its own.
       const auto thunk =
@@ -109,7 +116,7 @@ std::optional<Payload::Target> Payload::ResolveName(
                                    ", which the program does not have"));
         return std::nullopt;
       }
-      return Imported(owner, defined, *thunk, relocation.addend, symbol.name);
+      return imported(*thunk);
     }
   }
   if (defined == nullptr || unit == nullptr ||
@@ -118,10 +125,7 @@ std::optional<Payload::Target> Payload::ResolveName(
         defined != nullptr && unit == nullptr
             ? std::nullopt
             : context_.state->Find(symbol.name, MayBeHidden(symbol.name));
-    if (place) {
-      return Imported(owner, defined, *place, relocation.addend, symbol.name,
-                      symbol.type == STT_TLS);
-    }
+    if (place) return imported(*place);
   }
   if (defined != nullptr && unit == nullptr) return external(true);
   if (unit != nullptr) {
@@ -250,7 +254,9 @@ std::optional<Payload::Target> Payload::Imported(const Unit& owner,
   if (is_thread_local && context_.state->target().is_shared_object()) {
     Refuse(owner, absl::StrCat("uses ", Demangle(name),
                                ", a thread_local variable of a shared object, "
-                               "whose place is not known"));
+                               "which has another place in each process. Reach "
+                               "it by a function of the shared object that has "
+                               "not changed"));
     return std::nullopt;
   }
   imported_names_.insert(std::string(name));
@@ -309,7 +315,7 @@ void Payload::Relocate(const Unit& unit, const Section& section) {
       continue;
     }
     if (relocation.type == R_X86_64_NONE) continue;
-    const std::optional<Target> target = Resolve(unit, relocation);
+    const std::optional<Target> target = Resolve(unit, section, relocation);
     if (!target) continue;
     if (relocation.type == R_X86_64_DTPOFF32) {
       local_dynamic.offsets.emplace_back(&relocation, *target);
@@ -350,6 +356,17 @@ void Payload::RelocateField(const Unit& unit, const Section& section,
     return;
   }
   const Import& import = *target.import;
+  if (import.slot != nullptr) {
+    if (!RelocateBound(section, relocation, import)) {
+      Refuse(unit, absl::StrCat("refers to ", Demangle(import.name),
+                                ", which another image may define, in a way "
+                                "(relocation ",
+                                relocation.type,
+                                ") that is not known: compile both builds with "
+                                "-fPIC"));
+    }
+    return;
+  }
   if (import.is_thread_local) {
     if (!RelocateThreadLocal(unit, section, relocation, import)) {
       Refuse(unit, absl::StrCat("uses the thread_local variable ",

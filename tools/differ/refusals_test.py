@@ -15,9 +15,9 @@ import tempfile
 
 DONE, FAILED, REFUSED, NOTHING = 0, 1, 3, 4
 
-# `says`: a part of the report. `link`: which build the program is linked from.
-Case = collections.namedtuple("Case", "name old new code says suffix flags options link",
-                              defaults=("cc", [], [], "old"))
+# `says`: a part of the report. `link`: which build the program is linked from. `shared`: it is a shared object.
+Case = collections.namedtuple("Case", "name old new code says suffix flags options link shared",
+                              defaults=("cc", [], [], "old", False))
 
 # A class of which the program finds all objects, as heap/updatable.h has it, and what INSTAR_CONVERT defines.
 UPDATABLE = """
@@ -70,6 +70,18 @@ CASES = [
     Case("two kinds of thread-local variables", "static thread_local int a = 1; int f() { return a++; }",
          "static thread_local int a = 1; static thread_local int b = 2; int f() { return a++ + b++; }", REFUSED,
          "uses thread_local variables of the program (a) and new ones by one call"),
+    Case("thread-local variable of a shared object", "thread_local int a = 1; int f() { return a++; }",
+         "thread_local int a = 1; int f() { return a += 2; }", REFUSED,
+         "f() uses a, a thread_local variable of a shared object", shared=True),
+    Case("static thread-local variable of a shared object", "static thread_local int a = 1; int f() { return a++; }",
+         "static thread_local int a = 1; int f() { return a += 2; }", REFUSED,
+         "f() uses a, a thread_local variable of a shared object", shared=True),
+    Case("thread-local variable of libc, in a shared object", "#include <cerrno>\nint f() { return errno; }",
+         "#include <cerrno>\nint f() { return errno + 1; }", DONE, "changed function f()", shared=True),
+    Case("what the program gives a shared object", "int host(); int f() { return host(); }",
+         "int host(); int f() { return host() + 1; }", DONE, "changed function f()", shared=True),
+    Case("what nobody gives a shared object", "int f() { return 1; }", "int host(); int f() { return host() + 1; }",
+         REFUSED, "uses host(), which neither the program has", shared=True),
     Case("indirect function",
          'extern "C" { static int one() { return 1; } static int (*pick())() { return one; } '
          'static int chosen() __attribute__((ifunc("pick"))); } int f() { return chosen(); }',
@@ -217,7 +229,8 @@ def check(case, differ, flags, link_flags, folder):
     with open(main, "w", encoding="utf-8") as file:
         file.write("int main() {}\n")
     program = os.path.join(folder, "program")
-    result = run(["g++", main, os.path.join(folder, case.link, "t.o"), "-o", program, "-pie"] +
+    kind = ["-shared"] if case.shared else [main, "-pie"]
+    result = run(["g++", os.path.join(folder, case.link, "t.o"), "-o", program] + kind +
                  [flag for flag in link_flags if flag != "-Wl,--gc-sections"])
     if result.returncode != 0:
         return result.stdout

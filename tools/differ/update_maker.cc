@@ -114,14 +114,18 @@ absl::Status AddUsersOf(const std::vector<const Unit*>& constants,
 }
 
 absl::Status AddHiddenNames(const std::vector<ObjectFiles>& files,
+                            const LinkedImage& target,
                             absl::flat_hash_set<std::string>& names) {
   for (const ObjectFiles& one : files) {
     if (one.old_path.empty()) continue;
     INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Read(one.old_path));
     for (const Symbol& symbol : elf.symbols()) {
-      if (!symbol.is_local() && symbol.section != kUndefined &&
-          symbol.visibility != STV_DEFAULT &&
-          symbol.visibility != STV_PROTECTED) {
+      // Also by a version script.
+      const bool is_hidden =
+          (symbol.visibility != STV_DEFAULT &&
+           symbol.visibility != STV_PROTECTED) ||
+          (target.is_shared_object() && !target.IsExported(symbol.name));
+      if (!symbol.is_local() && symbol.section != kUndefined && is_hidden) {
         names.insert(std::string(symbol.name));
       }
     }
@@ -281,7 +285,8 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   context.watched.insert(watched.begin(), watched.end());
   context.at_next_call = request.at_next_call;
   context.converts_under = UsersOfTypes(comparison, converted, *compared.debug);
-  INSTAR_RETURN_IF_ERROR(AddHiddenNames(files, context.hidden_names));
+  INSTAR_RETURN_IF_ERROR(
+      AddHiddenNames(files, state.target(), context.hidden_names));
   ModuleTables tables;
   for (const ObjectPair& pair : comparison.pairs()) {
     bool is_complete = true;

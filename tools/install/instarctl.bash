@@ -23,7 +23,7 @@ _instarctl() {
         sort -u)" -- "$word")
       return
       ;;
-    --pid | --timeout | -n | --entries | --watch | --max-errors | --health)
+    --pid | --timeout | --using | -n | --entries | --watch | --max-errors | --health)
       [[ $previous == --watch && $command == status ]] || return
       ;;
     -o | --output)
@@ -38,9 +38,9 @@ _instarctl() {
   fi
   local options="--program --pid --help"
   case $command in
-    check) options+=" --without-stacks" ;;
-    load) options+=" --timeout --watch --health --max-errors --all --json" ;;
-    undo) options+=" --timeout --all --json" ;;
+    check) options+=" --without-stacks --all --using" ;;
+    load) options+=" --timeout --watch --health --max-errors --all --using --json" ;;
+    undo) options+=" --timeout --all --using --json" ;;
     ps) options+=" --json" ;;
     status) options+=" --json --watch" ;;
     log) options+=" --json --entries" ;;

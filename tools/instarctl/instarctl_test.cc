@@ -222,6 +222,14 @@ TEST_F(InstarctlTest, WrongValues) {
         {"load", "a", "--watch", "1s", "--json"},
         {"load", "a", "--all", "--json"},
         {"--pid", "1", "status", "--all"},
+        {"--pid", "1", "ps"},
+        {"--pid", "1", "enable", "a"},
+        {"--pid", "1", "disable", "a"},
+        {"--pid", "1", "list"},
+        {"--pid", "1", "bundle", "-o", "a", "b"},
+        {"load", "a", "--using", "libshop.so.1", "--json"},
+        {"load", "a", "--using", "libshop.so.1", "--all"},
+        {"-p", "shop", "load", "a", "--using", "libshop.so.1"},
         {"undo", "--all", "--json"}}) {
     const Finished finished = RunInstarctl(arguments);
     EXPECT_EQ(finished.code, 2) << arguments.back();

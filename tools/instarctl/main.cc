@@ -59,6 +59,8 @@ constexpr char kFooter[] = R"(Examples:
   instarctl -p site_manager status --watch
   instarctl undo                          takes back the latest update
   instarctl -p nginx load fix.so --all    in all of its processes, or in none
+  instarctl load fix.so --using libssl.so.3
+                                          in all that have loaded that library
   instarctl enable fix.so                 at each start of the program as well
 
 The program: the only one that runs; of several that for which the module was
@@ -86,6 +88,7 @@ struct Options {
   int pid = 0;
   std::string module;
   std::string update;
+  std::string library;
   std::string output;
   std::vector<std::string> modules;
   std::string window;
@@ -213,11 +216,33 @@ int Ps(const Options& options) {
   return kDone;
 }
 
-// `act` answers the exit code.
+bool IsForMany(const Options& options) {
+  return options.all || !options.library.empty();
+}
+
+// Those that use a shared object, or all of a program. `act` answers the exit
+// code.
 int ForAll(const Options& options, const std::string& module_path,
            absl::FunctionRef<int(Processes&)> act) {
+  const char* const option = options.all ? "--all" : "--using";
   if (options.json || options.watch || options.pid != 0) {
-    return Fail(kUsage, "--all goes with none of --json, --watch and --pid");
+    return Fail(kUsage, absl::StrCat(option,
+                                     " goes with none of --json, "
+                                     "--watch and --pid"));
+  }
+  if (!options.library.empty()) {
+    if (options.all || !options.program.empty() || !options.window.empty()) {
+      return Fail(kUsage,
+                  "--using goes with none of --all, --program and --watch");
+    }
+    absl::StatusOr<Processes> processes = Processes::FindUsing(
+        options.library, module_path.empty()
+                             ? std::vector<std::string>()
+                             : BuiltForOf(module_path).build_ids);
+    if (!processes.ok()) {
+      return Fail(kUnreachable, processes.status().message());
+    }
+    return act(*processes);
   }
   std::string name = options.program;
   if (name.empty() && !module_path.empty()) {
@@ -230,13 +255,18 @@ int ForAll(const Options& options, const std::string& module_path,
   return act(*processes);
 }
 
+int DoneOrFail(const Processes::Outcome& outcome) {
+  if (outcome.is_left) return Fail(kStillApplied, outcome.status.message());
+  return outcome.status.ok() ? kDone : Fail(outcome.status);
+}
+
 int DoneOrFail(const absl::Status& done) {
   return done.ok() ? kDone : Fail(done);
 }
 
 int Check(const Options& options) {
   const std::string path = AbsolutePath(options.module);
-  if (options.all) {
+  if (IsForMany(options)) {
     return ForAll(options, path, [&](Processes& processes) {
       return DoneOrFail(processes.Check(path, options.without_stacks));
     });
@@ -275,12 +305,12 @@ int LoadOrUndo(const Options& options, Command command) {
   if (is_watched && options.json) {
     return Fail(kUsage, "--watch does not go with --json");
   }
-  if (options.all) {
+  if (IsForMany(options)) {
     return ForAll(options, request.path, [&](Processes& processes) {
       if (is_watched) return LoadAllUnderWatch(processes, request, *watch);
-      return DoneOrFail(command == Command::kLoad
-                            ? processes.Load(request.path, request.timeout)
-                            : processes.Undo(request.update, request.timeout));
+      return command == Command::kLoad
+                 ? DoneOrFail(processes.Load(request.path, request.timeout))
+                 : DoneOrFail(processes.Undo(request.update, request.timeout));
     });
   }
   const absl::StatusOr<RunningProgram> program = Choose(options, request.path);
@@ -419,6 +449,16 @@ int Main(int argc, char** argv) {
     added->callback([&result, action] { result = action(); });
     return added;
   };
+  // Of a command that asks no process.
+  const auto without_pid = [&](auto action) {
+    return [&options, action] {
+      if (options.pid == 0) return action();
+      return static_cast<int>(
+          Fail(kUsage,
+               "--pid is for commands that ask a process, which this "
+               "one does not; a program is named by --program NAME"));
+    };
+  };
   const auto module = [&](CLI::App* to) {
     to->add_option("module", options.module,
                    "the update module, a .so file, or a bundle")
@@ -436,6 +476,13 @@ int Main(int argc, char** argv) {
     to->add_flag("--all", options.all,
                  "for every process of the program, those that it forked too");
   };
+  const auto using_library = [&](CLI::App* to) {
+    to->add_option("--using", options.library,
+                   "for every process that has loaded this shared object (its "
+                   "soname, or the name or path by which it was loaded), in "
+                   "the module's build")
+        ->type_name("LIBRARY");
+  };
   const auto update = [&](CLI::App* to, const char* description) {
     to->add_option("update", options.update, description)->type_name("UPDATE");
   };
@@ -447,7 +494,7 @@ int Main(int argc, char** argv) {
   json(command("ps",
                "Lists the programs that can be updated: each process below "
                "the one that has forked it.",
-               "ps", [&] { return Ps(options); }));
+               "ps", without_pid([&] { return Ps(options); })));
   CLI::App* const check =
       command("check",
               "Says what a module would do and what is in its way; changes "
@@ -455,6 +502,7 @@ int Main(int argc, char** argv) {
               "check add_ratings.so", [&] { return Check(options); });
   module(check);
   all(check);
+  using_library(check);
   check->add_flag("--without-stacks", options.without_stacks,
                   "stops no thread, not even to look at its stack");
   CLI::App* const load =
@@ -464,6 +512,7 @@ int Main(int argc, char** argv) {
   module(load);
   timeout(load);
   all(load);
+  using_library(load);
   json(load);
   CLI::Option* const window =
       load->add_option("--watch", options.window,
@@ -495,31 +544,33 @@ int Main(int argc, char** argv) {
   update(undo, "its name, to be sure; undone only if it is the latest");
   timeout(undo);
   all(undo);
+  using_library(undo);
   json(undo);
   module(command("enable",
                  "Has an update applied at each start of the program from now "
                  "on, and keeps a copy of it for that.",
-                 "enable ratings.so", [&] {
+                 "enable ratings.so", without_pid([&] {
                    return PrintOrFail(
                        Enable(AbsolutePath(options.module), options.program));
-                 }));
+                 })));
   command("disable",
           "Ends that; a program that runs keeps the update until it ends.",
-          "disable ratings",
-          [&] { return PrintOrFail(Disable(options.update, options.program)); })
+          "disable ratings", without_pid([&] {
+            return PrintOrFail(Disable(options.update, options.program));
+          }))
       ->add_option("update", options.update, "its name")
       ->type_name("UPDATE")
       ->required();
   command("list", "Shows which updates are enabled, and what keeps them out.",
-          "list -p site_manager", [&] {
+          "list -p site_manager", without_pid([&] {
             return PrintOrFail(ListEnabled(options.program, OutputStyle()));
-          });
+          }));
   CLI::App* const bundle = command(
       "bundle",
       "Puts modules of one update for several builds into one file, which is "
       "good wherever a module is.",
       "bundle -o fix.bundle v1/fix.so v2/fix.so",
-      [&] { return Bundle(options); });
+      without_pid([&] { return Bundle(options); }));
   bundle->add_option("modules", options.modules, "modules, or bundles")
       ->type_name("MODULE")
       ->required();

@@ -236,8 +236,8 @@ class AllUnderWatch {
                   absl::StrCat("before the update is loaded, ",
                                health.message(), "; nothing was changed"));
     }
-    const absl::Status loaded =
-        Processes::LoadInto({first}, load_.path, load_.timeout, &applied_);
+    const absl::Status loaded = Processes::LoadInto(
+        {first}, load_.path, update_, load_.timeout, &applied_);
     if (!loaded.ok()) return Fail(loaded);
     const std::string what = absl::StrCat("process ", first.pid);
     if (applied_.empty()) {

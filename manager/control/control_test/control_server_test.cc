@@ -40,6 +40,7 @@ TEST_F(ControlServerTest, AnswersEveryRequest) {
   Start();
   ControlClient client = Connect();
   EXPECT_EQ(ToJson(*client.Program()), ToJson(SampleProgram()));
+  EXPECT_EQ(ToJson(*client.Images()), ToJson(ImagesReport{SampleImages()}));
   EXPECT_EQ(ToJson(*client.Status()), ToJson(SampleStatus()));
   EXPECT_EQ(ToJson(*client.Log()), ToJson(JournalReport{SampleJournal(), 0}));
   EXPECT_THAT(client.Cancel("ratings")->updates, ElementsAre("ratings"));

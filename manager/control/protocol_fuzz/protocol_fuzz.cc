@@ -73,7 +73,8 @@ bool IsReply(const std::string& text) {
   // Each is tried.
   return IsReport<ProgramReport>(*reply) + IsReport<StatusReport>(*reply) +
              IsReport<UpdateReport>(*reply) + IsReport<CheckReport>(*reply) +
-             IsReport<CancelReport>(*reply) + IsReport<JournalReport>(*reply) >
+             IsReport<CancelReport>(*reply) + IsReport<JournalReport>(*reply) +
+             IsReport<ImagesReport>(*reply) >
          0;
 }
 
