@@ -16,9 +16,10 @@ import sys
 import tarfile
 import tempfile
 
-SCRIPTS = ["instar-cc", "instar-finish", "instar-module"]
+SCRIPTS = ["instar-cc", "instar-finish", "instar-live", "instar-module"]
 PROGRAMS = ["instar-diff", "instar-release", "instarctl"]
-BUILD_TOOLS = ["entry_list.lds", "finish_update_module.py", "function_entries.py", "update_module_note.py", "flags.sh"]
+BUILD_TOOLS = ["entry_list.lds", "finish_update_module.py", "flags.sh", "function_entries.py", "live_builds.py",
+               "live_session.py", "live_watch.py", "update_module_note.py"]
 
 
 class Layout:
