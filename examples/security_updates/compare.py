@@ -118,14 +118,12 @@ class Builder:
 def run_differ(server, differ, patch, folder, program, old, new, built_in, options):  # pylint: disable=too-many-arguments
     """Makes `folder`/fix.so of two builds, both made in `built_in`. Returns what is to be recorded."""
     report = os.path.join(folder, "report.json")
-    objects = sorted(set(server.objects_of(old)) | set(server.objects_of(new)))
     name = re.sub(r"[^A-Za-z0-9._-]", "-", re.sub(r"\.(patch|diff)$", "", patch))[:64]
     command = [differ, "--program", program, "--old", os.path.join(old, server.objects), "--new",
                os.path.join(new, server.objects), "--old-sources", f"{built_in}={old}", "--json", report, "--name", name,
-               # What may be given several times takes all that follows.
                *options, "-o", os.path.join(folder, "fix.so")]
     began = time.monotonic()
-    with subprocess.Popen(command + objects, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace") as process:
         said = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)

@@ -36,9 +36,8 @@ class Server:
     # What compiles and links it: headers and programs, with their Debian packages.
     headers = {}
     tools = {"gcc": "gcc", "make": "make", "dpkg-buildflags": "dpkg-dev", "git": "git"}
-    # What --old and --new are, in the tree, and which objects there are no part of the program.
+    # What --old and --new are, in the tree. Which objects there are the program's, instar-diff finds out.
     objects = "."
-    other_objects = ()
     # What of the build is needed to run the server, besides the program.
     runs_with = ()
     # Options of instar-diff that a patch needs, with the reason: {patch: [(option, reason)]}.
@@ -89,14 +88,6 @@ class Server:
     def make(self, tree, instar, log):
         """Builds it, or what has changed since the last build. One job: others may use the machine."""
         raise NotImplementedError
-
-    def objects_of(self, folder):
-        """Paths, below `folder`/self.objects, of what the program may have been linked from."""
-        top = os.path.join(folder, self.objects)
-        found = []
-        for at, _, files in os.walk(top):
-            found += [os.path.relpath(os.path.join(at, file), top) for file in files if file.endswith(".o")]
-        return sorted(name for name in found if not any(re.search(pattern, name) for pattern in self.other_objects))
 
     def start(self, folder, work, port):
         """The command that starts it in the foreground. `folder` is laid out as the tree; `work` is empty and its own."""

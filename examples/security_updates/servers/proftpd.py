@@ -19,7 +19,6 @@ class Description(Server):
     program = "proftpd"
     first = "upstream_bug_1597.diff"
     objects = "."
-    other_objects = [r"^(tests|utils)/", r"\.libs/"]
     skipped = {r"^0[123]_disable": "tests only"}
     fixes = {
         "upstream_bug_1597.diff": "bug 1597",

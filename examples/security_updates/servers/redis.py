@@ -15,8 +15,6 @@ class Description(Server):
     first = "0001-Apply-security-fixes-for-CVEs-1113.patch"
     headers = {"jemalloc/jemalloc.h": "libjemalloc-dev", "liblzf/lzf.h": "liblzf-dev", "openssl/ssl.h": "libssl-dev",
                "systemd/sd-daemon.h": "libsystemd-dev"}
-    other_objects = [r"^src/(redis-cli|redis-benchmark|cli_common)\.o$", r"^deps/(linenoise|hiredis)/", r"^deps/lua/src/luac?\.o$",
-                     r"^tests/"]
     fixes = {
         "0001-Apply-security-fixes-for-CVEs-1113.patch": "CVE-2024-31227, -31228, -31449",
         "0001-Limiting-output-buffer-for-unauthenticated-client-CV.patch": "CVE-2025-21605",

@@ -20,9 +20,6 @@ class Description(Server):
     first = "CVE-2023-46724.patch"
     tools = dict(Server.tools, **{"g++": "g++", "automake": "automake", "autoconf": "autoconf", "libtool": "libtool-bin"})
     headers = {"gnutls/gnutls.h": "libgnutls28-dev", "ltdl.h": "libltdl-dev", "sys/capability.h": "libcap-dev"}
-    # Of libraries libtool compiles each file once more, for a shared library.
-    other_objects = [r"(^|/)\.libs/", r"^(test-suite|tools|helpers|lib/.*/tests)/", r"^src/(unlinkd|cf_gen|DiskIO/DiskDaemon/diskd)",
-                     r"^src/(auth|acl|security|http|log|dns|ssl|icmp|anyp|store|tests)/.*(test|helper)", r"/tests/"]
     flags_of_package = [
         "--enable-inline", "--disable-arch-native", "--enable-async-io=8", "--enable-storeio=ufs,aufs,diskd,rock",
         "--enable-removal-policies=lru,heap", "--enable-delay-pools", "--enable-cache-digests", "--enable-icap-client",
