@@ -10,6 +10,7 @@
 
 #include "base/at_fork.h"
 #include "base/check.h"
+#include "base/linux/thread_registers.h"
 
 namespace instar {
 namespace {
@@ -73,12 +74,10 @@ PausedContext RunningStack(std::uintptr_t low, std::uintptr_t high) {
 PausedContext PausedUcontext(const ucontext_t& context) {
   const auto low = reinterpret_cast<std::uintptr_t>(context.uc_stack.ss_sp);
   PausedContext paused = RunningStack(low, low + context.uc_stack.ss_size);
-  const auto reg = [&](int which) {
-    return static_cast<std::uintptr_t>(context.uc_mcontext.gregs[which]);
-  };
-  paused.rip = reg(REG_RIP);
-  paused.rsp = reg(REG_RSP);
-  paused.rbp = reg(REG_RBP);
+  const ThreadRegisters registers = RegistersOf(context);
+  paused.rip = registers.pc;
+  paused.rsp = registers.sp;
+  paused.rbp = registers.fp;
   return paused;
 }
 

@@ -75,11 +75,21 @@ bool IsForeign(const StackBounds& bounds);
 
 inline __attribute__((always_inline)) StackSnapshot CaptureCaller() {
   StackSnapshot snapshot;
+#if defined(__x86_64__)
   asm volatile(
       "leaq 0(%%rip), %0\n\t"
       "movq %%rsp, %1\n\t"
       "movq %%rbp, %2"
       : "=&r"(snapshot.rip), "=&r"(snapshot.rsp), "=&r"(snapshot.rbp));
+#elif defined(__aarch64__)
+  asm volatile(
+      "adr %0, .\n\t"
+      "mov %1, sp\n\t"
+      "mov %2, x29"
+      : "=&r"(snapshot.rip), "=&r"(snapshot.rsp), "=&r"(snapshot.rbp));
+#else
+#error "how this processor tells its registers is not known here"
+#endif
   return snapshot;
 }
 

@@ -20,6 +20,7 @@
 #include <cstdint>
 
 #include "base/check.h"
+#include "base/linux/raw_syscall.h"
 #include "base/linux/tasks.h"
 
 // The child has no state of a sanitizer's.
@@ -42,34 +43,22 @@ struct Said {
   long results[kMost];
 };
 
-INSTAR_IN_CHILD __attribute__((always_inline)) inline long Call(
-    long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0) {
-  long result;
-  register long fourth asm("r10") = d;
-  register long fifth asm("r8") = e;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
-               : "rcx", "r11", "memory");
-  return result;
-}
-
 // Everything is a system call: locks may be owned by threads that are not in
 // the child.
 INSTAR_IN_CHILD __attribute__((noinline)) pid_t StartChild(
     const SystemCall* calls, std::size_t count, volatile Said* said) {
   // No debugger of this process is to stop it.
-  const long child = Call(SYS_clone, CLONE_UNTRACED);
+  const long child = RawSyscall(SYS_clone, CLONE_UNTRACED);
   if (child != 0) return static_cast<pid_t>(child);
-  Call(SYS_prctl, PR_SET_DUMPABLE, 0);
+  RawSyscall(SYS_prctl, PR_SET_DUMPABLE, 0);
   for (std::size_t i = said->begun; i < count; ++i) {
     const SystemCall& call = calls[i];
     said->begun = i + 1;
     said->results[i] =
-        Call(call.number, call.arguments[0], call.arguments[1],
-             call.arguments[2], call.arguments[3], call.arguments[4]);
+        RawSyscall(call.number, call.arguments[0], call.arguments[1],
+                   call.arguments[2], call.arguments[3], call.arguments[4]);
   }
-  Call(SYS_exit_group, 0);
+  RawSyscall(SYS_exit_group, 0);
   __builtin_unreachable();
 }
 
@@ -77,12 +66,13 @@ INSTAR_IN_CHILD __attribute__((noinline)) pid_t StartChild(
 int AwaitChild(pid_t child) {
   int status = 0;
   for (int looks = 0;; ++looks) {
-    const long waited = Call(SYS_wait4, child, reinterpret_cast<long>(&status),
-                             __WALL | (looks < kPatience ? WNOHANG : 0));
+    const long waited =
+        RawSyscall(SYS_wait4, child, reinterpret_cast<long>(&status),
+                   __WALL | (looks < kPatience ? WNOHANG : 0));
     if (waited == child) return looks <= kPatience ? status : -1;
     if (waited < 0 && waited != -EINTR) return -1;
-    if (looks == kPatience) Call(SYS_kill, child, SIGKILL);
-    Call(SYS_nanosleep, reinterpret_cast<long>(&kLookAgain));
+    if (looks == kPatience) RawSyscall(SYS_kill, child, SIGKILL);
+    RawSyscall(SYS_nanosleep, reinterpret_cast<long>(&kLookAgain));
   }
 }
 
@@ -103,8 +93,8 @@ long Field(const char* status, const char* label) {
 
 int CountSeccompFilters() {
   char status[8192];
-  if (!ReadTaskFile(static_cast<pid_t>(Call(SYS_gettid)), "status", status,
-                    sizeof(status))) {
+  if (!ReadTaskFile(static_cast<pid_t>(RawSyscall(SYS_gettid)), "status",
+                    status, sizeof(status))) {
     return 0;
   }
   if (Field(status, "\nSeccomp:\t") != 2) return 0;
@@ -120,15 +110,16 @@ void AskSeccompFilter(absl::Span<const SystemCall> calls,
   if (calls.empty() || CountSeccompFilters() == 0) return;
   for (FilterAnswer& answer : answers)
     answer.verdict = FilterVerdict::kNotKnown;
-  const long mapped = Call(SYS_mmap, 0, sizeof(Said), PROT_READ | PROT_WRITE,
-                           MAP_SHARED | MAP_ANONYMOUS, -1);
+  const long mapped =
+      RawSyscall(SYS_mmap, 0, sizeof(Said), PROT_READ | PROT_WRITE,
+                 MAP_SHARED | MAP_ANONYMOUS, -1);
   if (mapped < 0 && mapped > -4096) return;
   auto* const said = reinterpret_cast<volatile Said*>(mapped);
   // Signals that a filter sends are not for the program's handlers.
   std::uint64_t all = ~std::uint64_t{0};
   std::uint64_t before = 0;
-  Call(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&all),
-       reinterpret_cast<long>(&before), sizeof(all));
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&all),
+             reinterpret_cast<long>(&before), sizeof(all));
   for (std::size_t known = 0; known < calls.size();) {
     const pid_t child = StartChild(calls.data(), calls.size(), said);
     if (child < 0) break;
@@ -148,9 +139,9 @@ void AskSeccompFilter(absl::Span<const SystemCall> calls,
     }
     ++known;
   }
-  Call(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&before), 0,
-       sizeof(before));
-  Call(SYS_munmap, mapped, sizeof(Said));
+  RawSyscall(SYS_rt_sigprocmask, SIG_SETMASK, reinterpret_cast<long>(&before),
+             0, sizeof(before));
+  RawSyscall(SYS_munmap, mapped, sizeof(Said));
 }
 
 FilterAnswer AnswerOfFilter(const SystemCall& call) {

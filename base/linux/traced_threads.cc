@@ -29,6 +29,7 @@
 #include "base/at_fork.h"
 #include "base/library_code.h"
 #include "base/linux/deadline.h"
+#include "base/linux/raw_syscall.h"
 #include "base/linux/seccomp_filter.h"
 #include "base/linux/tasks.h"
 
@@ -47,18 +48,6 @@ constexpr int kMost = 1024;
 constexpr std::size_t kStackBytes = 64 * 1024;
 constexpr std::size_t kRegisterSet = 1;  // NT_PRSTATUS
 
-// By the instruction: libc's functions write errno, which is another thread's.
-INSTAR_IN_HELPER __attribute__((always_inline)) inline long Call(
-    long number, long a = 0, long b = 0, long c = 0, long d = 0) {
-  long result;
-  register long fourth asm("r10") = d;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth)
-               : "rcx", "r11", "memory");
-  return result;
-}
-
 // Who holds threads: the thread's number, above it the ForkGeneration(); 0 for
 // nobody.
 std::atomic<std::uint64_t> g_turn{0};
@@ -71,7 +60,10 @@ std::uint64_t OfThisProcess(pid_t tid) {
 pid_t Self() { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
 // ThreadSanitizer instruments what the helper runs, which has no state of it.
-#if defined(__SANITIZE_THREAD__)
+// On other processors than x86-64 a thread's pointer to its own variables, by
+// which LibraryCode::IsOnThread() finds them, cannot be told from any other
+// word.
+#if defined(__SANITIZE_THREAD__) || !defined(__x86_64__)
 constexpr bool kCanTrace = false;
 #else
 constexpr bool kCanTrace = true;
@@ -183,13 +175,13 @@ std::atomic<const void*> g_session{nullptr};
 // The helper. Everything is a system call: no libc, no allocation, no lock.
 INSTAR_IN_HELPER int TracedThreads::Help(void* argument) {
   Session& s = *static_cast<Session*>(argument);
-  Call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-  if (Call(SYS_getppid) != s.process) return 0;
+  RawSyscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+  if (RawSyscall(SYS_getppid) != s.process) return 0;
   for (std::uint32_t done = 0;;) {
     while (__atomic_load_n(reinterpret_cast<std::uint32_t*>(&s.asked),
                            __ATOMIC_ACQUIRE) == done) {
-      Call(SYS_futex, reinterpret_cast<long>(&s.asked), FUTEX_WAIT_PRIVATE,
-           done);
+      RawSyscall(SYS_futex, reinterpret_cast<long>(&s.asked),
+                 FUTEX_WAIT_PRIVATE, done);
     }
     ++done;
     const int count =
@@ -197,32 +189,32 @@ INSTAR_IN_HELPER int TracedThreads::Help(void* argument) {
     bool ends = false;
     if (s.order == Session::Order::kHold) {
       int signal = 0;
-      long error = Call(SYS_ptrace, PTRACE_SEIZE, s.tid, 0, 0);
+      long error = RawSyscall(SYS_ptrace, PTRACE_SEIZE, s.tid, 0, 0);
       if (error != 0) {
         s.refusal.call = "ptrace(PTRACE_SEIZE)";
         s.refusal.error = static_cast<int>(-error);
         s.result = error == -ESRCH ? Result::kEnded : Result::kRefused;
       } else {
-        Call(SYS_ptrace, PTRACE_INTERRUPT, s.tid, 0, 0);
+        RawSyscall(SYS_ptrace, PTRACE_INTERRUPT, s.tid, 0, 0);
         s.result = Result::kNotInTime;
         ends = true;
         for (int looks = 0; ends; ++looks) {
           timespec now;
-          Call(SYS_clock_gettime, CLOCK_MONOTONIC,
-               reinterpret_cast<long>(&now));
+          RawSyscall(SYS_clock_gettime, CLOCK_MONOTONIC,
+                     reinterpret_cast<long>(&now));
           int status = 0;
           const long waited =
-              Call(SYS_wait4, s.tid, reinterpret_cast<long>(&status),
-                   __WALL | WNOHANG);
+              RawSyscall(SYS_wait4, s.tid, reinterpret_cast<long>(&status),
+                         __WALL | WNOHANG);
           if (waited == s.tid && WIFSTOPPED(status)) {
             // One that was about to take a signal has taken it off its queue.
             signal = status >> 16 == 0 ? WSTOPSIG(status) : 0;
             iovec room = {&s.registers, sizeof(s.registers)};
-            error = Call(SYS_ptrace, PTRACE_GETREGSET, s.tid, kRegisterSet,
-                         reinterpret_cast<long>(&room));
+            error = RawSyscall(SYS_ptrace, PTRACE_GETREGSET, s.tid,
+                               kRegisterSet, reinterpret_cast<long>(&room));
             s.result = Result::kHeld;
             if (error != 0) {
-              Call(SYS_ptrace, PTRACE_DETACH, s.tid, 0, signal);
+              RawSyscall(SYS_ptrace, PTRACE_DETACH, s.tid, 0, signal);
               s.refusal.call = "ptrace(PTRACE_GETREGSET)";
               s.refusal.error = static_cast<int>(-error);
               s.result = error == -ESRCH ? Result::kEnded : Result::kRefused;
@@ -237,10 +229,10 @@ INSTAR_IN_HELPER int TracedThreads::Help(void* argument) {
             // One that runs can only be released by the helper's end.
             break;
           } else if (looks < 100) {
-            Call(SYS_sched_yield);
+            RawSyscall(SYS_sched_yield);
           } else {
             const timespec pause = {0, 50'000};
-            Call(SYS_nanosleep, reinterpret_cast<long>(&pause), 0);
+            RawSyscall(SYS_nanosleep, reinterpret_cast<long>(&pause), 0);
           }
         }
       }
@@ -253,7 +245,7 @@ INSTAR_IN_HELPER int TracedThreads::Help(void* argument) {
     } else if (s.order == Session::Order::kLetGo) {
       for (int i = 0; i < count; ++i) {
         if (s.held[i].tid != s.tid) continue;
-        Call(SYS_ptrace, PTRACE_DETACH, s.tid, 0, s.held[i].signal);
+        RawSyscall(SYS_ptrace, PTRACE_DETACH, s.tid, 0, s.held[i].signal);
         s.held[i] = s.held[count - 1];
         __atomic_store_n(reinterpret_cast<int*>(&s.count), count - 1,
                          __ATOMIC_RELEASE);
@@ -264,13 +256,15 @@ INSTAR_IN_HELPER int TracedThreads::Help(void* argument) {
     }
     if (ends) {
       for (int i = 0; i < count; ++i) {
-        Call(SYS_ptrace, PTRACE_DETACH, s.held[i].tid, 0, s.held[i].signal);
+        RawSyscall(SYS_ptrace, PTRACE_DETACH, s.held[i].tid, 0,
+                   s.held[i].signal);
       }
       __atomic_store_n(reinterpret_cast<int*>(&s.count), 0, __ATOMIC_RELEASE);
     }
     __atomic_store_n(reinterpret_cast<std::uint32_t*>(&s.answered), done,
                      __ATOMIC_RELEASE);
-    Call(SYS_futex, reinterpret_cast<long>(&s.answered), FUTEX_WAKE_PRIVATE, 1);
+    RawSyscall(SYS_futex, reinterpret_cast<long>(&s.answered),
+               FUTEX_WAKE_PRIVATE, 1);
     if (ends) return 0;
   }
 }
@@ -287,7 +281,12 @@ TracedThreads::Result TracedThreads::Refuse(const char* call, int error) {
 
 bool TracedThreads::Start(TimePoint deadline) {
   if (!kCanTrace) {
+#if defined(__SANITIZE_THREAD__)
     Refuse("ThreadSanitizer", ENOSYS);
+#else
+    Refuse("holding threads that block all signals, on this processor,",
+           ENOSYS);
+#endif
     return false;
   }
   if (FilterEndsTracing()) {
@@ -376,12 +375,16 @@ TracedThreads::Result TracedThreads::Hold(pid_t tid, TimePoint deadline,
     }
   }
   if (result == Result::kHeld) {
+#if defined(__x86_64__)
     const user_regs_struct& found = session_->registers;
     *registers = {found.rip, found.rsp, found.rbp};
     if (LibraryCode::IsOnThread(found.fs_base)) {
       Release(tid);
       result = Result::kNotInTime;
     }
+#else
+    static_cast<void>(registers);  // see kCanTrace
+#endif
   } else if (result == Result::kNotInTime) {
     Release();  // the helper has ended
   } else if (result == Result::kRefused && HasEnded(tid)) {

@@ -26,6 +26,7 @@
 #include "base/library_code.h"
 #include "base/linux/futex.h"
 #include "base/linux/tasks.h"
+#include "base/linux/thread_registers.h"
 
 namespace instar {
 namespace stack_internal {
@@ -145,14 +146,15 @@ void Handle(int, siginfo_t* info, void* context) {
                                              std::memory_order_acquire)) {
     return;  // it came too late
   }
-  const auto* machine = &static_cast<ucontext_t*>(context)->uc_mcontext;
+  const ThreadRegisters registers =
+      RegistersOf(*static_cast<const ucontext_t*>(context));
   Capture& capture = request->capture;
   capture = Capture();
   StackSnapshot& snapshot = capture.snapshot;
   snapshot.is_interrupted = true;
-  snapshot.rip = static_cast<std::uintptr_t>(machine->gregs[REG_RIP]);
-  snapshot.rsp = static_cast<std::uintptr_t>(machine->gregs[REG_RSP]);
-  snapshot.rbp = static_cast<std::uintptr_t>(machine->gregs[REG_RBP]);
+  snapshot.rip = registers.pc;
+  snapshot.rsp = registers.sp;
+  snapshot.rbp = registers.fp;
   snapshot.bounds = StackOfCallerIfKnown();
   capture.in_library_code = LibraryCode::IsOnThisThread();
   if (request->room != nullptr) {

@@ -17,8 +17,11 @@ namespace {
 
 #if defined(__x86_64__)
 constexpr unw_regnum_t kFramePointer = UNW_X86_64_RBP;
+constexpr unw_regnum_t kProgramCounter = UNW_X86_64_RIP;
 #elif defined(__aarch64__)
 constexpr unw_regnum_t kFramePointer = UNW_AARCH64_X29;
+// UNW_REG_IP stands for where a function returns to: x30.
+constexpr unw_regnum_t kProgramCounter = UNW_AARCH64_PC;
 #else
 #error "the frame pointer of this processor is not known here"
 #endif
@@ -62,7 +65,7 @@ int AccessRegister(unw_addr_space_t, unw_regnum_t number, unw_word_t* value,
   if (is_write != 0) return -UNW_EREADONLYREG;
   const FrameRegisters& registers = asked->state->registers;
   switch (number) {
-    case UNW_REG_IP:
+    case kProgramCounter:
       // The call is looked up, not what follows it.
       *value = registers.rip - (asked->state->is_exact ? 0 : 1);
       return 0;

@@ -18,6 +18,8 @@
   __attribute__((noinline, optimize("O2", "omit-frame-pointer")))
 #endif
 
+#if defined(__x86_64__)
+
 asm(R"(
         .text
         .type instar_without_unwind_information, @function
@@ -75,6 +77,46 @@ instar_thunk:
         .cfi_endproc
         .size instar_thunk, . - instar_thunk
 )");
+
+#elif defined(__aarch64__)
+
+// There are no function entries, so that nothing is called at one.
+asm(R"(
+        .text
+        .type instar_without_unwind_information, @function
+        .globl instar_without_unwind_information
+instar_without_unwind_information:
+        stp x29, x30, [sp, #-16]!
+        mov x29, sp
+        mov x2, x0
+        mov x0, x1
+        blr x2
+        ldp x29, x30, [sp], #16
+        ret
+        .size instar_without_unwind_information, . - instar_without_unwind_information
+
+        .type instar_unknown_base, @function
+        .globl instar_unknown_base
+instar_unknown_base:
+        .cfi_startproc
+        .cfi_undefined x30
+        stp x29, x30, [sp, #-16]!
+        mov x2, x0
+        mov x0, x1
+        blr x2
+        ldp x29, x30, [sp], #16
+        ret
+        .cfi_endproc
+        .size instar_unknown_base, . - instar_unknown_base
+
+        .type instar_intercepted, @function
+        .globl instar_intercepted
+instar_intercepted:
+        brk #0
+        .size instar_intercepted, . - instar_intercepted
+)");
+
+#endif
 
 extern "C" void instar_unknown_base(void (*)(const void*), const void*);
 extern "C" void instar_intercepted(void (*)(const void*), const void*);
