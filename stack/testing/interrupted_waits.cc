@@ -125,9 +125,11 @@ void AddProcesses(Calls& calls) {
   }
   calls.GoesOn(
       "waitpid", [=] { return waitpid(child, nullptr, 0); }, keeps.WriteOne());
+  // A pipe of its own: the child would not get what the thread has read.
+  const Pipe keeps_thread;
   auto* const thread = new std::thread([=] {
     char c;
-    while (read(keeps.ends[0], &c, 1) < 0) continue;
+    while (read(keeps_thread.ends[0], &c, 1) < 0) continue;
   });
   calls.GoesOn(
       "pthread_join",
@@ -135,7 +137,7 @@ void AddProcesses(Calls& calls) {
         thread->join();
         return 0;
       },
-      keeps.WriteOne());
+      keeps_thread.WriteOne());
   const std::string name = "/interrupted_calls." + std::to_string(getpid());
   mq_attr attributes = {};
   attributes.mq_maxmsg = 1;
