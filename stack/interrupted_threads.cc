@@ -152,20 +152,6 @@ bool InterruptedThreads::Add(pid_t tid) {
   return true;
 }
 
-void InterruptedThreads::FindDeaf() {
-  const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
-  if (!signal.ok() || tracing_is_refused.load(std::memory_order_relaxed)) {
-    return;
-  }
-  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
-  int looked_at = 0;
-  VisitTasks([&](pid_t tid) {
-    // One that blocks it for this moment alone is looked at again by Hold().
-    if (tid != self && Blocks(tid, *signal)) NoteDeaf(tid);
-    return ++looked_at < kDeaf;
-  });
-}
-
 bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
   ForgetOfParent();
   std::sort(begin(), end(), [](const Thread& a, const Thread& b) {

@@ -64,12 +64,6 @@ class InterruptedThreads {
   // What becomes of threads that block the signal.
   enum class Deaf { kLeave, kTrace };
 
-  // Finds out which of the process's threads block the signal, for Hold() with
-  // Deaf::kTrace, which otherwise has to wait for some 14 ms, with the others
-  // held, until it takes one for deaf. Before anybody is held. Of the first 64
-  // threads; the others are found by Hold(). Allocates nothing.
-  static void FindDeaf();
-
   InterruptedThreads() = default;
   ~InterruptedThreads();
   InterruptedThreads(InterruptedThreads&& other) noexcept;

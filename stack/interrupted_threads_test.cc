@@ -14,10 +14,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <fstream>
 #include <functional>
 #include <mutex>
-#include <string>
 #include <thread>
 #include <vector>
 
@@ -201,43 +199,6 @@ TEST(InterruptedThreadsTest, WhatCannotBeHeldIsSaidOfEach) {
   stop = true;
   deaf.Join();
   others.Join();
-}
-
-// Whether a signal waits for the thread.
-bool IsPending(pid_t tid, int signal) {
-  std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/status");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("SigPnd:", 0) == 0) {
-      return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) !=
-             0;
-    }
-  }
-  return false;
-}
-
-TEST(InterruptedThreadsTest, WhoIsKnownToBlockTheSignalIsSentNone) {
-  std::atomic<bool> stop{false};
-  std::atomic<int> blocked{0};
-  ASSERT_TRUE(InterruptionSignal().ok());
-  Threads deaf(2, [&] {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, nullptr);
-    ++blocked;
-    while (!stop) std::this_thread::yield();
-  });
-  while (blocked < 2) std::this_thread::yield();
-  InterruptedThreads::FindDeaf();
-  InterruptedThreads held;
-  for (const pid_t tid : deaf.tids()) held.Add(tid);
-  ASSERT_TRUE(
-      held.Hold(std::chrono::seconds(2), InterruptedThreads::Deaf::kTrace));
-  for (const pid_t tid : deaf.tids()) {
-    EXPECT_FALSE(IsPending(tid, *InterruptionSignal()));
-  }
-  held.Release();
-  stop = true;
-  deaf.Join();
 }
 
 // A thread that blocks every signal, and never runs code of the program.

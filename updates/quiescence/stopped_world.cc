@@ -94,10 +94,7 @@ bool StoppedWorld::Stop(Obstacles& obstacles) {
 bool StoppedWorld::StopControlled(Obstacles& obstacles) {
   const bool stops_others = options_.others_by_signal && kSignalsArrive;
   const absl::StatusOr<int> signal = InterruptionSignal();
-  if (stops_others) {
-    PrepareForAuthorsCode();
-    InterruptedThreads::FindDeaf();
-  }
+  if (stops_others) PrepareForAuthorsCode();
   std::vector<MissingThread> missing;
   std::optional<Clock::time_point> released;
   RendezvousOptions options;
@@ -149,7 +146,6 @@ bool StoppedWorld::StopAll(Obstacles& obstacles) {
     return false;
   }
   if (IsAuthorsCodePossible()) PrepareForAuthorsCode();
-  InterruptedThreads::FindDeaf();
   // Whoever waits here can be stopped.
   turn_ = std::unique_lock<ForkMutex>(stopping_all);
   no_allocation_.emplace();
