@@ -268,7 +268,7 @@ void UseAll(const std::string& path) {
   if (tables == nullptr) return;
   constexpr std::uintptr_t kAt = std::uintptr_t{1} << 44;
   const std::vector<manager_internal::BoundImage> images(
-      tables->images().size(), {"", 0, kAt, {kAt, 2 * kAt}});
+      tables->images().size(), {"", 0, kAt, {kAt, 2 * kAt}, {}});
   for (const auto& redefinition : tables->redefinitions()) {
     EXPECT_FALSE(tables->NameAt(redefinition.name).empty());
   }

@@ -345,12 +345,12 @@ TEST(NearTest, ThreadsThatCallMeanwhileSeeOneOrTheOther) {
   ASSERT_TRUE(tens.ok()) << tens.status();
   tens->module->KeepLoaded();
   std::atomic<bool> stop{false};
-  std::atomic<int> failed{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&] {
       while (!stop) {
-        for (int n = 0; n < 1000; ++n) failed += near_count() < 0;
+        // Ends the program where one function is new and what it uses is not.
+        for (int n = 0; n < 1000; ++n) near_count();
         std::this_thread::yield();
       }
     });
@@ -361,7 +361,6 @@ TEST(NearTest, ThreadsThatCallMeanwhileSeeOneOrTheOther) {
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(failed, 0);
   EXPECT_EQ(Step(), 1);
 }
 
