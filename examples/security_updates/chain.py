@@ -71,8 +71,7 @@ def make_modules(server, series, arguments, count, say):
         os.makedirs(folder, exist_ok=True)
         result = compare.run_differ(server, arguments.differ, patch, folder, program=os.path.join(start, server.program), old=last,
                                     new=series.tree, built_in=series.tree,
-                                    options=[option for module in modules for option in ("--after", module[1])] +
-                                    [option for option, _ in server.options.get(patch, [])])
+                                    options=[option for module in modules for option in ("--after", module[1])])
         say(f"{patch}: {result['outcome']}, {result.get('redirected', 0)} functions")
         if result["outcome"] == "generated":
             modules.append((patch, os.path.join(folder, "fix.so"), result))

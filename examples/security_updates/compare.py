@@ -62,6 +62,7 @@ class Builder:
         self.old = os.path.join(series.folder, "old")
         self.log = os.path.join(series.folder, "log")
         self.built = os.path.join(series.folder, "built")
+        self.kept = None  # the last patch of what is in `old`, if that is known
 
     def current(self):
         """The last patch of what has been built; None: nothing."""
@@ -70,16 +71,17 @@ class Builder:
         with open(self.built, encoding="utf-8") as file:
             return file.read()
 
-    def build(self, patch):
-        """Has the tree built with that patch and those before; returns how long that took."""
+    def build(self, patch, code=None):
+        """Has the tree built with that patch and those before, and an author's code; returns how long that took."""
         began = time.monotonic()
-        if self.current() == patch:
+        name = f"{patch} with {code}" if code else patch
+        if self.current() == name and not code:
             return 0
         is_first = self.current() is None
         if not is_first:
             os.unlink(self.built)
             # What failed half-way is built from the beginning.
-        self.series.check_out(patch)
+        self.series.check_out(patch, code)
         if is_first:
             self.server.configure(self.series.tree, self.instar, self.log)
         self.server.make(self.series.tree, self.instar, self.log)
@@ -87,7 +89,7 @@ class Builder:
         if not os.path.exists(program):
             raise Failure(f"{program} was not built: see {self.log}")
         with open(self.built, "w", encoding="utf-8") as file:
-            file.write(patch)
+            file.write(name)
         return time.monotonic() - began
 
     def keep(self, folder):
@@ -101,11 +103,15 @@ class Builder:
             else:
                 shutil.copy2(source, target)
 
-    def compare(self, patch, differ, folder, options):
+    def compare(self, patch, differ, folder, options=(), code=None):  # pylint: disable=too-many-arguments
         """Makes the module of a patch, in `folder`, beside what runs before it. Returns what is to be recorded."""
-        self.build(self.series.before(patch))
-        mirror(self.series.tree, self.old)
-        build_s = self.build(patch)
+        before = self.series.before(patch)
+        if self.kept != before:
+            self.build(before)
+            self.kept = None
+            mirror(self.series.tree, self.old)
+            self.kept = before
+        build_s = self.build(patch, code)
         self.keep(folder)
         result = run_differ(self.server, differ, patch, folder, os.path.join(folder, self.server.program), self.old,
                             self.series.tree, self.series.tree, options)
@@ -163,6 +169,13 @@ def summary(path):
             if len(said) > 20:
                 result[name].append(f"and {len(said) - 20} more")
     return result
+
+
+def lines_of_code(path):
+    """What a diff adds, but for empty lines and comments."""
+    with open(path, encoding="utf-8") as file:
+        added = [line[1:].strip() for line in file if line.startswith("+") and not line.startswith("+++")]
+    return sum(bool(line) and not re.match(r"/\*|\*(/| |$)|//", line) for line in added)
 
 
 def changed_lines(series, patch):

@@ -26,7 +26,8 @@ sys.path.insert(0, HERE)
 import servers
 from plot import plot
 
-NO_CODE = ("generated", "nothing")
+# What counts as little code by an author: the goal is 97 % of the fixes with at most that.
+FEW_LINES = 50
 
 
 def results():
@@ -46,23 +47,34 @@ def compared(result):
 
 
 def verdict(entry):
-    """Of a patch: "-" changes nothing in the program, "yes", "options", "refused", "failed"."""
-    outcome = entry["comparison"]["outcome"]
+    """Of a patch: "-" changes nothing in the program, "yes", "with code", "refused", "failed", "not well"."""
+    outcome = made(entry)["outcome"]
     if outcome == "nothing":
         return "-"
     if outcome != "generated":
         return outcome
     if "loading" in entry and not entry["loading"]["ok"]:
         return "not well"
-    return "with options" if entry["comparison"].get("options") else "yes"
+    return "with code" if "code" in entry else "yes"
+
+
+def made(entry):
+    """The comparison that the module is of: with an author's code, if that helps."""
+    return entry["code"] if entry.get("code", {}).get("outcome") == "generated" else entry["comparison"]
+
+
+def is_little(entry):
+    """Whether it is applied with at most FEW_LINES."""
+    return verdict(entry) == "yes" or (verdict(entry) == "with code" and entry["code"]["lines"] <= FEW_LINES)
 
 
 def fixes(result):
-    """By fix: the verdicts of its patches that change something."""
+    """By fix: those of its patches that change something."""
     found = collections.defaultdict(list)
     for entry in compared(result).values():
-        found[entry["fix"]].append(verdict(entry))
-    return {fix: [one for one in some if one != "-"] for fix, some in found.items() if any(one != "-" for one in some)}
+        if verdict(entry) != "-":
+            found[entry["fix"]].append(entry)
+    return found
 
 
 def share(part, whole):
@@ -70,8 +82,9 @@ def share(part, whole):
 
 
 def sums(found):
-    lines = ["| server | language | patches that change its code | no code written | refused | failed | fixes: no code written | loaded while it served "
-             "| answers checked | wrong or lost |", "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|"]
+    lines = ["| server | language | patches that change its code | no code written | with code by an author | refused | failed "
+             f"| fixes: no code written | with at most {FEW_LINES} lines | loaded while it served | answers checked | wrong or lost |",
+             "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     total = collections.Counter()
     for name, result in list(found.items()):
         entries = [entry for entry in compared(result).values() if verdict(entry) != "-"]
@@ -79,21 +92,25 @@ def sums(found):
         loaded = [entry["loading"] for entry in entries if entry.get("loading", {}).get("ok")]
         by_fix = fixes(result)
         row = {
-            "patches": len(entries), "accepted": verdicts["yes"] + verdicts["with options"], "refused": verdicts["refused"],
-            "failed": verdicts["failed"] + verdicts["not well"], "fixes": len(by_fix),
-            "whole": sum(all(one in ("yes", "with options") for one in some) for some in by_fix.values()),
+            "patches": len(entries), "accepted": verdicts["yes"], "with code": verdicts["with code"],
+            "refused": verdicts["refused"], "failed": verdicts["failed"] + verdicts["not well"], "fixes": len(by_fix),
+            "whole": sum(all(verdict(entry) == "yes" for entry in some) for some in by_fix.values()),
+            "little": sum(all(is_little(entry) for entry in some) for some in by_fix.values()),
             "loaded": len(loaded), "requests": sum(entry.get("loading", {}).get("requests", 0) for entry in entries),
             "wrong": sum(entry["loading"]["wrong"] + entry["loading"]["lost"] for entry in entries if "loading" in entry),
         }
         total.update(row)
         lines.append(row_of(f"{name} {result['version']}", result["language"], row))
     lines.append(row_of("**sum**", "", total))
-    return lines
+    commits = [f"{name}: {', '.join(some)}" for name, result in found.items()
+               if (some := sorted({made(entry)["instar"] for entry in compared(result).values() if made(entry).get("instar")}))]
+    return lines + (["", "Instar's commit, where it was recorded: " + "; ".join(commits) + "."] if commits else [])
 
 
 def row_of(name, language, row):
-    return (f"| {name} | {language} | {row['patches']} | {share(row['accepted'], row['patches'])} | {row['refused']} | {row['failed']} "
-            f"| {share(row['whole'], row['fixes'])} | {row['loaded']} | {row['requests']:,} | {row['wrong']} |".replace(",", " "))
+    return (f"| {name} | {language} | {row['patches']} | {share(row['accepted'], row['patches'])} "
+            f"| {row['with code']} | {row['refused']} | {row['failed']} | {share(row['whole'], row['fixes'])} "
+            f"| {share(row['little'], row['fixes'])} | {row['loaded']} | {row['requests']:,} | {row['wrong']} |".replace(",", " "))
 
 
 def milliseconds(latency):
@@ -108,22 +125,26 @@ def short(patch):
 
 
 def rows(result):
-    lines = ["| patch | fix | functions | result | compared in | applied in, at most | longest stop | fault seen | latency before: median, 99 % "
-             "| during an update | after |", "|---|---|---:|---|---:|---:|---:|---|---:|---:|---:|"]
+    lines = ["| patch | fix | functions | result | lines by an author | compared in | applied in, at most | longest stop | fault seen "
+             "| latency before: median, 99 % | during an update | after |", "|---|---|---:|---|---:|---:|---:|---:|---|---:|---:|---:|"]
     for patch, entry in result["patches"].items():
         name = f"`{short(patch)}`"
         if "skipped" in entry:
-            lines.append(f"| {name} | | | {entry['skipped']} | | | | | | | |")
+            lines.append(f"| {name} | | | {entry['skipped']} | | | | | | | | |")
             continue
         if "comparison" not in entry:
             continue
-        comparison, loading = entry["comparison"], entry.get("loading")
-        said = {"yes": "applied" if loading else "accepted", "-": "nothing changes in the program"}.get(verdict(entry), verdict(entry))
-        if comparison.get("refusals") or comparison.get("said"):
-            said += ": " + (comparison.get("refusals") or [comparison["said"].splitlines()[-1]])[0].replace("|", "\\|")[:220]
+        comparison, loading = made(entry), entry.get("loading")
+        said = {"yes": "applied" if loading else "accepted", "with code": "applied with code" if loading else "accepted with code",
+                "-": "nothing changes in the program"}.get(verdict(entry), verdict(entry))
+        plain = entry["comparison"]
+        if plain.get("refusals") or plain.get("said"):
+            said += ("; without, refused: " if comparison is not plain else ": ") + (
+                plain.get("refusals") or [plain["said"].splitlines()[-1]])[0].replace("|", "\\|")[:220]
         if comparison.get("options"):
-            said += ", with `" + " ".join(comparison["options"]) + "`"
-        cells = [name, entry["fix"].replace("CVE-", ""), str(comparison.get("redirected", "")), said, f"{comparison['compare_s']} s"]
+            said += "; `" + " ".join(comparison["options"]) + "`"
+        cells = [name, entry["fix"].replace("CVE-", ""), str(comparison.get("redirected", "")), said, str(comparison.get("lines", "")),
+                 f"{comparison['compare_s']} s"]
         updates = [update for update in (loading or {}).get("updates", []) if update["ok"]]
         if updates:
             effect = loading.get("effect")

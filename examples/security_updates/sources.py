@@ -51,11 +51,21 @@ def fetch(package, folder):
     raise Failure("\n".join(tried))
 
 
-class Series:
-    """The git tree of a package, and its patches by name. Each has a tag."""
+def in_order(patches, moved):
+    """Those lines of a series, with some of them in other places."""
+    for name, other in moved:
+        line = next(line for line in patches if line.split()[0] == name)
+        patches.remove(line)
+        patches.insert(1 + next(i for i, one in enumerate(patches) if one.split()[0] == other), line)
+    return patches
 
-    def __init__(self, package, work):
+
+class Series:
+    """The git tree of a package, and its patches by name. Each has a tag. `moved`: (patch, the one that it comes after)."""
+
+    def __init__(self, package, work, moved=()):
         self.package = package
+        self.moved = moved
         self.folder = os.path.join(work, package)
         self.tree = os.path.join(self.folder, "tree")
         os.makedirs(self.folder, exist_ok=True)
@@ -73,7 +83,7 @@ class Series:
         run(["dpkg-source", "--skip-patches", "--no-check", "-x", dsc, self.tree])
         with open(os.path.join(self.tree, "debian", "patches", "series"), encoding="utf-8") as file:
             lines = [line.split("#")[0].strip() for line in file]
-        patches = [line for line in lines if line]
+        patches = in_order([line for line in lines if line], self.moved)
         git(self.tree, "init", "--quiet")
         self._commit(UPSTREAM)
         for patch in patches:
@@ -111,6 +121,9 @@ class Series:
         """What it changes."""
         return git(self.tree, "diff", "--name-only", self.tag(self.before(patch)), self.tag(patch)).splitlines()
 
-    def check_out(self, patch):
-        """Has the tree as it is with this patch and those before; what a build has made stays."""
+    def check_out(self, patch, code=None):
+        """Has the tree as it is with this patch and those before, and that diff; what a build has made stays."""
         git(self.tree, "checkout", "--quiet", "--force", self.tag(patch))
+        if code:
+            git(self.tree, "apply", "--index", code)
+            git(self.tree, "commit", "--quiet", "--message", code)

@@ -33,6 +33,8 @@ class Server:
     fixes = {}
     # Patches of which the first does not build without those up to the last: (first, last).
     together = ()
+    # Patches that are applied in another place than in the package: (patch, the one that it comes after), one after the other.
+    moved = ()
     # What compiles and links it: headers and programs, with their Debian packages.
     headers = {}
     tools = {"gcc": "gcc", "make": "make", "dpkg-buildflags": "dpkg-dev", "git": "git"}
@@ -40,7 +42,7 @@ class Server:
     objects = "."
     # What of the build is needed to run the server, besides the program.
     runs_with = ()
-    # Options of instar-diff that a patch needs, with the reason: {patch: [(option, reason)]}.
+    # Options of instar-diff that go with the code that an author has written, with the reason: {patch: [(option, reason)]}.
     options = {}
     # Several processes have the program: instarctl --all.
     processes = 1
@@ -80,6 +82,7 @@ class Server:
     def environment(self, instar):
         flags = self.flags()
         return dict(os.environ, CC=instar + "/bin/instar-cc", CXX=instar + "/bin/instar-c++", LC_ALL="C",
+                    CPATH=instar + "/include",  # an author's code includes instar_hooks.h
                     **{name: flags[name] for name in ["CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"]})
 
     def configure(self, tree, instar, log):

@@ -21,6 +21,8 @@ class Description(Server):
     tools = dict(Server.tools, cmake="cmake", mosquitto_pub="mosquitto-clients")
     skipped = {r"^(0019|0020|0021)": "tests and certificates only"}
     together = [("CVE-2024-8376-1of3.patch", "CVE-2024-8376-3of3.patch")]
+    options = {"CVE-2021-34434.patch": [("--allow-type=mosquitto", "what a member points to is converted"),
+                                        ("--allow-type=P_msg_store", "it holds one of them")]}
     fixes = {
         "Fix-CONNECT-performance-with-many-user-properties.patch": "CVE-2021-41039",
         "CVE-2024-8376-1of3.patch": "CVE-2024-8376", "CVE-2024-8376-2of3.patch": "CVE-2024-8376",
@@ -73,8 +75,9 @@ def keeps_what_is_no_client(port):
         stream.close()
 
 
-CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PING, PONG = (
-    0x10, 0x20, 0x30, 0x40, 0x50, 0x62, 0x70, 0x82, 0x90, 0xa2, 0xb0, 0xc0, 0xd0)
+(CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PING, PONG,
+ DISCONNECT) = (
+    0x10, 0x20, 0x30, 0x40, 0x50, 0x62, 0x70, 0x82, 0x90, 0xa2, 0xb0, 0xc0, 0xd0, 0xe0)
 
 
 def text(value):
@@ -84,11 +87,11 @@ def text(value):
 class Client(Stream):
     """Speaks MQTT, in version 4 (3.1.1) or 5."""
 
-    def __init__(self, port, name, version=4, will=None):
+    def __init__(self, port, name, version=4, will=None, clean=True):  # pylint: disable=too-many-arguments
         super().__init__(port)
         self.version = version
         self.number = 0
-        flags = 2 | (4 if will else 0)
+        flags = (2 if clean else 0) | (4 if will else 0)
         body = text(b"MQTT") + bytes([version, flags]) + struct.pack(">H", 60)
         properties = b"\x05\x11" + struct.pack(">I", 10) if version == 5 else b""
         body += properties + text(name)
@@ -96,7 +99,7 @@ class Client(Stream):
             body += (b"\0" if version == 5 else b"") + text(will[0]) + text(will[1])
         self.packet(CONNECT, body)
         kind, answer = self.receive()
-        expect((kind, answer[:2]), (CONNACK, b"\0\0"), "CONNECT")
+        expect((kind, answer[1]), (CONNACK, 0), "CONNECT")
 
     def packet(self, kind, body=b""):
         size, length = len(body), b""
@@ -173,6 +176,13 @@ class Client(Stream):
             rest = rest[1 + rest[0]:]
         return topic, rest
 
+    def end(self):
+        """When the broker has read all."""
+        self.packet(PING)
+        expect(self.answer_of(PONG), b"", "PINGREQ")
+        self.packet(DISCONNECT)
+        self.close()
+
     def message(self):
         while True:
             kind, body = self.receive()
@@ -192,9 +202,14 @@ class MosquittoChecker(Checker):
         self.clients = {version: Client(self.port, b"check%d" % version, version) for version in (4, 5)}
         for version, client in self.clients.items():
             client.subscribe(b"check/%d/+/a" % version, 2)
+        self.clients[5].subscribe(b"$share/long/held/+", 1)
+        lasting = Client(self.port, b"lasting", clean=False)
+        lasting.subscribe(b"lasting/#", 1)
+        lasting.end()
 
     def request(self):
-        self.random.choice([self.echo, self.echo, self.echo, self.kept, self.filters, self.will, self.shared, self.ping])()
+        self.random.choice([self.echo, self.echo, self.echo, self.kept, self.filters, self.will, self.shared, self.held,
+                            self.held_anew, self.lasting, self.ping])()
 
     def echo(self):
         version = self.random.choice([4, 5])
@@ -228,6 +243,26 @@ class MosquittoChecker(Checker):
         self.clients[4].publish(b"s/1", data, 1)
         expect(self.clients[5].message(), (b"s/1", data), "a shared subscription")
         self.clients[5].unsubscribe(b"$share/group/s/+")
+
+    def held(self):
+        data = b"%d" % self.random.getrandbits(60)
+        self.clients[4].publish(b"held/1", data, 1)
+        expect(self.clients[5].message(), (b"held/1", data), "a shared subscription that was made before")
+
+    def held_anew(self):
+        """It has to go before it is made again: what comes in between would be found by the next request."""
+        self.clients[5].unsubscribe(b"$share/long/held/+")
+        self.clients[4].publish(b"held/2", b"nobody wants it", 1)
+        self.clients[5].subscribe(b"$share/long/held/+", 1)
+        self.held()
+
+    def lasting(self):
+        """A session that goes on from one connection to the next."""
+        data = b"%d" % self.random.getrandbits(60)
+        self.clients[4].publish(b"lasting/1", data, 1)
+        client = Client(self.port, b"lasting", clean=False)
+        expect(client.message(), (b"lasting/1", data), "a session that goes on")
+        client.end()
 
     def ping(self):
         client = self.clients[self.random.choice([4, 5])]

@@ -69,6 +69,17 @@ class Description(Server):
     def checker(self, port):
         return NginxChecker(self.ports)
 
+    def effects(self):
+        return {"FIX-HTTP2bomb.patch": takes_any_number_of_headers}
+
+
+def takes_any_number_of_headers(port):
+    client = HttpClient(port)
+    client.socket.sendall(b"GET /1.txt HTTP/1.1\r\nHost: localhost\r\n" + b"a:b\r\n" * 1100 + b"\r\n")
+    code = client.answer()[0]
+    client.close()
+    return code == 200
+
 
 SIZES = [0, 1, 100, 1000, 20000, 300000]
 GREEK = "Καλημέρα κόσμε " * 200

@@ -30,15 +30,15 @@ class Description(Server):
         "3cf5ad4b7e6df0e5a980aeab9021ef25c63dbfd6.diff": "RADIUS, issue 1840",
         "2052_pghmcfc.diff": "CVE-2026-42167",
     }
-    headers = {"openssl/ssl.h": "libssl-dev", "pcre2.h": "libpcre2-dev"}
+    headers = {"openssl/ssl.h": "libssl-dev", "pcre2.h": "libpcre2-dev", "sqlite3.h": "libsqlite3-dev"}
 
     def configure(self, tree, instar, log):
         environment = self.environment(instar)
         # The package builds these modules as shared objects.
         run(["./configure", "--prefix=/usr", "--sysconfdir=/etc/proftpd", "--localstatedir=/run", "--enable-sendfile",
              "--enable-autoshadow", "--enable-ctrls", "--enable-openssl", "--enable-ipv6", "--enable-pcre2", "--disable-strip",
-             "--with-modules=mod_sftp:mod_tls:mod_radius:mod_wrap2:mod_wrap2_file:mod_rewrite:mod_site_misc:mod_sql:mod_quotatab:"
-             "mod_quotatab_file:mod_copy:mod_ifversion:mod_ban:mod_ctrls_admin:mod_digest"],
+             "--with-modules=mod_sftp:mod_tls:mod_radius:mod_wrap2:mod_wrap2_file:mod_rewrite:mod_site_misc:mod_sql:mod_sql_sqlite:"
+             "mod_quotatab:mod_quotatab_file:mod_copy:mod_ifversion:mod_ban:mod_ctrls_admin:mod_digest"],
             cwd=tree, env=environment, log=log)
 
     def make(self, tree, instar, log):

@@ -64,6 +64,7 @@ class Description(Server):
             "0001-Apply-security-fixes-for-CVEs-1113.patch": accepts("ACL", "SETUSER", "fault", "%~x"),
             "0002-Fix-Read-Write-key-pattern-selector-CVE-2024-51741-1.patch": accepts("ACL", "SETUSER", "fault", "%"),
             "0001-Limiting-output-buffer-for-unauthenticated-client-CV.patch": keeps_unauthenticated_client,
+            "CVE-2025-46818.patch": lets_scripts_change_what_others_use,
             "CVE-2025-67733.patch": breaks_line_of_error,
             "CVE-2026-25243.patch": accepts("RESTORE", "fault", "0", SHORT_ZIPMAP, "REPLACE"),
             "CVE-2026-66373.patch": accepts("RESTORE", "fault", "0", SHARED_NACK, "REPLACE"),
@@ -128,6 +129,11 @@ def keeps_unauthenticated_client(port):
         stranger.close()
         client.ask("CONFIG", "SET", "requirepass", "")
         client.close()
+
+
+def lets_scripts_change_what_others_use(port):
+    return (accepts("EVAL", "local m = getmetatable(''); m.__index = m.__index", "0")(port) or
+            accepts("EVAL", "return type(setfenv)", "0")(port))
 
 
 def breaks_line_of_error(port):
