@@ -186,6 +186,10 @@ absl::Status Rendezvous::State::MakeRoom(std::size_t room) {
   has_room = true;
   asked.reserve(room);
   threads.reserve(room);
+  if (!found.Reserve(room) || !stacks.Reserve(room)) {
+    return absl::ResourceExhaustedError(
+        "there is no memory to look at the stacks of threads");
+  }
   stamps = std::make_shared<std::vector<HoldStamp>>(room);
   if (entries.has_value() || !options.point.empty()) return absl::OkStatus();
   const auto runs = [this](const std::shared_ptr<ThreadRecord>& record) {

@@ -59,9 +59,11 @@ class MappedArray {
     std::size_t capacity = 2 * capacity_;
     if (capacity < count) capacity = count;
     if (capacity < least) capacity = least;
+    // Populated: it is made before threads are held, and written while they
+    // are.
     const long mapped =
         syscall(SYS_mmap, nullptr, capacity * sizeof(T), PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (mapped == -1) return false;
     T* const data = reinterpret_cast<T*>(mapped);
     if (size_ > 0) {
