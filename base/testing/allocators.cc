@@ -91,7 +91,8 @@ RunOutcome RunWithAllocator(const TestAllocator& allocator,
     execl("/proc/self/exe", "with_allocator", argument.c_str(), nullptr);
     _exit(127);
   }
-  const std::optional<int> status = AwaitChild(child, std::chrono::seconds(45));
+  const std::optional<int> status =
+      AwaitChild(child, std::chrono::seconds(150));
   if (!status.has_value()) *why = "it stands still";
   return status == 0 ? RunOutcome::kPassed : RunOutcome::kFailed;
 }
