@@ -169,15 +169,20 @@ absl::Status CheckInlinedCopies(const Function& function,
   }
   const auto copies = function.InlinedCopies();
   if (!copies.ok()) {
-    // A function that other files can replace is inlined nowhere, given the
-    // flags of updatable_cc_library.
-    if (function.binding() == SymbolBinding::kGlobal) return absl::OkStatus();
-    return copies.status();
+    return function.MayBeInlined() ? copies.status() : absl::OkStatus();
   }
   std::set<std::string> holders;
   // An inline function that only an update module has code of.
   bool is_inlined_everywhere = true;
   for (const InlinedCopy& copy : *copies) {
+    if (copy.IsTraceless(function)) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          function.name(),
+          " cannot be redirected: it was inlined where no code of its own is "
+          "left, since it is a constant or nothing; debug information does not "
+          "tell where. Redirect its callers with it and ignore inlined copies, "
+          "or keep it from being inlined"));
+    }
     if (copy.into.image() == function.image()) is_inlined_everywhere = false;
     const bool redirected_too = std::any_of(
         batch.begin(), batch.end(), [&copy](const EntryRedirection& other) {

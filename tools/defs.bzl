@@ -32,7 +32,8 @@ _COMPILATION_MODE_IS_DBG = str(Label("//tools:compilation_mode_is_dbg"))
 # passes by name, nor whether it would do the same as they.
 _ANY_COMPILER_COPTS = [
     # A function of external linkage can be replaced, so the compiler may not look through a call of it: it does not
-    # inline it across, nor clone it, nor conclude that it cannot throw. (Never add -fno-semantic-interposition.)
+    # inline it across, nor clone it, nor conclude that it cannot throw. (Never add -fno-semantic-interposition here: it
+    # would be treated like a static one. A program may ask instar-cc for that.)
     "-fPIC",
     # Room for one jump or call at the start of every function.
     "-fpatchable-function-entry=5",
@@ -53,6 +54,8 @@ _GCC_COPTS = [
     "-fno-ipa-reference",
     # Nor is a variable a constant since this version never writes it, or nothing since it never reads it.
     "-fno-ipa-reference-addressable",
+    # Nor are a function's callers told which values it returns (GCC 14).
+    "-fno-ipa-vrp",
     # Nor may a virtual call be bound to the override that is known when the program is built.
     "-fno-devirtualize",
     # Two functions with the same body must stay two.

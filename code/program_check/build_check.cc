@@ -52,6 +52,7 @@ constexpr const char* kNeeded[] = {
     "-fno-ipa-pure-const",
     "-fno-ipa-reference",
     "-fno-ipa-reference-addressable",
+    "-fno-ipa-vrp",
     "-fno-devirtualize",
     "-fno-ipa-icf",
     "-fno-ipa-cp",
@@ -60,11 +61,14 @@ constexpr const char* kNeeded[] = {
     "-fno-ipa-stack-alignment",
 };
 constexpr const char* kForbidden[] = {
-    "-fno-semantic-interposition",
     "-fcf-protection=full",
     "-fcf-protection=return",
     "-fcf-protection=branch",
 };
+
+// With it functions of external linkage are treated like static ones: inlined
+// in their file, which debug information tells, and known not to throw.
+constexpr char kInlining[] = "-fno-semantic-interposition";
 
 bool HasFlag(absl::string_view producer, absl::string_view flag) {
   for (size_t at = producer.find(flag); at != absl::string_view::npos;
@@ -138,6 +142,15 @@ void CheckUnit(Dwarf_Die* unit, Findings& findings) {
     if (!HasFlag(producer, flag)) continue;
     findings.Add(absl::StrCat("was compiled for updates with ", flag, kRemedy),
                  name);
+  }
+  if (absl::StartsWith(producer, "GNU C++") && HasFlag(producer, kInlining)) {
+    findings.Add(
+        absl::StrCat(
+            "was compiled for updates with ", kInlining,
+            ": callers in the file of a function that does not throw have no "
+            "handler should its next version throw; redefine them with it, as "
+            "instar-diff does"),
+        name);
   }
 }
 

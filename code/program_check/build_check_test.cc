@@ -54,6 +54,12 @@ TEST(BuildCheckTest, EveryFlagCounts) {
       ElementsAre(HasSubstr("without -fno-ipa-stack-alignment")));
 }
 
+TEST(BuildCheckTest, OfCallersThatExpectNoExceptionIsSpoken) {
+  SKIP_WITH_CLANG();
+  EXPECT_THAT(CheckBuildOf("code/program_check/build_check_inlining.so", "x"),
+              ElementsAre(HasSubstr("should its next version throw")));
+}
+
 TEST(BuildCheckTest, LinkTimeOptimizationIsNamed) {
   SKIP_WITH_CLANG();
   EXPECT_THAT(CheckBuildOf("code/program_check/build_check_lto.so", "x"),

@@ -337,8 +337,7 @@ absl::StatusOr<std::vector<InlinedCopy>> Function::InlinedCopies(
   if (binding() != SymbolBinding::kLocal) {
     const std::shared_ptr<const ImagesWithCopies> images =
         ImagesWithCopies::Current(read);
-    // A function that other files can replace is inlined nowhere, given the
-    // flags of updatable_cc_library; `inline` functions and templates are.
+    // What is not `inline` is inlined in its own file at most.
     const std::string why = binding() == SymbolBinding::kWeak
                                 ? WhyCopiesAreUnknown(*this, *images, watched)
                                 : "";

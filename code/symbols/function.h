@@ -103,6 +103,13 @@ class Function {
 
   // The path of the program or shared object.
   absl::string_view image() const { return table_->name(); }
+  // Whether calls of it may have been inlined. Not those of a function that
+  // other files can replace, given the flags of updatable_cc_library; but
+  // instar-cc has them inlined if it is asked to, which the image then notes.
+  bool MayBeInlined() const {
+    return binding() != SymbolBinding::kGlobal || table_->inlines_external();
+  }
+
   // What the dynamic linker added to the addresses in the file.
   uintptr_t load_base() const { return load_base_; }
 
@@ -184,6 +191,12 @@ class Function {
 // A stretch of code of the function `into` that was compiled from another one.
 // One inlined call can have several.
 struct InlinedCopy {
+  // Whether it stands for copies of which nothing is left but that there are
+  // some: it is said to be in the function itself, and to have no code.
+  bool IsTraceless(const Function& of) const {
+    return into == of && range.begin == range.end;
+  }
+
   Function into;
   CodeRange range;
 };

@@ -54,6 +54,7 @@ static const char* Plan(instar_plan* plan) {
 INSTAR_UPDATE_MODULE("update", Plan);
 """,
 }
+ONLY_EACH = SOURCES["update.c"].replace("instar_plan_redefine(plan, INSTAR_CODE(Price), INSTAR_CODE(Price2))", "(void)Price2")
 
 
 class BadInputTest(unittest.TestCase):
@@ -144,6 +145,40 @@ class BadInputTest(unittest.TestCase):
         text = self.make_module(code=1)
         self.assertIn("shop has no build id", text)
         self.assertIn("-Wl,--build-id", text)
+
+    def test_a_function_that_is_inlined_since_that_was_asked_for(self):
+        with open(self.path("price.c"), "w", encoding="utf-8") as file:
+            file.write(SOURCES["price.c"].replace("return 100", "return hundred").replace(
+                "int Each(void);", "int Each(void);\nextern int hundred;\nint hundred = 100;"))
+        self.compile("instar-cc", "-fno-semantic-interposition", "main.c", "price.c")
+        self.link("instar-cc")
+        with open(self.path("update.c"), "w", encoding="utf-8") as file:
+            file.write(ONLY_EACH)
+        self.make_module()
+        self.start()
+        self.is_refused("Each", "inlined", "Price")
+        with open(self.path("update.c"), "w", encoding="utf-8") as file:
+            file.write(SOURCES["update.c"].replace('"update"', '"both"'))
+        self.make_module()
+        self.run_in_folder("instarctl", "load", "update.so")
+        self.running.stdin.write("2\n")
+        self.assertEqual(self.running.stdout.readline(), "180\n")
+
+    def test_a_function_that_may_have_been_inlined(self):
+        with open(self.path("update.c"), "w", encoding="utf-8") as file:
+            file.write(ONLY_EACH)
+        # Nothing is left of it where it was inlined, as it is a constant.
+        self.compile("instar-cc", "-fno-semantic-interposition", "main.c", "price.c")
+        self.link("instar-cc")
+        self.make_module()
+        self.start()
+        self.is_refused("Each", "inlined where no code of its own is left")
+        # Of a stripped program nobody knows.
+        self.running.communicate(timeout=processes_test.LIMIT_S)
+        self.link("instar-cc", "-s")
+        self.make_module()
+        self.start()
+        self.is_refused("where Each was inlined is not known")
 
     def test_a_module_for_another_build(self):
         self.compile("instar-cc", "main.c", "price.c")

@@ -18,7 +18,7 @@ import tempfile
 
 SCRIPTS = ["instar-cc", "instar-finish", "instar-live", "instar-module"]
 PROGRAMS = ["instar-diff", "instar-release", "instarctl"]
-BUILD_TOOLS = ["entry_list.lds", "finish_update_module.py", "flags.sh", "function_entries.py", "live_builds.py",
+BUILD_TOOLS = ["entry_list.lds", "finish_update_module.py", "flags.sh", "function_entries.py", "inlining.h", "live_builds.py",
                "live_session.py", "live_watch.py", "update_module_note.py"]
 
 

@@ -69,31 +69,6 @@ bool HasBuildId(int file, absl::string_view wanted) {
 
 }  // namespace
 
-absl::string_view BuildIdIn(absl::string_view notes) {
-  constexpr std::size_t kAlignment = 4;
-  while (notes.size() >= sizeof(Elf64_Nhdr)) {
-    Elf64_Nhdr note;
-    std::memcpy(&note, notes.data(), sizeof(note));
-    notes.remove_prefix(sizeof(note));
-    const auto padded = [](std::size_t size) {
-      return (size + kAlignment - 1) / kAlignment * kAlignment;
-    };
-    const std::size_t descriptor_at = padded(note.n_namesz);
-    if (descriptor_at > notes.size() ||
-        note.n_descsz > notes.size() - descriptor_at) {
-      return {};
-    }
-    if (note.n_type == NT_GNU_BUILD_ID &&
-        notes.substr(0, note.n_namesz) == absl::string_view("GNU\0", 4)) {
-      return notes.substr(descriptor_at, note.n_descsz);
-    }
-    const std::size_t size = descriptor_at + padded(note.n_descsz);
-    if (size > notes.size()) return {};
-    notes.remove_prefix(size);
-  }
-  return {};
-}
-
 std::string FindDebugFileOf(absl::string_view build_id,
                             absl::string_view folder) {
   if (build_id.size() < 2) return "";

@@ -33,10 +33,6 @@ std::string FindDebugFile(Elf* elf, absl::string_view path);
 std::string FindDebugFileOf(absl::string_view build_id,
                             absl::string_view folder = "/usr/lib/debug");
 
-// The build id in notes as they lie in memory or in a file (the contents of a
-// segment of type PT_NOTE); empty if there is none.
-absl::string_view BuildIdIn(absl::string_view notes);
-
 }  // namespace code_internal
 }  // namespace instar
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/linux/loaded_objects.h"
+#include "code/symbols/images/elf_notes.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -55,18 +56,6 @@ TEST(DebugFileTest, IsFoundByBuildId) {
   std::filesystem::copy_file("/bin/true", path,
                              std::filesystem::copy_options::overwrite_existing);
   EXPECT_EQ(FindDebugFileOf(id, folder), "");
-}
-
-TEST(DebugFileTest, NotesThatAreCutOffHaveNoBuildId) {
-  EXPECT_EQ(BuildIdIn(""), "");
-  const std::string note("\4\0\0\0\4\0\0\0\3\0\0\0GNU\0abcd", 20);
-  EXPECT_EQ(BuildIdIn(note), "abcd");
-  for (size_t size = 0; size < note.size(); ++size) {
-    EXPECT_EQ(BuildIdIn(note.substr(0, size)), "") << size;
-  }
-  std::string other = note;
-  other[8] = 1;  // another type
-  EXPECT_EQ(BuildIdIn(other + note), "abcd");
 }
 
 }  // namespace

@@ -28,6 +28,7 @@
 #include "base/linux/loaded_objects.h"
 #include "base/linux/maps.h"
 #include "code/symbols/images/debug_file.h"
+#include "code/symbols/images/elf_notes.h"
 #include "code/symbols/images/image_copy.h"
 
 namespace instar {

@@ -120,6 +120,10 @@ class SymbolTable {
   size_t fingerprint() const { return fingerprint_; }
   // Its bytes; empty if it has none.
   const std::string& build_id() const { return build_id_; }
+  // Whether it notes that functions of external linkage were inlined in their
+  // file, as instar-cc does with -fno-semantic-interposition
+  // (tools/install/inlining.h).
+  bool inlines_external() const { return inlines_external_; }
 
   // Opens the file again, to be closed by the caller. Error: FailedPrecondition
   // if another file has its name now.
@@ -194,6 +198,7 @@ class SymbolTable {
   bool has_patchable_entries_ = false;
   size_t fingerprint_ = 0;
   std::string build_id_;
+  bool inlines_external_ = false;
   std::vector<std::string> string_tables_;  // what the names point into
   std::vector<FunctionRecord> functions_;   // by entry
   std::vector<VariableRecord> variables_;   // in the order of the file

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/debug_file.h"
 #include "code/symbols/images/eh_frame_header.h"
+#include "code/symbols/images/elf_notes.h"
 
 namespace instar {
 namespace code_internal {
@@ -121,9 +122,11 @@ void SymbolTable::Reader::ReadProgramHeaders() {
   for (const Elf64_Phdr& header : headers) {
     if (header.p_type == PT_GNU_EH_FRAME) unwind = header;
     if (header.p_type == PT_DYNAMIC) dynamic_ = header;
-    if (header.p_type == PT_NOTE && build_id.empty()) {
-      build_id = BuildIdIn(Loaded(header.p_vaddr).substr(0, header.p_filesz));
-    }
+    if (header.p_type != PT_NOTE) continue;
+    const absl::string_view notes =
+        Loaded(header.p_vaddr).substr(0, header.p_filesz);
+    if (build_id.empty()) build_id = BuildIdIn(notes);
+    table_.inlines_external_ |= NotesInlining(notes);
   }
   table_.build_id_ = std::string(build_id);
   const absl::string_view unwind_bytes =

@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "code/symbols/images/code_range.h"
@@ -118,7 +120,8 @@ class InlinedCopyTable::Reader {
       ReadUnit(&die, {unit, next});
       if (HasTooMany()) return false;
     }
-    Resolve([](const Place&) { return true; });
+    Resolve([](const Place&) { return true; }, /*with_traceless=*/true);
+    AddTracelessByName();
     Merge(result_.covered_);
     result_.by_entry_.Finish();
     result_.by_name_.Finish();
@@ -136,6 +139,13 @@ class InlinedCopyTable::Reader {
     Place origin;
     uint32_t into;
     CodeRange range;
+  };
+
+  // What is known of an abstract instance.
+  struct Inlined {
+    bool is_inlined = false;  // it says so
+    bool has_copy = false;
+    std::string name;  // the linkage name, if it has one
   };
 
   bool HasTooMany() const {
@@ -173,9 +183,11 @@ class InlinedCopyTable::Reader {
     Visit(is_split ? &split : die, nullptr);
     // What other units cannot refer to: what is in this one, or in another
     // file, whose places mean nothing in the next one.
-    Resolve([&offsets](const Place& place) {
-      return !place.first || offsets.Contains(place.second);
-    });
+    Resolve(
+        [&offsets](const Place& place) {
+          return !place.first || offsets.Contains(place.second);
+        },
+        /*with_traceless=*/type != DW_UT_partial);
   }
 
   void NoteUnreadable(Dwarf_Die* die) {
@@ -196,7 +208,8 @@ class InlinedCopyTable::Reader {
   // recognised by the abstract instance that it shares with its copies. The
   // same goes for constructors, whose abstract instance is called C4.
   template <typename IsMeant>
-  void Resolve(IsMeant is_meant) {
+  void Resolve(IsMeant is_meant, bool with_traceless) {
+    if (with_traceless) ResolveTraceless(is_meant);
     const auto rest = std::remove_if(
         pending_.begin(), pending_.end(), [&](const Pending& copy) {
           if (!is_meant(copy.origin)) return false;
@@ -210,6 +223,43 @@ class InlinedCopyTable::Reader {
     for (auto at = entry_of_origin_.begin(); at != entry_of_origin_.end();) {
       const auto entry = at++;
       if (is_meant(entry->first)) entry_of_origin_.erase(entry);
+    }
+  }
+
+  // Of a function whose body is a constant nothing may be left where it was
+  // inlined, not even a range: its abstract instance says that it was.
+  template <typename IsMeant>
+  void ResolveTraceless(IsMeant is_meant) {
+    for (auto at = inlined_.begin(); at != inlined_.end();) {
+      const auto origin = at++;
+      if (!is_meant(origin->first)) continue;
+      if (origin->second.is_inlined && !origin->second.has_copy) {
+        const auto function = entry_of_origin_.find(origin->first);
+        if (function != entry_of_origin_.end()) AddTraceless(function->second);
+        if (!origin->second.name.empty()) {
+          traceless_names_.insert(std::move(origin->second.name));
+        }
+      }
+      inlined_.erase(origin);
+    }
+  }
+
+  // What is said of it as a copy in itself, without code.
+  void AddTraceless(uint32_t function) {
+    const uintptr_t entry = symbols_.functions()[function].entry;
+    Add(result_.by_entry_, function, function, {entry, entry});
+  }
+
+  // Of functions that another unit has code of.
+  void AddTracelessByName() {
+    if (traceless_names_.empty()) return;
+    for (const FunctionRecord& function : symbols_.functions()) {
+      if (function.binding == SymbolBinding::kLocal) continue;
+      for (const char* name : symbols_.names(function)) {
+        if (traceless_names_.contains(name)) {
+          AddTraceless(result_.NumberOf(function));
+        }
+      }
     }
   }
 
@@ -246,6 +296,7 @@ class InlinedCopyTable::Reader {
   void VisitFunction(Dwarf_Die* die) {
     // Nothing is nested in it but its parameters.
     if (dwarf_hasattr(die, DW_AT_declaration) != 0) return;
+    NoteInlined(die);
     const FunctionRecord* function = nullptr;
     for (Dwarf_Addr begin : BeginsOf(die)) {
       function = symbols_.FindFunction(begin);
@@ -258,6 +309,22 @@ class InlinedCopyTable::Reader {
       entry_of_origin_.emplace(PlaceOf(&origin), number);
     }
     Visit(die, function);
+  }
+
+  // If it is an abstract instance.
+  void NoteInlined(Dwarf_Die* die) {
+    Dwarf_Attribute attribute;
+    Dwarf_Word how = DW_INL_not_inlined;
+    if (dwarf_attr(die, DW_AT_inline, &attribute) == nullptr ||
+        dwarf_formudata(&attribute, &how) != 0 ||
+        (how != DW_INL_inlined && how != DW_INL_declared_inlined)) {
+      return;
+    }
+    const char* const name = LinkageName(die);
+    if (name != nullptr && IsOfStandardLibrary(name)) return;
+    Inlined& inlined = inlined_[PlaceOf(die)];
+    inlined.is_inlined = true;
+    if (name != nullptr) inlined.name = name;
   }
 
   void AddCopy(Dwarf_Die* die, const FunctionRecord* into) {
@@ -278,6 +345,9 @@ class InlinedCopyTable::Reader {
     if (HasTooMany()) return;
     const uint32_t holder = result_.NumberOf(*into);
     const Place place = PlaceOf(&origin);
+    if (name == nullptr || !IsOfStandardLibrary(name)) {
+      inlined_[place].has_copy = true;
+    }
     for (const CodeRange& range : ranges) {
       pending_.push_back({place, holder, range});
       if (name == nullptr) continue;
@@ -293,6 +363,8 @@ class InlinedCopyTable::Reader {
   std::vector<Pending> pending_;
   // The number of the function.
   absl::flat_hash_map<Place, uint32_t> entry_of_origin_;
+  absl::flat_hash_map<Place, Inlined> inlined_;
+  absl::flat_hash_set<std::string> traceless_names_;
 };
 
 bool InlinedCopyTable::ReadFrom(DwarfFile& file, bool with_library) {

@@ -358,6 +358,10 @@ def attempt(seed, arguments, flags, link_flags, folder):
     for _ in range(rng.randint(1, 6)):
         new.edit()
     level = [rng.choice(("-O0", "-O1", "-O2", "-O2", "-O3"))]
+    pie = rng.choice(("-pie", "-no-pie"))
+    # Functions of external linkage are inlined, too, as instar-cc allows.
+    if rng.random() < 0.3:
+        level.append("-fno-semantic-interposition")
     paths = {name: os.path.join(folder, name) for name in ("old", "new", "oracle")}
     for path in paths.values():
         os.makedirs(path)
@@ -369,7 +373,6 @@ def attempt(seed, arguments, flags, link_flags, folder):
     build(old, paths["oracle"], ["-O1"])
     harness = [arguments.harness, "-Wl,-rpath," + os.path.dirname(os.path.abspath(arguments.harness))]
     program, oracle, module = (os.path.join(folder, name) for name in ("program", "reference", "update.so"))
-    pie = rng.choice(("-pie", "-no-pie"))
     link(paths["old"], program, [pie] + [f for f in link_flags if f != "-Wl,--gc-sections"], harness)
     link(paths["oracle"], oracle, ["-fPIC"], harness)
     result = run([arguments.differ, "--program", program, "--old", paths["old"], "--new", paths["new"], "-o", module,

@@ -122,6 +122,11 @@ class MatrixTest(unittest.TestCase):
             with self.subTest(level):
                 self.check([level])
 
+    def test_external_functions_are_inlined(self):
+        for level in "-O2", "-O3":
+            with self.subTest(level):
+                self.check(["-fno-semantic-interposition", level])
+
     def test_no_pie(self):
         self.check(link_flags=["-no-pie"])
 
