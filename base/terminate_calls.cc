@@ -159,7 +159,7 @@ class Search {
     for (int i = 0; i < count_; ++i) {
       if (ScanRegion(starts_[i], ends_[i])) return true;
     }
-    return overflow_;
+    return overflow_ || LoadsTerminate();
   }
 
  private:
@@ -180,6 +180,8 @@ class Search {
     ends_[count_++] = entry.end;
   }
 
+#if defined(__x86_64__)
+
   bool ScanRegion(std::uintptr_t start, std::uintptr_t end) {
     for (std::uintptr_t at = start; at + 5 <= end; ++at) {
       const auto byte = Load<unsigned char>(at);
@@ -196,6 +198,100 @@ class Search {
     }
     return false;
   }
+
+  bool LoadsTerminate() const { return false; }  // ScanRegion() has looked
+
+  // The calls in [start, end).
+  template <typename Visitor>
+  static void VisitCalls(std::uintptr_t start, std::uintptr_t end,
+                         Visitor visit) {
+    for (std::uintptr_t at = start; at + 5 <= end; ++at) {
+      if (Load<unsigned char>(at) == 0xe8) {
+        visit(at + 5 + Load<std::int32_t>(at + 1));
+      }
+    }
+  }
+
+#elif defined(__aarch64__)
+
+  // A signed field of an instruction, `bits` wide from bit `from` on, as a
+  // distance in instructions from `at`.
+  static std::uintptr_t Target(std::uintptr_t at, std::uint32_t code, int from,
+                               int bits) {
+    const auto field =
+        static_cast<std::int64_t>(std::uint64_t{code} << (64 - from - bits));
+    return at + 4 * static_cast<std::uintptr_t>(field >> (64 - bits));
+  }
+
+  bool ScanRegion(std::uintptr_t start, std::uintptr_t end) {
+    for (std::uintptr_t at = start; at + 4 <= end; at += 4) {
+      const auto code = Load<std::uint32_t>(at);
+      if ((code & 0x7c000000) == 0x14000000) {  // b, bl
+        const std::uintptr_t target = Target(at, code, 0, 26);
+        if (CallsTerminate(target, /*helpers=*/true)) return true;
+        if ((code >> 31) == 0) FollowJump(target, start, end);
+      } else if ((code & 0xff000010) == 0x54000000 ||  // b.cond
+                 (code & 0x7e000000) == 0x34000000) {  // cbz, cbnz
+        FollowJump(Target(at, code, 5, 19), start, end);
+      } else if ((code & 0x7e000000) == 0x36000000) {  // tbz, tbnz
+        FollowJump(Target(at, code, 5, 14), start, end);
+      } else if ((code & 0x9f000000) == 0x90000000) {  // adrp
+        const std::uint32_t field =
+            (code >> 5 & 0x7ffff) << 2 | (code >> 29 & 3);
+        const auto distance =
+            static_cast<std::int64_t>(std::uint64_t{field} << 43) >> 31;
+        AddPage((at & ~std::uintptr_t{0xfff}) +
+                static_cast<std::uintptr_t>(distance));
+      }
+    }
+    return false;
+  }
+
+  void AddPage(std::uintptr_t page) {
+    for (int i = 0; i < page_count_; ++i) {
+      if (pages_[i] == page) return;
+    }
+    if (page_count_ == kMaxPages) {
+      overflow_ = true;
+      return;
+    }
+    pages_[page_count_++] = page;
+  }
+
+  // Whether any load of a register from a constant place, of which one
+  // instruction has the page and another one the rest, may load the address.
+  // Which of them belong together is not asked.
+  bool LoadsTerminate() const {
+    for (int i = 0; i < count_; ++i) {
+      for (std::uintptr_t at = starts_[i]; at + 4 <= ends_[i]; at += 4) {
+        const auto code = Load<std::uint32_t>(at);
+        if ((code & 0xffc00000) != 0xf9400000) continue;  // ldr x, [x, offset]
+        for (int page = 0; page < page_count_; ++page) {
+          if (image_.HoldsTerminate(pages_[page] + 8 * (code >> 10 & 0xfff))) {
+            return true;
+          }
+        }
+      }
+    }
+    return false;
+  }
+
+  template <typename Visitor>
+  static void VisitCalls(std::uintptr_t start, std::uintptr_t end,
+                         Visitor visit) {
+    for (std::uintptr_t at = start; at + 4 <= end; at += 4) {
+      const auto code = Load<std::uint32_t>(at);
+      if ((code & 0xfc000000) == 0x94000000) visit(Target(at, code, 0, 26));
+    }
+  }
+
+  static constexpr int kMaxPages = 64;
+  std::uintptr_t pages_[kMaxPages];
+  int page_count_ = 0;
+
+#else
+#error "the instructions of this processor are not known here"
+#endif
 
   void FollowJump(std::uintptr_t target, std::uintptr_t start,
                   std::uintptr_t end) {
@@ -225,13 +321,11 @@ class Search {
       size = entry.end - target;
     }
     if (!image_.IsCode(target, size)) return false;
-    for (std::uintptr_t at = target; at + 5 <= target + size; ++at) {
-      if (Load<unsigned char>(at) == 0xe8 &&
-          CallsTerminate(at + 5 + Load<std::int32_t>(at + 1), false)) {
-        return true;
-      }
-    }
-    return false;
+    bool found = false;
+    VisitCalls(target, target + size, [&](std::uintptr_t called) {
+      found = found || CallsTerminate(called, false);
+    });
+    return found;
   }
 
   Image image_;

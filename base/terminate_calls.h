@@ -7,8 +7,10 @@
 // The bytes of the function (its .cold part too) are searched for calls of
 // std::terminate: direct, through the procedure linkage table, through the
 // global offset table, and through clang's __clang_call_terminate. The search
-// does not decode instructions, so it may find a call where there is none
-// (a 32-bit constant that happens to lead there), and never overlooks one.
+// does not follow what is executed, so it may find a call where there is none
+// (on x86-64 a 32-bit constant that happens to lead there, on arm64 a load
+// whose place is the sum of two constants that do not belong together), and
+// never overlooks one.
 //
 // Threads: any. Lock-free and async-signal-safe.
 

@@ -89,7 +89,8 @@ namespace instar {
 struct CallerRegisters {
   uintptr_t return_address;
   uintptr_t stack_pointer;  // also the canonical frame address of the callee
-  uintptr_t rbp, rbx, r12, r13, r14, r15;
+  uintptr_t frame_pointer;
+  uintptr_t rbx, r12, r13, r14, r15;  // of x86-64, which alone has entries
 };
 
 // What an interceptor is told. Valid while it runs.

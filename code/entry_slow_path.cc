@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 #include <cpuid.h>
-#include <unwind.h>
 
 #include <algorithm>
 #include <atomic>
@@ -27,14 +26,6 @@ namespace {
 constexpr uint32_t kComponents = 0xE7;
 constexpr uint32_t kFirstExtended = 2;
 constexpr uint32_t kLegacyAndHeader = 512 + 64;  // bytes
-
-_Unwind_Reason_Code NoticeSignalFrame(_Unwind_Context* context, void* found) {
-  int before_instruction = 0;
-  _Unwind_GetIPInfo(context, &before_instruction);
-  if (before_instruction == 0) return _URC_NO_REASON;
-  *static_cast<bool*>(found) = true;
-  return _URC_END_OF_STACK;
-}
 
 // Also when an exception leaves.
 struct Running {
@@ -69,7 +60,7 @@ extern "C" void instar_entry_slow(const ThunkFrame* frame,
     CallerRegisters caller;
     caller.return_address = frame->return_address;
     caller.stack_pointer = reinterpret_cast<uintptr_t>(frame + 1);
-    caller.rbp = frame->rbp;
+    caller.frame_pointer = frame->rbp;
     caller.rbx = saved[0];
     caller.r12 = saved[1];
     caller.r13 = saved[2];
@@ -87,14 +78,6 @@ extern "C" void instar_entry_slow(const ThunkFrame* frame,
 }
 
 }  // namespace code_internal
-
-// A frame that was interrupted by a signal is the one whose program counter has
-// not been executed yet.
-bool RunsInSignalHandler() {
-  bool found = false;
-  _Unwind_Backtrace(&code_internal::NoticeSignalFrame, &found);
-  return found;
-}
 
 static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t) &&
                   std::atomic<uint32_t>::is_always_lock_free,

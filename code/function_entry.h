@@ -31,6 +31,8 @@
 // had begun stay in the old body.
 //
 // Errors, all before anything is changed:
+//   Unimplemented       on this processor functions have no entries
+//                       (code/entries_here.h): use a Redefinable
 //   FailedPrecondition  no patchable entry (the remedy: updatable_cc_library);
 //                       inlined copies in other functions than those of the
 //                       batch, or clones that callers reach past the entry;

@@ -14,7 +14,11 @@ void* volatile in_copy = nullptr;
 // Where the instruction after this one is.
 [[gnu::always_inline]] inline void NoteProgramCounter() {
   void* here;
+#if defined(__x86_64__)
   asm volatile("lea 0(%%rip), %0" : "=r"(here));
+#elif defined(__aarch64__)
+  asm volatile("adr %0, ." : "=r"(here));
+#endif
   in_copy = here;
 }
 

@@ -17,6 +17,7 @@
 #include "base/library_code.h"
 #include "base/linux/blocked_signals.h"
 #include "base/small_mutex.h"
+#include "code/internal/slot_jumps.h"
 
 namespace instar {
 namespace code_internal {
@@ -41,13 +42,6 @@ class SlotLock {
   const BlockedSignals blocked_;
   const std::lock_guard<SmallMutex> lock_;
 };
-
-// A jump through memory, `jmp *displacement(%rip)`, for each slot.
-constexpr std::size_t kJumpSize = 8;
-constexpr std::size_t kFirstJumps = 4096;  // in slot_jumps_x86_64.S
-constexpr std::size_t kPage = 4096;
-constexpr unsigned char kJumpThroughMemory[] = {0xff, 0x25};
-constexpr std::size_t kJumpInstruction = 6;  // bytes
 
 extern "C" const char instar_slot_jumps[] __attribute__((visibility("hidden")));
 extern "C" std::atomic<AnyFunction> instar_slot_targets[]
@@ -78,8 +72,8 @@ class JumpTable {
     }
     if (used_ == size_) Grow();
     const std::size_t i = used_++;
-    return Place{reinterpret_cast<AnyFunction>(
-                     reinterpret_cast<std::uintptr_t>(jumps_ + i * kJumpSize)),
+    return Place{reinterpret_cast<AnyFunction>(reinterpret_cast<std::uintptr_t>(
+                     jumps_ + i * kSlotJumpSize)),
                  targets_ + i};
   }
   // Nobody jumps there any more: it holds the jump of the next free place.
@@ -89,26 +83,32 @@ class JumpTable {
   }
 
  private:
-  // As the instruction says.
+  static std::size_t PageSize() {
+    return static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  }
+
+  // Those of one table, or page, lie as its jumps do.
   static std::atomic<AnyFunction>* TargetOf(AnyFunction jump) {
-    const auto* const code = reinterpret_cast<const char*>(jump);
-    int displacement;
-    std::memcpy(&displacement, code + sizeof(kJumpThroughMemory),
-                sizeof(displacement));
-    return reinterpret_cast<std::atomic<AnyFunction>*>(
-        reinterpret_cast<std::uintptr_t>(code) + kJumpInstruction +
-        static_cast<std::intptr_t>(displacement));
+    const auto at = reinterpret_cast<std::uintptr_t>(jump);
+    const std::uintptr_t in_first =
+        at - reinterpret_cast<std::uintptr_t>(instar_slot_jumps);
+    if (in_first < kFirstSlotJumps * kSlotJumpSize) {
+      return instar_slot_targets + in_first / kSlotJumpSize;
+    }
+    const std::uintptr_t page = at & ~(PageSize() - 1);
+    return reinterpret_cast<std::atomic<AnyFunction>*>(page + PageSize()) +
+           (at - page) / kSlotJumpSize;
   }
 
   // Puts the jumps into memory in which nothing is executed that could be
   // written, for where that is forbidden (MemoryDenyWriteExecute= of systemd):
   // a file whose page here cannot be written.
-  static bool MapFromFile(char* jumps) {
+  static bool MapFromFile(char* jumps, std::size_t page) {
     const int file = memfd_create("instar slots", MFD_CLOEXEC);
     if (file < 0) return false;
     const bool is_mapped =
-        write(file, jumps, kPage) == static_cast<ssize_t>(kPage) &&
-        mmap(jumps, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file,
+        write(file, jumps, page) == static_cast<ssize_t>(page) &&
+        mmap(jumps, page, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, file,
              0) != MAP_FAILED;
     const int error = errno;
     close(file);
@@ -118,41 +118,44 @@ class JumpTable {
 
   // A page of jumps and a page of where they lead.
   void Grow() {
-    void* const memory = mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE,
+    const std::size_t page = PageSize();
+    void* const memory = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     INSTAR_CHECK(memory != MAP_FAILED)
         << "no memory for more slots: " << std::strerror(errno);
     auto* const jumps = static_cast<char*>(memory);
-    const auto displacement = static_cast<int>(kPage - kJumpInstruction);
-    for (std::size_t at = 0; at < kPage; at += kJumpSize) {
-      std::memcpy(jumps + at, kJumpThroughMemory, sizeof(kJumpThroughMemory));
-      std::memcpy(jumps + at + sizeof(kJumpThroughMemory), &displacement,
-                  sizeof(displacement));
+    size_ = page / kSlotJumpSize;
+    for (std::size_t i = 0; i < size_; ++i) {
+      EncodeSlotJump(jumps + i * kSlotJumpSize,
+                     page + i * sizeof(AnyFunction) - i * kSlotJumpSize);
     }
-    INSTAR_CHECK(mprotect(jumps, kPage, PROT_READ | PROT_EXEC) == 0 ||
-                 MapFromFile(jumps))
-        << "more than " << kFirstJumps
+    INSTAR_CHECK(mprotect(jumps, page, PROT_READ | PROT_EXEC) == 0 ||
+                 MapFromFile(jumps, page))
+        << "more than " << kFirstSlotJumps
         << " slots at a time need memory that is made executable: "
         << std::strerror(errno);
+    // Where instructions are fetched from elsewhere than data is written to.
+    __builtin___clear_cache(jumps, jumps + page);
     jumps_ = jumps;
-    targets_ = reinterpret_cast<std::atomic<AnyFunction>*>(jumps + kPage);
+    targets_ = reinterpret_cast<std::atomic<AnyFunction>*>(jumps + page);
     used_ = 0;
-    size_ = kPage / kJumpSize;
   }
 
   const char* jumps_ = instar_slot_jumps;
   std::atomic<AnyFunction>* targets_ = instar_slot_targets;
   std::size_t used_ = 0;
-  std::size_t size_ = kFirstJumps;
+  std::size_t size_ = kFirstSlotJumps;
   Place free_{nullptr, nullptr};
 };
-static_assert(sizeof(std::atomic<AnyFunction>) == kJumpSize &&
+static_assert(sizeof(std::atomic<AnyFunction>) == sizeof(AnyFunction) &&
+                  sizeof(AnyFunction) <= kSlotJumpSize &&
                   std::atomic<AnyFunction>::is_always_lock_free,
               "the jumps read it as it is");
 
 }  // namespace
 
 AnyFunction RedefinableSlot::TakePlace(AnyFunction original) const {
+  INSTAR_CHECK(original != nullptr) << "a function is needed";
   const SlotLock lock;
   AnyFunction jump = jump_.load(std::memory_order_relaxed);
   if (jump != nullptr) return jump;
@@ -166,8 +169,8 @@ AnyFunction RedefinableSlot::TakePlace(AnyFunction original) const {
 }
 
 void RedefinableSlot::Publish() const {
-  // Pairs with the load in current(), and with that of the jump, which on this
-  // processor has acquire order.
+  // Pairs with the load in current(), and with that of the jump: on x86-64
+  // every load has acquire order, on arm64 it is `ldar`.
   current_->store(layers_ == nullptr ? original_ : layers_->target,
                   std::memory_order_release);
 }

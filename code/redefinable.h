@@ -31,7 +31,9 @@
 // arguments are ready. So there is no moment at which a thread has looked up
 // the version and has not begun it: who stops all threads
 // (updates/quiescence/when_quiescent.h) and redefines the function knows that
-// the old version begins no more.
+// the old version begins no more. (Where it takes more than one instruction, as
+// on arm64, the stack of a thread that is stopped between them cannot be
+// walked, and whoever wants to is told to try again.)
 //
 // Memory ordering: a call loads the pointer with acquire order, Apply() and
 // Undo() store it with release order: a thread that runs the new version sees
@@ -130,9 +132,10 @@ class Redefinable<R(A...)> {
  public:
   using Function = R (*)(A...);
 
-  explicit constexpr Redefinable(Function original) : original_(original) {
-    INSTAR_CHECK(original != nullptr) << "a function is needed";
-  }
+  // Not null, which is found when it is first used: of an address that the
+  // linker finds the compiler does not know that, and would initialize one at
+  // namespace scope by code.
+  explicit constexpr Redefinable(Function original) : original_(original) {}
 
   R operator()(A... arguments) const {
     return reinterpret_cast<Function>(slot_.jump(AnyOriginal()))(

@@ -138,7 +138,7 @@ TEST(RedefinableDeathTest, ChecksItsCallers) {
   Redefinable<int(int)> function(&One);
   RedefinableRedirection redirection(function, &Two);
   EXPECT_DEATH(redirection.Undo(), "only an applied redirection");
-  EXPECT_DEATH(Redefinable<int(int)>(nullptr), "a function is needed");
+  EXPECT_DEATH(Redefinable<int(int)>(nullptr)(1), "a function is needed");
 }
 
 // More than the program has room for, and their places are used again.

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // instar_slot_jumps: a table of jumps, 8 bytes each, and where each of them
-// leads, instar_slot_targets. See code/redefinable.cc.
+// leads, instar_slot_targets. See code/internal/slot_jumps.h.
 
     .text
     .globl  instar_slot_jumps

@@ -107,9 +107,9 @@ TEST(ContinuletContextTest, APausedOneSaysWhereItIs) {
   c.Switch();
   const std::optional<PausedContext> context = c.paused_context();
   ASSERT_TRUE(context.has_value());
-  EXPECT_GE(context->rsp, context->stack_low);
-  EXPECT_LT(context->rsp, context->stack_high);
-  EXPECT_GE(local_address, context->rsp);
+  EXPECT_GE(context->sp, context->stack_low);
+  EXPECT_LT(context->sp, context->stack_high);
+  EXPECT_GE(local_address, context->sp);
   EXPECT_LT(local_address, context->stack_high);
   EXPECT_GE(context->stack_high - context->stack_low, kDefaultStackSize);
   c.Switch();
@@ -138,7 +138,7 @@ TEST(ContinuletContextTest, EveryPausedComputationIsVisited) {
   paused.Switch();
   ASSERT_EQ(PausedOfThisThread().size(), 1u);
   EXPECT_EQ(PausedOfThisThread()[0].continulet, "paused");
-  EXPECT_EQ(PausedOfThisThread()[0].context.rsp, paused.paused_context()->rsp);
+  EXPECT_EQ(PausedOfThisThread()[0].context.sp, paused.paused_context()->sp);
 
   Continulet<void()> outer("outer", [&](auto&) {
     Continulet<void()> inner("inner", [&](auto&) {
@@ -149,10 +149,10 @@ TEST(ContinuletContextTest, EveryPausedComputationIsVisited) {
       EXPECT_EQ(all[1].continulet, "");
       EXPECT_EQ(all[2].continulet, "paused");
       const auto address = reinterpret_cast<std::uintptr_t>(&on_threads_stack);
-      EXPECT_GT(address, all[1].context.rsp);
+      EXPECT_GT(address, all[1].context.sp);
       EXPECT_LT(address, all[1].context.stack_high);
       EXPECT_GE(address, all[1].context.stack_low);
-      EXPECT_EQ(SwitcherContext()->rsp, all[0].context.rsp);
+      EXPECT_EQ(SwitcherContext()->sp, all[0].context.sp);
     });
     inner.Switch();
   });

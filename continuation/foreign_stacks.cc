@@ -75,9 +75,9 @@ PausedContext PausedUcontext(const ucontext_t& context) {
   const auto low = reinterpret_cast<std::uintptr_t>(context.uc_stack.ss_sp);
   PausedContext paused = RunningStack(low, low + context.uc_stack.ss_size);
   const ThreadRegisters registers = RegistersOf(context);
-  paused.rip = registers.pc;
-  paused.rsp = registers.sp;
-  paused.rbp = registers.fp;
+  paused.pc = registers.pc;
+  paused.sp = registers.sp;
+  paused.fp = registers.fp;
   return paused;
 }
 
@@ -85,7 +85,7 @@ namespace continuation_internal {
 
 void VisitForeignStacks(absl::FunctionRef<void(const ForeignStack&)> visit) {
   const bool all = VisitAll([&](const ForeignStack& stack) {
-    if (stack.context.rip != 0) visit(stack);
+    if (stack.context.pc != 0) visit(stack);
   });
   if (!all) visit({PausedContext(), "fibers of which nobody can tell now"});
 }

@@ -60,7 +60,7 @@
 namespace instar {
 
 struct ForeignStack {
-  PausedContext context;  // with rip 0: it runs
+  PausedContext context;  // with pc 0: it runs
   absl::string_view name = {};
 };
 

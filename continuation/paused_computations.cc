@@ -76,7 +76,7 @@ ThreadList& Threads() {
 
 PausedContext MakePausedContext(const MachineContext& context,
                                 std::uintptr_t low, std::uintptr_t high) {
-  return PausedContext{context.rip, context.rsp, context.rbp, low, high};
+  return PausedContext{context.pc, context.sp, context.fp, low, high};
 }
 
 PausedContext ContextOfSwitcher(const ControlBlock& c) {
@@ -87,10 +87,10 @@ PausedContext ContextOfSwitcher(const ControlBlock& c) {
   }
   PausedContext context =
       MakePausedContext(c.switcher, c.thread->stack_low, c.thread->stack_high);
-  if (context.rsp >= context.stack_low && context.rsp < context.stack_high) {
+  if (context.sp >= context.stack_low && context.sp < context.stack_high) {
     return context;
   }
-  if (const auto foreign = FindForeignStack(context.rsp)) {
+  if (const auto foreign = FindForeignStack(context.sp)) {
     context.stack_low = foreign->low;
     context.stack_high = foreign->high;
     context.is_foreign = true;

@@ -14,9 +14,9 @@
 namespace instar {
 
 struct PausedContext {
-  std::uintptr_t rip = 0;  // where it goes on; inside the function that paused
-  std::uintptr_t rsp = 0;
-  std::uintptr_t rbp = 0;
+  std::uintptr_t pc = 0;  // where it goes on; inside the function that paused
+  std::uintptr_t sp = 0;
+  std::uintptr_t fp = 0;
   std::uintptr_t stack_low = 0;   // lowest usable address of the stack
   std::uintptr_t stack_high = 0;  // first address above it
   // Of somebody else's fiber (continuation/foreign_stacks.h).

@@ -65,9 +65,10 @@ struct StackCache {
 extern __thread StackCache stack_cache ABSL_ATTRIBUTE_INITIAL_EXEC;
 
 constexpr std::size_t RoundedStackSize(std::size_t size) {
-  constexpr std::size_t kPage = 4096;
-  return ((size < kMinimumStackSize ? kMinimumStackSize : size) + kPage - 1) &
-         ~(kPage - 1);
+  // Of the smallest pages; where they are larger, the kernel rounds up.
+  constexpr std::size_t kUnit = 4096;
+  return ((size < kMinimumStackSize ? kMinimumStackSize : size) + kUnit - 1) &
+         ~(kUnit - 1);
 }
 
 absl::StatusOr<PooledStack> TakeStackFromPool(std::size_t size);

@@ -24,7 +24,7 @@ namespace site_manager {
 absl::Status AddRatings(instar::UpdatePlan& plan) {
   plan.ConvertLazily<Product, ProductV2>();
   plan.ConvertEagerly<Site, SiteV2>();
-  plan.Redefine(&DoCommand, &NewDoCommand);
+  plan.Redefine(DoCommand, &NewDoCommand);
   return absl::OkStatus();
 }
 

@@ -30,7 +30,7 @@ absl::Status AddRatings(instar::ThreadUpdates& threads) {
   threads.Add("site_manager", instar::ConvertEagerly<Site, SiteV2>(), {},
               at_once);
   threads.Then();
-  threads.Add("socket", instar::Redefine(&DoCommand, &NewDoCommand), {},
+  threads.Add("socket", instar::Redefine(DoCommand, &NewDoCommand), {},
               at_once);
   return absl::OkStatus();
 }

@@ -106,7 +106,8 @@ std::string Order(int quantity, const std::string& product,
   return the_site->Order(product, quantity);
 }
 
-std::string DoCommand(const std::string& command) {
+INSTAR_UPDATABLE_FUNCTION_BODY(std::string, DoCommand,
+                               (const std::string& command)) {
   const std::vector<std::string> opers = Split(command);
   int quantity = 0;
   if (opers.size() == 4 && opers[0] == "order" &&

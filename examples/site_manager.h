@@ -8,7 +8,8 @@
 // Written so that it can be updated while it runs, which shows in three places:
 // the classes derive from Updatable, products are held by LazyUnique, and the
 // socket thread says where it may be updated. The display thread is active: it
-// says nothing.
+// says nothing. That DoCommand() is declared by a macro is for processors where
+// functions have no entries that can be redirected (docs/processors.md).
 //
 // What the paper leaves to the reader is complete here: the classes, a lock
 // that keeps the two threads from each other's data, answers that go back to
@@ -24,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "code/updatable_function.h"
 #include "heap/lazy_proxy.h"
 #include "heap/updatable.h"
 
@@ -86,7 +88,7 @@ void Print(const std::string& text);
 std::vector<std::string> Split(const std::string& text);
 
 // "order QUANTITY PRODUCT SITE"; what it answers. With company.lock held.
-std::string DoCommand(const std::string& command);
+INSTAR_UPDATABLE_FUNCTION(std::string, DoCommand, (const std::string& command));
 std::string Order(int quantity, const std::string& product,
                   const std::string& site);
 

@@ -122,9 +122,9 @@ class Updatable {
 
   // The program's record of the class. Internal to heap/.
   static heap_internal::UpdatableClass* Class() {
-    // Relaxed would do for the pointer; acquire (free on this processor) is
-    // what makes the record behind it visible to a thread that did not
-    // register the class itself.
+    // Relaxed would do for the pointer; acquire (free on x86-64, nearly so on
+    // arm64) is what makes the record behind it visible to a thread that did
+    // not register the class itself.
     heap_internal::UpdatableClass* known =
         class_.load(std::memory_order_acquire);
     if (__builtin_expect(known == nullptr, 0)) known = RegisterClass();

@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/linux/own_thread.h"
 #include "base/linux/tasks.h"
+#include "base/linux/translator.h"
 #include "base/status_macros.h"
 #include "manager/control/control_server.h"
 #include "manager/control/socket_directory.h"
@@ -65,8 +66,7 @@ absl::StatusOr<UpdateReport> Await(
 
 std::string Executable() {
   char path[4096];
-  // Not that of the first thread, which may have ended.
-  const ssize_t length = readlink("/proc/thread-self/exe", path, sizeof(path));
+  const ssize_t length = readlink(OwnProgramLink(), path, sizeof(path));
   return length > 0 ? std::string(path, static_cast<std::size_t>(length)) : "";
 }
 

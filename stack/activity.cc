@@ -26,14 +26,14 @@ std::uintptr_t AboutToBegin(const StackSnapshot& snapshot) {
   if (!snapshot.is_interrupted || &instar_entry_code == nullptr) return 0;
   const auto begin = reinterpret_cast<std::uintptr_t>(instar_entry_code.begin);
   const auto end = reinterpret_cast<std::uintptr_t>(instar_entry_code.end);
-  if (snapshot.rip < begin || snapshot.rip >= end) return 0;
+  if (snapshot.pc < begin || snapshot.pc >= end) return 0;
   // The frame in this code that is called by no other is the thunk's; where its
   // caller goes on, it ends.
   std::uintptr_t about_to_begin = 0;
   WalkStack(snapshot, [&](const Frame& frame) {
     if (frame.lookup_pc >= begin && frame.lookup_pc < end) return true;
     about_to_begin = stack_internal::ReadStack(
-        frame.rsp - code_internal::kEntrySlotBelowFrame + snapshot.copy_offset);
+        frame.sp - code_internal::kEntrySlotBelowFrame + snapshot.copy_offset);
     return false;
   });
   return about_to_begin;

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "code/entry_interception.h"
 #include "code/function_entry.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -146,6 +147,7 @@ TEST(WatchedFunctionsTest, VersionThatWasReplacedAndVersionOfAVersion) {
 }
 
 TEST(WatchedFunctionsTest, IncludesVersionsOnlyOnceTheyWereInEffect) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   // A function of this test alone: what was redirected stays known.
   const Function function = Of(&CallsVersion1);
   const auto prepared =
@@ -158,6 +160,7 @@ TEST(WatchedFunctionsTest, IncludesVersionsOnlyOnceTheyWereInEffect) {
 }
 
 TEST(WatchedFunctionsTest, InterceptedEntrySeesTheCallerAndNotTheFunction) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const Function function = Of(&Version1);
   const WatchedFunctions caller = Watch({Of(&CallsVersion1)});
   const WatchedFunctions entered = Watch({function});
@@ -166,7 +169,7 @@ TEST(WatchedFunctionsTest, InterceptedEntrySeesTheCallerAndNotTheFunction) {
     ASSERT_EQ(entry.function(), function.entry());
     const StackSnapshot at_entry = SnapshotAtEntry(
         entry.caller().return_address, entry.caller().stack_pointer,
-        entry.caller().rbp, StackOfCaller());
+        entry.caller().frame_pointer, StackOfCaller());
     seen.push_back(caller.Describe(FindActivity(at_entry, caller.set())));
     seen.push_back(entered.Describe(FindActivity(at_entry, entered.set())));
     // Through the thunk's own unwind information.

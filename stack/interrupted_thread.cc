@@ -140,8 +140,8 @@ StackBounds MappingAround(std::uintptr_t address) {
 // Where a captured thread was interrupted.
 StackSnapshot SnapshotOfCaptured(const RequestUse& use) {
   StackSnapshot snapshot = CaptureOf(use).snapshot;
-  if (!snapshot.bounds.Contains(snapshot.rsp)) {
-    snapshot.bounds = MappingAround(snapshot.rsp);
+  if (!snapshot.bounds.Contains(snapshot.sp)) {
+    snapshot.bounds = MappingAround(snapshot.sp);
   }
   return snapshot;
 }
@@ -160,7 +160,7 @@ StackSnapshot CopyOfCaptured(const RequestUse& use, char* room,
   StackBounds copied = CaptureOf(use).copied;
   if (copied.high == 0) {
     // The handler did not know its stack. It is held: copy from here.
-    snapshot.bounds = MappingAround(snapshot.rsp);
+    snapshot.bounds = MappingAround(snapshot.sp);
     copied = stack_internal::CopyStack(snapshot, room, size);
   }
   LetGoOn(use);

@@ -103,6 +103,54 @@ TEST(InterruptedThreadTest, AThreadThatRuns) {
   stop = true;
 }
 
+// Calls nothing, so that a processor which keeps return addresses in a register
+// saves none.
+__attribute__((noinline)) std::uint64_t CountWithoutACall(
+    const volatile int& turns) {
+  std::uint64_t count = 0;
+  for (int i = 0; i < turns; ++i) count += static_cast<std::uint64_t>(i);
+  return count;
+}
+
+__attribute__((noinline)) std::uint64_t CountTwice(const volatile int& turns) {
+  return CountWithoutACall(turns) + CountWithoutACall(turns);
+}
+
+// Wherever it is: before it has saved where it returns to, when it has taken
+// that back, or where it never does.
+TEST(InterruptedThreadTest, AFunctionThatHasSavedNothing) {
+  std::atomic<bool> stop{false};
+  std::atomic<bool> inside{false};
+  std::uint64_t sum = 0;
+  OtherThread other([&] {
+    UnoptimizedFrame([&] {
+      inside = true;
+      const volatile int few = 1;
+      const volatile int many = 1000;
+      while (!stop) {
+        for (int i = 0; i < 50; ++i) sum += CountTwice(few);
+        sum += CountWithoutACall(many);
+      }
+    });
+  });
+  while (!inside) std::this_thread::yield();
+  UnwindEntry leaf;
+  ASSERT_EQ(FindUnwindEntry(
+                reinterpret_cast<std::uintptr_t>(&CountWithoutACall), &leaf),
+            UnwindLookup::kFound);
+  int in_leaf = 0;
+  for (int i = 0; i < 2000 || in_leaf == 0; ++i) {
+    auto thread = InterruptedThread::Hold(other.tid(), kLong);
+    ASSERT_TRUE(thread.ok()) << thread.status();
+    const std::uintptr_t pc = thread->snapshot().pc;
+    in_leaf += pc >= leaf.start && pc < leaf.end ? 1 : 0;
+    const Seen seen = Look(thread->snapshot());
+    ASSERT_TRUE(seen.result.complete()) << seen.result.ToString();
+    ASSERT_TRUE(seen.frame_found) << std::hex << pc;
+  }
+  stop = true;
+}
+
 TEST(InterruptedThreadTest, AThreadThatWaitsInASystemCall) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);

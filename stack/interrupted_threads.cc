@@ -293,9 +293,9 @@ void InterruptedThreads::TraceDeaf(int signal,
         tracing_is_refused.store(false, std::memory_order_relaxed);
         thread.snapshot = StackSnapshot();
         thread.snapshot.is_interrupted = true;
-        thread.snapshot.rip = registers.rip;
-        thread.snapshot.rsp = registers.rsp;
-        thread.snapshot.rbp = registers.rbp;
+        thread.snapshot.pc = registers.pc;
+        thread.snapshot.sp = registers.sp;
+        thread.snapshot.fp = registers.fp;
         thread.in_library_code = false;
         thread.use = stack_internal::OfThisProcess();
         thread.is_traced = true;
@@ -328,16 +328,16 @@ void InterruptedThreads::TraceDeaf(int signal,
 void InterruptedThreads::FindStacks() {
   const auto is_known = [](const Thread& thread) {
     return thread.state != State::kHeld ||
-           thread.snapshot.bounds.Contains(thread.snapshot.rsp);
+           thread.snapshot.bounds.Contains(thread.snapshot.sp);
   };
   Thread* next = std::partition(begin(), end(), is_known);
   if (next == end()) return;
   std::sort(next, end(), [](const Thread& a, const Thread& b) {
-    return a.snapshot.rsp < b.snapshot.rsp;
+    return a.snapshot.sp < b.snapshot.sp;
   });
   VisitMappings([&](const Mapping& mapping) {
-    while (next != end() && next->snapshot.rsp < mapping.high) {
-      if (mapping.readable && mapping.Contains(next->snapshot.rsp)) {
+    while (next != end() && next->snapshot.sp < mapping.high) {
+      if (mapping.readable && mapping.Contains(next->snapshot.sp)) {
         next->snapshot.bounds = StackBounds{mapping.low, mapping.high};
       }
       ++next;

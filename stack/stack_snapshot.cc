@@ -51,20 +51,20 @@ bool stack_internal::IsForeign(const StackBounds& bounds) {
 
 StackSnapshot SnapshotOf(const PausedContext& context) {
   StackSnapshot snapshot;
-  snapshot.rip = context.rip;
-  snapshot.rsp = context.rsp;
-  snapshot.rbp = context.rbp;
+  snapshot.pc = context.pc;
+  snapshot.sp = context.sp;
+  snapshot.fp = context.fp;
   snapshot.bounds = StackBounds{context.stack_low, context.stack_high};
   snapshot.is_foreign = context.is_foreign;
   return snapshot;
 }
 
-StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t rsp,
-                              std::uintptr_t rbp, StackBounds bounds) {
+StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t sp,
+                              std::uintptr_t fp, StackBounds bounds) {
   StackSnapshot snapshot;
-  snapshot.rip = return_address;
-  snapshot.rsp = rsp;
-  snapshot.rbp = rbp;
+  snapshot.pc = return_address;
+  snapshot.sp = sp;
+  snapshot.fp = fp;
   snapshot.bounds = bounds;
   snapshot.is_foreign = stack_internal::IsForeign(bounds);
   snapshot.is_exact = false;

@@ -1,12 +1,13 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// From where a stack is walked: three registers, and the memory in which its
+// From where a stack is walked: three registers (and, where a signal has
+// interrupted a function on arm64, a fourth), and the memory in which its
 // frames lie.
 //
 //   StackSnapshot here = SnapshotOfCaller();
 //   StackSnapshot body = SnapshotOf(*continulet.paused_context());
-//   StackSnapshot entry = SnapshotAtEntry(return_address, rsp, rbp, bounds);
+//   StackSnapshot entry = SnapshotAtEntry(return_address, sp, fp, bounds);
 //   // another thread: stack/interrupted_thread.h
 //
 // Three registers suffice for every function that GCC and clang compile: their
@@ -32,11 +33,14 @@
 namespace instar {
 
 struct StackSnapshot {
-  std::uintptr_t rip = 0;
-  std::uintptr_t rsp = 0;
-  std::uintptr_t rbp = 0;
+  std::uintptr_t pc = 0;
+  std::uintptr_t sp = 0;
+  std::uintptr_t fp = 0;
+  // If a signal interrupted it: where a function returns to that has saved that
+  // nowhere. 0 on processors that always have it on the stack.
+  std::uintptr_t link = 0;
   StackBounds bounds;
-  // True if `rip` is where the computation goes on; false if it is a return
+  // True if `pc` is where the computation goes on; false if it is a return
   // address, which belongs to the call before it.
   bool is_exact = true;
   // True if a signal interrupted the computation there.
@@ -80,13 +84,13 @@ inline __attribute__((always_inline)) StackSnapshot CaptureCaller() {
       "leaq 0(%%rip), %0\n\t"
       "movq %%rsp, %1\n\t"
       "movq %%rbp, %2"
-      : "=&r"(snapshot.rip), "=&r"(snapshot.rsp), "=&r"(snapshot.rbp));
+      : "=&r"(snapshot.pc), "=&r"(snapshot.sp), "=&r"(snapshot.fp));
 #elif defined(__aarch64__)
   asm volatile(
       "adr %0, .\n\t"
       "mov %1, sp\n\t"
       "mov %2, x29"
-      : "=&r"(snapshot.rip), "=&r"(snapshot.rsp), "=&r"(snapshot.rbp));
+      : "=&r"(snapshot.pc), "=&r"(snapshot.sp), "=&r"(snapshot.fp));
 #else
 #error "how this processor tells its registers is not known here"
 #endif
@@ -109,10 +113,10 @@ inline __attribute__((always_inline)) StackSnapshot SnapshotOfCaller() {
 StackSnapshot SnapshotOf(const PausedContext& context);
 
 // A thread that stopped at the entry of a function, before it began: its caller
-// is the innermost frame. `rsp` is the caller's, after the call would have
+// is the innermost frame. `sp` is the caller's, after the call would have
 // returned.
-StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t rsp,
-                              std::uintptr_t rbp, StackBounds bounds);
+StackSnapshot SnapshotAtEntry(std::uintptr_t return_address, std::uintptr_t sp,
+                              std::uintptr_t fp, StackBounds bounds);
 
 // The computations that wait for the caller because they switched to the
 // continulet in which it runs, innermost first; linked, so that a walk from

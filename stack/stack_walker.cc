@@ -46,34 +46,34 @@ WalkEnd Follow(const FrameRule& rule, WalkState* state) {
   FrameRegisters& at = state->registers;
   std::uintptr_t cfa;
   if (rule.kind == RuleKind::kExpression) {
-    if (!RunFrameProgram(rule.cfa_program, at, at.rsp, bounds.high, shift,
+    if (!RunFrameProgram(rule.cfa_program, at, at.sp, bounds.high, shift,
                          &cfa)) {
       return WalkEnd::kUnsupportedRule;
     }
   } else {
-    cfa = (rule.kind == RuleKind::kFromRbp ? at.rbp : at.rsp) +
+    cfa = (rule.kind == RuleKind::kFromRbp ? at.fp : at.sp) +
           static_cast<std::uintptr_t>(std::int64_t{rule.cfa_offset});
   }
-  if (cfa <= at.rsp) {
+  if (cfa <= at.sp) {
     return cfa < bounds.low ? WalkEnd::kBoundsLeft : WalkEnd::kLoop;
   }
-  if (!IsNextFrame(cfa, at.rsp, bounds) || cfa - 8 < bounds.low) {
+  if (!IsNextFrame(cfa, at.sp, bounds) || cfa - 8 < bounds.low) {
     return WalkEnd::kBoundsLeft;
   }
   if (rule.rbp_offset != 0 || rule.rbp_program != 0) {
     std::uintptr_t place =
         cfa + static_cast<std::uintptr_t>(std::int64_t{rule.rbp_offset});
-    if (rule.rbp_program != 0 && !RunFrameProgram(rule.rbp_program, at, at.rsp,
+    if (rule.rbp_program != 0 && !RunFrameProgram(rule.rbp_program, at, at.sp,
                                                   bounds.high, shift, &place)) {
       return WalkEnd::kUnsupportedRule;
     }
     if (place % 8 != 0 || place < bounds.low || place > cfa - 8) {
       return WalkEnd::kBoundsLeft;
     }
-    at.rbp = ReadStack(place + shift);
+    at.fp = ReadStack(place + shift);
   }
-  at.rip = ReadStack(cfa - 8 + shift);
-  at.rsp = cfa;
+  at.pc = ReadStack(cfa - 8 + shift);
+  at.sp = cfa;
   state->is_exact = false;
   return WalkEnd::kStopped;
 }
@@ -83,14 +83,14 @@ WalkEnd Follow(const FrameRule& rule, WalkState* state) {
 }  // namespace
 
 WalkEnd AtBase(std::uintptr_t function_start, WalkState* state) {
-  const std::uintptr_t pc = state->registers.rip;
+  const std::uintptr_t pc = state->registers.pc;
   if (IsContinuletBase(pc)) {
     const StackSnapshot* next = state->snapshot->switcher;
     if (next == nullptr) return WalkEnd::kComplete;
     state->snapshot = next;
-    state->registers = {next->rip, next->rsp, next->rbp};
+    state->registers = {next->pc, next->sp, next->fp};
     state->is_exact = next->is_exact;
-    return next->bounds.Contains(next->rsp) && next->rsp % 8 == 0
+    return next->bounds.Contains(next->sp) && next->sp % 8 == 0
                ? WalkEnd::kStopped
                : WalkEnd::kBoundsLeft;
   }
@@ -102,7 +102,7 @@ WalkEnd AtBase(std::uintptr_t function_start, WalkState* state) {
 WalkEnd AtUnknown(WalkEnd end, const WalkState& state) {
   // Not where the fiber goes on: that is in code that is known.
   return state.snapshot->is_foreign && !state.is_exact &&
-                 state.snapshot->bounds.high - state.registers.rsp <=
+                 state.snapshot->bounds.high - state.registers.sp <=
                      kForeignBase
              ? WalkEnd::kComplete
              : end;
@@ -115,7 +115,7 @@ WalkEnd StepSlowly(WalkState* state) { return StepByLibunwind(state); }
 #else
 
 WalkEnd StepSlowly(WalkState* state) {
-  const std::uintptr_t pc = state->registers.rip;
+  const std::uintptr_t pc = state->registers.pc;
   const bool is_exact = state->is_exact;
   // Where a signal interrupts is somewhere else each time: not worth a place.
   const bool remember = !is_exact || !state->snapshot->is_interrupted;

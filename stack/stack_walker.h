@@ -46,7 +46,7 @@ namespace instar {
 struct Frame {
   std::uintptr_t pc;         // where it goes on
   std::uintptr_t lookup_pc;  // in the instruction that it executes: the call
-  std::uintptr_t rsp;        // when it goes on
+  std::uintptr_t sp;         // when it goes on
   int depth;                 // 0 is the innermost frame
 };
 
@@ -107,12 +107,12 @@ WalkEnd AtBase(std::uintptr_t function_start, WalkState* state);
 // at the base of somebody else's fiber.
 WalkEnd AtUnknown(WalkEnd end, const WalkState& state);
 
-// True if a frame with this CFA can be followed from a stack pointer of `rsp`,
+// True if a frame with this CFA can be followed from a stack pointer of `sp`,
 // which lies in `bounds` and, as every one, is a multiple of 8: the return
 // address below the CFA then lies in `bounds`, too.
-inline bool IsNextFrame(std::uintptr_t cfa, std::uintptr_t rsp,
+inline bool IsNextFrame(std::uintptr_t cfa, std::uintptr_t sp,
                         const StackBounds& bounds) {
-  return cfa > rsp && cfa <= bounds.high && cfa % 8 == 0;
+  return cfa > sp && cfa <= bounds.high && cfa % 8 == 0;
 }
 
 // A walk in which `step` does all.
@@ -120,16 +120,16 @@ template <typename Visitor, typename Step>
 WalkResult WalkBySteps(const StackSnapshot& snapshot, Visitor& visit,
                        Step step) {
   WalkState state{
-      &snapshot, {snapshot.rip, snapshot.rsp, snapshot.rbp}, snapshot.is_exact};
+      &snapshot, {snapshot.pc, snapshot.sp, snapshot.fp}, snapshot.is_exact};
   WalkResult result;
-  if (!snapshot.bounds.Contains(snapshot.rsp) || snapshot.rsp % 8 != 0) {
+  if (!snapshot.bounds.Contains(snapshot.sp) || snapshot.sp % 8 != 0) {
     result.end = WalkEnd::kBoundsLeft;
     return result;
   }
   do {
     const FrameRegisters& at = state.registers;
-    result.pc = at.rip;
-    const Frame frame{at.rip, at.rip - (state.is_exact ? 0 : 1), at.rsp,
+    result.pc = at.pc;
+    const Frame frame{at.pc, at.pc - (state.is_exact ? 0 : 1), at.sp,
                       result.frames++};
     if (!visit(frame)) {
       result.end = WalkEnd::kStopped;
@@ -159,48 +159,48 @@ WalkResult WalkStack(const StackSnapshot& snapshot, Visitor&& visit) {
   using stack_internal::ReadStack;
   using stack_internal::RuleKind;
   stack_internal::WalkState state{
-      &snapshot, {snapshot.rip, snapshot.rsp, snapshot.rbp}, snapshot.is_exact};
+      &snapshot, {snapshot.pc, snapshot.sp, snapshot.fp}, snapshot.is_exact};
   WalkResult result;
   stack_internal::FrameRegisters& at = state.registers;
-  if (!snapshot.bounds.Contains(at.rsp) || at.rsp % 8 != 0) {
+  if (!snapshot.bounds.Contains(at.sp) || at.sp % 8 != 0) {
     result.end = WalkEnd::kBoundsLeft;
     return result;
   }
   while (true) {
-    result.pc = at.rip;
-    const Frame frame{at.rip, at.rip - (state.is_exact ? 0 : 1), at.rsp,
+    result.pc = at.pc;
+    const Frame frame{at.pc, at.pc - (state.is_exact ? 0 : 1), at.sp,
                       result.frames++};
     if (!visit(frame)) {
       result.end = WalkEnd::kStopped;
       return result;
     }
     const PackedRule rule =
-        FindCachedRule(stack_internal::CacheKey(at.rip, state.is_exact));
+        FindCachedRule(stack_internal::CacheKey(at.pc, state.is_exact));
     const StackBounds& bounds = state.snapshot->bounds;
     const std::uintptr_t shift = state.snapshot->copy_offset;
     // The rule of nearly all code with frame pointers, tested by a branch: the
     // processor then follows the chain without waiting for the table.
     if (rule.bits() == stack_internal::kFramePointerRule.bits()) {
-      const std::uintptr_t cfa = at.rbp + 16;
-      if (stack_internal::IsNextFrame(cfa, at.rsp + 8, bounds)) {
-        at.rip = ReadStack(cfa - 8 + shift);
-        at.rbp = ReadStack(cfa - 16 + shift);
-        at.rsp = cfa;
+      const std::uintptr_t cfa = at.fp + 16;
+      if (stack_internal::IsNextFrame(cfa, at.sp + 8, bounds)) {
+        at.pc = ReadStack(cfa - 8 + shift);
+        at.fp = ReadStack(cfa - 16 + shift);
+        at.sp = cfa;
         state.is_exact = false;
         continue;
       }
     } else if (rule.kind() == RuleKind::kFromRbp ||
                rule.kind() == RuleKind::kFromRsp) {
       const std::uintptr_t cfa =
-          (rule.kind() == RuleKind::kFromRbp ? at.rbp : at.rsp) +
+          (rule.kind() == RuleKind::kFromRbp ? at.fp : at.sp) +
           static_cast<std::uintptr_t>(rule.cfa_offset());
       const std::uintptr_t saved_rbp =
           cfa + static_cast<std::uintptr_t>(rule.rbp_offset());
-      if (stack_internal::IsNextFrame(cfa, at.rsp, bounds) &&
+      if (stack_internal::IsNextFrame(cfa, at.sp, bounds) &&
           saved_rbp >= bounds.low && saved_rbp <= cfa) {
-        at.rip = ReadStack(cfa - 8 + shift);
-        if (rule.rbp_offset() != 0) at.rbp = ReadStack(saved_rbp + shift);
-        at.rsp = cfa;
+        at.pc = ReadStack(cfa - 8 + shift);
+        if (rule.rbp_offset() != 0) at.fp = ReadStack(saved_rbp + shift);
+        at.sp = cfa;
         state.is_exact = false;
         continue;
       }

@@ -227,7 +227,7 @@ TEST(StackWalkerTest, SaysThatASignalHandlerRuns) {
 
 TEST(StackWalkerTest, CodeInNoObjectIsUnknown) {
   StackSnapshot snapshot = SnapshotOfCaller();
-  snapshot.rip = snapshot.rsp;
+  snapshot.pc = snapshot.sp;
   const Walk walk = WalkAll(snapshot);
   EXPECT_EQ(walk.result.end, WalkEnd::kUnknownCode);
   EXPECT_EQ(walk.result.frames, 1);
@@ -240,7 +240,7 @@ TEST(StackWalkerTest, LeavesNoBounds) {
   ASSERT_TRUE(whole.result.complete());
   std::uintptr_t middle = 0;
   WalkStack(snapshot, [&](const Frame& frame) {
-    middle = frame.rsp;
+    middle = frame.sp;
     return frame.depth < whole.result.frames / 2;
   });
   snapshot.bounds.high = middle - 8;
@@ -271,8 +271,8 @@ class MadeStackTest : public testing::Test {
     return reinterpret_cast<std::uintptr_t>(&words_[word]);
   }
 
-  StackSnapshot From(int rsp, int rbp) const {
-    return SnapshotAtEntry(pc_, At(rsp), At(rbp), StackBounds{At(0), At(64)});
+  StackSnapshot From(int sp, int fp) const {
+    return SnapshotAtEntry(pc_, At(sp), At(fp), StackBounds{At(0), At(64)});
   }
 
   std::uintptr_t pc_ = 0;
@@ -280,7 +280,7 @@ class MadeStackTest : public testing::Test {
 };
 
 TEST_F(MadeStackTest, FollowsTheFramePointer) {
-  words_[10] = At(20);  // saved rbp
+  words_[10] = At(20);  // saved fp
   words_[11] = pc_;
   words_[20] = At(30);
   words_[21] = 1;  // no code
@@ -319,10 +319,10 @@ TEST(StackWalkerTest, WalksACopyOfTheStack) {
   UnoptimizedFrame([&] {
     StackSnapshot snapshot = SnapshotOfCaller();
     original = WalkAll(snapshot);
-    std::vector<char> copy(snapshot.bounds.high - snapshot.rsp);
-    CopyStack(copy.data(), snapshot.rsp, copy.size());
+    std::vector<char> copy(snapshot.bounds.high - snapshot.sp);
+    CopyStack(copy.data(), snapshot.sp, copy.size());
     snapshot.copy_offset =
-        reinterpret_cast<std::uintptr_t>(copy.data()) - snapshot.rsp;
+        reinterpret_cast<std::uintptr_t>(copy.data()) - snapshot.sp;
     copied = WalkAll(snapshot);
   });
   EXPECT_TRUE(original.result.complete());

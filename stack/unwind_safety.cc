@@ -52,7 +52,7 @@ UnwindSafety CheckUnwindSafety(const StackSnapshot& snapshot,
   last_effect.outcome = ExceptionOutcome::kPasses;
   bool catcher_reached = false;
   safety.walk = WalkStack(start, [&](const Frame& frame) {
-    if ((catcher != 0 && frame.rsp > catcher) ||
+    if ((catcher != 0 && frame.sp > catcher) ||
         (catcher == 0 && IsContinuletBase(frame.pc))) {
       catcher_reached = true;
       return false;
@@ -126,7 +126,7 @@ std::optional<Frame> FindCFrame(const StackSnapshot& snapshot,
   // The last frame may be the catcher, which shows at the next.
   std::optional<Frame> last;
   WalkStack(start, [&](const Frame& frame) {
-    if ((catcher != 0 && frame.rsp > catcher) ||
+    if ((catcher != 0 && frame.sp > catcher) ||
         (catcher == 0 && IsContinuletBase(frame.pc))) {
       return false;
     }

@@ -94,7 +94,7 @@ void AtEntry(const InterceptedEntry& entry) {
   const CallerRegisters& caller = entry.caller();
   ArriveAt(Point{Point::Kind::kEntry, "",
                  SnapshotAtEntry(caller.return_address, caller.stack_pointer,
-                                 caller.rbp, StackOfCaller()),
+                                 caller.frame_pointer, StackOfCaller()),
                  entry.function()});
 }
 

@@ -20,6 +20,7 @@
 #include "base/linux/futex.h"
 #include "base/linux/mapped_array.h"
 #include "base/no_allocation.h"
+#include "code/entries_here.h"
 #include "code/entry_interception.h"
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
@@ -191,7 +192,10 @@ absl::Status Rendezvous::State::MakeRoom(std::size_t room) {
         "there is no memory to look at the stacks of threads");
   }
   stamps = std::make_shared<std::vector<HoldStamp>>(room);
-  if (entries.has_value() || !options.point.empty()) return absl::OkStatus();
+  // Where there are none, who runs is interrupted.
+  if (!kHasFunctionEntries || entries.has_value() || !options.point.empty()) {
+    return absl::OkStatus();
+  }
   const auto runs = [this](const std::shared_ptr<ThreadRecord>& record) {
     return record->kind == ThreadKind::kActive && PointOf(*record) == nullptr &&
            record.get() != threads_internal::this_thread.record &&
@@ -231,7 +235,8 @@ Rendezvous::State::Answer Rendezvous::State::AskAll(Clock::time_point* until) {
   const bool are_missing =
       missing_threads.fetch_sub(1, std::memory_order_acq_rel) > 1;
   // It has just begun, or gone on.
-  needs_entries = are_missing && !entries.has_value() && MissesActiveThread();
+  needs_entries = kHasFunctionEntries && are_missing && !entries.has_value() &&
+                  MissesActiveThread();
   return has_room && !needs_entries ? Answer::kAsked : Answer::kNotPrepared;
 }
 

@@ -46,7 +46,9 @@
 // Errors: DEADLINE_EXCEEDED after `limit`: all threads are released, and the
 // message names each thread that did not come, where it is and for how long it
 // was waited for; the same if an earlier rendezvous did not end in time (they
-// queue up, in no order). Those of EntryInterception::OfAll().
+// queue up, in no order). Those of EntryInterception::OfAll(), where functions
+// have entries (code/entries_here.h); where they have none, active threads that
+// run are interrupted, as passive ones are.
 //
 // Threads: any may hold a rendezvous, also within an update function; while it
 // waits for its turn it counts as stopped itself. Release() and the destructor

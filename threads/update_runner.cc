@@ -379,7 +379,7 @@ void ArriveAt(Point point) {
     return;  // in a blocking region, or before the thread's begin
   }
   const Busy busy;
-  if (!point.stack.bounds.Contains(point.stack.rsp)) {
+  if (!point.stack.bounds.Contains(point.stack.sp)) {
     if (!IsOnSignalStack()) RefuseUnknownStack(*mine.record);
     return;
   }

@@ -23,6 +23,7 @@ The flags that the mechanisms rest on stand here and nowhere else; each says wha
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+load(":processors.bzl", "NEEDS_FUNCTION_ENTRIES", "where_own_code")
 
 # Labels of this repository, also where another one uses these macros.
 _COMPILER_IS_CLANG = str(Label("//tools:compiler_is_clang"))
@@ -35,15 +36,19 @@ _ANY_COMPILER_COPTS = [
     # inline it across, nor clone it, nor conclude that it cannot throw. (Never add -fno-semantic-interposition here: it
     # would be treated like a static one. A program may ask instar-cc for that.)
     "-fPIC",
-    # Room for one jump or call at the start of every function.
-    "-fpatchable-function-entry=5",
-    # An endbr64 would stand before that room.
-    "-fcf-protection=none",
     # Each function and each variable in a section of its own: two builds can be compared piece by piece.
     "-ffunction-sections",
     "-fdata-sections",
     # A thread that is rebooted unwinds its stack, also through functions in C, where it cleans up variables.
     "-fexceptions",
+]
+
+# Where functions have entries.
+_ENTRY_COPTS = [
+    # Room for one jump or call at the start of every function.
+    "-fpatchable-function-entry=5",
+    # An endbr64 would stand before that room.
+    "-fcf-protection=none",
 ]
 
 _GCC_COPTS = [
@@ -70,7 +75,7 @@ _GCC_COPTS = [
     "-fmerge-constants",
 ]
 
-UPDATABLE_COPTS = _ANY_COMPILER_COPTS + select({
+UPDATABLE_COPTS = _ANY_COMPILER_COPTS + where_own_code(_ENTRY_COPTS) + select({
     _COMPILER_IS_CLANG: ["-fsemantic-interposition"],
     "//conditions:default": _GCC_COPTS,
 }) + select({
@@ -110,18 +115,19 @@ _MODULE_ONLY_COPTS = _ANY_COMPILER_MODULE_COPTS + select({
 
 # What compiles and links outside of Bazel, by GCC (tools/install).
 GCC_FLAGS = struct(
-    compile = _ANY_COMPILER_COPTS + ["-fsemantic-interposition"] + _GCC_COPTS,
+    compile = _ANY_COMPILER_COPTS + _ENTRY_COPTS + ["-fsemantic-interposition"] + _GCC_COPTS,
     link = UPDATABLE_LINKOPTS,
     module_in_cc = _ANY_COMPILER_MODULE_COPTS + _GCC_MODULE_COPTS,
 )
 
 UPDATE_MODULE_COPTS = UPDATABLE_COPTS + _MODULE_ONLY_COPTS
 
-# As target_compatible_with: where another compiler builds, the target is left out of a build of all.
+# As target_compatible_with: where another compiler builds, the target is left out of a build of all; and where functions
+# have no entries, which all that is for one compiler is about.
 GCC_ONLY = select({
     _COMPILER_IS_CLANG: [str(Label("//tools:needs_gcc"))],
     "//conditions:default": [],
-})
+}) + NEEDS_FUNCTION_ENTRIES
 
 # The compiler's part, and what its points call, which every program with controlled threads has.
 _LOOP_PLUGIN = Label("//tools/loop_update_points:plugin")

@@ -21,6 +21,7 @@ import struct
 
 ONE_BYTE_NO_OPS = b"\x90" * 5
 NO_OP = b"\x0f\x1f\x44\x00\x00"
+EM_X86_64 = 62
 PT_LOAD = 1
 PT_GNU_EH_FRAME = 0x6474E550
 PF_X = 1
@@ -31,8 +32,8 @@ EH_FRAME_HDR = bytes([1, 0x1B, 0x03, 0x3B])
 
 def function_starts(elf):
     """Yields where in the file functions begin, as .eh_frame_hdr lists them."""
-    if elf[:5] != b"\x7fELF\x02":
-        return
+    if elf[:5] != b"\x7fELF\x02" or struct.unpack_from("<H", elf, 18)[0] != EM_X86_64:
+        return  # other processors have no entries
     table, = struct.unpack_from("<Q", elf, 32)
     size, count = struct.unpack_from("<HH", elf, 54)
     # type, flags, offset, address, physical address, size in the file

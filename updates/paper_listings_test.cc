@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
@@ -139,6 +140,7 @@ TEST_F(PaperListingsTest, SafeRedefinition) {
 // Section 2: "each thread has an update function and starts it independently".
 // One is updated while another is not yet, and sees a mixture meanwhile.
 TEST_F(PaperListingsTest, OneThreadIsUpdatedWhileAnotherIsNotYet) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   StartThreads();
   auto update_of_passive = Change(Redefine(&Price, &Price2));
   auto update_of_active = Change(Redefine(&Depth, &Depth2));

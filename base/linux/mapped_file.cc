@@ -35,8 +35,6 @@ struct sigaction previous_handler;
 struct sigaction first_handler;
 bool others_lead_to_ours = false;
 
-constexpr std::uintptr_t kPage = 4096;
-
 // Marks a signal that ours has seen already, in the last bytes of its
 // siginfo_t, which the kernel clears for each. (A counter of the calls would be
 // wrong for ever after a handler that leaves by siglongjmp().)
@@ -71,9 +69,10 @@ void Handle(int signal, siginfo_t* info, void* context) {
     return;
   }
   const int saved_errno = errno;
+  const auto page_size = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
   const auto page =
-      reinterpret_cast<std::uintptr_t>(info->si_addr) & ~(kPage - 1);
-  void* const zeros = mmap(reinterpret_cast<void*>(page), kPage, PROT_READ,
+      reinterpret_cast<std::uintptr_t>(info->si_addr) & ~(page_size - 1);
+  void* const zeros = mmap(reinterpret_cast<void*>(page), page_size, PROT_READ,
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   errno = saved_errno;
   if (zeros == MAP_FAILED) {

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/linux/own_descriptor.h"
+#include "base/linux/translator.h"
 
 namespace instar {
 namespace {
@@ -47,7 +48,7 @@ Mapping Parse(const char* line) {
 bool VisitMappings(absl::FunctionRef<bool(const Mapping&)> visit) {
   // Many pages may take a millisecond, in which a program may close all
   // descriptors, as daemons do, and open another file under the number.
-  OwnDescriptor kept(open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC));
+  OwnDescriptor kept(open(OwnMappingsFile(), O_RDONLY | O_CLOEXEC));
   const int file = kept.number();
   if (file < 0) return false;
   char buffer[4096];

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/linux/tasks.h"
+#include "base/linux/translator.h"
 
 namespace instar {
 namespace {
@@ -54,12 +55,28 @@ bool WaitsForTimer(pid_t tid) {
          signals == kTimerSignal;
 }
 
+// What the program's threads block, a translator keeps for itself; the kernel
+// lets it block nothing but for a moment. Its own threads, which wait for work,
+// block all that libc lets them.
+bool IsOfTranslator(pid_t tid) {
+  constexpr std::uint64_t kRealTime = ~std::uint64_t{0} << (35 - 1);
+  if (!IsTranslated()) return false;
+  if ((SignalsBlockedBy(tid).value_or(0) & kRealTime) != kRealTime) {
+    return false;
+  }
+  char text[256];
+  return ReadTaskFile(tid, "syscall", text, sizeof(text)) && text[0] >= '0' &&
+         text[0] <= '9';
+}
+
 }  // namespace
 
 bool RunsProgramCode(pid_t tid) {
-  return !IsWorkerOfKernel(tid) && !WaitsForTimer(tid);
+  return !IsWorkerOfKernel(tid) && !WaitsForTimer(tid) && !IsOfTranslator(tid);
 }
 
-bool StartsThreads(pid_t tid) { return !IsWorkerOfKernel(tid); }
+bool StartsThreads(pid_t tid) {
+  return !IsWorkerOfKernel(tid) && !IsOfTranslator(tid);
+}
 
 }  // namespace instar

@@ -9,7 +9,8 @@
 // These are workers of the kernel (io_uring), and the thread by which glibc
 // makes timers of the kind SIGEV_THREAD: while it waits for its next timer,
 // which glibc alone can do (it waits for a signal that programs cannot use). It
-// starts a thread for each expiry and calls nothing itself.
+// starts a thread for each expiry and calls nothing itself. Where the program
+// is translated (qemu's user mode), the translator's own threads, too.
 //
 // Threads: any. Allocates nothing and takes no lock, so that it can be used
 // while other threads are stopped.

@@ -8,7 +8,7 @@
 //   TracedThreads::Registers registers;
 //   if (traced.Hold(tid, deadline, &registers) ==
 //       TracedThreads::Result::kHeld) {
-//     ... it stands still, at registers.rip ...
+//     ... it stands still, at registers.pc ...
 //   }
 //   traced.Release();            // or its destructor: they go on
 //
@@ -55,9 +55,9 @@ class TracedThreads {
   using TimePoint = std::chrono::steady_clock::time_point;
 
   struct Registers {
-    std::uintptr_t rip = 0;
-    std::uintptr_t rsp = 0;
-    std::uintptr_t rbp = 0;
+    std::uintptr_t pc = 0;
+    std::uintptr_t sp = 0;
+    std::uintptr_t fp = 0;
   };
   enum class Result {
     kHeld,

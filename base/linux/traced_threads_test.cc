@@ -92,8 +92,8 @@ TEST(TracedThreadsTest, AThreadStandsStillAndGoesOn) {
     TracedThreads::Registers registers;
     ASSERT_EQ(traced.Hold(thread.tid(), Soon(), &registers), Result::kHeld)
         << TracedThreads::ToString(traced.refusal());
-    EXPECT_NE(registers.rip, 0u);
-    EXPECT_NE(registers.rsp, 0u);
+    EXPECT_NE(registers.pc, 0u);
+    EXPECT_NE(registers.sp, 0u);
     EXPECT_TRUE(thread.StandsStill());
     EXPECT_TRUE(TracedThreads::IsHeldByThisThread(thread.tid()));
     EXPECT_FALSE(TracedThreads::IsHeldByThisThread(other.tid()));

@@ -5,7 +5,7 @@ allocates, or an author's code locks, while threads are held
 load("@rules_cc//cc:defs.bzl", "cc_library")
 load("//tools:defs.bzl", "updatable_cc_test")
 
-def checked_cc_test(name, srcs, deps, size = "medium", copts = [], tags = []):
+def checked_cc_test(name, srcs, deps, size = "medium", copts = [], tags = [], target_compatible_with = []):
     """The updatable_cc_tests NAME_test and NAME_allocator_test, whose sources are compiled once.
 
     Args:
@@ -15,6 +15,7 @@ def checked_cc_test(name, srcs, deps, size = "medium", copts = [], tags = []):
       size: as of cc_test.
       copts: as of cc_test.
       tags: as of cc_test.
+      target_compatible_with: as of cc_test.
     """
     cc_library(
         name = name + "_test_code",
@@ -23,6 +24,7 @@ def checked_cc_test(name, srcs, deps, size = "medium", copts = [], tags = []):
         copts = copts,
         linkstatic = True,
         tags = tags,
+        target_compatible_with = target_compatible_with,
         deps = deps,
         # GoogleTest finds tests by their initializers.
         alwayslink = True,
@@ -42,6 +44,7 @@ def checked_cc_test(name, srcs, deps, size = "medium", copts = [], tags = []):
             name = name + suffix + "_test",
             size = size,
             tags = tags + more_tags,
+            target_compatible_with = target_compatible_with,
             deps = more_deps + [
                 ":" + name + "_test_code",
                 "@com_google_googletest//:gtest_main",

@@ -328,7 +328,7 @@ void HoldDeafThread(pid_t thread, const EntryChange* changes, size_t count,
   const auto limit =
       std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(kHoldLimit);
   if (deaf.Hold(thread, limit, &registers) == TracedThreads::Result::kHeld &&
-      IsInsideEntry(changes, count, registers.rip)) {
+      IsInsideEntry(changes, count, registers.pc)) {
     deaf.Release(thread);
   }
 }

@@ -31,7 +31,7 @@
 //     that blocks it later, while the batch runs, and then enters one of its
 //     functions is not seen.);
 //   - the process is traced: unless the debugger is told otherwise, it would
-//     stop at each trap. instar_patch_while_traced (code/internal/trap_handler.h) says
+//     stop at each trap. instar_patch_while_traced (code/internal/thread_survey.h) says
 //     that it has been told;
 //   - somebody else's int3 stands at one of the entries.
 // With one thread, or with kHeld, nobody can run into a trap: none is written,

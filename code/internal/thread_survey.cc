@@ -19,6 +19,11 @@
 #include "base/linux/traced_threads.h"
 
 namespace instar {
+
+extern "C" {
+volatile int instar_patch_while_traced = 0;
+}
+
 namespace code_internal {
 namespace {
 

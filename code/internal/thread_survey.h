@@ -14,6 +14,14 @@
 #include "absl/status/status.h"
 
 namespace instar {
+
+// Set to 1, by the debugger itself (`set variable instar_patch_while_traced=1`)
+// after `handle SIGTRAP nostop noprint pass`, it allows code to be changed
+// while the process is traced. gdb then also passes on the SIGTRAP of its own
+// breakpoints when it continues from them, so those that nobody handles are
+// dropped.
+extern "C" volatile int instar_patch_while_traced;
+
 namespace code_internal {
 
 struct ThreadSurvey {

@@ -17,12 +17,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "code/internal/entry_record.h"
+#include "code/internal/thread_survey.h"
 
 namespace instar {
-
-extern "C" {
-volatile int instar_patch_while_traced = 0;
-}
 
 namespace code_internal {
 namespace {

@@ -12,8 +12,9 @@
 // hide from us what it has loaded, or be forbidden to write its own code. That
 // is found here, before an update says that it was applied.
 //
-// Errors: FailedPrecondition if what was written has no effect, or if the
-// function is not found: then none ever will. Otherwise those of
+// Errors: Unimplemented on processors without function entries
+// (code/entries_here.h). FailedPrecondition if what was written has no effect,
+// or if the function is not found: then none ever will. Otherwise those of
 // code/internal/text_patch.h; Unavailable if something is in the way at this
 // moment.
 //

@@ -18,10 +18,12 @@
 namespace instar {
 namespace continuation_internal {
 
-// Where a context keeps rbp, counted in words; rip follows, and there the
-// context ends. It has changed with Boost's versions, so it is looked up: a new
-// context keeps its function in the word before.
-inline std::size_t PlaceOfRbp() {
+// Where a context keeps the frame pointer, counted in words. The program
+// counter follows, and there the context ends.
+#if defined(__x86_64__)
+// It has changed with Boost's versions, so it is looked up: a new context keeps
+// its function in the word before.
+inline std::size_t PlaceOfFramePointer() {
   // No guard of a static, which a child of fork() might find taken for good.
   static std::atomic<std::size_t> known{0};
   std::size_t place = known.load(std::memory_order_relaxed);
@@ -41,6 +43,15 @@ inline std::size_t PlaceOfRbp() {
   known.store(place, std::memory_order_relaxed);
   return place;
 }
+inline constexpr std::size_t kWordsFromFramePointer = 2;
+#elif defined(__aarch64__)
+// Behind d8 to d15 and x19 to x28. x30 stands twice: the second one is where
+// the context goes on.
+inline std::size_t PlaceOfFramePointer() { return 18; }
+inline constexpr std::size_t kWordsFromFramePointer = 4;
+#else
+#error "contexts of Boost are not known here on this processor"
+#endif
 
 }  // namespace continuation_internal
 
@@ -50,11 +61,12 @@ inline std::size_t PlaceOfRbp() {
 inline PausedContext PausedFcontext(boost::context::detail::fcontext_t fcontext,
                                     std::uintptr_t low, std::uintptr_t high) {
   PausedContext paused = RunningStack(low, high);
-  const auto* const rbp = static_cast<const std::uintptr_t*>(fcontext) +
-                          continuation_internal::PlaceOfRbp();
-  paused.rbp = rbp[0];
-  paused.rip = rbp[1];
-  paused.rsp = reinterpret_cast<std::uintptr_t>(rbp + 2);
+  const auto* const saved = static_cast<const std::uintptr_t*>(fcontext) +
+                            continuation_internal::PlaceOfFramePointer();
+  paused.fp = saved[0];
+  paused.pc = saved[1];
+  paused.sp = reinterpret_cast<std::uintptr_t>(
+      saved + continuation_internal::kWordsFromFramePointer);
   return paused;
 }
 

@@ -65,9 +65,9 @@ __attribute__((noinline)) void SwitchMachineContext(MachineContext* from,
                                                     MachineContext* to) {
   const auto* const frame =
       static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
-  from->rip = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
-  from->rsp = reinterpret_cast<std::uintptr_t>(__builtin_dwarf_cfa());
-  from->rbp = frame[0];
+  from->pc = reinterpret_cast<std::uintptr_t>(__builtin_return_address(0));
+  from->sp = reinterpret_cast<std::uintptr_t>(__builtin_dwarf_cfa());
+  from->fp = frame[0];
   from->target = to;
   SaveEnvironment(from);
   Arrive(boost::context::detail::jump_fcontext(to->fcontext, from));

@@ -27,9 +27,9 @@ namespace instar {
 namespace continuation_internal {
 
 struct MachineContext {
-  std::uintptr_t rip;  // program counter,
-  std::uintptr_t rsp;  // stack pointer, and
-  std::uintptr_t rbp;  // frame pointer of the function that has switched
+  std::uintptr_t pc;  // program counter,
+  std::uintptr_t sp;  // stack pointer, and
+  std::uintptr_t fp;  // frame pointer of the function that has switched
   boost::context::detail::fcontext_t fcontext;
   // While another context is switched to from this one: that.
   MachineContext* target;
@@ -49,9 +49,9 @@ inline void PrepareMachineContext(MachineContext* context,
   // The size is not used: there is no lowest address.
   context->fcontext = boost::context::detail::make_fcontext(
       reinterpret_cast<void*>(stack_high), 0, &instar_continulet_start);
-  context->rip = reinterpret_cast<std::uintptr_t>(&instar_continulet_start);
-  context->rsp = stack_high;
-  context->rbp = 0;
+  context->pc = reinterpret_cast<std::uintptr_t>(&instar_continulet_start);
+  context->sp = stack_high;
+  context->fp = 0;
 }
 
 // Pauses the calling computation in `*from` and goes on with `*to`. Returns

@@ -27,15 +27,15 @@ namespace instar {
 namespace continuation_internal {
 
 struct MachineContext {
-  std::uintptr_t rip;
-  std::uintptr_t rsp;
-  std::uintptr_t rbp;
+  std::uintptr_t pc;
+  std::uintptr_t sp;
+  std::uintptr_t fp;
 };
 
 // The assembly below and in continulet_start_x86_64.S counts on these.
-static_assert(offsetof(MachineContext, rip) == 0);
-static_assert(offsetof(MachineContext, rsp) == 8);
-static_assert(offsetof(MachineContext, rbp) == 16);
+static_assert(offsetof(MachineContext, pc) == 0);
+static_assert(offsetof(MachineContext, sp) == 8);
+static_assert(offsetof(MachineContext, fp) == 16);
 
 // Where every continulet starts: calls instar_continulet_main(context) with the
 // context that was switched to. Its call frame information says that nothing
@@ -47,9 +47,9 @@ extern "C" char instar_continulet_start_end;
 // at `stack_high` (a multiple of 16).
 ABSL_ATTRIBUTE_ALWAYS_INLINE inline void PrepareMachineContext(
     MachineContext* context, std::uintptr_t stack_high) {
-  context->rip = reinterpret_cast<std::uintptr_t>(&instar_continulet_start);
-  context->rsp = stack_high;
-  context->rbp = 0;
+  context->pc = reinterpret_cast<std::uintptr_t>(&instar_continulet_start);
+  context->sp = stack_high;
+  context->fp = 0;
 }
 
 #ifdef __AVX512F__

@@ -49,7 +49,6 @@ constexpr UsedCall kUsed[] = {
      "longer"},
     {{"accept4", SYS_accept4, {kNone}}},
     {{"bind", SYS_bind, {kNone}}},
-    {{"chmod", SYS_chmod, {0}}},
     {{"clone3", SYS_clone3, {0}}},
     {{"connect", SYS_connect, {kNone}}},
     {{"dup3", SYS_dup3, {kNone, kNone}}},
@@ -60,21 +59,32 @@ constexpr UsedCall kUsed[] = {
     {{"getsockopt", SYS_getsockopt, {kNone}}},
     {{"listen", SYS_listen, {kNone}}},
     {{"madvise", SYS_madvise, {1, 1}}},
-    {{"mkdir", SYS_mkdir, {0}}},
     {{"newfstatat", SYS_newfstatat, {kNone}}},
     {{"openat", SYS_openat, {kNone}}},
-    {{"poll", SYS_poll, {0}}},
     {{"pread64", SYS_pread64, {kNone}}},
     {{"prlimit64", SYS_prlimit64, {kNone, kNone}}},
     {{"pwrite64", SYS_pwrite64, {kNone}}},
-    {{"readlink", SYS_readlink, {0}}},
     {{"recvmsg", SYS_recvmsg, {kNone}}},
-    {{"rename", SYS_rename, {0}}},
     {{"rt_sigaction", SYS_rt_sigaction, {kNone}}},
     {{"sched_yield", SYS_sched_yield}},
     {{"sendto", SYS_sendto, {kNone}}},
     {{"socket", SYS_socket, {AF_UNIX, SOCK_STREAM}}},
+// What libc calls for these: newer processors have the general ones alone.
+#ifdef SYS_chmod
+    {{"chmod", SYS_chmod, {0}}},
+    {{"mkdir", SYS_mkdir, {0}}},
+    {{"poll", SYS_poll, {0}}},
+    {{"readlink", SYS_readlink, {0}}},
+    {{"rename", SYS_rename, {0}}},
     {{"unlink", SYS_unlink, {0}}},
+#else
+    {{"fchmodat", SYS_fchmodat, {kNone}}},
+    {{"mkdirat", SYS_mkdirat, {kNone}}},
+    {{"ppoll", SYS_ppoll, {0}}},
+    {{"readlinkat", SYS_readlinkat, {kNone}}},
+    {{"renameat", SYS_renameat, {kNone}}},
+    {{"unlinkat", SYS_unlinkat, {kNone}}},
+#endif
 };
 constexpr std::size_t kCount = sizeof(kUsed) / sizeof(kUsed[0]);
 

@@ -13,6 +13,7 @@
 
 #include "absl/strings/string_view.h"
 #include "base/linux/loaded_objects.h"
+#include "base/linux/translator.h"
 #include "manager/module/elf_image.h"
 
 namespace instar {
@@ -51,9 +52,7 @@ const std::string& OwnBuildId() {
 const std::string& OwnProgramName() {
   static const std::string& name = *[] {
     char path[PATH_MAX];
-    // Not that of the first thread, which may have ended.
-    const ssize_t length =
-        readlink("/proc/thread-self/exe", path, sizeof(path));
+    const ssize_t length = readlink(OwnProgramLink(), path, sizeof(path));
     std::string result =
         length > 0 ? std::string(path, length) : program_invocation_short_name;
     // A program that was rebuilt since it started.

@@ -164,7 +164,7 @@ void WalkPausedLimit(benchmark::State& state) {
   const int count = static_cast<int>(state.range(0));
   for (auto _ : state) {
     benchmark::DoNotOptimize(
-        Chase(reinterpret_cast<const Link*>(body.paused_context()->rbp), count,
+        Chase(reinterpret_cast<const Link*>(body.paused_context()->fp), count,
               16, 16));
   }
   Report(state, count);

@@ -347,11 +347,11 @@ bool RunFrameProgram(std::uintptr_t program, const FrameRegisters& registers,
       const std::uint64_t number = operation - 0x70u;
       const auto offset = static_cast<std::uintptr_t>(reader.Sleb128());
       if (number == kRbp) {
-        stack[depth++] = registers.rbp + offset;
+        stack[depth++] = registers.fp + offset;
       } else if (number == kRsp) {
-        stack[depth++] = registers.rsp + offset;
+        stack[depth++] = registers.sp + offset;
       } else if (number == kReturnAddress) {
-        stack[depth++] = registers.rip + offset;
+        stack[depth++] = registers.pc + offset;
       } else {
         return false;
       }

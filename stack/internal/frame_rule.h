@@ -46,9 +46,9 @@ FrameRule ComputeFrameRule(std::uintptr_t pc);
 
 // The registers of a frame, and how to read its stack.
 struct FrameRegisters {
-  std::uintptr_t rip;
-  std::uintptr_t rsp;
-  std::uintptr_t rbp;
+  std::uintptr_t pc;
+  std::uintptr_t sp;
+  std::uintptr_t fp;
 };
 
 // Runs a program (length, then operations) of a frame. Reads of the stack are

@@ -46,7 +46,7 @@ extern const pid_t another;
 
 namespace stack_snapshot_h {
 extern const Continulet<void()> continulet;
-extern const std::uintptr_t return_address, rsp, rbp;
+extern const std::uintptr_t return_address, sp, fp;
 extern const StackBounds bounds;
 }  // namespace stack_snapshot_h
 

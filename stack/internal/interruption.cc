@@ -109,15 +109,15 @@ __attribute__((no_sanitize("address", "thread"))) void CopyWords(
 }
 
 // What is copied of a stack: all above its pointer, and the 128 bytes below
-// that belong to the interrupted function (psABI, section 3.2.2). In its last
-// instruction the rbp that it has just popped is still found there.
+// that belong to the interrupted function (psABI of x86-64, section 3.2.2). In
+// its last instruction the rbp that it has just popped is still found there.
 constexpr std::uintptr_t kRedZone = 128;
 
 StackBounds CopiedPart(const StackSnapshot& snapshot, std::size_t size) {
   const StackBounds& stack = snapshot.bounds;
-  if (!stack.Contains(snapshot.rsp)) return StackBounds();
+  if (!stack.Contains(snapshot.sp)) return StackBounds();
   const std::uintptr_t low =
-      snapshot.rsp - std::min(kRedZone, snapshot.rsp - stack.low);
+      snapshot.sp - std::min(kRedZone, snapshot.sp - stack.low);
   return StackBounds{
       low, low + (std::min<std::uintptr_t>(size, stack.high - low) & ~7ul)};
 }
@@ -152,9 +152,10 @@ void Handle(int, siginfo_t* info, void* context) {
   capture = Capture();
   StackSnapshot& snapshot = capture.snapshot;
   snapshot.is_interrupted = true;
-  snapshot.rip = registers.pc;
-  snapshot.rsp = registers.sp;
-  snapshot.rbp = registers.fp;
+  snapshot.pc = registers.pc;
+  snapshot.sp = registers.sp;
+  snapshot.fp = registers.fp;
+  snapshot.link = registers.link;
   snapshot.bounds = StackOfCallerIfKnown();
   capture.in_library_code = LibraryCode::IsOnThisThread();
   if (request->room != nullptr) {
@@ -196,6 +197,26 @@ void ForgetInChild() {
   SetForkHandlers(ForkOrder::kInterrupted, {nullptr, nullptr, &ForgetInChild});
 }
 
+bool SendSignal(pid_t tid, int signal, const RequestUse& use) {
+  siginfo_t info = {};
+  info.si_signo = signal;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = reinterpret_cast<void*>(
+      (std::uintptr_t{use.number} << 32) | std::uintptr_t{use.index});
+  return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signal, &info) == 0;
+}
+
+// Whether the system knows it, by sending it to the calling thread for a
+// request that there is not. qemu's user mode takes a handler for the last two,
+// and has no such signals to send.
+bool CanBeSent(int signal) {
+  return SendSignal(static_cast<pid_t>(syscall(SYS_gettid)), signal,
+                    RequestUse()) ||
+         errno != EINVAL;
+}
+
 absl::StatusOr<int> ChooseSignal() {
   for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
     struct sigaction current;
@@ -216,7 +237,11 @@ absl::StatusOr<int> ChooseSignal() {
     // Except traps, which the handler does not run into: whoever changes code
     // refuses while a thread blocks them.
     sigdelset(&action.sa_mask, SIGTRAP);
-    if (sigaction(number, &action, nullptr) == 0) return number;
+    if (sigaction(number, &action, nullptr) != 0) continue;
+    if (CanBeSent(number)) return number;
+    action.sa_handler = SIG_DFL;
+    action.sa_flags = 0;
+    sigaction(number, &action, nullptr);
   }
   return absl::ResourceExhaustedError(
       "no real-time signal is free to interrupt threads with: every one from "
@@ -245,17 +270,6 @@ Request* Claim(std::uint32_t* scan, RequestUse* use) {
     *use = RequestUse{index, number, ForkGeneration()};
     return request;
   }
-}
-
-bool SendSignal(pid_t tid, int signal, const RequestUse& use) {
-  siginfo_t info = {};
-  info.si_signo = signal;
-  info.si_code = SI_QUEUE;
-  info.si_pid = getpid();
-  info.si_uid = getuid();
-  info.si_value.sival_ptr = reinterpret_cast<void*>(
-      (std::uintptr_t{use.number} << 32) | std::uintptr_t{use.index});
-  return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signal, &info) == 0;
 }
 
 }  // namespace

@@ -18,13 +18,22 @@ namespace {
 #if defined(__x86_64__)
 constexpr unw_regnum_t kFramePointer = UNW_X86_64_RBP;
 constexpr unw_regnum_t kProgramCounter = UNW_X86_64_RIP;
+constexpr unw_regnum_t kLink = -1;  // there is none
 #elif defined(__aarch64__)
 constexpr unw_regnum_t kFramePointer = UNW_AARCH64_X29;
 // UNW_REG_IP stands for where a function returns to: x30.
 constexpr unw_regnum_t kProgramCounter = UNW_AARCH64_PC;
+constexpr unw_regnum_t kLink = UNW_AARCH64_X30;
 #else
 #error "the frame pointer of this processor is not known here"
 #endif
+
+// Whether it is known where the frame returns to that has saved that nowhere:
+// that of a function which a signal has interrupted.
+bool HasLink(const WalkState& state) {
+  return state.is_exact && state.snapshot->is_interrupted &&
+         state.snapshot->link != 0;
+}
 
 bool IsLoaded(std::uintptr_t address) {
   dl_find_object object;
@@ -67,18 +76,24 @@ int AccessRegister(unw_addr_space_t, unw_regnum_t number, unw_word_t* value,
   switch (number) {
     case kProgramCounter:
       // The call is looked up, not what follows it.
-      *value = registers.rip - (asked->state->is_exact ? 0 : 1);
+      *value = registers.pc - (asked->state->is_exact ? 0 : 1);
       return 0;
     case UNW_REG_SP:
-      *value = registers.rsp;
+      *value = registers.sp;
       return 0;
     case kFramePointer:
-      *value = registers.rbp;
+      *value = registers.fp;
+      return 0;
+    case kLink:
+      // A frame that has called another one has saved it.
+      if (!HasLink(*asked->state)) break;
+      *value = asked->state->snapshot->link;
       return 0;
     default:
-      asked->lacks_register = true;
-      return -UNW_EBADREG;
+      break;
   }
+  asked->lacks_register = true;
+  return -UNW_EBADREG;
 }
 
 int FindInformation(unw_addr_space_t, unw_word_t pc, unw_proc_info_t* info,
@@ -115,7 +130,7 @@ WalkEnd StepByLibunwind(WalkState* state) {
   if (unw_init_remote(&cursor, AddressSpace(), &asked) != 0) {
     return WalkEnd::kUnsupportedRule;
   }
-  const std::uintptr_t pc = state->registers.rip - (state->is_exact ? 0 : 1);
+  const std::uintptr_t pc = state->registers.pc - (state->is_exact ? 0 : 1);
   unw_proc_info_t info = {};
   if (unw_get_proc_info(&cursor, &info) != 0 || asked.has_no_information) {
     return AtUnknown(
@@ -146,10 +161,14 @@ WalkEnd StepByLibunwind(WalkState* state) {
   }
   const StackBounds& bounds = state->snapshot->bounds;
   FrameRegisters& at = state->registers;
-  if (sp <= at.rsp) {
+  // A function that has saved nothing yet has no frame.
+  const bool is_empty = sp == at.sp && HasLink(*state);
+  if (sp <= at.sp && !is_empty) {
     return sp < bounds.low ? WalkEnd::kBoundsLeft : WalkEnd::kLoop;
   }
-  if (!IsNextFrame(sp, at.rsp, bounds)) return WalkEnd::kBoundsLeft;
+  if (!is_empty && !IsNextFrame(sp, at.sp, bounds)) {
+    return WalkEnd::kBoundsLeft;
+  }
   at = {ip, sp, fp};
   state->is_exact = false;
   return WalkEnd::kStopped;

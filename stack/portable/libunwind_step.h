@@ -7,6 +7,10 @@
 // complete, or says why it is not; libunwind's guesses, which it makes where
 // code has no unwind information, are not taken.
 //
+// On arm64 a function that a signal interrupts may not have saved yet, or not
+// any more, or never, where it returns to: the snapshot has that register
+// (x30), and the call frame information says that it is to be found there.
+//
 // It is about a hundred times slower, takes locks of the dynamic linker, and is
 // not async-signal-safe: of an interrupted thread a copy of the stack is
 // walked.

@@ -45,7 +45,7 @@ auto Collect(Walked& walked) {
   return [&walked](const Frame& frame) {
     walked.pcs.push_back(frame.pc);
     walked.lookup_pcs.push_back(frame.lookup_pc);
-    walked.sps.push_back(frame.rsp);
+    walked.sps.push_back(frame.sp);
     return true;
   };
 }
@@ -106,10 +106,10 @@ TEST(WalkersAgreeTest, OnWhatIsNotComplete) {
 
 TEST(WalkersAgreeTest, OnFramesThatLieNowhere) {
   StackSnapshot snapshot = SnapshotOfCaller();
-  snapshot.rsp += 1;
+  snapshot.sp += 1;
   EXPECT_EQ(ExpectAgreement(snapshot), WalkEnd::kBoundsLeft);
   snapshot = SnapshotOfCaller();
-  snapshot.rip = 16;
+  snapshot.pc = 16;
   EXPECT_EQ(ExpectAgreement(snapshot), WalkEnd::kUnknownCode);
 }
 
@@ -143,11 +143,11 @@ TEST(WalkersAgreeTest, InRunningContinulets) {
 TEST(WalkersAgreeTest, OnCopies) {
   Recurse(5, [] {
     StackSnapshot snapshot = SnapshotOfCaller();
-    const std::size_t size = snapshot.bounds.high - snapshot.rsp;
+    const std::size_t size = snapshot.bounds.high - snapshot.sp;
     std::vector<char> copy(size);
-    CopyStack(copy.data(), snapshot.rsp, size);
+    CopyStack(copy.data(), snapshot.sp, size);
     snapshot.copy_offset =
-        reinterpret_cast<std::uintptr_t>(copy.data()) - snapshot.rsp;
+        reinterpret_cast<std::uintptr_t>(copy.data()) - snapshot.sp;
     EXPECT_EQ(ExpectAgreement(snapshot), WalkEnd::kComplete);
   });
 }

@@ -74,7 +74,7 @@ ucontext_t main_context, fiber_context;
 __attribute__((noinline)) void UcontextFiber() {
   NotePlace();
   seen_inside.push_back(SnapshotOfCaller());
-  EXPECT_TRUE(seen_inside.back().bounds.Contains(seen_inside.back().rsp));
+  EXPECT_TRUE(seen_inside.back().bounds.Contains(seen_inside.back().sp));
   ExpectGoesThroughFiber(seen_inside.back());
   swapcontext(&fiber_context, &main_context);
   NotePlace();

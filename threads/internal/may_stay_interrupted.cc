@@ -22,6 +22,7 @@
 #include "base/linkage_stub.h"
 #include "base/linker_gate.h"
 #include "base/linux/tasks.h"
+#include "base/system_call_code.h"
 #include "stack/stack_walker.h"
 
 namespace instar {
@@ -105,13 +106,6 @@ bool IsConditionWait(const Function& function) {
   });
 }
 
-// At the `syscall` instruction (which is to be begun again), or behind it.
-__attribute__((no_sanitize("address"))) bool IsAtSystemCall(std::uintptr_t pc) {
-  const auto* const code = reinterpret_cast<const unsigned char*>(pc);
-  return (code[-2] == 0x0f && code[-1] == 0x05) ||
-         (code[0] == 0x0f && code[1] == 0x05);
-}
-
 bool IsOfLibc(absl::string_view file) {
   return absl::StartsWith(file, "libc.so");
 }
@@ -124,17 +118,16 @@ bool ReadSafely(std::uintptr_t from, void* to, std::size_t size) {
          static_cast<ssize_t>(size);
 }
 
+#if defined(__x86_64__)
+
 std::uintptr_t Relative(const unsigned char* field, std::uintptr_t after) {
   std::int32_t distance;
   std::memcpy(&distance, field, sizeof(distance));
   return after + static_cast<std::uintptr_t>(std::intptr_t{distance});
 }
 
-// What the call before this return address calls, through the procedure linkage
-// table; 0 if the code does not tell. It tells what a frame does not if the
-// function called went on by a jump: pthread_join(), sem_wait(), and what
-// allocates often do.
-std::uintptr_t TargetOfCall(std::uintptr_t return_address) {
+// Where the call before this return address leads; 0 if the code does not tell.
+std::uintptr_t DirectTargetOfCall(std::uintptr_t return_address) {
   unsigned char call[6];
   if (!ReadSafely(return_address - sizeof(call), call, sizeof(call))) return 0;
   std::uintptr_t target = 0;
@@ -144,8 +137,33 @@ std::uintptr_t TargetOfCall(std::uintptr_t return_address) {
                ? target
                : 0;
   }
-  if (call[1] != 0xe8) return 0;  // call target
-  target = Relative(call + 2, return_address);
+  // call target
+  return call[1] == 0xe8 ? Relative(call + 2, return_address) : 0;
+}
+
+#elif defined(__aarch64__)
+
+std::uintptr_t DirectTargetOfCall(std::uintptr_t return_address) {
+  std::uint32_t call = 0;
+  const std::uintptr_t at = return_address - sizeof(call);
+  if (!ReadSafely(at, &call, sizeof(call))) return 0;
+  if ((call & 0xfc000000) != 0x94000000) return 0;  // bl target
+  const auto distance =
+      static_cast<std::int64_t>(std::uint64_t{call} << 38) >> 38;
+  return at + 4 * static_cast<std::uintptr_t>(distance);
+}
+
+#else
+#error "how this processor calls functions is not known here"
+#endif
+
+// What the call before this return address calls, through the procedure linkage
+// table; 0 if the code does not tell. It tells what a frame does not if the
+// function called went on by a jump: pthread_join(), sem_wait(), and what
+// allocates often do.
+std::uintptr_t TargetOfCall(std::uintptr_t return_address) {
+  const std::uintptr_t target = DirectTargetOfCall(return_address);
+  if (target == 0) return 0;
   unsigned char stub[kLinkageStubSize];
   if (!ReadSafely(target, stub, sizeof(stub))) return target;
   const std::uintptr_t slot = SlotOfLinkageStub(stub, target);
@@ -237,7 +255,7 @@ bool UnsafeCode::IsAllocator(absl::string_view image) const {
 
 bool MayStayInterrupted(const StackSnapshot& stack, const FunctionMap& map,
                         const UnsafeCode& unsafe) {
-  return map.Containing(stack.rip).has_value() && IsAtSystemCall(stack.rip) &&
+  return map.Containing(stack.pc).has_value() && IsAtSystemCall(stack.pc) &&
          OwnsNoLockOfAllocator(stack, map, unsafe);
 }
 
@@ -251,7 +269,7 @@ bool OwnsNoLockOfAllocator(const StackSnapshot& stack, const FunctionMap& map,
   // call of a condition variable it has given up the mutex, and with another
   // one it would keep everybody waiting who allocates.
   const bool is_in_system_call =
-      map.Containing(stack.rip).has_value() && IsAtSystemCall(stack.rip);
+      map.Containing(stack.pc).has_value() && IsAtSystemCall(stack.pc);
   bool waits_for_work = false;
   bool is_condition_wait = false;
   const WalkResult walk = WalkStack(stack, [&](const Frame& frame) {
@@ -306,25 +324,25 @@ constexpr std::chrono::milliseconds kLastPause(1000);
 
 // Where a thread waits in a system call: its program counter behind the
 // instruction, and its stack pointer. False if it runs.
-bool WaitsAt(const char* text, std::uintptr_t* pc, std::uintptr_t* rsp) {
+bool WaitsAt(const char* text, std::uintptr_t* pc, std::uintptr_t* sp) {
   // "NUMBER ARGUMENTS SP PC", "-1 SP PC" outside of a system call, "running".
   if (text[0] < '0' || text[0] > '9') return false;
   const char* const last = std::strrchr(text, ' ');
   if (last == nullptr) return false;
   const char* before = last;
   while (before > text && before[-1] != ' ') --before;
-  *rsp = std::strtoull(before, nullptr, 16);
+  *sp = std::strtoull(before, nullptr, 16);
   *pc = std::strtoull(last + 1, nullptr, 16);
   return true;
 }
 
-void Note(Refusal& refusal, std::uintptr_t pc, std::uintptr_t rsp) {
-  const bool is_same = refusal.pc == pc && refusal.rsp == rsp;
+void Note(Refusal& refusal, std::uintptr_t pc, std::uintptr_t sp) {
+  const bool is_same = refusal.pc == pc && refusal.sp == sp;
   refusal.pause = is_same ? std::min<std::chrono::nanoseconds>(
                                 2 * refusal.pause, kLastPause)
                           : kFirstPause;
   refusal.pc = pc;
-  refusal.rsp = rsp;
+  refusal.sp = sp;
   refusal.until = std::chrono::steady_clock::now() + refusal.pause;
 }
 
@@ -339,34 +357,33 @@ bool MayBeInterrupted(const ThreadRecord& record) {
     return std::chrono::steady_clock::now() >= refusal.until;
   }
   std::uintptr_t pc;
-  std::uintptr_t rsp;
-  if (!WaitsAt(text, &pc, &rsp)) return false;
-  return pc != refusal.pc || rsp != refusal.rsp ||
+  std::uintptr_t sp;
+  if (!WaitsAt(text, &pc, &sp)) return false;
+  return pc != refusal.pc || sp != refusal.sp ||
          std::chrono::steady_clock::now() >= refusal.until;
 }
 
 void NoteRefusal(ThreadRecord& record, const StackSnapshot& where) {
   Refusal& refusal = record.refusal;
-  std::uintptr_t pc = where.rip;
+  std::uintptr_t pc = where.pc;
   // The kernel begins the call again: it stands before it.
-  unsigned char code[2];
-  if (ReadSafely(pc, code, sizeof(code)) && code[0] == 0x0f &&
-      code[1] == 0x05) {
-    pc += 2;
+  unsigned char code[kSystemCallSize];
+  if (ReadSafely(pc, code, sizeof(code)) && IsSystemCall(code)) {
+    pc += kSystemCallSize;
   }
-  Note(refusal, pc, where.rsp);
+  Note(refusal, pc, where.sp);
 }
 
 void NoteNotTaken(ThreadRecord& record) {
   char text[256];
   std::uintptr_t pc = 1;
-  std::uintptr_t rsp = 0;
+  std::uintptr_t sp = 0;
   if (ReadTaskFile(record.tid.load(std::memory_order_relaxed), "syscall", text,
                    sizeof(text)) &&
-      !WaitsAt(text, &pc, &rsp)) {
+      !WaitsAt(text, &pc, &sp)) {
     pc = 1;
   }
-  Note(record.refusal, pc, rsp);
+  Note(record.refusal, pc, sp);
 }
 
 }  // namespace threads_internal

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/linux/own_thread.h"
+#include "code/entries_here.h"
 #include "code/entry_interception.h"
 #include "threads/internal/fork_handlers.h"
 #include "threads/internal/frame_names.h"
@@ -248,7 +249,15 @@ void RequestWorker::Run() {
         }
       }
     }
-    if (entries_wanted && !holds_entries) {
+    if (entries_wanted && !kHasFunctionEntries) {
+      for (const auto& request : requests) {
+        if (!request->AcceptsEntries()) continue;
+        std::lock_guard<std::mutex> guard(request->lock);
+        request->reason =
+            "functions have no entries on this processor, so that an active "
+            "thread is met at its update points and where it waits alone";
+      }
+    } else if (entries_wanted && !holds_entries) {
       const absl::Status status = HoldEntries();
       holds_entries = status.ok();
       if (!status.ok()) {

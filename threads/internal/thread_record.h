@@ -108,7 +108,7 @@ std::int64_t NowForStamp();
 // (threads/internal/may_stay_interrupted.h).
 struct Refusal {
   std::uintptr_t pc = 0;  // 0: nowhere
-  std::uintptr_t rsp = 0;
+  std::uintptr_t sp = 0;
   std::chrono::nanoseconds pause{0};
   std::chrono::steady_clock::time_point until;  // not again there
 };

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "code/entry_interception.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -89,6 +90,7 @@ TEST_F(UpdatePointWatchTest, SeesExplicitPoints) {
 
 TEST_F(UpdatePointWatchTest,
        SeesEntriesOfActiveThreadsWhileTheyAreIntercepted) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const auto run = [] {
     Run(ThreadKind::kActive, [] {
       Step(1);

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/testing/sanitizers.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/updatable.h"
@@ -93,6 +94,7 @@ class Relaying {
 };
 
 TEST(ChangeCheckTest, SaysWhatIsInTheWayAndChangesNothing) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying thread("relay");
   Change change(Redefine(&Relay, &Relay2), Stacks::kControlledThreads);
   const auto check = [&] { return change.Check(); };
@@ -112,6 +114,7 @@ TEST(ChangeCheckTest, SaysWhatIsInTheWayAndChangesNothing) {
 }
 
 TEST(ChangeCheckTest, LooksAtAllThreads) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> is_inside{false}, stop{false};
   std::thread other([&] {
@@ -130,6 +133,7 @@ TEST(ChangeCheckTest, LooksAtAllThreads) {
 }
 
 TEST(ChangeCheckTest, InAThreadLooksAtThatOne) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying one("one"), two("two");
   two.LetGo();
   Change change(Redefine(&Relay, &Relay2));
@@ -151,6 +155,7 @@ TEST(ChangeCheckTest, AnErrorIsThatOfApply) {
 }
 
 TEST(ChangeBlockersTest, AreThoseOfTheLatestAttempt) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying thread("relay");
   Change change(Redefine(&Relay, &Relay2), Stacks::kControlledThreads);
   EXPECT_THAT(change.Blockers(), IsEmpty());
@@ -166,6 +171,7 @@ TEST(ChangeBlockersTest, AreThoseOfTheLatestAttempt) {
 }
 
 TEST(ChangePointTest, ThreadsAreHeldThereOnly) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> stop{false};
   std::atomic<int> half{0};  // 1 between the two, of which one is named
   ControlledThread thread = StartPassiveThread("halves", [&] {
@@ -197,6 +203,7 @@ TEST(ChangePointTest, ThreadsAreHeldThereOnly) {
 }
 
 TEST(ThreadUpdatesRehearsalTest, EachThreadIsAskedAndNothingIsChanged) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying one("one"), two("two");
   StartPassiveThread("nobody", [] {}).Join();  // a name that is known
   std::atomic<int> called{0};
@@ -267,6 +274,7 @@ TEST(ThreadUpdatesRehearsalTest, AThreadThatComesToNoPointIsNamed) {
 }
 
 TEST(ThreadUpdatesRehearsalTest, RequirementsComeFirst) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying one("one");
   bool is_met = false, is_never = false;
   ThreadUpdates threads("relay");

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Becomes the callee of a frame whose own callee has been unwound. See
-// updates/mechanisms/internal/enter_successor.h.
+// updates/mechanisms/internal/enter_successor_x86_64.h.
 //
 // There is no unwind information on purpose: between the first and the last
 // instruction the registers belong to no frame, and a stack walk that meets

@@ -31,9 +31,6 @@ namespace instar {
 namespace updates_internal {
 namespace {
 
-// Numbers of registers, in DWARF and in _Unwind_GetGR (psABI, figure 3.36).
-enum Register { kRbx = 3, kRbp = 6, kR12 = 12, kR13, kR14, kR15 };
-
 // "INSTARUP": a foreign exception to everybody else.
 constexpr _Unwind_Exception_Class kExceptionClass = 0x494e535441525550;
 
@@ -59,35 +56,16 @@ __attribute__((no_sanitize("thread"))) _Unwind_Reason_Code StopAtCaller(
     int, _Unwind_Action actions, _Unwind_Exception_Class, _Unwind_Exception*,
     _Unwind_Context* context, void* argument) {
   auto* const unwinding = static_cast<Unwinding*>(argument);
-  const std::uintptr_t rsp = _Unwind_GetCFA(context);
-  if (rsp < unwinding->cfa && (actions & _UA_END_OF_STACK) == 0) {
+  const std::uintptr_t sp = _Unwind_GetCFA(context);
+  if (sp < unwinding->cfa && (actions & _UA_END_OF_STACK) == 0) {
     return _URC_NO_REASON;
   }
-  INSTAR_CHECK(rsp == unwinding->cfa)
+  INSTAR_CHECK(sp == unwinding->cfa)
       << "the unwinder does not see the frames that the stack walk saw";
-  CallerRegisters registers;
-  registers.rbx = _Unwind_GetGR(context, kRbx);
-  registers.rbp = _Unwind_GetGR(context, kRbp);
-  registers.r12 = _Unwind_GetGR(context, kR12);
-  registers.r13 = _Unwind_GetGR(context, kR13);
-  registers.r14 = _Unwind_GetGR(context, kR14);
-  registers.r15 = _Unwind_GetGR(context, kR15);
-  // As after the call: its return address, in its own place, lies on top.
-  registers.rsp = rsp - 8;
-  INSTAR_CHECK(*reinterpret_cast<const std::uintptr_t*>(registers.rsp) ==
-               _Unwind_GetIP(context))
-      << "the return address is not below the canonical frame address";
+  CallerRegisters registers = CallerRegistersAtCall(context, sp);
   const Successor successor = unwinding->successor;
   delete unwinding;
-  registers.target = reinterpret_cast<std::uintptr_t>(successor.enter);
-  const auto state = reinterpret_cast<std::uintptr_t>(successor.state);
-  if (successor.return_slot != nullptr) {
-    registers.first = reinterpret_cast<std::uintptr_t>(successor.return_slot);
-    registers.second = state;
-  } else {
-    registers.first = state;
-    registers.second = 0;
-  }
+  SetCall(&registers, successor.enter, successor.return_slot, successor.state);
 #ifdef INSTAR_HAS_ASAN
   __asan_handle_no_return();
 #endif
@@ -115,7 +93,7 @@ __attribute__((noinline)) absl::StatusOr<Activation> FindActivation(
       static_cast<const std::uintptr_t*>(__builtin_frame_address(0));
   const StackSnapshot here = SnapshotAtEntry(
       reinterpret_cast<std::uintptr_t>(__builtin_return_address(0)),
-      reinterpret_cast<std::uintptr_t>(own_frame + 2), own_frame[0],
+      reinterpret_cast<std::uintptr_t>(__builtin_dwarf_cfa()), own_frame[0],
       StackOfCaller());
   if (!options.pass_c) PrepareToFindCFrames();
   const ActivationSearch search = SearchActivation(here, function, options);
@@ -134,13 +112,13 @@ ActivationSearch SearchActivation(const StackSnapshot& stack,
   bool found = false;
   search.walk = WalkStack(stack, [&](const Frame& frame) {
     if (found) {
-      activation.cfa = frame.rsp;
-      activation.frame.high = frame.rsp;
+      activation.cfa = frame.sp;
+      activation.frame.high = frame.sp;
       return false;
     }
     if (function.Contains(frame.lookup_pc)) {
       found = true;
-      activation.frame.low = frame.rsp;
+      activation.frame.low = frame.sp;
     }
     return true;
   });

@@ -17,6 +17,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/testing/sanitizers.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/updatable.h"
@@ -176,6 +177,7 @@ TEST(UpdatePlanOthersTest, AreLeftAloneIfThatIsSaid) {
 
 // All that were stopped are counted, and no other.
 TEST(UpdatePlanOthersTest, AreCounted) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   const Looping one("one"), two("two");
   UpdatePlan plan("price");
@@ -216,6 +218,7 @@ __attribute__((noinline)) int Step(int a) {
 int NewStep(int a) { return a; }
 
 TEST(UpdatePlanOthersTest, AreNeverInsideOfWhatChanges) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   const Looping registered("registered");
   const auto step = [] { Step(1); };

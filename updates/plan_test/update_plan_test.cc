@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "code/redefinable.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -62,6 +63,7 @@ TEST(UpdatePlanTest, AnEmptyPlanIsAppliedAndUndone) {
 }
 
 TEST(UpdatePlanTest, FunctionsSwitchTogether) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<long> wrong{0}, calls{0};
   const auto relay = [&] {
     wrong += Relay(3, [] { UpdatePoint(); }) != 0;
@@ -83,6 +85,7 @@ TEST(UpdatePlanTest, FunctionsSwitchTogether) {
 }
 
 TEST(UpdatePlanTest, EveryFormOfRedefinition) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   UpdatePlan plan("forms");
   plan.Redefine(&Price, &Price2);
   plan.Redefine(&Site::Total, &Site::Total2);
@@ -112,6 +115,7 @@ TEST(UpdatePlanTest, EveryFormOfRedefinition) {
 }
 
 TEST(UpdatePlanTest, WhatIsWrongIsSaidBeforeAnyThreadIsAsked) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   // Would keep a rendezvous from ever being held.
   std::atomic<bool> stop{false};
   ControlledThread busy = StartPassiveThread("busy", [&] {
@@ -166,6 +170,7 @@ std::vector<Blocker> RehearseUntil(
 }
 
 TEST(UpdatePlanTest, ARehearsalChangesNothing) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> inside{false}, go_on{false}, stop{false};
   ControlledThread thread = StartPassiveThread("relay", [&] {
     Relay(3, [&] {
@@ -220,6 +225,7 @@ TEST(UpdatePlanTest, ARehearsalChangesNothing) {
 // None waits for another: a thread that comes to no update point is named, and
 // what the others are in as well.
 TEST(UpdatePlanTest, ARehearsalAsksEachThreadByItself) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> inside{false}, stop{false};
   ControlledThread busy = StartPassiveThread("busy", [&] {
     while (!stop) {
@@ -302,6 +308,7 @@ TEST(UpdatePlanTest, RequirementsAreAsked) {
 }
 
 TEST(UpdatePlanTest, ARehearsalSaysWhatDoesNotFit) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   UpdatePlan plan("wrong");
   plan.RedefineNamed("instar::updates_test::Prices(int)", &Price2);
   const auto update = MakeUpdate(std::move(plan));
@@ -434,6 +441,7 @@ TEST(UpdatePlanTest, ARebootIsUndoneWhenItsThreadHasEndedSince) {
 }
 
 TEST(UpdatePlanTest, OneMomentForAllSteps) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   auto shared = std::make_unique<Product>(1);
   std::atomic<long> mixed{0};
   const auto look = [&] {

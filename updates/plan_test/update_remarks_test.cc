@@ -16,6 +16,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
@@ -92,6 +93,7 @@ void NewServe() {}
 
 // Nobody has registered it, so nobody waits for it.
 TEST(UpdateRemarksTest, AThreadStaysInAFunctionThatIsRedefined) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::thread thread(&Serve);
   const absl::Cleanup end = [&thread] {
     stop = true;
@@ -130,6 +132,7 @@ Task Sell(Item<3>& item) {
 Task NewSell(Item<3>&) { co_await std::suspend_always(); }
 
 TEST(UpdateRemarksTest, ACoroutineIsRedefined) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   UpdatePlan plan("coroutine");
   plan.Redefine(&Sell, &NewSell);
   const auto update = MakeUpdate(std::move(plan));

@@ -142,8 +142,9 @@ void Keep(const InterceptedEntry& entry) {
     bounds = StackOfCaller();
   }
   const CallerRegisters& caller = entry.caller();
-  const StackSnapshot here = SnapshotAtEntry(
-      caller.return_address, caller.stack_pointer, caller.rbp, bounds);
+  const StackSnapshot here =
+      SnapshotAtEntry(caller.return_address, caller.stack_pointer,
+                      caller.frame_pointer, bounds);
   do {
     if (gate->owner != gettid() && IsOutside(here, gate->watched.set())) {
       threads_internal::WaitAsStopped(here, [&] { AwaitOpen(*gate); });

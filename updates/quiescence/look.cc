@@ -18,8 +18,8 @@ Activity FindAbove(const WatchedFunctions& watched,
                    const StoppedWorld::Stack& stack) {
   Activity activity;
   activity.walk = WalkStack(*stack.snapshot, [&](const Frame& frame) {
-    if (frame.rsp < stack.counts_from &&
-        stack.snapshot->bounds.Contains(frame.rsp)) {
+    if (frame.sp < stack.counts_from &&
+        stack.snapshot->bounds.Contains(frame.sp)) {
       return true;
     }
     watched.set().ForEachAt(frame.lookup_pc, [&](int function) {

@@ -14,8 +14,9 @@
 #include "absl/status/statusor.h"
 #include "base/linux/own_thread.h"
 #include "base/linux/tasks.h"
+#include "base/system_call_code.h"
+#include "code/entries_here.h"
 #include "code/internal/thread_survey.h"
-#include "code/internal/trap_handler.h"
 #include "continuation/paused_computations.h"
 #include "continuation/paused_context.h"
 #include "stack/interrupted_thread.h"
@@ -50,13 +51,6 @@ constexpr bool kSignalsArrive = false;
 #else
 constexpr bool kSignalsArrive = true;
 #endif
-
-// Whether the thread was stopped in a system call: just behind the instruction,
-// or before it if the kernel is going to restart the call.
-bool IsInSystemCall(const StackSnapshot& snapshot) {
-  const auto* const at = reinterpret_cast<const unsigned char*>(snapshot.rip);
-  return (at[-2] == 0x0f && at[-1] == 0x05) || (at[0] == 0x0f && at[1] == 0x05);
-}
 
 bool RunsInContinulet(const StackSnapshot& snapshot) {
   bool found = false;
@@ -293,7 +287,8 @@ bool StoppedWorld::VisitStacks(absl::FunctionRef<bool(const Stack&)> visit,
   for (const InterruptedThreads::Thread& thread : interrupted_) {
     if (thread.state != State::kHeld) continue;
     if (!visit(Stack{thread.tid, false, "", &thread.snapshot})) return true;
-    if (!IsInSystemCall(thread.snapshot) && RunsInContinulet(thread.snapshot)) {
+    if (!IsAtSystemCall(thread.snapshot.pc) &&
+        RunsInContinulet(thread.snapshot)) {
       obstacles.Add(Kind::kSwitching, thread.tid);
       return false;
     }
@@ -331,7 +326,7 @@ bool StoppedWorld::VisitStacks(absl::FunctionRef<bool(const Stack&)> visit,
         }
         const InterruptedThreads::Thread* const held = interrupted_.Find(tid);
         if (held == nullptr || held->state != State::kHeld) return false;
-        if (IsInSystemCall(held->snapshot)) return true;
+        if (IsAtSystemCall(held->snapshot.pc)) return true;
         if (is_settled) obstacles.Add(Kind::kSwitching, tid);
         is_settled = false;
         return false;
@@ -353,6 +348,7 @@ bool StoppedWorld::IsComplete(bool* grew, Obstacles& obstacles) {
 // Whether entries can be changed under traps. The change would find out, but
 // its message allocates.
 bool StoppedWorld::CanBeTrapped(Obstacles& obstacles) {
+  if (!kHasFunctionEntries) return true;  // there will be none
   code_internal::ThreadSurvey survey;
   if (!code_internal::SurveyThreads(survey).ok()) {
     obstacles.Add(Kind::kNoList, 0);

@@ -19,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "code/symbols/function.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
@@ -229,6 +230,7 @@ TEST(QuiescenceAtRendezvousTest, AnErrorOfTheChangeIsAFailure) {
 // The caller's own stack counts, too: a thread asks about itself from within
 // its update function.
 TEST(QuiescenceAtRendezvousTest, OwnComputationOfAnUpdateFunction) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> leave{false};
   std::atomic<bool> inside{false};
   ControlledThread thread = StartPassiveThread("worker", [&] {
@@ -259,6 +261,7 @@ TEST(QuiescenceAtRendezvousTest, OwnComputationOfAnUpdateFunction) {
 
 // Each waits for the others at its rendezvous, and they for its lock.
 TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::list<Looping> workers;
   for (int i = 0; i < 4; ++i) workers.emplace_back("worker");
   for (const Looping& worker : workers) worker.AwaitRounds();
@@ -290,6 +293,7 @@ TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
 
 // Threads that start and end meanwhile.
 TEST(QuiescenceAtRendezvousTest, ThreadsComeAndGo) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> stop{false};
   std::atomic<long> wrong{0};
   std::vector<std::thread> starters;

@@ -27,6 +27,7 @@
 #include "base/fork_mutex.h"
 #include "base/linux/loaded_objects.h"
 #include "base/linux/maps.h"
+#include "base/linux/translator.h"
 #include "code/symbols/images/debug_file.h"
 #include "code/symbols/images/elf_notes.h"
 #include "code/symbols/images/image_copy.h"
@@ -125,14 +126,11 @@ MappedPart FindMapped(uintptr_t address) {
   return part;
 }
 
-// These links lead to the file even when another one has its name. That of the
-// thread, since the process's own are gone when its first thread has ended.
-constexpr char kProgramLink[] = "/proc/thread-self/exe";
-
+// The link leads to the file even when another one has its name.
 std::string ProgramPath() {
   char path[PATH_MAX];
-  const ssize_t length = readlink(kProgramLink, path, sizeof(path));
-  if (length <= 0) return kProgramLink;
+  const ssize_t length = readlink(OwnProgramLink(), path, sizeof(path));
+  if (length <= 0) return OwnProgramLink();
   return std::string(path, length);
 }
 
@@ -200,7 +198,7 @@ class SymbolTables {
                              : original.has_value() ? original->path
                              : image.name[0] == '/' ? image.name
                                                     : mapped.path;
-    const std::string path = is_program             ? kProgramLink
+    const std::string path = is_program             ? OwnProgramLink()
                              : original.has_value() ? PathToOriginal(image.name)
                                                     : name;
     const Part part(mapped.device, mapped.inode, image.fingerprint);

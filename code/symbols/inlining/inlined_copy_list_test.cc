@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "code/function_entry.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "code/symbols/function.h"
 #include "code/symbols/inlining/tariff_for_test.h"
 #include "gmock/gmock.h"
@@ -57,6 +58,7 @@ TEST(InlinedCopyListTest, ADamagedOneIsRefused) {
 
 // Neither a damaged list nor that of another build says anything.
 TEST(InlinedCopyListTest, StandsInForDebugInformation) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const std::vector<EntryRedirection> rate = {
       To(tariff::RateItself(), &tariff::NewRate)};
   absl::Status status = Redirection::Prepare(rate).status();

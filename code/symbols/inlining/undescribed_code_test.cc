@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "code/function_entry.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "code/symbols/find_functions.h"
 #include "code/symbols/function.h"
 #include "code/symbols/inlining/tariff_for_test.h"
@@ -21,6 +22,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 TEST(UndescribedCodeTest, AnInlineFunctionThatItCallsIsNotRedirected) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const absl::Status status =
       Redirect(tariff::RateItself(), &tariff::NewRate).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
@@ -32,6 +34,7 @@ TEST(UndescribedCodeTest, AnInlineFunctionThatItCallsIsNotRedirected) {
 }
 
 TEST(UndescribedCodeTest, WhoAcceptsThatRedirects) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const auto rate = Function::Of(tariff::RateItself());
   ASSERT_TRUE(rate.ok()) << rate.status();
   RedirectionOptions options;
@@ -44,6 +47,7 @@ TEST(UndescribedCodeTest, WhoAcceptsThatRedirects) {
 
 // No copy of it is anywhere.
 TEST(UndescribedCodeTest, AFunctionOfExternalLinkageIsRedirected) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   auto redirection = Redirect(&tariff::Total, &tariff::NewTotal);
   ASSERT_TRUE(redirection.ok()) << redirection.status();
   EXPECT_TRUE(redirection->Undo().ok());

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "base/status_macros.h"
 #include "base/testing/sanitizers.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/exposed_values.h"
@@ -248,6 +249,7 @@ TEST_F(ReplaceWhenHeldTest, ACheckChangesNothing) {
 }
 
 TEST_F(ReplaceWhenHeldTest, ItsCallerIsActive) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Filling filling;
   UpdatePlan plan("caller");
   plan.Redefine(&CallFill, &NewCallFill);
@@ -441,6 +443,7 @@ INSTANTIATE_TEST_SUITE_P(, ReplaceBothWaysTest, testing::Bool(),
 
 // The last: the function stays redefined.
 TEST_F(ReplaceWhenHeldTest, WithARedefinitionOfTheSameFunction) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Filling filling;
   UpdatePlan plan("fill");
   plan.Redefine(&Fill, &NewFill);

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "code/redefinable.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
@@ -44,6 +45,7 @@ class Applied {
 };
 
 TEST(RedefineTest, ReachesTheNewVersionAndBack) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(Redefine(&Price, &Price2));
   EXPECT_EQ(Price(1), 101);
   ASSERT_TRUE(update.Prepare().ok()) << update.Prepare();
@@ -63,6 +65,7 @@ TEST(RedefineTest, ReachesTheNewVersionAndBack) {
 }
 
 TEST(RedefineTest, ThirdVersionOverTheSecond) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change second(Redefine(&Price, &Price2));
   Change third(Redefine(&Price, &Price3));
   ASSERT_TRUE(second.Apply().is_done());
@@ -75,6 +78,7 @@ TEST(RedefineTest, ThirdVersionOverTheSecond) {
 }
 
 TEST(RedefineTest, MemberFunctions) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Applied update(Change(Redefine(Redefinitions()
                                      .Add(&Site::Render, &NewRender)
                                      .Add(&Site::Total, &Site::Total2))));
@@ -88,6 +92,7 @@ TEST(RedefineTest, MemberFunctions) {
 }
 
 TEST(RedefineTest, ActiveDirectly) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(Redefine(&Depth, &Depth2));
   Attempt attempt = Attempt::Done();
   EXPECT_EQ(Depth(0, [&] { attempt = update.Apply(); }), 0);
@@ -102,6 +107,7 @@ TEST(RedefineTest, ActiveDirectly) {
 }
 
 TEST(RedefineTest, Recursive1000Deep) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(Redefine(&Depth, &Depth2));
   Attempt attempt = Attempt::Done();
   EXPECT_EQ(Depth(1000, [&] { attempt = update.Apply(); }), 1000);
@@ -123,6 +129,7 @@ TEST(RedefineTest, Recursive1000Deep) {
 }
 
 TEST(RedefineTest, ActiveOnlyOnAPausedContinulet) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(Redefine(&Depth, &Depth2));
   Continulet<void()> body("sleeper", [](ContinuletSelf<void()>& self) {
     Depth(5, [&] { self.Switch(); });
@@ -138,6 +145,7 @@ TEST(RedefineTest, ActiveOnlyOnAPausedContinulet) {
 }
 
 TEST(RedefineTest, UndoWaitsForTheNewVersion) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(Redefine(&Depth, &Depth2));
   ASSERT_TRUE(update.Apply().is_done());
   Attempt attempt = Attempt::Done();
@@ -151,6 +159,7 @@ TEST(RedefineTest, UndoWaitsForTheNewVersion) {
 // Caller and callee change their protocol while a frame is alive that follows
 // the old one ("contract"): refused until that frame is gone.
 TEST(RedefineTest, Contract) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(Redefine(Redefinitions()
                              .Add(&Relay, &Relay2)
                              .Add(&Send, &Send2)
@@ -214,6 +223,7 @@ TEST(RedefineSlotTest, QuiescentInEveryVersion) {
 }
 
 TEST(RedefineSlotTest, SwitchesTogetherWithEntries) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   static Redefinable<int(int)> slot(&Price);
   Change update(Redefine(Redefinitions()
                              .Add(slot, &Price3)
@@ -235,6 +245,7 @@ TEST(RedefineSlotTest, SwitchesTogetherWithEntries) {
 
 // An entry that cannot be changed keeps the slots as they are.
 TEST(RedefineSlotTest, AllOrNothing) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   static Redefinable<int(int)> slot(&Price);
   Change circle(
       Redefine(Redefinitions().Add(slot, &Price3).Add(&Send, &Send2)));
@@ -283,6 +294,7 @@ TEST(RedefineByNameTest, ParametersAreCompared) {
 }
 
 TEST(RedefineByNameTest, BothByName) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(
       Redefine(Redefinitions().AddNamed("instar::updates_test::Price(int)",
                                         "instar::updates_test::Price3(int)")));
@@ -292,6 +304,7 @@ TEST(RedefineByNameTest, BothByName) {
 }
 
 TEST(RedefineByNameTest, WhatReturnsAnotherTypeIsRefused) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(Redefine(Redefinitions().AddNamed(
       "instar::updates_test::Price(int)", &updates_test::LongPrice)));
   const absl::Status status = update.Prepare();
@@ -330,6 +343,7 @@ TEST(RedefineTest, NothingToRedefineIsRefused) {
 }
 
 TEST(RedefineTest, TwiceTheSameIsRefusedAndChangesNothing) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Change update(
       Redefine(Redefinitions().Add(&Price, &Price2).Add(&Price, &Price3)));
   EXPECT_TRUE(update.Apply().is_failed());
@@ -340,6 +354,7 @@ TEST(RedefineTest, TwiceTheSameIsRefusedAndChangesNothing) {
 //   upd_fun = safe_redefine("fun", new_fun, "__main__")
 //   set_update_function(upd_fun, thread)
 TEST(RedefineListingTest, InAPassiveThread) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> stop{false};
   std::atomic<int> seen{0};
   std::atomic<bool> inside{false};
@@ -383,6 +398,7 @@ TEST(RedefineListingTest, InAPassiveThread) {
 // The paper's level: one thread is updated while another is still in the old
 // version; that is the author's business.
 TEST(RedefineListingTest, AnotherThreadMayStillBeInTheOldVersion) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> inside{false};
   std::atomic<bool> leave{false};
   std::atomic<int> result{0};

@@ -222,7 +222,7 @@ TEST(EntryInterceptionTest, CallerIsWhereTheCallReturns) {
   ASSERT_TRUE(in.ok()) << in.status();
   EXPECT_EQ(in->entry(), Address(&CallWithCleanup));
   // Frame pointers are kept in updatable code.
-  EXPECT_GT(caller.rbp, caller.stack_pointer - 1);
+  EXPECT_GT(caller.frame_pointer, caller.stack_pointer - 1);
 }
 
 TEST(EntryInterceptionTest, ExceptionUnwindsTheCaller) {
