@@ -9,7 +9,6 @@
 #include <sys/types.h>
 
 #include <fstream>
-#include <iterator>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -19,10 +18,13 @@
 namespace instar {
 namespace manager_internal {
 
-// Empty if it is not there, or must not be read.
+// Empty if it is not there, or must not be read. What was read before the
+// process ended, if it does so meanwhile: an iterator of the buffer would throw.
 inline std::string ReadProcessFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in), {});
+  std::ostringstream out;
+  out << in.rdbuf();
+  return out.str();
 }
 
 struct ProcessStat {
