@@ -18,8 +18,9 @@
 namespace instar {
 namespace manager_internal {
 
-// Empty if it is not there, or must not be read. What was read before the
-// process ended, if it does so meanwhile: an iterator of the buffer would throw.
+// Empty if it is not there, or must not be read; what was read before the
+// process ended, if it does so meanwhile. An iterator of the buffer would
+// throw then.
 inline std::string ReadProcessFile(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::ostringstream out;
