@@ -23,6 +23,7 @@ The flags that the mechanisms rest on stand here and nowhere else; each says wha
 """
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
+load(":entry_list.bzl", "without_entry_list")
 load(":processors.bzl", "NEEDS_FUNCTION_ENTRIES", "where_own_code")
 
 # Labels of this repository, also where another one uses these macros.
@@ -89,7 +90,7 @@ UPDATABLE_LINKOPTS = [
     # Modules use the program's functions and variables.
     "-rdynamic",
     # The compiler lists patchable entries in a section that refers to discarded duplicates of functions, which gold
-    # refuses and bfd gets wrong. Nothing refers to it, so that collecting garbage drops it.
+    # refuses. Nothing refers to it, so that collecting garbage drops it. For other linkers: entry_list.bzl.
     "-Wl,--gc-sections",
     # A module knows the program that it was built for by this.
     "-Wl,--build-id=sha1",
@@ -244,6 +245,7 @@ def updatable_cc_binary(name, copts = [], linkopts = [], loop_update_points = No
                  "modules find them in it")
     if "env" in kwargs:
         fail("updatable_cc_binary does not take env, which Bazel 4.2 hands on to no other rule: set it where NAME is run")
+    kwargs["deps"] = kwargs.get("deps", []) + without_entry_list(linkopts)
     of_target = {key: kwargs[key] for key in _OF_TARGET if key in kwargs}
     linked = name + "_linked"
     kwargs.pop("args", None)
@@ -276,6 +278,7 @@ def updatable_cc_test(name, linkopts = [], **kwargs):
       linkopts: as of cc_test; they come after ours.
       **kwargs: other attributes of cc_test.
     """
+    kwargs["deps"] = kwargs.get("deps", []) + without_entry_list(linkopts)
     cc_test(
         name = name,
         linkopts = UPDATABLE_LINKOPTS + linkopts,
@@ -551,7 +554,7 @@ def update_module(
         ] + ["$(location %s)" % module for module in requires] + linkopts,
         additional_linker_inputs = requires,
         linkshared = True,
-        deps = c_objects + [":" + headers, ":" + headers_of_deps],
+        deps = c_objects + [":" + headers, ":" + headers_of_deps] + without_entry_list(linkopts),
         **inner
     )
     _finished_module(
