@@ -10,12 +10,14 @@
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "tools/differ/object_folders.h"
 #include "tools/differ/report.h"
 #include "tools/differ/update_maker.h"
 #include "updates/update_module.h"
@@ -173,35 +175,20 @@ int Run(int argc, char** argv) {
                      ": 1 to 64 letters, digits, '-', '_' and '.'; give "
                      "another by --name")));
   }
-  const auto split = [](const std::vector<std::string>& pairs,
-                        const auto& add) {
-    for (const std::string& pair : pairs) {
-      const std::size_t equals = pair.find('=');
-      if (equals == std::string::npos) return pair;
-      add(pair.substr(0, equals), pair.substr(equals + 1));
-    }
-    return std::string();
-  };
-  for (const std::string& wrong :
-       {split(old_sources,
-              [&](std::string from, std::string to) {
-                request.old_sources.prefixes.push_back(
-                    {std::move(from), std::move(to)});
-              }),
-        split(
-            old_objects,
-            [&](std::string name, std::string path) {
-              request.old_objects.push_back({std::move(name), std::move(path)});
-            }),
-        split(new_objects, [&](std::string name, std::string path) {
-          request.new_objects.push_back({std::move(name), std::move(path)});
-        })}) {
-    if (!wrong.empty()) {
-      std::fprintf(stderr,
-                   "instar-diff: %s is no pair: a name, `=`, and a path\n",
-                   wrong.c_str());
-      return kUsage;
-    }
+  absl::StatusOr<std::vector<NamedObject>> old_pairs =
+      ParseNamedObjects(old_objects);
+  if (!old_pairs.ok()) return Fail(old_pairs.status()), kUsage;
+  request.old_objects = *std::move(old_pairs);
+  absl::StatusOr<std::vector<NamedObject>> new_pairs =
+      ParseNamedObjects(new_objects);
+  if (!new_pairs.ok()) return Fail(new_pairs.status()), kUsage;
+  request.new_objects = *std::move(new_pairs);
+  absl::StatusOr<std::vector<NamedObject>> source_pairs =
+      ParseNamedObjects(old_sources);
+  if (!source_pairs.ok()) return Fail(source_pairs.status()), kUsage;
+  for (NamedObject& pair : *source_pairs) {
+    request.old_sources.prefixes.push_back(
+        {std::move(pair.name), std::move(pair.path)});
   }
   std::error_code error;
   if (!old_build.empty() && !std::filesystem::exists(old_build, error)) {

@@ -156,6 +156,20 @@ bool IsIdentical(const std::string& a, const std::string& b) {
 
 }  // namespace
 
+absl::StatusOr<std::vector<NamedObject>> ParseNamedObjects(
+    const std::vector<std::string>& options) {
+  std::vector<NamedObject> objects;
+  for (const std::string& option : options) {
+    const std::size_t equals = option.find('=');
+    if (equals == std::string::npos) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(option, " is no pair: a name, `=`, and a path"));
+    }
+    objects.push_back({option.substr(0, equals), option.substr(equals + 1)});
+  }
+  return objects;
+}
+
 std::vector<ObjectFiles> Without(const std::vector<std::string>& patterns,
                                  std::vector<ObjectFiles> files) {
   const auto is_excluded = [&](const ObjectFiles& one) {

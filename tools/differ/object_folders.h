@@ -26,6 +26,10 @@ struct NamedObject {
   std::string path;
 };
 
+// Of options NAME=FILE. Error: InvalidArgument for one that is none.
+absl::StatusOr<std::vector<NamedObject>> ParseNamedObjects(
+    const std::vector<std::string>& options);
+
 // Without those whose names match one of the patterns, with `*` and `?`.
 std::vector<ObjectFiles> Without(const std::vector<std::string>& patterns,
                                  std::vector<ObjectFiles> files);

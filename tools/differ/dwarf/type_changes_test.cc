@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tools/differ/dwarf/compile_for_test.h"
+#include "tools/differ/dwarf/type_changes_for_test.h"
 
 namespace instar {
 namespace differ {
@@ -20,33 +21,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
-
-// One object in both builds.
-std::vector<TypeChange> Changes(const std::string& was, const std::string& is,
-                                const char* suffix, const char* flags) {
-  TypeSet sets[2];
-  for (int i = 0; i < 2; ++i) {
-    const CompiledObject object(i == 0 ? was : is, suffix, flags);
-    EXPECT_TRUE(object.status().ok()) << object.status();
-    if (!object.status().ok()) return {};
-    sets[i].Add(*object, "shop.o");
-  }
-  return CompareTypes(sets[0], sets[1]);
-}
-
-// "name: verdict" of each.
-std::vector<std::string> Told(const std::vector<TypeChange>& changes) {
-  std::vector<std::string> told;
-  for (const TypeChange& change : changes) {
-    told.push_back(absl::StrCat(change.name, ": ", ToString(change.verdict)));
-  }
-  return told;
-}
-
-struct Compiled {
-  const char* suffix;
-  const char* flags;
-};
 
 class TypeChangesTest : public ::testing::TestWithParam<Compiled> {
  protected:
@@ -394,65 +368,6 @@ TEST_P(CxxTypeChangesTest, NamesOfCxx) {
                   "shop::Site::Inner: members appended",
                   "shop::Use(int)::Local: members appended",
                   "shop::Use(int)::{lambda(int)#1}: changed"));
-}
-
-TypeChange OfOrderUsedIn(const std::string& use, const Compiled& how) {
-  for (const TypeChange& change : Changes(
-           "struct order { int a; }; " + use,
-           "struct order { int a; int b; }; " + use, how.suffix, how.flags)) {
-    if (change.name == "order") return change;
-  }
-  ADD_FAILURE() << use;
-  return TypeChange();
-}
-
-TEST_P(TypeChangesTest, WhereObjectsMayBe) {
-  const TypeChange variable = OfOrderUsedIn(
-      "struct list { struct order all[3]; }; static struct list list; "
-      "int f(int n) { return list.all[n].a++; }",
-      GetParam());
-  EXPECT_THAT(variable.variables, ElementsAre("list"));
-  EXPECT_FALSE(variable.is_on_stacks_only());
-  const TypeChange pointer =
-      OfOrderUsedIn("int f(struct order *o) { return o->a; }", GetParam());
-  EXPECT_TRUE(pointer.is_pointed_to);
-  EXPECT_FALSE(pointer.is_on_stacks_only());
-  const TypeChange held = OfOrderUsedIn(
-      "struct list { struct order all[3]; }; "
-      "int f(struct list *l) { return l->all[0].a; }",
-      GetParam());
-  EXPECT_TRUE(held.is_pointed_to);
-  const TypeChange local = OfOrderUsedIn(
-      "int f(int n) { volatile struct order o; o.a = n; return o.a; }",
-      GetParam());
-  EXPECT_TRUE(local.is_on_stacks_only());
-  const TypeChange passed = OfOrderUsedIn(
-      "struct order make(int n) { struct order o = {n}; return o; } "
-      "int f(int n) { return make(n).a; }",
-      GetParam());
-  EXPECT_TRUE(passed.is_passed_by_value);
-  EXPECT_FALSE(passed.is_on_stacks_only());
-}
-
-TEST_P(CxxTypeChangesTest, WhatIsThrownIsNotOnlyOnStacks) {
-  const TypeChange change = OfOrderUsedIn(
-      "int f(int n) { order o{n}; if (n) throw o; return 0; }", GetParam());
-  EXPECT_TRUE(change.is_thrown);
-  EXPECT_FALSE(change.is_on_stacks_only());
-}
-
-// There is no variable, and nobody knows where the memory is from.
-TEST(TypeChangeTest, WhatIsOnlyCastToIsNotOnlyOnStacks) {
-  EXPECT_FALSE(
-      OfOrderUsedIn("int f(void *p) { return ((struct order *)p)->a; }",
-                    Compiled{".c", "-O2 -g"})
-          .is_on_stacks_only());
-  const char* const temporary =
-      "int f(void *p) { return static_cast<order*>(p)->a; } "
-      "int g(int n) { throw order{n}; }";
-  const TypeChange change = OfOrderUsedIn(
-      temporary, Compiled{".cc", "-O2 -g -fno-eliminate-unused-debug-types"});
-  EXPECT_FALSE(change.is_on_stacks_only());
 }
 
 // Two objects, of which each has a struct of the same name.

@@ -6,11 +6,13 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tools/differ/object_folders.h"
 #include "tools/differ/release/release_file.h"
 
 namespace instar {
@@ -92,17 +94,12 @@ int Run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kDone : kUsage;
   }
-  for (const std::string& pair : objects) {
-    const std::size_t equals = pair.find('=');
-    if (equals == std::string::npos || !request.folder.empty()) {
-      std::fprintf(stderr,
-                   "instar-release: %s: objects are given as NAME=FILE, and "
-                   "without a folder\n",
-                   pair.c_str());
-      return kUsage;
-    }
-    request.objects.push_back(
-        {pair.substr(0, equals), pair.substr(equals + 1)});
+  absl::StatusOr<std::vector<NamedObject>> named = ParseNamedObjects(objects);
+  if (!named.ok()) return Fail(named.status()), kUsage;
+  request.objects = *std::move(named);
+  if (!objects.empty() && !request.folder.empty()) {
+    std::fputs("instar-release: give a folder, or --object\n", stderr);
+    return kUsage;
   }
   if (objects.empty() && request.folder.empty()) {
     request.folder =
