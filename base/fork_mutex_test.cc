@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <functional>
 #include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
 
+#include "base/testing/one_at_a_time.h"
 #include "base/testing/sanitizers.h"
 #include "gtest/gtest.h"
 
@@ -59,24 +59,8 @@ class Elsewhere {
 
 TEST(ForkMutexTest, OneAtATime) {
   ForkMutex mutex;
-  int count = 0;  // under mutex
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
-      errno = EDOM;
-      for (int n = 0; n < 20000; ++n) {
-        std::lock_guard<ForkMutex> lock(mutex);
-        ++count;
-      }
-      EXPECT_EQ(errno, EDOM);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(count, 80000);
-  EXPECT_TRUE(mutex.try_lock());
-  EXPECT_FALSE(mutex.try_lock());
+  ExpectOneAtATime(mutex);
   EXPECT_FALSE(mutex.WasLostInFork());
-  mutex.unlock();
 }
 
 TEST(ForkMutexTest, IsFreeInAChildIfAnotherThreadOwnsIt) {

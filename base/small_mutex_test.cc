@@ -3,11 +3,11 @@
 
 #include "base/small_mutex.h"
 
-#include <cerrno>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/testing/one_at_a_time.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -17,27 +17,7 @@ static_assert(sizeof(SmallMutex) == 4);
 
 TEST(SmallMutexTest, OneAtATime) {
   SmallMutex mutex;
-  int count = 0;  // under mutex
-  std::vector<std::thread> threads;
-  for (int i = 0; i < 4; ++i) {
-    threads.emplace_back([&] {
-      errno = EDOM;
-      for (int n = 0; n < 20000; ++n) {
-        std::lock_guard<SmallMutex> lock(mutex);
-        ++count;
-      }
-      EXPECT_EQ(errno, EDOM);
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(count, 80000);
-}
-
-TEST(SmallMutexTest, TryLock) {
-  SmallMutex mutex;
-  EXPECT_TRUE(mutex.try_lock());
-  EXPECT_FALSE(mutex.try_lock());
-  mutex.unlock();
+  ExpectOneAtATime(mutex);
   EXPECT_TRUE(mutex.try_lock());
   mutex.unlock();
 }

@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "base/testing/child_process.h"
+#include "base/testing/eventually.h"
+#include "base/testing/gate.h"
 #include "base/testing/hammer.h"
 #include "base/testing/inside.h"
 #include "gtest/gtest.h"
@@ -48,10 +50,35 @@ TEST(HammerTest, CallsInAllThreadsUntilItsEnd) {
       threads.insert(std::this_thread::get_id());
     });
     hammer.AwaitCalls(10);
+    EXPECT_EQ(hammer.handles().size(), 3u);
     hammer.Stop();
     EXPECT_EQ(threads.size(), 3u);
     EXPECT_EQ(calls, hammer.calls() + 3);
   }
+}
+
+TEST(GateTest, IsPassedWhenItIsOpen) {
+  Gate gate;
+  EXPECT_FALSE(gate.has_visitor());
+  std::atomic<bool> has_passed{false};
+  std::thread visitor([&, pass = gate.Waiter()] {
+    pass();
+    has_passed = true;
+  });
+  gate.AwaitVisitor();
+  EXPECT_TRUE(gate.has_visitor());
+  EXPECT_FALSE(has_passed);
+  gate.Open();
+  visitor.join();
+  EXPECT_TRUE(has_passed);
+  gate.Waiter()();
+}
+
+TEST(EventuallyTest, LooksUntilItHasCome) {
+  int looks = 0;
+  EXPECT_TRUE(Eventually([&] { return ++looks == 3; }));
+  EXPECT_EQ(looks, 3);
+  EXPECT_FALSE(Eventually([] { return false; }, std::chrono::seconds(0)));
 }
 
 TEST(ChildProcessTest, SaysHowItEnded) {

@@ -14,6 +14,8 @@
 #ifndef INSTAR_BASE_TESTING_HAMMER_H_
 #define INSTAR_BASE_TESTING_HAMMER_H_
 
+#include <pthread.h>
+
 #include <atomic>
 #include <functional>
 #include <thread>
@@ -49,6 +51,14 @@ class Hammer {
     threads_.clear();
   }
 
+  // Of the threads, until Stop(): to send them signals.
+  std::vector<pthread_t> handles() {
+    std::vector<pthread_t> handles;
+    for (std::thread& thread : threads_) {
+      handles.push_back(thread.native_handle());
+    }
+    return handles;
+  }
   // Since all have begun, those of all together.
   long calls() const { return calls_; }
   // Until as many have been made from now on.

@@ -26,6 +26,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/event_log.h"
+#include "base/testing/gate.h"
 #include "gtest/gtest.h"
 #include "manager/internal/journal.h"
 #include "manager/internal/system_log.h"
@@ -37,7 +38,7 @@ namespace manager_internal {
 
 inline constexpr std::chrono::seconds kLong(60);
 inline constexpr std::chrono::milliseconds kShort(20);
-// Of what looks again and again for seconds.
+// Of a script, which looks again and again for seconds.
 inline constexpr std::chrono::microseconds kPause(200);
 
 // An answer that comes later.
@@ -81,27 +82,6 @@ struct Script {
   std::atomic<bool> is_gone{false};
   // Of Apply() and Undo(), when they are over, and of the destructor.
   std::function<void()> when_asked = [] {}, at_end = [] {};
-};
-
-// Waits there until it may go on.
-class Gate {
- public:
-  std::function<void()> Waiter() {
-    return [state = state_] {
-      state->is_inside = true;
-      while (!state->is_open) std::this_thread::sleep_for(kPause);
-    };
-  }
-  void AwaitVisitor() const {
-    while (!state_->is_inside) std::this_thread::sleep_for(kPause);
-  }
-  void Open() { state_->is_open = true; }
-
- private:
-  struct State {
-    std::atomic<bool> is_inside{false}, is_open{false};
-  };
-  const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
 class ScriptedUpdate final : public Update {

@@ -3,7 +3,6 @@
 //
 // The driver, with updates whose code does not return.
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <string>
@@ -13,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/testing/gate.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/internal/update_driver.h"
@@ -88,22 +88,22 @@ TEST_F(UpdateDriverTest, RequirementsThatDoNotReturn) {
   for (const bool ends : {false, true}) {
     std::weak_ptr<UpdateDriver> left;
     auto script = std::make_shared<Script>();
-    auto asked = std::make_shared<std::atomic<bool>>(false);
-    auto go = std::make_shared<std::atomic<bool>>(false);
-    script->requirements = [asked, go] {
-      *asked = true;
-      while (!*go) std::this_thread::sleep_for(kPause);
+    Gate gate;
+    script->requirements = [pass = gate.Waiter()] {
+      pass();
       return Attempt::Done();
     };
     auto driver = UpdateDriver::Make(journal_, nullptr);
     left = driver;
     ASSERT_EQ(driver->Start(), absl::OkStatus());
     Answer answer;
-    while (!*asked) {  // until it came to that in time
+    while (!gate.has_visitor()) {  // until it came to that in time
       answer = Answer();
       driver->Apply(std::make_unique<ScriptedUpdate>("stuck", script, &log_),
                     ends ? kLong : kShort, answer.Callback());
-      while (!*asked && !answer.has_come()) std::this_thread::yield();
+      while (!gate.has_visitor() && !answer.has_come()) {
+        std::this_thread::yield();
+      }
     }
     if (ends) {
       driver->Stop();
@@ -116,7 +116,7 @@ TEST_F(UpdateDriverTest, RequirementsThatDoNotReturn) {
         testing::AllOf(HasSubstr("what says whether its requirements are met "
                                  "still runs, in thread "),
                        HasSubstr("nothing was changed")));
-    *go = true;
+    gate.Open();
     if (!ends) {
       Answer next;
       driver->Apply(std::make_unique<ScriptedUpdate>(

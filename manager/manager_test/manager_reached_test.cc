@@ -12,19 +12,18 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/testing/eventually.h"
 #include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -38,9 +37,6 @@ namespace instar {
 namespace {
 
 using updates_test::Price;
-
-// How long a test waits for what comes for certain.
-constexpr std::chrono::seconds kPatience(50);
 
 constexpr int kNumbers = 1100;  // of descriptors
 
@@ -102,19 +98,16 @@ class ManagerReachedTest : public testing::Test {
   // Waits until the manager of process `pid` answers: it looks once a second
   // whether it can be reached, and tells nobody.
   static bool AwaitAnswer(pid_t pid) {
-    const auto until = std::chrono::steady_clock::now() + kPatience;
-    while (std::chrono::steady_clock::now() < until) {
+    return Eventually([pid] {
       const auto programs = FindPrograms();
-      if (programs.ok()) {
-        for (const RunningProgram& program : *programs) {
-          if (program.pid != pid) continue;
-          auto client = ControlClient::Connect(program.socket);
-          if (client.ok() && client->Status().ok()) return true;
-        }
+      if (!programs.ok()) return false;
+      for (const RunningProgram& program : *programs) {
+        if (program.pid != pid) continue;
+        auto client = ControlClient::Connect(program.socket);
+        if (client.ok() && client->Status().ok()) return true;
       }
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
+      return false;
+    });
   }
 
   std::string directory_;
@@ -144,13 +137,11 @@ TEST_F(ManagerReachedTest, AnEnvironmentThatChangesChangesNothing) {
   ASSERT_TRUE(AwaitAnswer(getpid()));
   std::filesystem::remove_all(directory_);
   setenv("INSTAR_SOCKET_DIRECTORY", (directory_ + "-other").c_str(), 1);
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  absl::Status status = absl::NotFoundError("not asked yet");
-  while (!status.ok() && std::chrono::steady_clock::now() < until) {
+  absl::Status status;
+  EXPECT_TRUE(Eventually([&] {
     status = ConnectTo(path).status();
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  EXPECT_EQ(status, absl::OkStatus());
+    return status.ok();
+  })) << status;
   ASSERT_TRUE(manager->Apply(Prices()).ok());
   ASSERT_TRUE(manager->Undo().ok());
   ASSERT_TRUE(manager->Journal().ok());
@@ -185,12 +176,12 @@ TEST_F(ManagerReachedTest, AProcessThatBecomesAnotherUsersIsReached) {
     const auto manager = Manager::Start({"reached_test", false});
     if (!manager.ok() || !BecomeNobody()) _exit(1);
     // Its own folder has the socket when it is another user's.
-    alarm(static_cast<unsigned>(kPatience.count()));
-    while (manager->socket_path().find(absl::StrCat(kNobody)) ==
-           std::string::npos) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    if (!Eventually([&] {
+          return manager->socket_path().find(absl::StrCat(kNobody)) !=
+                 std::string::npos;
+        })) {
+      _exit(2);
     }
-    alarm(0);
     (void)!write(ready[1], "y", 1);
     while (true) pause();
   }

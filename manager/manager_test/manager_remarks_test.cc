@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -21,6 +20,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "base/testing/child_process.h"
+#include "base/testing/eventually.h"
 #include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -34,9 +34,6 @@ namespace instar {
 namespace {
 
 using updates_test::Price;
-
-// How long a test waits for what comes for certain.
-constexpr std::chrono::seconds kPatience(50);
 
 int NewPrice(int article) { return 1000 + article; }
 
@@ -68,14 +65,12 @@ void WriteFirstByteOfPrice(char byte) {
 
 // The manager looks once a second, and tells nobody.
 bool AwaitRemark(const Manager& manager, absl::string_view text) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (std::chrono::steady_clock::now() < until) {
+  return Eventually([&] {
     for (const std::string& remark : manager.Status().remarks) {
       if (absl::StrContains(remark, text)) return true;
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  }
-  return false;
+    return false;
+  });
 }
 
 TEST_F(ManagerRemarksTest, ProbeOnARedirectedFunctionIsShownAndOutlived) {
