@@ -53,6 +53,7 @@ Outcome Interrupt(const Call& call) {
     outcome.error = errno;
     has_returned = true;
   });
+  // Nothing but the call makes it sleep.
   while (tid == 0 || !Waits(tid)) {
     if (has_returned) {
       ADD_FAILURE() << "it does not wait: " << outcome.result << ", "
@@ -63,17 +64,10 @@ Outcome Interrupt(const Call& call) {
     }
     std::this_thread::yield();
   }
-  // It may have slept for a lock of the allocator on its way to the call. One
-  // that is to return EINTR is therefore stopped until it returns; nothing else
-  // would end it.
-  do {
-    absl::StatusOr<InterruptedThread> held =
-        InterruptedThread::Hold(tid, kPatience);
-    if (has_returned) break;
-    EXPECT_TRUE(held.ok()) << held.status();
-    if (!held.ok()) break;
-    held->Release();
-  } while (call.what == What::kReturnsEintr && !has_returned);
+  absl::StatusOr<InterruptedThread> held =
+      InterruptedThread::Hold(tid, kPatience);
+  EXPECT_TRUE(held.ok()) << held.status();
+  if (held.ok()) held->Release();
   // What the call returns was decided when the thread took the signal: a call
   // that has been interrupted does not wait for this.
   call.end();

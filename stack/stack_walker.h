@@ -115,17 +115,25 @@ inline bool IsNextFrame(std::uintptr_t cfa, std::uintptr_t sp,
   return cfa > sp && cfa <= bounds.high && cfa % 8 == 0;
 }
 
+// Where a walk of the snapshot begins; false if that is no place on its stack.
+inline bool BeginWalk(const StackSnapshot& snapshot, WalkState* state,
+                      WalkResult* result) {
+  *state = {
+      &snapshot, {snapshot.pc, snapshot.sp, snapshot.fp}, snapshot.is_exact};
+  if (snapshot.bounds.Contains(snapshot.sp) && snapshot.sp % 8 == 0) {
+    return true;
+  }
+  result->end = WalkEnd::kBoundsLeft;
+  return false;
+}
+
 // A walk in which `step` does all.
 template <typename Visitor, typename Step>
 WalkResult WalkBySteps(const StackSnapshot& snapshot, Visitor& visit,
                        Step step) {
-  WalkState state{
-      &snapshot, {snapshot.pc, snapshot.sp, snapshot.fp}, snapshot.is_exact};
+  WalkState state;
   WalkResult result;
-  if (!snapshot.bounds.Contains(snapshot.sp) || snapshot.sp % 8 != 0) {
-    result.end = WalkEnd::kBoundsLeft;
-    return result;
-  }
+  if (!BeginWalk(snapshot, &state, &result)) return result;
   do {
     const FrameRegisters& at = state.registers;
     result.pc = at.pc;
@@ -158,14 +166,10 @@ WalkResult WalkStack(const StackSnapshot& snapshot, Visitor&& visit) {
   using stack_internal::PackedRule;
   using stack_internal::ReadStack;
   using stack_internal::RuleKind;
-  stack_internal::WalkState state{
-      &snapshot, {snapshot.pc, snapshot.sp, snapshot.fp}, snapshot.is_exact};
+  stack_internal::WalkState state;
   WalkResult result;
+  if (!stack_internal::BeginWalk(snapshot, &state, &result)) return result;
   stack_internal::FrameRegisters& at = state.registers;
-  if (!snapshot.bounds.Contains(at.sp) || at.sp % 8 != 0) {
-    result.end = WalkEnd::kBoundsLeft;
-    return result;
-  }
   while (true) {
     result.pc = at.pc;
     const Frame frame{at.pc, at.pc - (state.is_exact ? 0 : 1), at.sp,

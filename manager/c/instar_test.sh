@@ -6,30 +6,8 @@
 set -euo pipefail
 
 program=$1 module=$2 instarctl=$3
-work=$(mktemp -d)
-process=
-finish() {
-  [[ -z $process ]] || kill "$process" 2>/dev/null || true
-  rm -rf "$work"
-}
-trap finish EXIT
-export INSTAR_SOCKET_DIRECTORY=$work/sockets
-
-fail() {
-  printf 'FAILED: %s\n' "$1" >&2
-  exit 1
-}
-
-mkfifo "$work/in" "$work/out"
-"$program" <"$work/in" >"$work/out" &
-process=$!
-exec 5>"$work/in" 6<"$work/out"
-
-expect() {
-  local line
-  read -r -t 60 line <&6 || fail "nothing was said, and '$1' was expected"
-  [[ $line == "$1" ]] || fail "it said '$line', not '$1'"
-}
+# shellcheck source=manager/c/program_for_test.sh
+source manager/c/program_for_test.sh
 
 echo >&5 && expect '1 line'
 echo >&5 && expect '2 lines'

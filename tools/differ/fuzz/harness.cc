@@ -6,30 +6,36 @@
 
 #include <string>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "manager/manager.h"
 
 namespace {
 
-instar::Manager* TheManager() {
+absl::StatusOr<instar::Manager>& TheManager() {
   static auto* const manager =
       new absl::StatusOr<instar::Manager>(instar::Manager::Start());
-  return manager->ok() ? &**manager : nullptr;
+  return *manager;
 }
 
-template <typename Result>
-const char* Said(const Result& result) {
+// What a call of the manager answers, or why there is none.
+const char* Ask(
+    absl::FunctionRef<absl::Status(instar::Manager& manager)> call) {
   static auto* const text = new std::string();
-  *text = result.status().ToString();
-  return result.ok() ? nullptr : text->c_str();
+  absl::StatusOr<instar::Manager>& manager = TheManager();
+  const absl::Status status = manager.ok() ? call(*manager) : manager.status();
+  *text = status.ToString();
+  return status.ok() ? nullptr : text->c_str();
 }
 
 }  // namespace
 
 extern "C" const char* HarnessLoad(const char* path) {
-  instar::Manager* const manager = TheManager();
-  return manager == nullptr ? "the manager does not start"
-                            : Said(manager->Load(path));
+  return Ask(
+      [path](instar::Manager& manager) { return manager.Load(path).status(); });
 }
 
-extern "C" const char* HarnessUndo() { return Said(TheManager()->Undo()); }
+extern "C" const char* HarnessUndo() {
+  return Ask([](instar::Manager& manager) { return manager.Undo().status(); });
+}
