@@ -30,6 +30,7 @@ using updates_internal::AuthorWatch;
 using updates_internal::BuiltInMechanism;
 using updates_internal::Obstacles;
 using updates_internal::Pacing;
+using updates_internal::Pauses;
 using updates_internal::Rehearsal;
 using updates_internal::RehearsalOptions;
 using updates_internal::Retries;
@@ -49,7 +50,6 @@ constexpr milliseconds kForcedLimit(100);
 // Between two attempts while calls wait, and of one thread that waits itself.
 constexpr nanoseconds kFirstPause = std::chrono::microseconds(50);
 constexpr nanoseconds kLastForcedPause = milliseconds(1);
-constexpr nanoseconds kLastPause = milliseconds(4);
 // There is no time limit: threads are released under code of the author that
 // takes longer than this (of a conversion, for one object).
 constexpr std::chrono::seconds kLongestCall(5);
@@ -271,7 +271,7 @@ Attempt Change::State::Force(Direction direction, UpdateContext* context) {
   const auto forced = ForcedQuiescence::Begin(
       transition.functions(), *transition.watched_functions(), until);
   if (!forced.ok()) return Attempt::Failed(forced.status());
-  nanoseconds pause = kFirstPause;
+  Pauses pauses(kFirstPause, kLastForcedPause);
   auto now = ForcedQuiescence::Clock::now();
   while (true) {
     attempt = TryOnce(direction, context,
@@ -280,10 +280,9 @@ Attempt Change::State::Force(Direction direction, UpdateContext* context) {
     if (!attempt.is_not_yet()) return attempt;
     if (now >= until) break;
     // It counts as stopped: other updates may go on.
-    const auto next = std::min(until, now + pause);
+    const auto next = std::min(until, now + pauses.Next());
     threads_internal::WaitAsStopped(
         SnapshotOfCaller(), [next] { std::this_thread::sleep_until(next); });
-    pause = std::min(2 * pause, kLastForcedPause);
     now = next;
   }
   return Attempt::NotYet(absl::StrCat(
@@ -415,7 +414,7 @@ absl::Status Apply(std::shared_ptr<Mechanism> mechanism, ChangeOptions options,
   Change change(std::move(mechanism), std::move(options));
   INSTAR_RETURN_IF_ERROR(change.Prepare());
   const Clock::time_point until = DeadlineAfter(timeout);
-  nanoseconds pause = kFirstPause;
+  Pauses pauses(kFirstPause);
   while (true) {
     const Attempt attempt = change.Apply();
     if (attempt.is_done()) return absl::OkStatus();
@@ -425,8 +424,7 @@ absl::Status Apply(std::shared_ptr<Mechanism> mechanism, ChangeOptions options,
           change.name(), ": there was no safe moment: ", attempt.reason()));
     }
     // A controlled thread can be held here by others meanwhile.
-    SleepFor(std::min<nanoseconds>(pause, until - Clock::now()));
-    pause = std::min(2 * pause, kLastPause);
+    SleepFor(std::min<nanoseconds>(pauses.Next(), until - Clock::now()));
   }
 }
 

@@ -1,62 +1,40 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A schedule and a mechanism of one's own, with public headers alone.
+// A schedule of one's own, with public headers alone.
 
-#include <atomic>
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "base/testing/sanitizers.h"
-#include "code/symbols/function.h"
-#include "gmock/gmock.h"
+#include "base/status_macros.h"
 #include "gtest/gtest.h"
-#include "threads/attempt.h"
-#include "threads/controlled_thread.h"
-#include "threads/update_point.h"
 #include "updates/change.h"
-#include "updates/mechanisms/mechanism.h"
-#include "updates/thread_updates.h"
+#include "updates/mechanisms/hook.h"
 #include "updates/update.h"
-#include "updates/update_plan.h"
 #include "updates/update_run.h"
 
 namespace instar {
 namespace {
 
-using testing::ElementsAre;
-
 // One mechanism after the other, each at a moment of its own, with a pause in
 // between in which somebody may look at the program, and say stop.
 class OneByOne final : public Update {
  public:
-  OneByOne(std::string name, const std::vector<std::shared_ptr<Mechanism>>& all)
-      : run_(std::move(name)) {
-    for (const auto& mechanism : all) changes_.emplace_back(mechanism);
-  }
+  explicit OneByOne(std::vector<Change> changes) : changes_(changes) {}
 
   const std::string& name() const override { return run_.name(); }
   absl::StatusOr<UpdateForecast> Prepare() override {
     UpdateForecast forecast;
     for (Change& change : changes_) {
-      forecast.steps.push_back(change.name());
-      const absl::Status status = change.Prepare(&forecast);
-      if (!status.ok()) return status;
+      INSTAR_RETURN_IF_ERROR(change.Prepare(&forecast));
     }
     return forecast;
   }
-  absl::Status Apply(const ApplyOptions& options) override {
-    return Run(Direction::kApply, options);
-  }
-  absl::Status Undo(const ApplyOptions& options) override {
-    return Run(Direction::kUndo, options);
-  }
+  absl::Status Apply(const ApplyOptions& o) override { return Run(true, o); }
+  absl::Status Undo(const ApplyOptions& o) override { return Run(false, o); }
   absl::Status CanUndo() const override {
     absl::Status status;
     for (const Change& change : changes_) status.Update(change.CanUndo());
@@ -66,105 +44,44 @@ class OneByOne final : public Update {
   UpdateProgress Progress() const override { return run_.Progress(); }
 
  private:
-  absl::Status Run(Direction direction, const ApplyOptions& options) {
-    const bool applies = direction == Direction::kApply;
-    absl::Status status =
-        run_.Begin(applies ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
-    if (!status.ok()) return status;
-    const std::size_t all = changes_.size();
+  absl::Status Run(bool applies, const ApplyOptions& options) {
+    const auto from = applies ? UpdatePhase::kPrepared : UpdatePhase::kApplied;
+    const auto to = applies ? UpdatePhase::kApplied : UpdatePhase::kPrepared;
+    INSTAR_RETURN_IF_ERROR(run_.Begin(from));
     const auto step = [&](std::size_t i, bool apply) {
-      Change& change = changes_[applies ? i : all - 1 - i];
-      return run_.Repeat(direction, options, [&] {
-        return apply ? change.Apply() : change.Undo();
-      });
+      Change& change = changes_[applies ? i : changes_.size() - 1 - i];
+      return run_.Repeat(
+          apply ? Direction::kApply : Direction::kUndo, options,
+          [&] { return apply ? change.Apply() : change.Undo(); });
     };
+    absl::Status status;
     std::size_t done = 0;
-    while (done < all && (status = step(done, applies)).ok()) ++done;
-    // All or nothing.
+    while (done < changes_.size() && (status = step(done, applies)).ok())
+      ++done;
     while (!status.ok() && done > 0) step(--done, !applies).IgnoreError();
-    run_.End(status.ok() == applies ? UpdatePhase::kApplied
-                                    : UpdatePhase::kPrepared);
+    run_.End(status.ok() ? to : from);
     return status;
   }
 
-  UpdateRun run_;
+  UpdateRun run_{"one by one"};
   std::vector<Change> changes_;
 };
 
-// A mechanism: a table of prices that readers look things up in.
-int Lookup(const std::vector<int>& table, int i) { return table[i]; }
-
-class SwapTable final : public Mechanism {
- public:
-  SwapTable(std::vector<int>& table, std::vector<int> next)
-      : table_(table), next_(std::move(next)) {}
-
-  std::string name() const override { return "swap the table"; }
-  absl::Status Prepare(UpdateForecast&) override {
-    if (next_.size() == table_.size()) return absl::OkStatus();
-    return absl::InvalidArgumentError("the tables differ in size");
-  }
-  absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override {
-    const absl::StatusOr<Function> lookup = Function::Of(&Lookup);
-    if (!lookup.ok()) return lookup.status();
-    return QuiescentCode{{*lookup}, {}};
-  }
-  Attempt Apply(const StoppedWorld&) override {
-    table_.swap(next_);
-    return Attempt::Done();
-  }
-  Attempt Undo(const StoppedWorld& world) override { return Apply(world); }
-
- private:
-  std::vector<int>& table_;
-  std::vector<int> next_;
-};
-
 TEST(OwnScheduleTest, OneByOne) {
-  std::vector<int> prices = {1, 2}, stock = {3, 4};
-  std::atomic<bool> stop{false};
-  ControlledThread reader = StartPassiveThread("reader", [&] {
-    while (!stop && Lookup(prices, 0) + Lookup(stock, 0) >= 0) UpdatePoint();
-  });
-  const absl::Cleanup end = [&stop] { stop = true; };
-  OneByOne update(
-      "tables", {std::make_shared<SwapTable>(prices, std::vector<int>{10, 20}),
-                 std::make_shared<SwapTable>(stock, std::vector<int>{30, 40})});
-  const auto forecast = update.Prepare();
-  ASSERT_TRUE(forecast.ok()) << forecast.status();
-  EXPECT_THAT(forecast->steps, ElementsAre("swap the table", "swap the table"));
-  ASSERT_EQ(update.Apply({}), absl::OkStatus());
-  EXPECT_THAT(prices, ElementsAre(10, 20));
-  EXPECT_THAT(stock, ElementsAre(30, 40));
-  EXPECT_EQ(update.Progress().phase, UpdatePhase::kApplied);
-  EXPECT_GE(update.Progress().attempts, 2);
-  ASSERT_EQ(update.Undo({}), absl::OkStatus());
-  EXPECT_THAT(prices, ElementsAre(1, 2));
-  EXPECT_THAT(stock, ElementsAre(3, 4));
-
-  // The same mechanism in a plan, in a thread, and alone.
-  UpdatePlan plan("plan");
-  plan.Add(std::make_shared<SwapTable>(prices, std::vector<int>{10, 20}));
-  EXPECT_EQ(MakeUpdate(std::move(plan))->Apply({}), absl::OkStatus());
-  ThreadUpdates threads("threads");
-  threads.Add("reader",
-              std::make_shared<SwapTable>(prices, std::vector<int>{11, 21}));
-  EXPECT_EQ(MakeUpdate(std::move(threads))->Apply({}), absl::OkStatus());
-  EXPECT_THAT(prices, ElementsAre(11, 21));
-  EXPECT_EQ(
-      Apply(std::make_shared<SwapTable>(prices, std::vector<int>{12, 22})),
-      absl::OkStatus());
-  EXPECT_THAT(prices, ElementsAre(12, 22));
-  // One that cannot be is refused by its own words.
-  EXPECT_TRUE(absl::IsInvalidArgument(
-      Apply(std::make_shared<SwapTable>(prices, std::vector<int>{}))));
-  // Where threads are stopped at any instruction, as far as they own no lock of
-  // the allocator.
-  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
-  EXPECT_EQ(Apply(std::make_shared<SwapTable>(prices, std::vector<int>{13, 23}),
-                  Stacks::kAllThreads),
-            absl::OkStatus());
-  EXPECT_THAT(prices, ElementsAre(13, 23));
+  std::string done;
+  const auto hook = [&](const char* what) {
+    return [&done, what] { return done += what, absl::OkStatus(); };
+  };
+  OneByOne update({Change(MakeHook("a", hook("a"), hook("-a"))),
+                   Change(MakeHook("b", hook("b"), hook("-b")))});
+  EXPECT_EQ(update.Apply({}), absl::OkStatus());
+  EXPECT_EQ(update.Undo({}), absl::OkStatus());
+  EXPECT_EQ(std::exchange(done, ""), "ab-b-a");
+  const auto fail = [] { return absl::InternalError("no c"); };
+  OneByOne failing({Change(MakeHook("a", hook("a"), hook("-a"))),
+                    Change(MakeHook("c", fail, hook("-c")))});
+  EXPECT_TRUE(absl::IsInternal(failing.Apply({})));
+  EXPECT_EQ(done, "a-a");
 }
 
 }  // namespace

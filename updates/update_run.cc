@@ -13,13 +13,10 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/linux/deadline.h"
+#include "updates/quiescence/internal/pacing.h"
 
 namespace instar {
 namespace {
-
-// Between attempts.
-constexpr std::chrono::nanoseconds kFirstPause = std::chrono::microseconds(200);
-constexpr std::chrono::nanoseconds kLastPause = std::chrono::milliseconds(4);
 
 std::string Milliseconds(std::chrono::nanoseconds duration) {
   return absl::StrCat(
@@ -87,7 +84,7 @@ void UpdateRun::End(UpdatePhase phase) {
 absl::Status UpdateRun::Repeat(Direction direction, const ApplyOptions& options,
                                absl::FunctionRef<Attempt()> attempt) {
   const Clock::time_point until = DeadlineAfter(begin_, options.timeout);
-  Clock::duration pause = kFirstPause;
+  updates_internal::Pauses pauses;
   while (true) {
     if (is_cancelled()) {
       return absl::CancelledError("the update was cancelled");
@@ -101,8 +98,7 @@ absl::Status UpdateRun::Repeat(Direction direction, const ApplyOptions& options,
     SetBlockers(std::move(blockers));
     if (tried.is_done()) return absl::OkStatus();
     if (Clock::now() >= until) return TimeIsUp(direction, Progress());
-    WaitUntil(std::min(until, Clock::now() + pause));
-    pause = std::min(2 * pause, kLastPause);
+    WaitUntil(std::min(until, Clock::now() + pauses.Next()));
   }
 }
 

@@ -19,6 +19,7 @@
 #include "threads/attempt.h"
 #include "updates/internal/thread_schedule.h"
 #include "updates/internal/thread_schedule_pending.h"
+#include "updates/quiescence/internal/pacing.h"
 
 namespace instar {
 namespace updates_internal {
@@ -27,9 +28,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 
-// Between attempts that are made on the thread that applies the update.
-constexpr nanoseconds kFirstPause = std::chrono::microseconds(200);
-constexpr nanoseconds kLastPause = milliseconds(4);
 // How late a failure of another thread, Cancel(), or the end of the time is
 // noticed while one thread is waited for. That it is done is noticed at once.
 constexpr nanoseconds kLook = milliseconds(5);
@@ -40,15 +38,14 @@ constexpr nanoseconds kLeastTimeToTakeBack = std::chrono::seconds(10);
 }  // namespace
 
 absl::Status ThreadSchedule::AwaitRequirements(const Way& way) {
-  nanoseconds pause = kFirstPause;
+  Pauses pauses;
   while (true) {
     const Attempt attempt = Requirements();
     SetObstacles(attempt.is_not_yet()
                      ? std::vector<std::string>{attempt.reason()}
                      : std::vector<std::string>());
     if (!attempt.is_not_yet()) return attempt.status();
-    INSTAR_RETURN_IF_ERROR(Pause(way, pause));
-    pause = std::min(2 * pause, kLastPause);
+    INSTAR_RETURN_IF_ERROR(Pause(way, pauses.Next()));
   }
 }
 
@@ -114,7 +111,7 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
   const bool applies = way.direction == Direction::kApply;
   if (part.is_started == applies) return absl::OkStatus();
   if (way.takes_back && !part.is_changed_here) return absl::OkStatus();
-  nanoseconds pause = kFirstPause;
+  Pauses pauses;
   absl::Status status = Guard(way);
   while (status.ok()) {
     Attempt attempt = Attempt::Done();
@@ -137,8 +134,7 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
       status = In(part.name(), attempt.status());
     } else {
       run_.SetBlockers(In(part.what, part.change->Blockers(), attempt));
-      status = Pause(way, pause);
-      pause = std::min(2 * pause, kLastPause);
+      status = Pause(way, pauses.Next());
     }
   }
   SetObstacles({});
@@ -234,7 +230,7 @@ ThreadSchedule::FindThreads(Way& way, int stage) {
       }
       return pending;
     }
-    status = Pause(way, kLastPause);
+    status = Pause(way, Pauses::kLast);
   }
 }
 

@@ -172,6 +172,8 @@ class Transition {
     std::vector<std::pair<const Part*, Attempt>> not_rolled_back;
   };
 
+  // With the name of the mechanism before it.
+  static absl::Status In(const std::string& name, const absl::Status& status);
   absl::Status FindCode(bool thorough);
   PointAllows NeedsOf(const ThreadRef& thread) const;  // the most of all parts
   std::vector<const WatchedFunctions*> AllWatched() const;

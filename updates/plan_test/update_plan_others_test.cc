@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "heap/updatable.h"
 #include "threads/controlled_thread.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 #include "threads/update_request.h"
 #include "updates/testing/functions_for_test.h"
@@ -69,21 +70,6 @@ class Other {
  private:
   std::atomic<bool> stop_{false};
   std::thread thread_;
-};
-
-// One that is registered.
-class Looping {
- public:
-  explicit Looping(std::string name)
-      : thread_(StartPassiveThread(std::move(name), [this] {
-          while (!stop_) UpdatePoint();
-        })) {}
-  ~Looping() { stop_ = true; }
-  ThreadRef ref() const { return thread_.ref(); }
-
- private:
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
 };
 
 using Callback = std::function<void()>;

@@ -20,7 +20,7 @@ Pacing::Pacing() : Pacing(Options()) {}
 Pacing::Pacing(const Options& options)
     : options_(options),
       limit_(options.first_limit),
-      pause_(options.first_pause) {}
+      pauses_(options.first_pause, options.last_pause) {}
 
 Pacing::Duration Pacing::StoppedSince(Clock::time_point after) const {
   Duration stopped{0};
@@ -42,8 +42,7 @@ void Pacing::Note(Clock::time_point begin, Clock::time_point end,
   const Duration expected =
       was_too_short ? std::min(limit_, options_.per_second)
                     : std::min({length, limit_, options_.per_second / 2});
-  next_ = end + pause_;
-  pause_ = std::min(2 * pause_, options_.last_pause);
+  next_ = end + pauses_.Next();
   // One that took more than its part is paid for alone, and so is the next one,
   // if it may.
   const Duration longest = was_too_short ? std::max(length, limit_) : length;

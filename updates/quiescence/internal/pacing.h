@@ -25,12 +25,32 @@
 #ifndef INSTAR_UPDATES_QUIESCENCE_INTERNAL_PACING_H_
 #define INSTAR_UPDATES_QUIESCENCE_INTERNAL_PACING_H_
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
+#include <utility>
 
 namespace instar {
 namespace updates_internal {
+
+// The pauses between attempts that stop nobody, or are paced elsewhere: each
+// twice as long as the one before, up to the last.
+class Pauses {
+ public:
+  using Duration = std::chrono::nanoseconds;
+  static constexpr Duration kFirst = std::chrono::microseconds(200);
+  static constexpr Duration kLast = std::chrono::milliseconds(4);
+
+  explicit Pauses(Duration first = kFirst, Duration last = kLast)
+      : next_(first), last_(last) {}
+
+  Duration Next() { return std::exchange(next_, std::min(2 * next_, last_)); }
+
+ private:
+  Duration next_;
+  Duration last_;
+};
 
 class Pacing {
  public:
@@ -43,8 +63,8 @@ class Pacing {
     Duration first_limit = std::chrono::milliseconds(10);
     Duration last_limit = std::chrono::milliseconds(10);
     // Between attempts, doubled each time.
-    Duration first_pause = std::chrono::microseconds(200);
-    Duration last_pause = std::chrono::milliseconds(4);
+    Duration first_pause = Pauses::kFirst;
+    Duration last_pause = Pauses::kLast;
     // For how long threads are stopped in any second. An attempt that took more
     // is followed by a pause in proportion, and so it is before one that may
     // take more because those before it were too short.
@@ -74,7 +94,7 @@ class Pacing {
 
   const Options options_;
   Duration limit_;
-  Duration pause_;
+  Pauses pauses_;
   Clock::time_point next_{};
   std::array<Stop, kRemembered> stops_;  // a ring; a length of 0 is none
   std::size_t last_ = 0;

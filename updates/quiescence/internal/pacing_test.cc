@@ -20,6 +20,14 @@ using std::chrono::seconds;
 
 using TimePoint = Pacing::Clock::time_point;
 
+TEST(PausesTest, EachIsTwiceTheOneBeforeUpToTheLast) {
+  Pauses pauses(microseconds(3), microseconds(20));
+  for (const int expected : {3, 6, 12, 20, 20}) {
+    EXPECT_EQ(pauses.Next(), microseconds(expected));
+  }
+  EXPECT_EQ(Pauses().Next(), Pauses::kFirst);
+}
+
 // Attempts that each take so long, for a while, on a clock of the test's.
 struct Simulation {
   Simulation(const Pacing::Options& options, nanoseconds each,
