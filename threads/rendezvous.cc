@@ -8,28 +8,21 @@
 #include <condition_variable>
 #include <mutex>
 #include <new>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/at_fork.h"
 #include "base/error_text.h"
-#include "base/linux/blocked_signals.h"
 #include "base/linux/deadline.h"
 #include "base/linux/futex.h"
-#include "base/linux/mapped_array.h"
-#include "base/no_allocation.h"
 #include "code/entries_here.h"
 #include "code/entry_interception.h"
 #include "continuation/paused_computations.h"
 #include "stack/interrupted_thread.h"
-#include "stack/interrupted_threads.h"
 #include "stack/stack_snapshot.h"
-#include "stack/stack_walker.h"
-#include "threads/internal/frame_names.h"
 #include "threads/internal/may_stay_interrupted.h"
 #include "threads/internal/pending_request.h"
+#include "threads/internal/rendezvous_state.h"
 #include "threads/internal/stopped_wait.h"
 
 namespace instar {
@@ -44,18 +37,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long the system has to deliver a signal, and the pause before a thread
-// that has not come that could not stay interrupted is interrupted again.
-constexpr auto kSignalLimit = std::chrono::milliseconds(5);
-// In addition, for each thread.
-constexpr auto kSignalLimitEach = std::chrono::microseconds(50);
+// The pause before a thread that has not come that could not stay interrupted
+// is interrupted again.
 constexpr auto kInterruptAgain = std::chrono::microseconds(500);
-// The same for a thread that is to be named, when nobody is held any more.
-constexpr auto kNameLimit = std::chrono::milliseconds(200);
-constexpr std::size_t kNamedFrames = 8;
-// How many are looked at to find those, and how much of a stack.
-constexpr std::size_t kLookedAtFrames = 128;
-constexpr std::size_t kCopiedStack = 256 << 10;
 // Room for threads that start while others are asked.
 constexpr std::size_t kMoreThreads = 16;
 
@@ -108,77 +92,6 @@ bool TakeTurn(Clock::time_point until) {
 }
 
 }  // namespace
-
-struct Rendezvous::State {
-  // With nobody held.
-  ~State() { Release(); }
-  void Release();
-  // What ReleaseByAnother() does, too: not of this thread's own.
-  void ReleaseThreads(bool by_holder);
-
-  struct Asked {
-    std::shared_ptr<ThreadRecord> record;
-    // The one before: it is freed when nobody is held.
-    std::shared_ptr<HoldStamp> last_stamp;
-    bool is_interrupted = false;  // and stays so
-  };
-  // A thread, by its place in `asked`, and one of its stacks.
-  struct Stack {
-    std::size_t thread;
-    std::size_t number;  // in the order in which they were found
-    StackSnapshot snapshot;
-  };
-  struct Missing {
-    std::size_t thread;
-    ThreadState state;
-    std::size_t first_pc, pcs;
-  };
-  enum class Answer { kAsked, kNotCome, kNotPrepared };
-
-  // Nobody is held yet: allocates what is needed from here on.
-  absl::Status MakeRoom(std::size_t room);
-  // From here on threads are held, and nothing is allocated.
-  Answer AskAll(Clock::time_point* until);
-  void Ask(const std::shared_ptr<ThreadRecord>& record);
-  void LetGo();
-  // Null: any.
-  const char* PointOf(const ThreadRecord& record) const;
-  bool MissesActiveThread() const;
-  // True when nobody is missing; false at `until`.
-  bool AwaitMissing(Clock::time_point until);
-  void InterruptMissing();
-  // False if there is no memory.
-  bool FillStacks();
-  absl::Status NameMissing();
-
-  RendezvousOptions options;
-  bool all = false;
-  std::vector<std::shared_ptr<ThreadRecord>> wanted;  // if not all
-  std::vector<Asked> asked;                           // never grows
-  bool has_room = true;
-  bool needs_entries = false;
-  // Those of `asked`, in their order. Who was held keeps them all.
-  std::shared_ptr<std::vector<HoldStamp>> stamps;
-  std::vector<std::shared_ptr<ThreadRecord>> held_new;
-  InterruptedThreads interrupted;
-  // Set before the first is held, who may own the dynamic linker's lock; not
-  // if none is to be interrupted.
-  std::optional<FunctionMap> map;
-  const threads_internal::UnsafeCode* unsafe = nullptr;
-  // Prepared if a thread may need it, and started when one does.
-  std::optional<EntryInterception> entries;
-  std::vector<HeldThread> threads;
-  MappedArray<Stack> found;
-  MappedArray<StackSnapshot> stacks;
-  Clock::time_point begin;
-  bool has_turn = false;
-  bool is_filled = false;        // `threads`, as `asked`
-  std::uint32_t generation = 0;  // ForkGeneration() where it took the turn
-  // While it has the turn: a handler of the program that waits here for what a
-  // held thread has would wait for ever.
-  std::optional<BlockedSignals> no_signals;
-  std::optional<NoAllocation> no_allocation;
-};
 
 absl::Status Rendezvous::State::MakeRoom(std::size_t room) {
   asked.clear();
@@ -267,14 +180,6 @@ const char* Rendezvous::State::PointOf(const ThreadRecord& record) const {
   return point.empty() ? nullptr : point.c_str();
 }
 
-bool Rendezvous::State::MissesActiveThread() const {
-  return std::any_of(asked.begin(), asked.end(), [](const Asked& each) {
-    std::lock_guard<std::mutex> lock(each.record->lock);
-    return each.record->missing && each.record->hold_point == nullptr &&
-           each.record->kind == ThreadKind::kActive;
-  });
-}
-
 void Rendezvous::State::LetGo() {
   if (all) held_new = Registry::Get().StopHoldingNew();
   const auto let_go = [](ThreadRecord& record) {
@@ -323,66 +228,6 @@ bool Rendezvous::State::AwaitMissing(Clock::time_point until) {
     if (!FutexWait(&missing_threads, missing, &until)) {
       return missing_threads.load(std::memory_order_acquire) == 0;
     }
-  }
-}
-
-void Rendezvous::State::InterruptMissing() {
-  const auto can_be_held = [](const ThreadRecord& record) {
-    const ThreadState state = record.state.load(std::memory_order_relaxed);
-    return record.missing && record.hold_point == nullptr &&
-           record.per_thread != nullptr &&
-           (state == ThreadState::kRunning ||
-            state == ThreadState::kRebooting) &&
-           record.per_thread->no_update_depth.load(std::memory_order_relaxed) ==
-               0;
-  };
-  const auto tid_of = [](const ThreadRecord& record) {
-    return record.tid.load(std::memory_order_relaxed);
-  };
-  int added = 0;
-  for (const Asked& each : asked) {
-    std::lock_guard<std::mutex> lock(each.record->lock);
-    if (can_be_held(*each.record) &&
-        threads_internal::MayBeInterrupted(*each.record) &&
-        interrupted.Add(tid_of(*each.record))) {
-      ++added;
-    }
-  }
-  if (added == 0 ||
-      !interrupted.Hold(kSignalLimit + added * kSignalLimitEach)) {
-    return;
-  }
-  for (Asked& each : asked) {
-    if (each.is_interrupted) continue;
-    InterruptedThreads::Thread* const thread =
-        interrupted.Find(tid_of(*each.record));
-    if (thread == nullptr) continue;
-    if (thread->state == InterruptedThreads::State::kNotTaken) {
-      std::unique_lock<std::mutex> lock(each.record->lock, std::try_to_lock);
-      if (lock.owns_lock()) threads_internal::NoteNotTaken(*each.record);
-      continue;
-    }
-    if (thread->state != InterruptedThreads::State::kHeld) {
-      continue;
-    }
-    // It may have been interrupted in this library: on its way here, with this
-    // very lock, or in a call that owns another one.
-    // Or have come by itself meanwhile, or be about to end.
-    std::unique_lock<std::mutex> lock(each.record->lock, std::try_to_lock);
-    if (!lock.owns_lock() || !can_be_held(*each.record) ||
-        each.record->per_thread->busy.load(std::memory_order_relaxed)) {
-      interrupted.Release(*thread);
-      continue;
-    }
-    if (thread->in_library_code || !threads_internal::MayStayInterrupted(
-                                       thread->snapshot, *map, *unsafe)) {
-      threads_internal::NoteRefusal(*each.record, thread->snapshot);
-      interrupted.Release(*thread);
-      continue;
-    }
-    CountAsStopped(*each.record);
-    each.record->stamp->begin.store(NowForStamp(), std::memory_order_relaxed);
-    each.is_interrupted = true;
   }
 }
 
@@ -440,83 +285,6 @@ bool Rendezvous::State::FillStacks() {
         absl::MakeConstSpan(stacks.data() + first, i - first);
   }
   return true;
-}
-
-absl::Status Rendezvous::State::NameMissing() {
-  MappedArray<Missing> missing;
-  MappedArray<std::uintptr_t> pcs;
-  MappedArray<char> room;
-  const auto add = [&pcs](Missing& thread, const StackSnapshot& stack) {
-    WalkStack(stack, [&](const Frame& frame) {
-      if (thread.pcs == kLookedAtFrames || !pcs.Add(frame.lookup_pc)) {
-        return false;
-      }
-      ++thread.pcs;
-      return true;
-    });
-  };
-  const auto look_at = [&](Missing& thread, auto limit) {
-    if (!room.Reserve(kCopiedStack)) return;
-    thread.first_pc = pcs.size();
-    const auto copy = TryCopyThread(
-        asked[thread.thread].record->tid.load(std::memory_order_relaxed), limit,
-        room.data(), room.capacity());
-    if (copy.has_value()) add(thread, *copy);
-  };
-  // All together: the others are held for as long.
-  auto until = Clock::now() + kSignalLimit;
-  for (std::size_t i = 0; i < asked.size(); ++i) {
-    ThreadRecord& record = *asked[i].record;
-    Missing thread{i, ThreadState::kRunning, pcs.size(), 0};
-    {
-      std::lock_guard<std::mutex> lock(record.lock);
-      if (!record.missing) continue;
-      thread.state = record.state.load(std::memory_order_relaxed);
-      // It is stopped, though not where it is wanted: no signal is needed.
-      if (IsStopped(thread.state) && record.where != nullptr) {
-        add(thread, *record.where);
-      }
-    }
-    if (thread.pcs == 0 && Clock::now() < until) {
-      look_at(thread, until - Clock::now());
-    }
-    missing.Add(thread);
-  }
-  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(
-      Clock::now() - begin);
-  Release();
-  if (options.released != nullptr) *options.released = Clock::now();
-  until = Clock::now() + kNameLimit;
-  for (Missing& thread : missing) {
-    // It may have gone on, but not far, if it was not even run before.
-    if (thread.pcs == 0 && Clock::now() < until) {
-      look_at(thread, until - Clock::now());
-    }
-  }
-  if (missing.empty()) {
-    return absl::DeadlineExceededError(absl::StrCat(
-        "waited ", waited.count(), " ms; the last thread came just then"));
-  }
-  std::string message = absl::StrCat("waited ", waited.count(), " ms for");
-  for (const Missing& thread : missing) {
-    const std::shared_ptr<ThreadRecord>& record = asked[thread.thread].record;
-    const std::uintptr_t* const first = pcs.data() + thread.first_pc;
-    const std::vector<std::string> names =
-        thread.pcs == 0 ? std::vector<std::string>()
-                        : threads_internal::NamesOfFrames(
-                              {first, first + thread.pcs}, kNamedFrames);
-    if (options.missing != nullptr) {
-      options.missing->push_back(
-          MissingThread{ThreadRef(record), thread.state, names});
-    }
-    absl::StrAppend(&message, " '", record->name, "' (", ToString(thread.state),
-                    ", thread ", record->tid.load(std::memory_order_relaxed),
-                    ") at ",
-                    names.empty() ? std::string("an unknown place")
-                                  : absl::StrJoin(names, " <- "),
-                    ";");
-  }
-  return absl::DeadlineExceededError(message);
 }
 
 absl::StatusOr<Rendezvous> Rendezvous::Start(std::unique_ptr<State> state) {

@@ -3,9 +3,7 @@
 
 #include "threads/update_request.h"
 
-#include <pthread.h>
-#include <signal.h>
-#include <ucontext.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -15,17 +13,16 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
 #include "continuation/continulet.h"
-#include "continuation/foreign_stacks.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "stack/stack_walker.h"
 #include "threads/controlled_thread.h"
 #include "threads/testing/functions_for_test.h"
+#include "threads/testing/looping.h"
 #include "threads/update_point.h"
 
 namespace instar {
@@ -46,19 +43,6 @@ void PollUntil(const std::atomic<bool>& stop) {
   }
 }
 
-// Sets `stop` before the thread is joined.
-class Polling {
- public:
-  Polling()
-      : thread_(StartPassiveThread("poll", [this] { PollUntil(stop_); })) {}
-  ~Polling() { stop_ = true; }
-  ThreadRef ref() const { return thread_.ref(); }
-
- private:
-  std::atomic<bool> stop_{false};
-  ControlledThread thread_;
-};
-
 UpdateRequest Start(const ThreadRef& thread, UpdateFunction function,
                     UpdateOptions options = {}) {
   UpdateRequest request =
@@ -68,7 +52,7 @@ UpdateRequest Start(const ThreadRef& thread, UpdateFunction function,
 }
 
 TEST(UpdateRequestTest, RunsInTheThreadWhenTriggered) {
-  Polling polling;
+  const Looping polling("poll");
   std::atomic<pid_t> tid{0};
   UpdateRequest request =
       SetUpdateFunction(polling.ref(), [&](UpdateContext& context) {
@@ -86,7 +70,7 @@ TEST(UpdateRequestTest, RunsInTheThreadWhenTriggered) {
 }
 
 TEST(UpdateRequestTest, NotYetIsTriedAgainUntilItIsDone) {
-  Polling polling;
+  const Looping polling("poll");
   int attempts = 0;
   UpdateRequest request = Start(polling.ref(), [&](UpdateContext&) {
     return ++attempts < 10 ? Attempt::NotYet("busy") : Attempt::Done();
@@ -96,7 +80,7 @@ TEST(UpdateRequestTest, NotYetIsTriedAgainUntilItIsDone) {
 }
 
 TEST(UpdateRequestTest, LatestReasonIsToldAndCancelEndsIt) {
-  Polling polling;
+  const Looping polling("poll");
   std::atomic<int> attempts{0};
   UpdateRequest request = Start(polling.ref(), [&](UpdateContext&) {
     return Attempt::NotYet("reason " + std::to_string(++attempts));
@@ -115,7 +99,7 @@ TEST(UpdateRequestTest, LatestReasonIsToldAndCancelEndsIt) {
 }
 
 TEST(UpdateRequestTest, FailureAndExceptionAreErrorsOfTheUpdate) {
-  Polling polling;
+  const Looping polling("poll");
   EXPECT_EQ(Start(polling.ref(),
                   [](UpdateContext&) {
                     return Attempt::Failed(absl::DataLossError("lost"));
@@ -205,7 +189,7 @@ TEST(UpdateRequestTest, OwnComputationIsPausedAndWalkable) {
 }
 
 TEST(UpdateRequestTest, NoUpdatePointInAnUpdateFunction) {
-  Polling polling;
+  const Looping polling("poll");
   std::atomic<int> inner{0};
   std::optional<UpdateRequest> other;
   UpdateRequest request = Start(polling.ref(), [&](UpdateContext& context) {
@@ -373,134 +357,6 @@ TEST(UpdateRequestTest, SwallowedRebootIsOnlyDelayed) {
   thread.Join();
   EXPECT_EQ(swallowed, 3);
   EXPECT_TRUE(rebooted);
-}
-
-// Comes to update points within C: qsort() owns memory where it calls back.
-int CompareAtUpdatePoint(const void* a, const void* b) {
-  UpdatePoint();
-  return *static_cast<const int*>(a) - *static_cast<const int*>(b);
-}
-
-TEST(RebootTest, NotThroughCUnlessTheAuthorSaysSo) {
-  for (const bool through_c : {false, true}) {
-    std::atomic<bool> sorting{true}, rebooted{false}, stop{false};
-    ControlledThread thread = StartPassiveThread("sorting", [&] {
-      while (sorting) {
-        int numbers[] = {3, 1, 2};
-        qsort(numbers, 3, sizeof(int), &CompareAtUpdatePoint);
-      }
-      while (!stop) UpdatePoint();
-    });
-    UpdateRequest request =
-        SetUpdateFunction(thread.ref(), [&](UpdateContext& context) {
-          RebootOptions options;
-          options.through_c = through_c;
-          return context.Reboot([&] { rebooted = true; }, options);
-        });
-    request.Trigger();
-    if (!through_c) {
-      while (request.attempts() == 0) std::this_thread::yield();
-      EXPECT_FALSE(request.is_finished());
-      EXPECT_THAT(request.reason(), HasSubstr("is C, whose locks"));
-      sorting = false;
-    }
-    EXPECT_TRUE(request.Await(std::chrono::seconds(60)).ok())
-        << request.reason();
-    stop = true;
-    thread.Join();
-    EXPECT_TRUE(rebooted);
-  }
-}
-
-TEST(RebootTest, NoUpdateOnASignalStack) {
-  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
-  static std::atomic<int> handled;
-  handled = 0;
-  std::atomic<bool> stop{false};
-  ControlledThread thread = StartPassiveThread("signalled", [&] {
-    std::vector<char> memory(64 << 10);
-    stack_t stack = {};
-    stack.ss_sp = memory.data();
-    stack.ss_size = memory.size();
-    EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
-    struct sigaction action = {}, before;
-    action.sa_flags = SA_ONSTACK;
-    action.sa_handler = [](int) {
-      UpdatePoint();
-      ++handled;
-    };
-    EXPECT_EQ(sigaction(SIGUSR2, &action, &before), 0);
-    while (handled == 0) pthread_kill(pthread_self(), SIGUSR2);
-    EXPECT_EQ(sigaction(SIGUSR2, &before, nullptr), 0);
-    stack.ss_flags = SS_DISABLE;
-    EXPECT_EQ(sigaltstack(&stack, nullptr), 0);
-    while (!stop) UpdatePoint();
-  });
-  int handled_then = 0;
-  UpdateRequest request = SetUpdateFunction(thread.ref(), [&](UpdateContext&) {
-    handled_then = handled;
-    return Attempt::Done();
-  });
-  request.Trigger();
-  EXPECT_TRUE(request.Await(kLimit).ok()) << request.reason();
-  EXPECT_EQ(request.reason(), "");
-  EXPECT_GE(handled_then, 1);  // not in the handler
-  stop = true;
-}
-
-TEST(RebootTest, NoUpdateOnAStackThatNobodyDeclared) {
-  INSTAR_SKIP_UNDER_TSAN(kFibersUntold);
-  static ucontext_t thread_context, fiber_context;
-  static std::atomic<int> passed;
-  static std::atomic<bool> leave;
-  passed = 0;
-  std::atomic<bool> declared{false}, runs{false}, stop{false};
-  std::vector<char> stack(256 << 10);
-  const auto low = reinterpret_cast<std::uintptr_t>(stack.data());
-  ForeignStacks fibers([&](ForeignStacks::Yield yield) {
-    if (declared && runs) yield({RunningStack(low, low + stack.size())});
-    return true;
-  });
-  testing::internal::CaptureStderr();
-  for (const bool declares : {false, true}) {
-    declared = declares;
-    leave = stop = false;
-    ControlledThread thread = StartPassiveThread("fibers", [&] {
-      getcontext(&fiber_context);
-      fiber_context.uc_stack.ss_sp = stack.data();
-      fiber_context.uc_stack.ss_size = stack.size();
-      fiber_context.uc_link = &thread_context;
-      makecontext(
-          &fiber_context,
-          [] {
-            while (!leave) {
-              UpdatePoint();
-              ++passed;
-            }
-          },
-          0);
-      runs = true;
-      swapcontext(&thread_context, &fiber_context);
-      runs = false;
-      while (!stop) UpdatePoint();
-    });
-    UpdateRequest request = SetUpdateFunction(
-        thread.ref(), [&](UpdateContext&) { return Attempt::Done(); });
-    request.Trigger();
-    if (!declares) {
-      while (request.reason().empty()) std::this_thread::yield();
-      EXPECT_THAT(request.reason(), testing::HasSubstr("foreign_stacks.h"));
-      EXPECT_FALSE(request.is_finished());
-      leave = true;
-    }
-    EXPECT_TRUE(request.Await(std::chrono::seconds(60)).ok())
-        << request.reason();
-    leave = stop = true;
-    thread.Join();
-  }
-  EXPECT_THAT(testing::internal::GetCapturedStderr(),
-              testing::HasSubstr("thread 'fibers': it came to an update point "
-                                 "on a stack"));
 }
 
 }  // namespace
