@@ -50,6 +50,9 @@ using Clock = std::chrono::steady_clock;
 // How often it is looked whether clients can still come: the name of the socket
 // may have been removed, and descriptors be closed by the program.
 constexpr std::chrono::seconds kLookAgain(1);
+// For how long a client that was refused is no news: `instarctl --pid` comes
+// twice, first to see who listens.
+constexpr std::chrono::minutes kRefusedAgain(1);
 // How long clients wait for a descriptor when there was none.
 constexpr std::chrono::milliseconds kAcceptAgain(100);
 
@@ -138,7 +141,12 @@ class ControlServer::Server {
       for (const auto& connection : connections) {
         polled.push_back({connection->descriptor(), connection->events(), 0});
       }
-      poll(polled.data(), polled.size(), TimeToWait());
+      if (poll(polled.data(), polled.size(), TimeToWait()) < 0 &&
+          errno != EINTR) {
+        // It may be forbidden by now: no reason to keep a processor busy.
+        std::this_thread::sleep_for(kAcceptAgain);
+        for (pollfd& one : polled) one.revents = 0;
+      }
       for (std::size_t i = 0; i < connections.size(); ++i) {
         const pollfd& one = polled[2 + i];
         // Closed by the program, now or while it was waited for.
@@ -212,7 +220,7 @@ class ControlServer::Server {
     const absl::StatusOr<Requester> peer = FindPeer(client.number());
     if (!peer.ok()) return SendError(client.number(), peer.status()), true;
     if (const absl::Status status = CheckUser(*peer); !status.ok()) {
-      service_.Refused(*peer, status);
+      NoteRefusal(*peer, status);
       return SendError(client.number(), status), true;
     }
     if (connections_.size() >= limits_.clients) {
@@ -225,6 +233,17 @@ class ControlServer::Server {
     connections_.push_back(std::make_shared<Connection>(
         client.Release(), *peer, service_, mailbox_, limits_));
     return true;
+  }
+
+  void NoteRefusal(const Requester& peer, const absl::Status& why) {
+    const Clock::time_point now = Clock::now();
+    const bool is_known = now < refused_until_ &&
+                          peer.process == refused_.process &&
+                          peer.user == refused_.user;
+    if (is_known) return;
+    refused_ = peer;
+    refused_until_ = now + kRefusedAgain;
+    service_.Refused(peer, why);
   }
 
   const pid_t process_ = getpid();
@@ -243,6 +262,8 @@ class ControlServer::Server {
   std::vector<std::shared_ptr<Connection>> connections_;
   Clock::time_point look_again_ = Clock::now() + kLookAgain;
   Clock::time_point accept_again_;
+  Requester refused_;  // the latest, and until when it is no news
+  Clock::time_point refused_until_;
 };
 
 ControlServer::ControlServer(std::unique_ptr<Server> server)

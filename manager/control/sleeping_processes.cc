@@ -22,6 +22,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "base/linux/deadline.h"
 #include "manager/control/listening_processes.h"
 #include "manager/control/process_file.h"
@@ -58,15 +59,21 @@ bool HandlesSignal(pid_t pid) {
   return false;
 }
 
-std::string NameOf(pid_t pid) {
-  constexpr absl::string_view kName = "INSTAR_NAME=";
+// Of the environment that the process was started with; empty: it is not there.
+std::string VariableOf(pid_t pid, const std::string& name) {
   const std::string environment =
       ReadProcessFile(absl::StrCat("/proc/", pid, "/environ"));
-  for (const absl::string_view entry : absl::StrSplit(environment, '\0')) {
-    if (absl::StartsWith(entry, kName) && entry.size() > kName.size()) {
-      return std::string(entry.substr(kName.size()));
+  for (absl::string_view entry : absl::StrSplit(environment, '\0')) {
+    if (absl::ConsumePrefix(&entry, name) && absl::ConsumePrefix(&entry, "=")) {
+      return std::string(entry);
     }
   }
+  return "";
+}
+
+std::string NameOf(pid_t pid) {
+  std::string name = VariableOf(pid, "INSTAR_NAME");
+  if (!name.empty()) return name;
   char path[4096];
   const ssize_t length =
       readlink(absl::StrCat("/proc/", pid, "/exe").c_str(), path, sizeof(path));
@@ -76,6 +83,24 @@ std::string NameOf(pid_t pid) {
       executable.substr(executable.rfind('/') + 1), " (deleted)"));
 }
 
+std::set<pid_t> FindServed() {
+  std::set<pid_t> served;
+  for (const auto& process : manager_internal::FindListeningProcesses()) {
+    served.insert(process.pid);
+  }
+  return served;
+}
+
+std::optional<SleepingProcess> LookAt(pid_t pid,
+                                      const std::set<pid_t>& served) {
+  if (served.count(pid) != 0 || !HandlesSignal(pid) || !HasAgent(pid)) {
+    return std::nullopt;
+  }
+  std::string name = NameOf(pid);
+  if (name.empty()) return std::nullopt;
+  return SleepingProcess{std::move(name), pid};
+}
+
 }  // namespace
 
 std::vector<SleepingProcess> FindSleepingProcesses() {
@@ -83,20 +108,23 @@ std::vector<SleepingProcess> FindSleepingProcesses() {
   DIR* const stream = opendir("/proc");
   if (stream == nullptr) return found;
   const absl::Cleanup close = [stream] { closedir(stream); };
-  std::set<pid_t> served;
-  for (const auto& process : manager_internal::FindListeningProcesses()) {
-    served.insert(process.pid);
-  }
+  const std::string chosen = SocketFolders::FromEnvironment().chosen;
+  const std::set<pid_t> served = FindServed();
   while (const dirent* const entry = readdir(stream)) {
     pid_t pid = 0;
     if (!absl::SimpleAtoi(entry->d_name, &pid) || pid == getpid()) continue;
-    if (served.count(pid) != 0 || !HandlesSignal(pid) || !HasAgent(pid)) {
-      continue;
+    std::optional<SleepingProcess> process = LookAt(pid, served);
+    if (process.has_value() &&
+        (chosen.empty() ||
+         VariableOf(pid, kSocketDirectoryVariable) == chosen)) {
+      found.push_back(*std::move(process));
     }
-    std::string name = NameOf(pid);
-    if (!name.empty()) found.push_back({std::move(name), pid});
   }
   return found;
+}
+
+std::optional<SleepingProcess> FindSleepingProcess(pid_t pid) {
+  return LookAt(pid, FindServed());
 }
 
 absl::StatusOr<RunningProgram> Wake(const SleepingProcess& process,

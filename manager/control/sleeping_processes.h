@@ -20,6 +20,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,8 +37,11 @@ struct SleepingProcess {
   pid_t pid = 0;
 };
 
-// Of this user, or, for root, of all.
+// Of this user, or, for root, of all; if $INSTAR_SOCKET_DIRECTORY is set, those
+// that were started with the same one, and will listen there.
 std::vector<SleepingProcess> FindSleepingProcesses();
+// The process of this number, wherever it will listen, if it is one.
+std::optional<SleepingProcess> FindSleepingProcess(pid_t pid);
 
 // Waits until it has a manager. Errors: NotFound (it has ended, or is none),
 // PermissionDenied, DeadlineExceeded (none of its threads has waited in the

@@ -30,7 +30,7 @@
 //
 // A program that was killed leaves its socket behind. Such a stale socket
 // is removed by FindPrograms() and by the start of a program. Why no socket of
-// a living program is ever taken for one: see the source.
+// a living program is ever taken for one: see program_socket.cc.
 //
 // Errors name the folder, the reason and the remedy:
 //   PermissionDenied    it is somebody else's, or others may enter it
@@ -62,6 +62,9 @@ namespace instar {
 
 // Of sun_path, without the zero at its end.
 inline constexpr std::size_t kMaxSocketPath = 107;  // bytes
+
+// Names the folder, for programs and for whoever looks for them.
+inline constexpr char kSocketDirectoryVariable[] = "INSTAR_SOCKET_DIRECTORY";
 
 // What the environment says of the folder; empty: nothing.
 struct SocketFolders {

@@ -43,6 +43,8 @@ int main(void) {
 }
 """
 LIMIT_S = 60
+# Programs are found by their names, wherever on the machine they run: no other test's may have this one.
+PROGRAM = f"server{os.getpid()}"
 
 
 class Installation:
@@ -59,7 +61,7 @@ class Installation:
         subprocess.run(["strip", "--strip-all", os.path.realpath(prefix + "/lib/libinstar.so")], check=True)
         self.environment = {"PATH": prefix + "/bin:/usr/bin:/bin", "LC_ALL": "C"}
         self.agent = prefix + "/lib/libinstar_agent.so"
-        self.program = self.path("server")
+        self.program = self.path(PROGRAM)
         self.run("instar-cc", "-O2", "-o", self.program, source, "-pthread")
         self.module = Installation.build(self, "discount", MODULE)
 
@@ -165,23 +167,31 @@ class ProcessesTest(ProcessTestCase):
     """What daemons do."""
 
     def test_a_name_of_its_own(self):
-        self.start("plain", INSTAR_NAME="shop")
-        self.assertIn("shop", self.instarctl("ps"))
-        self.update_and_undo("--program", "shop")
+        name = f"shop{os.getpid()}"
+        self.start("plain", INSTAR_NAME=name)
+        self.assertIn(name, self.instarctl("ps"))
+        self.update_and_undo("--program", name)
 
     def test_a_daemon(self):
         self.start("daemon")
-        self.assertNotIn("forked", self.instarctl("ps"))
+        self.assertNotIn("forked", self.instarctl("ps", "-p", PROGRAM))
         self.update_and_undo()
 
     def test_two_forks(self):
         self.start("double_fork")
+        worker = self.workers[0].pid
         self.assertIn("forked by one", self.instarctl("ps"))
+        self.assertIn("forked by one", self.instarctl("ps", "-p", str(worker)))
+        # It would listen elsewhere.
+        self.environment["INSTAR_SOCKET_DIRECTORY"] = self.folder + "/others"
+        self.assertIn("no program that can be updated", self.instarctl("ps"))
+        self.instarctl("ps", "-p", PROGRAM, code=3)
+        self.environment["INSTAR_SOCKET_DIRECTORY"] = self.folder + "/sockets"
         self.update_and_undo()
 
     def test_all_descriptors_closed(self):
         self.start("close_all")
-        self.update_and_undo("--program", "server")
+        self.update_and_undo("--program", PROGRAM)
 
     def test_main_has_ended(self):
         self.start("exited_main")
@@ -190,7 +200,7 @@ class ProcessesTest(ProcessTestCase):
     @unittest.skipUnless(os.geteuid() == 0, "only root can change its user")
     def test_another_user(self):
         self.start("setuid")
-        self.update_and_undo("--program", "server")
+        self.update_and_undo("--program", PROGRAM)
 
     @unittest.skipUnless(os.geteuid() == 0, "only root sees what is not dumpable")
     def test_not_dumpable(self):
@@ -199,28 +209,26 @@ class ProcessesTest(ProcessTestCase):
 
     def test_all_of_a_tree(self):
         self.start("prefork3", workers=4)
-        # Others may run on the machine.
         parent, children = self.workers[0].pid, sorted(worker.pid for worker in self.workers[1:])
         self.assertEqual(
-            re.findall(r"^( *server) +(%s) " % "|".join(map(str, [parent] + children)), self.instarctl("ps"),
-                       re.MULTILINE),
-            [("server", str(parent))] + [("  server", str(child)) for child in children])
+            re.findall(rf"^( *{PROGRAM}) +(\d+) ", self.instarctl("ps"), re.MULTILINE),
+            [(PROGRAM, str(parent))] + [("  " + PROGRAM, str(child)) for child in children])
         tree = {process["pid"]: process for process in json.loads(self.instarctl("ps", "--json"))["processes"]}
         self.assertEqual(sorted(child["pid"] for child in tree[parent]["children"]), children)
         self.assertIn("applied", self.instarctl("load", self.installed.module, "--all"))
         self.assertEqual(self.prices(), [180] * 4)
-        self.assertEqual(self.instarctl("status", "--all", "-p", "server").count("updates: discount"), 4)
+        self.assertEqual(self.instarctl("status", "--all", "-p", PROGRAM).count("updates: discount"), 4)
         # One has been taken back alone: the others are all the same.
         self.instarctl("undo", "--program", str(self.workers[2].pid))
         self.assertEqual(self.prices(), [180, 180, 200, 180])
-        self.assertIn("not applied", self.instarctl("undo", "--all", "-p", "server"))
+        self.assertIn("not applied", self.instarctl("undo", "--all", "-p", PROGRAM))
         self.assertEqual(self.prices(), [200] * 4)
 
     def test_one_of_a_tree_has_it_already(self):
         self.start("prefork1", workers=2)
         self.instarctl("load", self.installed.module, "--program", str(self.workers[0].pid))
         self.assertEqual(self.prices(), [180, 200])
-        self.assertIn("applied already", self.instarctl("load", self.installed.module, "--all", "-p", "server"))
+        self.assertIn("applied already", self.instarctl("load", self.installed.module, "--all", "-p", PROGRAM))
         self.assertEqual(self.prices(), [180, 180])
 
     def test_a_child_has_what_its_parent_had(self):
@@ -239,7 +247,7 @@ class ProcessesTest(ProcessTestCase):
     def test_refused_by_one_is_applied_by_none(self):
         self.start("prefork2", workers=3)
         self.instarctl("load", self.installed.module, "--program", str(self.workers[1].pid))
-        self.instarctl("load", "/nowhere.so", "--all", "-p", "server", code=1)
+        self.instarctl("load", "/nowhere.so", "--all", "-p", PROGRAM, code=1)
         self.assertEqual(self.prices(), [200, 180, 200])
 
     def test_the_log_of_the_system(self):
@@ -251,7 +259,7 @@ class ProcessesTest(ProcessTestCase):
             self.instarctl("load", self.installed.module)
             with open(self.installed.module, "rb") as module:
                 digest = hashlib.sha256(module.read()).hexdigest()
-            who = rf'program="server" update="discount" user={os.getuid()} client=\d+ '
+            who = rf'program="{PROGRAM}" update="discount" user={os.getuid()} client=\d+ '
             what = rf'module="{self.installed.module}" sha256={digest} detail=".*"'
             self.assertRegex(log.recv(4096).decode(), rf"^<85>instar\[{pid}\]: event=applied {who}{what}$")
             self.instarctl("load", self.installed.module, code=1)

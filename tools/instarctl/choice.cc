@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/status_macros.h"
@@ -41,6 +40,10 @@ std::string LastPart(const std::string& path) {
 
 }  // namespace
 
+bool IsNamed(const std::string& wanted, const std::string& name, pid_t pid) {
+  return name == wanted || absl::StrCat(pid) == wanted;
+}
+
 absl::StatusOr<RunningProgram> ChooseProgram(
     const std::vector<RunningProgram>& programs, const std::string& wanted,
     const BuiltFor& built_for,
@@ -50,9 +53,7 @@ absl::StatusOr<RunningProgram> ChooseProgram(
   if (!wanted.empty()) {
     std::vector<RunningProgram> matches;
     for (const RunningProgram& program : programs) {
-      pid_t pid = 0;
-      if (program.name == wanted ||
-          (absl::SimpleAtoi(wanted, &pid) && program.pid == pid)) {
+      if (IsNamed(wanted, program.name, program.pid)) {
         matches.push_back(program);
       }
     }
@@ -92,7 +93,7 @@ absl::StatusOr<std::optional<RunningProgram>> WakeChosen(
     const std::vector<RunningProgram>& programs, const std::string& wanted) {
   constexpr std::chrono::seconds kLimit(10);
   const auto is_wanted = [&](const std::string& name, pid_t pid) {
-    return wanted.empty() || name == wanted || absl::StrCat(pid) == wanted;
+    return wanted.empty() || IsNamed(wanted, name, pid);
   };
   for (const RunningProgram& program : programs) {
     if (is_wanted(program.name, program.pid)) return std::nullopt;

@@ -8,6 +8,8 @@
 #ifndef INSTAR_TOOLS_INSTARCTL_CHOICE_H_
 #define INSTAR_TOOLS_INSTARCTL_CHOICE_H_
 
+#include <sys/types.h>
+
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,6 +28,9 @@ struct BuiltFor {
   std::string program;  // the last part of its path
   std::vector<std::string> build_ids;
 };
+
+// Whether a process is what --program names: its name, or its number.
+bool IsNamed(const std::string& wanted, const std::string& name, pid_t pid);
 
 // The program named `wanted` or with that number. If `wanted` is empty: the
 // only one; of several the only one of the module's build, or else the only one

@@ -262,6 +262,20 @@ TEST_F(InstarctlTest, Ps) {
                     HasSubstr("ratings, show_ratings (undo pending)")));
 }
 
+TEST_F(InstarctlTest, PsOfOneProgram) {
+  StartServer();
+  for (const std::string& name :
+       {std::string("shop"), absl::StrCat(getpid())}) {
+    const Finished one = RunInstarctl({"ps", "-p", name});
+    EXPECT_EQ(one.code, 0) << one.err;
+    EXPECT_THAT(one.out, HasSubstr(absl::StrCat(" ", getpid(), " ")));
+  }
+  const Finished none = RunInstarctl({"ps", "-p", "nobody"});
+  EXPECT_EQ(none.code, 3);
+  EXPECT_THAT(none.out, IsEmpty());
+  EXPECT_THAT(none.err, StartsWith("instarctl: no program \"nobody\""));
+}
+
 TEST_F(InstarctlTest, PsForPrograms) {
   const Finished none = RunInstarctl({"ps", "--json"});
   EXPECT_EQ(none.code, 0);

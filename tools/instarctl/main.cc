@@ -131,16 +131,11 @@ absl::StatusOr<StatusReport> AskForStatus(const RunningProgram& program) {
 
 absl::StatusOr<RunningProgram> FindOrWake(pid_t pid) {
   absl::StatusOr<RunningProgram> program = FindProgramOf(pid);
-  if (absl::IsNotFound(program.status())) {
-    for (const SleepingProcess& process : FindSleepingProcesses()) {
-      if (process.pid != pid) continue;
-      const absl::Status woken =
-          Wake(process, std::chrono::seconds(10)).status();
-      if (!woken.ok()) return woken;
-      program = FindProgramOf(pid);
-    }
-  }
-  return program;
+  if (!absl::IsNotFound(program.status())) return program;
+  const std::optional<SleepingProcess> process = FindSleepingProcess(pid);
+  if (!process.has_value()) return program;
+  INSTAR_RETURN_IF_ERROR(Wake(*process, std::chrono::seconds(10)).status());
+  return FindProgramOf(pid);
 }
 
 // How long a program is waited for that has closed all of its descriptors: it
@@ -183,13 +178,18 @@ int Ps(const Options& options) {
   const absl::StatusOr<std::vector<RunningProgram>> programs =
       FindPrograms(&hints);
   if (!programs.ok()) return Fail(kUnreachable, programs.status().message());
+  const auto is_asked_for = [&](const std::string& name, pid_t pid) {
+    return options.program.empty() || IsNamed(options.program, name, pid);
+  };
   std::vector<ListedProgram> listed;
   for (const RunningProgram& program : *programs) {
+    if (!is_asked_for(program.name, program.pid)) continue;
     absl::StatusOr<StatusReport> status = AskForStatus(program);
     if (!status.ok() && !manager_internal::IsRunning(program.pid)) continue;
     listed.push_back({program, std::move(status)});
   }
   for (const SleepingProcess& process : FindSleepingProcesses()) {
+    if (!is_asked_for(process.name, process.pid)) continue;
     listed.push_back(
         {{process.name, process.pid, ""},
          absl::UnavailableError("forked by one that can be updated; starts a "
@@ -202,6 +202,13 @@ int Ps(const Options& options) {
         return stat.has_value() ? stat->parent : 0;
       },
       listed);
+  if (listed.empty() && !options.program.empty()) {
+    hints.insert(hints.begin(),
+                 absl::StrCat("no program \"", options.program,
+                              "\" that can be updated is running as this "
+                              "user"));
+    return Fail(kUnreachable, absl::StrJoin(hints, "\n  "));
+  }
   if (options.json) {
     std::printf("%s\n", ProgramsToJson(listed, hints).c_str());
     return kDone;
@@ -395,8 +402,8 @@ int Log(const Options& options) {
           ? programs->size()
           : std::count_if(programs->begin(), programs->end(),
                           [&](const RunningProgram& program) {
-                            return program.name == options.program ||
-                                   absl::StrCat(program.pid) == options.program;
+                            return IsNamed(options.program, program.name,
+                                           program.pid);
                           });
   if (options.pid == 0 &&
       (running == 0 || (running > 1 && !options.program.empty()))) {
@@ -492,8 +499,9 @@ int Main(int argc, char** argv) {
   };
 
   json(command("ps",
-               "Lists the programs that can be updated: each process below "
-               "the one that has forked it.",
+               "Lists the programs that can be updated, or the processes of "
+               "the one that --program names: each below the one that has "
+               "forked it.",
                "ps", without_pid([&] { return Ps(options); })));
   CLI::App* const check =
       command("check",
