@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/testing/child_process.h"
+#include "base/testing/hammer.h"
 #include "code/function_entry.h"
 #include "code/updatable_functions_for_test.h"
 #include "gtest/gtest.h"
@@ -33,50 +34,30 @@ constexpr int kFlips = 20000;
 // Calls Answer() from several threads and counts what it says.
 class Callers {
  public:
-  explicit Callers(int count) {
-    for (int i = 0; i < count; ++i) {
-      threads_.emplace_back([this] { Call(); });
-    }
-    while (running_ < count) std::this_thread::yield();
-  }
+  explicit Callers(int count) : hammer_(count, [this] { Call(); }) {}
 
-  void Stop() {
-    stop_ = true;
-    for (std::thread& thread : threads_) thread.join();
-    threads_.clear();
-  }
+  void Stop() { hammer_.Stop(); }
 
   long wrong() const { return wrong_; }
   // Results of a version that no call that began since Expect() may have had.
   long outdated() const { return outdated_; }
   void Expect(int oldest_version) { oldest_version_ = oldest_version; }
-  std::vector<pthread_t> handles() {
-    std::vector<pthread_t> handles;
-    for (std::thread& thread : threads_) {
-      handles.push_back(thread.native_handle());
-    }
-    return handles;
-  }
+  std::vector<pthread_t> handles() { return hammer_.handles(); }
 
  private:
   void Call() {
-    ++running_;
-    int a = 0;
-    while (!stop_.load(std::memory_order_relaxed)) {
-      const int oldest = oldest_version_.load(std::memory_order_acquire);
-      const int result = Answer(a);
-      const int version = result / 100;
-      if (result % 100 != a || version < 1 || version > 3) ++wrong_;
-      if (version < oldest) ++outdated_;
-      a = (a + 1) & 63;
-    }
+    static thread_local int a = 0;
+    const int oldest = oldest_version_.load(std::memory_order_acquire);
+    const int result = Answer(a);
+    const int version = result / 100;
+    if (result % 100 != a || version < 1 || version > 3) ++wrong_;
+    if (version < oldest) ++outdated_;
+    a = (a + 1) & 63;
   }
 
-  std::atomic<bool> stop_{false};
-  std::atomic<int> running_{0};
   std::atomic<int> oldest_version_{1};
   std::atomic<long> wrong_{0}, outdated_{0};
-  std::vector<std::thread> threads_;
+  Hammer hammer_;
 };
 
 TEST(FunctionEntryLoadTest, FlipsWithoutAWrongResult) {

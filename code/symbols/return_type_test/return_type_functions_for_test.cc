@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "code/symbols/return_type_functions_for_test.h"
+#include "code/symbols/return_type_test/return_type_functions_for_test.h"
 
 namespace returns {
 

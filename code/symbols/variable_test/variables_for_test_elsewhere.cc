@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "code/symbols/variables_for_test.h"
+#include "code/symbols/variable_test/variables_for_test.h"
 
 namespace kept {
 

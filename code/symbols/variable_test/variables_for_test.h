@@ -3,8 +3,8 @@
 //
 // Variables of every kind, for the tests of //code/symbols:variable to find.
 
-#ifndef INSTAR_CODE_SYMBOLS_VARIABLES_FOR_TEST_H_
-#define INSTAR_CODE_SYMBOLS_VARIABLES_FOR_TEST_H_
+#ifndef INSTAR_CODE_SYMBOLS_VARIABLE_TEST_VARIABLES_FOR_TEST_H_
+#define INSTAR_CODE_SYMBOLS_VARIABLE_TEST_VARIABLES_FOR_TEST_H_
 
 #include <string>
 
@@ -44,4 +44,4 @@ int* TemplateMember();
 
 }  // namespace kept
 
-#endif  // INSTAR_CODE_SYMBOLS_VARIABLES_FOR_TEST_H_
+#endif  // INSTAR_CODE_SYMBOLS_VARIABLE_TEST_VARIABLES_FOR_TEST_H_

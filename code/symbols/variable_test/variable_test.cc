@@ -7,7 +7,7 @@
 #include <string>
 #include <thread>
 
-#include "code/symbols/variables_for_test.h"
+#include "code/symbols/variable_test/variables_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

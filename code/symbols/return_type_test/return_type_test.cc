@@ -5,7 +5,7 @@
 
 #include "absl/status/status.h"
 #include "code/symbols/function.h"
-#include "code/symbols/return_type_functions_for_test.h"
+#include "code/symbols/return_type_test/return_type_functions_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
