@@ -127,7 +127,7 @@ def run_differ(server, differ, patch, folder, program, old, new, built_in, optio
     name = re.sub(r"[^A-Za-z0-9._-]", "-", re.sub(r"\.(patch|diff)$", "", patch))[:64]
     command = [differ, "--program", program, "--old", os.path.join(old, server.objects), "--new",
                os.path.join(new, server.objects), "--old-sources", f"{built_in}={old}", "--json", report, "--name", name,
-               *options, "-o", os.path.join(folder, "fix.so")]
+               *[f"--unchanged={source}" for source in server.unchanged], *options, "-o", os.path.join(folder, "fix.so")]
     began = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           errors="replace") as process:

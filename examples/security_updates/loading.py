@@ -71,7 +71,7 @@ class RunningServer:
             if exe.get(pid, "").endswith("/" + os.path.basename(self.server.program)):
                 found.append(pid)
             at += sorted(child for child, parent in parents.items() if parent == pid)
-        return found or [self.process.pid]
+        return (found[:1] if self.server.is_forking else found) or [self.process.pid]
 
     def instarctl(self, pid, *arguments):
         return subprocess.run([os.path.join(self.instar, "bin", "instarctl"), "-p", str(pid), *arguments], capture_output=True,

@@ -133,6 +133,7 @@ def rows(result):
             lines.append(f"| {name} | | | {entry['skipped']} | | | | | | | | |")
             continue
         if "comparison" not in entry:
+            lines.append(f"| {name} | | | not compared | | | | | | | | |")
             continue
         comparison, loading = made(entry), entry.get("loading")
         said = {"yes": "applied" if loading else "accepted", "with code": "applied with code" if loading else "accepted with code",

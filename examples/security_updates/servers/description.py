@@ -40,12 +40,16 @@ class Server:
     tools = {"gcc": "gcc", "make": "make", "dpkg-buildflags": "dpkg-dev", "git": "git"}
     # What --old and --new are, in the tree. Which objects there are the program's, instar-diff finds out.
     objects = "."
+    # Sources of which the build keeps no object, and which do not change.
+    unchanged = ()
     # What of the build is needed to run the server, besides the program.
     runs_with = ()
     # Options of instar-diff that go with the code that an author has written, with the reason: {patch: [(option, reason)]}.
     options = {}
     # Several processes have the program: instarctl --all.
     processes = 1
+    # Processes other than the first cannot be reached, and come and go.
+    is_forking = False
     # Seconds of each phase under load.
     phases = {"before": 3, "applied": 10, "undone": 3, "applied again": 4}
 

@@ -18,7 +18,10 @@ class Description(Server):
     package = "proftpd-dfsg"
     program = "proftpd"
     first = "upstream_bug_1597.diff"
-    objects = "."
+    # After that nearly all has to be built anew: it comes last.
+    moved = [("97bbe68363ccf2de0c07f67170ec64a8b4d62592.diff", "2052_pghmcfc.diff")]
+    # Sessions run as another user, who may not have a manager where root has them: those that come get what was loaded.
+    is_forking = True
     skipped = {r"^0[123]_disable": "tests only"}
     fixes = {
         "upstream_bug_1597.diff": "bug 1597",
@@ -42,14 +45,13 @@ class Description(Server):
             cwd=tree, env=environment, log=log)
 
     def make(self, tree, instar, log):
+        # The package's build does not know which file includes which.
         changed = run(["git", "-C", tree, "diff", "--name-only", "HEAD~1", "HEAD"]).split()
-        if any(re.search(r"\.h(\.in)?$", name) for name in changed) and os.path.exists(os.path.join(tree, self.program)):
-            # The package's build does not know which file includes which.
-            for folder, _, files in os.walk(tree):
-                for file in files:
-                    if file.endswith((".o", ".lo", ".a")):
-                        os.unlink(os.path.join(folder, file))
-            run(["./config.status"], cwd=tree, log=log)
+        for folder in {re.sub(r"^(contrib/mod_\w+|).*", r"\1", name) for name in changed if re.search(r"\.h(\.in)?$", name)}:
+            if os.path.exists(os.path.join(tree, self.program)):
+                run(["make", "clean"], cwd=os.path.join(tree, folder), log=log)
+            if os.path.exists(os.path.join(tree, folder, "config.status")):
+                run(["./config.status"], cwd=os.path.join(tree, folder), log=log)
         run(["make", "proftpd"], cwd=tree, env=self.environment(instar), log=log)
 
     def start(self, folder, work, port):

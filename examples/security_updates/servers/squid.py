@@ -17,9 +17,11 @@ class Description(Server):
     name = "squid"
     language = "C++"
     program = "src/squid"
+    unchanged = ("squidS.c",)  # libtool makes it to link, and removes it
     runs_with = ("src/unlinkd", "src/mime.conf.default", "errors/templates")
     first = "1f13f721263a4cc75e4b798a230022561047899c.patch"
     fixes = {"1f13f721263a4cc75e4b798a230022561047899c.patch": "bug 5162"}
+    options = {"CVE-2023-50269.patch": [("--allow-type=ClientRequestContext", "pools give memory that is zero")]}
     # After some of them nearly all has to be built anew: they come last.
     moved = [("1f13f721263a4cc75e4b798a230022561047899c.patch", "0005-Use-RuntimeDirectory-to-create-run-squid.patch"),
              ("CVE-2024-25617.patch", "CVE-2026-33515.patch"),
