@@ -29,6 +29,14 @@ bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit);
 // Reads /proc/self/task/TID/`name` (such as "stat") into `text`, at most
 // `size` - 1 bytes, and ends it with a zero. False, with errno set, if there is
 // no such thread or the file cannot be read.
+//
+// The file is open for some microseconds, under the number that open(2) gave
+// it. A program that closes all descriptors just then, and opens a file that
+// gets the number, is noticed: its file is not read for ours, nothing of it is
+// consumed, and it stays open. What is left is a program that does both between
+// the last look and the close(2) behind it. (A number that no program comes to,
+// as that of an OwnDescriptor, has to be made of one from open(2), in which
+// time the same could happen.)
 bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size);
 
 // The signals that a thread blocks, number N as bit N - 1; nothing if that

@@ -128,7 +128,8 @@ class BadInputTest(unittest.TestCase):
         self.link("instar-cc")
         self.make_module()
         self.start()
-        self.is_refused("Price in the program", " no patchable entr", "instar-cc", "-fpatchable-function-entry=5")
+        self.is_refused("Price in the program, Each in the program have no patchable entries", "instar-cc",
+                        "-fpatchable-function-entry=5")
 
     def test_the_flags_without_the_options_of_the_linker(self):
         self.compile("instar-cc", "main.c", "price.c")

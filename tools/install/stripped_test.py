@@ -10,6 +10,7 @@ INSTALL and ARGS install Instar into a temporary folder (processes_test.py).
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -167,6 +168,36 @@ class StrippedTest(unittest.TestCase):
         self.link_to(path)
         self.start_with_debug_folder(self.folder + "/debug")
         self.is_as_if_it_had_not_been_stripped()
+
+    # The network is asked for nothing, whatever the environment says.
+
+    def nobody_is_asked(self, command):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.setblocking(False)
+            self.environment.update(
+                DEBUGINFOD_URLS=f"http://127.0.0.1:{server.getsockname()[1]}", DEBUGINFOD_TIMEOUT="1",
+                DEBUGINFOD_CACHE_PATH=self.folder + "/cache")
+            command()
+            with self.assertRaises(BlockingIOError):
+                server.accept()
+
+    def test_no_server_is_asked_by_the_program(self):
+        self.strip()
+        self.start()
+        self.nobody_is_asked(lambda: self.refuses("local", "of what was stripped, only exported names are known"))
+
+    def test_no_server_is_asked_by_instar_diff(self):
+        for build, price in [("old", "100"), ("new", "101")]:
+            os.mkdir(f"{self.folder}/{build}")
+            source = f"{self.folder}/{build}/shop.c"
+            with open(source, "w", encoding="utf-8") as file:
+                file.write(PROGRAM.replace("* 100", "* " + price))
+            self.installed.run("instar-cc", "-O2", "-c", "-o", f"{self.folder}/{build}/shop.o", source)
+        self.installed.run("instar-cc", "-o", self.folder + "/whole", self.folder + "/old/shop.o")
+        self.installed.run("strip", "-o", self.stripped, self.folder + "/whole")
+        self.nobody_is_asked(lambda: subprocess.run(
+            ["instar-diff", "--program", self.stripped, "--old", self.folder + "/old", "--new", self.folder + "/new"],
+            check=True, stdout=subprocess.DEVNULL, env=self.environment))
 
     # What works without.
 

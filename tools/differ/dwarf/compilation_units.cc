@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
+#include <stdlib.h>
 
 #include <memory>
 
@@ -150,6 +151,9 @@ absl::StatusOr<LinkedUnits> LinkedUnits::Of(const ElfFile& image) {
   static const Dwfl_Callbacks kCallbacks = {
       dwfl_build_id_find_elf, dwfl_standard_find_debuginfo,
       dwfl_offline_section_address, nullptr};
+  // Of servers that are named there, libdwfl asks for what is missing: what is
+  // made here does not depend on the network.
+  unsetenv("DEBUGINFOD_URLS");
   Dwfl* const dwfl = dwfl_begin(&kCallbacks);
   if (dwfl == nullptr) {
     return absl::InternalError(absl::StrCat("libdwfl: ", dwfl_errmsg(-1)));
