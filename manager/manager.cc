@@ -360,6 +360,10 @@ Manager::~Manager() {
   if (state_ != nullptr && state_->pid() != getpid()) state_.release();
 }
 
+absl::Status Manager::MayGoOnUnder(const sock_fprog& filter) {
+  return FindServiceLimits(&filter).may_start;
+}
+
 void Manager::ApplyEnabled() { state_->ApplyEnabled(); }
 
 void Manager::Register(std::initializer_list<const ControlledThread*> threads) {

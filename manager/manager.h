@@ -76,6 +76,8 @@
 #include "threads/thread_ref.h"
 #include "updates/update.h"
 
+struct sock_fprog;  // <linux/filter.h>
+
 namespace instar {
 
 struct ManagerOptions {
@@ -144,6 +146,13 @@ class Manager {
   // journal.
   std::vector<std::string> Limits() const;
   absl::StatusOr<std::vector<JournalEntry>> Journal() const;
+
+  // Whether this process could go on with a manager if it laid this seccomp
+  // filter on all of its threads (SECCOMP_FILTER_FLAG_TSYNC), the manager's
+  // among them: FailedPrecondition if it would be ended for what a manager
+  // does. Then the manager is to be ended before. Makes a child that is not
+  // noticed (base/linux/seccomp_filter.h). libinstar_agent.so asks by itself.
+  static absl::Status MayGoOnUnder(const sock_fprog& filter);
 
   // Where it listens now.
   std::string socket_path() const;

@@ -27,6 +27,8 @@
 
 #include "absl/types/span.h"
 
+struct sock_fprog;  // <linux/filter.h>
+
 namespace instar {
 
 struct SystemCall {
@@ -51,10 +53,13 @@ struct FilterAnswer {
 // are some, which counts as 1. 0 also if /proc is not there.
 int CountSeccompFilters();
 
-// One call; and several, at most 64, into `answers`, which has as many.
+// One call; and several, at most 64, into `answers`, which has as many. With
+// `more`, as it would be if that filter, which is not in force yet, were laid
+// on top of the others: all are kNotKnown if the kernel does not take it.
 FilterAnswer AnswerOfFilter(const SystemCall& call);
 void AskSeccompFilter(absl::Span<const SystemCall> calls,
-                      absl::Span<FilterAnswer> answers);
+                      absl::Span<FilterAnswer> answers,
+                      const sock_fprog* more = nullptr);
 
 }  // namespace instar
 

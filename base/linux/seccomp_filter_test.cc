@@ -4,8 +4,10 @@
 #include "base/linux/seccomp_filter.h"
 
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -67,6 +69,32 @@ TEST(SeccompFilterTest, WhatEndsTheProcessIsToldApart) {
               return HasNoChild() ? 0 : 3;
             }),
             0);
+}
+
+TEST(SeccompFilterTest, AFilterThatIsNotInForceYet) {
+  EXPECT_EQ(
+      InAChild([] {
+        const FilterOfOneCall coming(SYS_ptrace, SECCOMP_RET_KILL_PROCESS);
+        const std::vector<SystemCall> calls = {kNumber, kTrace, kWrong};
+        std::vector<FilterAnswer> answers(calls.size());
+        const auto ask = [&] {
+          AskSeccompFilter(calls, absl::MakeSpan(answers), &coming.program());
+          return answers[1].verdict;
+        };
+        // Whoever may gain privileges may lay none on itself.
+        if (geteuid() != 0 && ask() != FilterVerdict::kNotKnown) return 1;
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 2;
+        if (ask() != FilterVerdict::kEnds) return 3;
+        if (answers[0].verdict != FilterVerdict::kAllows) return 4;
+        if (answers[2].verdict != FilterVerdict::kAllows) return 5;
+        const sock_fprog none = {0, nullptr};
+        AskSeccompFilter(calls, absl::MakeSpan(answers), &none);
+        if (answers[0].verdict != FilterVerdict::kNotKnown) return 6;
+        // It is not in force here.
+        if (ptrace(PTRACE_SEIZE, -1, 0, 0) != -1) return 7;
+        return HasNoChild() ? 0 : 8;
+      }),
+      0);
 }
 
 TEST(SeccompFilterTest, ASignalIsNotForTheHandlerOfTheProgram) {

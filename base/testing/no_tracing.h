@@ -22,18 +22,32 @@
 
 namespace instar {
 
+// A filter that answers one call so, and allows all others.
+class FilterOfOneCall {
+ public:
+  FilterOfOneCall(unsigned number, unsigned answer)
+      : filter_{
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, answer),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        } {}
+  FilterOfOneCall(const FilterOfOneCall&) = delete;
+  FilterOfOneCall& operator=(const FilterOfOneCall&) = delete;
+
+  const sock_fprog& program() const { return program_; }
+
+ private:
+  sock_filter filter_[4];
+  const sock_fprog program_ = {4, filter_};
+};
+
 // Of the calling thread, and of those that it starts. False if the kernel does
 // not do that.
 inline bool AnswerCall(unsigned number, unsigned answer) {
-  sock_filter filter[] = {
-      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, answer),
-      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-  };
-  const sock_fprog program = {4, filter};
+  const FilterOfOneCall filter(number, answer);
   return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter.program()) == 0;
 }
 
 inline bool ForbidTracing(unsigned answer = SECCOMP_RET_ERRNO | EPERM) {

@@ -29,11 +29,18 @@
 // signal (manager/control/sleeping_processes.h); what was applied in its parent
 // is in effect in it and can be undone there. What daemon() leaves starts one
 // at once.
+//
+// Seccomp filters. One that the program lays on all of its threads lies on ours
+// as well. If the process would be ended for what they do under it, they end
+// before, with a word on standard error, and the program goes on without.
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -48,6 +55,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/raw_syscall.h"
 #include "base/version.h"
 #include "code/internal/patchable_entries.h"
 #include "manager/control/sleeping_processes.h"
@@ -275,6 +283,15 @@ namespace {
 
 using ProgramMain = int (*)(int, char**, char**);
 
+// Of one that is about to be laid on all threads.
+void LookAtFilter(const sock_fprog& filter) {
+  if (g_managed.load() != getpid() || g_manager.load() == nullptr) return;
+  const absl::Status may_go_on = Manager::MayGoOnUnder(filter);
+  if (may_go_on.ok()) return;
+  Say(absl::StrCat("the manager ends: ", may_go_on.message()));
+  delete g_manager.exchange(nullptr);
+}
+
 ProgramMain g_main = nullptr;  // the program's; set once, before it is called
 
 int MainAfterUpdates(int argc, char** argv, char** environment) {
@@ -318,4 +335,27 @@ extern "C" __attribute__((visibility("default"))) int daemon(int keep_folder,
   }
   errno = saved_errno;
   return result;
+}
+
+// In place of the one of libc, by which filters are laid on all threads: there
+// is no function for that.
+extern "C" __attribute__((visibility("default"))) long syscall(long number,
+                                                               ...) noexcept {
+  va_list list;
+  va_start(list, number);
+  long arguments[6];
+  for (long& argument : arguments) argument = va_arg(list, long);
+  va_end(list);
+  if (number == SYS_seccomp && arguments[0] == SECCOMP_SET_MODE_FILTER &&
+      (arguments[1] & SECCOMP_FILTER_FLAG_TSYNC) != 0 && arguments[2] != 0) {
+    const int saved_errno = errno;
+    instar::LookAtFilter(*reinterpret_cast<const sock_fprog*>(arguments[2]));
+    errno = saved_errno;
+  }
+  const long result =
+      instar::RawSyscall(number, arguments[0], arguments[1], arguments[2],
+                         arguments[3], arguments[4], arguments[5]);
+  if (result >= 0 || result < -4095) return result;
+  errno = static_cast<int>(-result);
+  return -1;
 }

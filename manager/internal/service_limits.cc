@@ -96,11 +96,11 @@ std::string Line(const std::string& calls) {
 
 }  // namespace
 
-ServiceLimits FindServiceLimits() {
+ServiceLimits FindServiceLimits(const sock_fprog* more) {
   std::vector<SystemCall> calls;
   for (const UsedCall& used : kUsed) calls.push_back(used.call);
   std::vector<FilterAnswer> answers(kCount);
-  AskSeccompFilter(calls, absl::MakeSpan(answers));
+  AskSeccompFilter(calls, absl::MakeSpan(answers), more);
   ServiceLimits limits;
   std::vector<std::string> ending;
   for (std::size_t i = 0; i < kCount; ++i) {

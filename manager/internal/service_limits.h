@@ -16,6 +16,8 @@
 
 #include "absl/status/status.h"
 
+struct sock_fprog;  // <linux/filter.h>
+
 namespace instar {
 namespace manager_internal {
 
@@ -29,7 +31,9 @@ struct ServiceLimits {
   std::vector<std::string> remarks;
 };
 
-ServiceLimits FindServiceLimits();
+// With `more`, as it would be with that filter on top of those in force
+// (AskSeccompFilter()).
+ServiceLimits FindServiceLimits(const sock_fprog* more = nullptr);
 
 }  // namespace manager_internal
 }  // namespace instar

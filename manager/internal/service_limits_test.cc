@@ -4,6 +4,7 @@
 #include "manager/internal/service_limits.h"
 
 #include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <cstdio>
@@ -51,6 +52,16 @@ TEST(ServiceLimitsTest, WhatIsForbiddenIsSaidWithTheLineOfTheUnitFile) {
   EXPECT_EQ(IsSaid(SYS_unshare, kEnd, "chroot(2)"), 0);
   EXPECT_EQ(IsSaid(SYS_membarrier, kRefuse, "no code can be changed"), 0);
   EXPECT_EQ(IsSaid(SYS_memfd_create, kRefuse, "no module can be loaded"), 0);
+}
+
+TEST(ServiceLimitsTest, AFilterThatIsNotInForceYet) {
+  EXPECT_EQ(InAChild([] {
+              if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 77;
+              const FilterOfOneCall coming(SYS_listen, kEnd);
+              if (FindServiceLimits(&coming.program()).may_start.ok()) return 1;
+              return FindServiceLimits().may_start.ok() ? 0 : 2;
+            }),
+            0);
 }
 
 TEST(ServiceLimitsTest, WhatWouldEndTheProcessKeepsTheManagerFromStarting) {

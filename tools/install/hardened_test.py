@@ -203,6 +203,11 @@ class HardenedTest(unittest.TestCase):
         self.update_and_undo(*self.pid())
         self.assertEqual(self.said(), "")
 
+    def test_a_filter_of_all_threads_that_comes_later(self):
+        self.start(mode="filter_all_threads")
+        self.update_and_undo()
+        self.assertEqual(self.said(), "")
+
     def test_a_thread_that_blocks_all_signals(self):
         self.start(KILLS, NO_PTRACE, mode="deaf")
         self.update_and_undo()
@@ -232,6 +237,12 @@ class HardenedTest(unittest.TestCase):
         self.start(KILLS, "SystemCallFilter=~membarrier")
         self.says_why_there_is_no_manager("would end this process", "SystemCallFilter=membarrier")
 
+    def test_a_filter_of_all_threads_that_would_end_the_process(self):
+        self.start(mode="filter_all_threads_strictly")
+        self.says_why_there_is_no_manager("the manager ends", "SystemCallFilter=memfd_create")
+        self.instarctl("status", *self.pid(), code=3)
+        self.assertEqual(self.worker.price(2), 200)
+
     def test_a_call_that_fails(self):
         self.start(KILLS, FAILS, "SystemCallFilter=~membarrier")
         self.says_why_there_is_no_manager("Operation not permitted", "SystemCallFilter=membarrier")
@@ -254,6 +265,12 @@ class HardenedTest(unittest.TestCase):
     def test_no_folder_that_can_be_written(self):
         self.start("ProtectSystem=strict", INSTAR_SOCKET_DIRECTORY="")
         self.says_why_there_is_no_manager("Read-only file system", "RuntimeDirectory=")
+
+    @unittest.skipUnless(os.geteuid() == 0, "only root changes its root")
+    def test_a_worker_in_another_root(self):
+        self.start(mode="chroot_worker", number=1)
+        self.refuses("has started no manager", chosen=self.pid(), code=3)
+        self.assertIn("cannot be made", self.said())
 
     @unittest.skipUnless(os.geteuid() == 0, "only root changes its user")
     def test_a_worker_of_another_user(self):

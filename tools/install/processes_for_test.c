@@ -6,12 +6,16 @@
  * FOLDER/out.N, until its input ends. It knows nothing of Instar. */
 
 #define _GNU_SOURCE
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,6 +68,20 @@ static pthread_t StartThread(void* (*body)(void*)) {
   return thread;
 }
 
+/* As libseccomp does it. No program of its own needs that call. */
+static int FilterAllThreads(unsigned answer) {
+  struct sock_filter filter[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, answer),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const struct sock_fprog program = {4, filter};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                 SECCOMP_FILTER_FLAG_TSYNC, &program) == 0;
+}
+
 int main(int argc, char** argv) {
   int workers, i;
   if (argc != 3) return 2;
@@ -103,6 +121,19 @@ int main(int argc, char** argv) {
   } else if (strcmp(argv[1], "chroot") == 0) {
     if (chroot(folder) != 0 || chdir("/") != 0) return 8;
     folder = "";
+  } else if (strcmp(argv[1], "filter_all_threads") == 0) {
+    if (!FilterAllThreads(SECCOMP_RET_ALLOW)) return 9;
+  } else if (strcmp(argv[1], "filter_all_threads_strictly") == 0) {
+    if (!FilterAllThreads(SECCOMP_RET_KILL_PROCESS)) return 9;
+  } else if (strcmp(argv[1], "chroot_worker") == 0) {
+    if (fork() == 0) {
+      if (chroot(folder) != 0 || chdir("/") != 0) exit(8);
+      folder = "";
+      Serve(1);
+      return 0;
+    }
+    wait(NULL);
+    return 0;
   } else if (strcmp(argv[1], "setuid_worker") == 0) {
     if (fork() == 0) {
       if (setgid(65534) != 0 || setuid(65534) != 0) exit(5);
