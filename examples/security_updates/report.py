@@ -142,6 +142,8 @@ def rows(result):
         if plain.get("refusals") or plain.get("said"):
             said += ("; without, refused: " if comparison is not plain else ": ") + (
                 plain.get("refusals") or [plain["said"].splitlines()[-1]])[0].replace("|", "\\|")[:220]
+        if verdict(entry) == "not well":
+            said += ": " + "; ".join(update["said"].replace("|", "\\|")[:220] for update in loading["updates"] if not update["ok"])
         if comparison.get("options"):
             said += "; `" + " ".join(comparison["options"]) + "`"
         cells = [name, entry["fix"].replace("CVE-", ""), str(comparison.get("redirected", "")), said, str(comparison.get("lines", "")),
