@@ -82,7 +82,7 @@ def share(part, whole):
 
 
 def sums(found):
-    lines = ["| server | language | patches that change its code | no code written | with code by an author | refused | failed "
+    lines = ["| server | language | patches that change its code | no code written | with code or an option by an author | refused | failed "
              f"| fixes: no code written | with at most {FEW_LINES} lines | loaded while it served | answers checked | wrong or lost |",
              "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     total = collections.Counter()
@@ -102,6 +102,11 @@ def sums(found):
         total.update(row)
         lines.append(row_of(f"{name} {result['version']}", result["language"], row))
     lines.append(row_of("**sum**", "", total))
+    left = {name: sum("comparison" not in entry and "skipped" not in entry for entry in result["patches"].values())
+            for name, result in found.items()}
+    if any(left.values()):
+        lines += ["", "Not compared, and not in these sums: " + ", ".join(f"{count} patches of {name}" for name, count in left.items() if count) +
+                  " ([why](#not-done))."]
     commits = [f"{name}: {', '.join(some)}" for name, result in found.items()
                if (some := sorted({made(entry)["instar"] for entry in compared(result).values() if made(entry).get("instar")}))]
     return lines + (["", "Instar's commit, where it was recorded: " + "; ".join(commits) + "."] if commits else [])
@@ -136,7 +141,8 @@ def rows(result):
             lines.append(f"| {name} | | | not compared | | | | | | | | |")
             continue
         comparison, loading = made(entry), entry.get("loading")
-        said = {"yes": "applied" if loading else "accepted", "with code": "applied with code" if loading else "accepted with code",
+        code = "with code" if comparison.get("lines") else "with an option"
+        said = {"yes": "applied" if loading else "accepted", "with code": f"{'applied' if loading else 'accepted'} {code}",
                 "-": "nothing changes in the program"}.get(verdict(entry), verdict(entry))
         plain = entry["comparison"]
         if plain.get("refusals") or plain.get("said"):

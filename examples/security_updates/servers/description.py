@@ -44,7 +44,7 @@ class Server:
     unchanged = ()
     # What of the build is needed to run the server, besides the program.
     runs_with = ()
-    # Options of instar-diff that go with the code that an author has written, with the reason: {patch: [(option, reason)]}.
+    # Options of instar-diff that an author gives, with the code or without any, and the reason: {patch: [(option, reason)]}.
     options = {}
     # Several processes have the program: instarctl --all.
     processes = 1
