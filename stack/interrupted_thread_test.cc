@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/linux/translator.h"
 #include "base/unwind_table.h"
 #include "continuation/continulet.h"
 #include "gtest/gtest.h"
@@ -34,6 +35,10 @@ namespace {
 constexpr std::chrono::seconds kLong(60);
 // Not to be reached by anyone.
 constexpr std::chrono::milliseconds kShort(5);
+
+// How often something is tried. A translator (qemu's user mode) delivers a few
+// signals a second to a thread that computes.
+int Rounds(int rounds) { return IsTranslated() ? rounds / 20 : rounds; }
 
 pid_t ThreadId() { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
@@ -87,7 +92,7 @@ TEST(InterruptedThreadTest, AThreadThatRuns) {
     });
   });
   while (!inside) std::this_thread::yield();
-  for (int i = 0; i < 2000; ++i) {
+  for (int i = 0; i < Rounds(2000); ++i) {
     auto thread = InterruptedThread::Hold(other.tid(), kLong);
     ASSERT_TRUE(thread.ok()) << thread.status();
     const std::uint64_t before = turns;
@@ -139,7 +144,7 @@ TEST(InterruptedThreadTest, AFunctionThatHasSavedNothing) {
                 reinterpret_cast<std::uintptr_t>(&CountWithoutACall), &leaf),
             UnwindLookup::kFound);
   int in_leaf = 0;
-  for (int i = 0; i < 2000 || in_leaf == 0; ++i) {
+  for (int i = 0; i < Rounds(2000) || in_leaf == 0; ++i) {
     auto thread = InterruptedThread::Hold(other.tid(), kLong);
     ASSERT_TRUE(thread.ok()) << thread.status();
     const std::uintptr_t pc = thread->snapshot().pc;

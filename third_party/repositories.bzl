@@ -11,6 +11,7 @@ declares a repository of that name before; the BUILD files use the labels of eac
 """
 
 load(":absl.bzl", "ABSL_TARGETS")
+load(":arm64.bzl", "arm64_repository")
 load(
     ":system.bzl",
     "linker_repository",
@@ -148,4 +149,9 @@ def instar_repositories():
     _declare(
         linker_repository,
         name = "instar_linker",
+    )
+
+    _declare(
+        arm64_repository,
+        name = "instar_arm64",
     )

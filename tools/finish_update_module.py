@@ -84,8 +84,34 @@ def undefined_symbols(path):
             yield fields[0]
 
 
+def machine(path):
+    """The number of the processor that an ELF file is for."""
+    with open(path, "rb") as file:
+        return file.read(20)[18:20]
+
+
+def libraries_in(sysroot, path):
+    """The same as shared_libraries() of a file for another processor, whose libraries lie in this folder."""
+    found, wanted = set(), [path]
+    folders = [os.path.join(sysroot, folder, name) for folder in ("lib", "usr/lib")
+               for name in ("", "aarch64-linux-gnu")]
+    while wanted:
+        dynamic = subprocess.run(["readelf", "--wide", "--dynamic", "--", wanted.pop()],
+                                 capture_output=True, text=True, check=False).stdout
+        for name in re.findall(r"\(NEEDED\).*\[(.*)\]", dynamic):
+            for folder in folders:
+                library = os.path.join(folder, name)
+                if library not in found and os.path.exists(library):
+                    found.add(library)
+                    wanted.append(library)
+    return found
+
+
 def shared_libraries(path):
     """The shared libraries that are loaded with this file, as far as they are found."""
+    sysroot = os.environ.get("INSTAR_ARM64_SYSROOT")  # --config=arm64
+    if sysroot and machine(path) != machine(sys.executable):
+        return libraries_in(sysroot, path)
     result = subprocess.run(["ldd", path], capture_output=True, text=True, check=False,
                             env={"LC_ALL": "C", "PATH": os.environ.get("PATH", "")})
     if result.returncode != 0:

@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Debian's cross compiler for arm64, a folder of arm64's libraries, and qemu to run what is built: for tools/test_on,
+# which sources this file and defines fail().
+
+# What docs/processors.md says works.
+arm64_targets() {
+  printf '%s ' //base:linkage_stub_test //base:exception_table_test //base/linux:translator_test //code/portable/... \
+    //continuation:continulet_test //stack:interrupted_thread_test \
+    //updates/mechanisms/activation_test:replace_activation_test //examples:site_manager
+}
+
+# arm64_packages LIST: the libraries of debian_packages.txt, each as this release calls it.
+arm64_packages() {
+  local line alternative
+  while read -r line; do
+    [[ $line == lib* || $line == nlohmann* ]] && [[ $line != *-tools ]] || continue
+    for alternative in ${line//|/ }; do
+      apt-cache show "$alternative" >/dev/null 2>&1 || continue
+      printf '%s ' "$alternative"
+      break
+    done
+  done <"$1"
+}
+
+# arm64_install FOLDER LIST: installs the tools into this machine, with sudo when not root, and the libraries, with all
+# that they need, into FOLDER/sysroot, once.
+arm64_install() {
+  local folder=$1 list=$2 as_root=() tools=(g++-aarch64-linux-gnu qemu-user) package options link
+  [[ ! -e $folder/installed ]] || return 0
+  ((EUID == 0)) || as_root=(sudo)
+  for package in "${tools[@]}"; do
+    dpkg-query --show "$package" >/dev/null 2>&1 && continue
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${tools[@]}" >&2 ||
+      fail "installing failed; by hand: apt-get install ${tools[*]}"
+    break
+  done
+  printf '%s: downloading libraries for arm64 into %s\n' "${0##*/}" "$folder" >&2
+  rm -rf "$folder/apt" "$folder/sysroot"
+  mkdir -p "$folder"/{apt/lists/partial,apt/cache/archives/partial,apt/state,sysroot}
+  : >"$folder/apt/state/status"
+  options=(-o APT::Architecture=arm64 -o APT::Architectures=arm64 -o "Dir::State=$folder/apt/state"
+    -o "Dir::State::status=$folder/apt/state/status" -o "Dir::State::lists=$folder/apt/lists"
+    -o "Dir::Cache=$folder/apt/cache" -o APT::Sandbox::User=root -o Debug::NoLocking=1)
+  apt-get "${options[@]}" update -qq >&2 || fail "apt-get update for arm64 failed"
+  # shellcheck disable=SC2046
+  apt-get "${options[@]}" install -y -qq --no-install-recommends --download-only libc6-dev libstdc++6 \
+    "libstdc++-$(aarch64-linux-gnu-gcc -dumpversion)-dev" $(arm64_packages "$list") >&2 ||
+    fail "downloading libraries for arm64 failed"
+  for package in "$folder"/apt/cache/archives/*.deb; do
+    dpkg-deb --extract "$package" "$folder/sysroot"
+  done
+  rm -rf "$folder/apt/cache"
+  # Links that begin with / would lead to this machine's files.
+  find "$folder/sysroot" -type l -lname '/*' | while read -r link; do
+    ln -sfn "$(realpath -m --relative-to="$(dirname "$link")" "$folder/sysroot$(readlink "$link")")" "$link"
+  done
+  : >"$folder/installed"
+}
+
+# arm64_run FOLDER COMMAND...: where programs for arm64 are run by qemu, with the libraries of FOLDER. Nobody else on
+# this machine sees that: a namespace of its own has its own list of who runs what (Linux 6.7). On older kernels the
+# machine's list has to have qemu-aarch64 (package qemu-user-binfmt).
+arm64_run() {
+  local folder=$1
+  shift
+  INSTAR_ARM64_SYSROOT=$folder/sysroot QEMU_LD_PREFIX=$folder/sysroot \
+    unshare --user --map-root-user --mount --pid --fork --kill-child --propagation private /bin/bash -c '
+    set -e
+    list=/proc/sys/fs/binfmt_misc
+    mount -t proc proc /proc
+    if mount -t binfmt_misc binfmt_misc "$list" 2>/dev/null; then
+      qemu=$(command -v qemu-aarch64)
+      zero="\x00"
+      magic="\x7fELF\x02\x01\x01$zero$zero$zero$zero$zero$zero$zero$zero$zero\x02$zero\xb7$zero"
+      mask="\xff\xff\xff\xff\xff\xff\xff$zero\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff"
+      printf "%s" ":qemu-aarch64:M::$magic:$mask:$qemu:OCF" >"$list/register"
+    elif [[ ! -e $list/qemu-aarch64 ]]; then
+      echo "test_on: programs for arm64 cannot be run: apt-get install qemu-user-binfmt" >&2
+      exit 1
+    fi
+    "$@" && code=0 || code=$?
+    bazel shutdown >/dev/null 2>&1 || true
+    exit $code
+  ' - "$@"
+}
