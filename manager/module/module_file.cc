@@ -27,6 +27,7 @@
 #include "manager/module/file_descriptor.h"
 #include "manager/module/generated_tables.h"
 #include "manager/module/moved_image.h"
+#include "manager/module/own_program.h"
 #include "updates/update_module.h"
 
 namespace instar {
@@ -360,6 +361,19 @@ absl::Status ModuleReader::ForEach(
   return absl::OkStatus();
 }
 
+namespace {
+
+// Whether a module of a bundle is for the program of this build, or for a build
+// of a shared object that it has loaded.
+bool IsFor(const ModuleFile& module, const std::string& build_id) {
+  if (build_id.empty()) return false;
+  return module.program_build_id() == build_id ||
+         (module.kind() == ModuleKind::kGenerated && build_id == OwnBuildId() &&
+          IsLoadedBuild(module.program_build_id()));
+}
+
+}  // namespace
+
 absl::StatusOr<ModuleFile> ReadModuleFile(const std::string& path,
                                           const std::string& build_id) {
   INSTAR_ASSIGN_OR_RETURN(FileDescriptor file, OpenFile(path));
@@ -376,10 +390,7 @@ absl::StatusOr<ModuleFile> ReadOpenModuleFile(const std::string& path,
       path, std::move(file), [&](ModuleFile module, bool is_bundled) {
         builds.push_back(module.program_build_id());
         program = module.program_name();
-        if (!is_bundled ||
-            (!build_id.empty() && module.program_build_id() == build_id)) {
-          found = std::move(module);
-        }
+        if (!is_bundled || IsFor(module, build_id)) found = std::move(module);
         return absl::OkStatus();
       }));
   if (found.has_value()) return *std::move(found);

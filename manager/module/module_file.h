@@ -13,9 +13,10 @@
 // root, and nobody else may write it. It is opened once; what was checked is
 // what will be loaded, whatever happens to the file meanwhile.
 //
-// A bundle holds modules of one update for several builds of its program: an
-// archive of ar(1), made by `instarctl bundle`. It is accepted where a module
-// is, and the module for this build is taken from it.
+// A bundle holds modules of one update for several builds of its program, or of
+// a shared object: an archive of ar(1), made by `instarctl bundle`. It is
+// accepted where a module is, and the module for this build is taken from it,
+// or for the build of the shared object that is loaded.
 //
 // Errors name the file, the reason and the remedy:
 //   NotFound            there is no such file

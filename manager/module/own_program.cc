@@ -19,22 +19,27 @@
 namespace instar {
 namespace {
 
-// Of the first image, which is the program.
-int ReadBuildId(dl_phdr_info* info, size_t, void* result) {
-  for (int i = 0; i < info->dlpi_phnum; ++i) {
-    const ElfW(Phdr)& segment = info->dlpi_phdr[i];
+std::string BuildIdOf(const dl_phdr_info& info) {
+  std::string build_id;
+  for (int i = 0; i < info.dlpi_phnum; ++i) {
+    const ElfW(Phdr)& segment = info.dlpi_phdr[i];
     if (segment.p_type != PT_NOTE || segment.p_align > 4) continue;
     manager_internal::ForEachNoteIn(
-        {reinterpret_cast<const char*>(info->dlpi_addr + segment.p_vaddr),
+        {reinterpret_cast<const char*>(info.dlpi_addr + segment.p_vaddr),
          segment.p_memsz},
-        [result](absl::string_view owner, std::uint32_t type,
-                 absl::string_view descriptor) {
+        [&build_id](absl::string_view owner, std::uint32_t type,
+                    absl::string_view descriptor) {
           if (owner == "GNU" && type == NT_GNU_BUILD_ID) {
-            *static_cast<std::string*>(result) =
-                manager_internal::HexDigits(descriptor);
+            build_id = manager_internal::HexDigits(descriptor);
           }
         });
   }
+  return build_id;
+}
+
+// Of the first image, which is the program.
+int ReadBuildId(dl_phdr_info* info, size_t, void* result) {
+  *static_cast<std::string*>(result) = BuildIdOf(*info);
   return 1;
 }
 
@@ -65,6 +70,22 @@ const std::string& OwnProgramName() {
     return new std::string(result.substr(result.rfind('/') + 1));
   }();
   return name;
+}
+
+bool IsLoadedBuild(const std::string& build_id) {
+  struct Search {
+    const std::string& build_id;
+    bool is_found;
+  } search = {build_id, false};
+  if (build_id.empty()) return false;
+  ForEachLoadedObject(
+      [](dl_phdr_info* info, size_t, void* argument) {
+        auto& wanted = *static_cast<Search*>(argument);
+        wanted.is_found = BuildIdOf(*info) == wanted.build_id;
+        return wanted.is_found ? 1 : 0;
+      },
+      &search);
+  return search.is_found;
 }
 
 }  // namespace instar

@@ -1,8 +1,8 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// By what this process's program is known. Read once; both functions are then
-// as good as free. May be called from any thread.
+// By what this process's program is known, and what it has loaded. May be
+// called from any thread.
 
 #ifndef INSTAR_MANAGER_MODULE_OWN_PROGRAM_H_
 #define INSTAR_MANAGER_MODULE_OWN_PROGRAM_H_
@@ -12,11 +12,14 @@
 namespace instar {
 
 // The NT_GNU_BUILD_ID of the program in hexadecimal digits; empty if the linker
-// was told to give it none.
+// was told to give it none. Read once.
 const std::string& OwnBuildId();
 
-// The last part of its path.
+// The last part of its path. Read once.
 const std::string& OwnProgramName();
+
+// Whether the program or a shared object that is loaded now has this build id.
+bool IsLoadedBuild(const std::string& build_id);
 
 }  // namespace instar
 

@@ -4,8 +4,6 @@
 // The program itself, against a service that answers as the test says.
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -27,6 +25,7 @@
 #include "manager/control/fake_control_service.h"
 #include "manager/control/report_json.h"
 #include "manager/internal/journal.h"
+#include "tools/instarctl/running_instarctl.h"
 
 namespace instar {
 namespace instarctl {
@@ -38,143 +37,6 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::StartsWith;
-
-constexpr char kInstarctl[] = "tools/instarctl/instarctl";
-
-// What is read from one end of a pipe or terminal.
-class Output {
- public:
-  Output() = default;
-  explicit Output(int descriptor) : descriptor_(descriptor) {}
-
-  // Until it contains `text`; a failure if it ends before.
-  void WaitFor(const std::string& text) {
-    while (!absl::StrContains(text_, text)) {
-      ASSERT_TRUE(ReadMore()) << "\"" << text << "\" is not in: " << text_;
-    }
-  }
-  const std::string& ReadToEnd() {
-    while (ReadMore()) {
-    }
-    close(descriptor_);
-    return text_;
-  }
-
- private:
-  bool ReadMore() {
-    char bytes[4096];
-    const ssize_t size = read(descriptor_, bytes, sizeof(bytes));
-    if (size <= 0) return false;  // a terminal ends with EIO
-    text_.append(bytes, static_cast<std::size_t>(size));
-    return true;
-  }
-
-  int descriptor_ = -1;
-  std::string text_;
-};
-
-// instarctl, running.
-struct Running {
-  pid_t pid = 0;
-  Output out, err;
-};
-
-struct Finished {
-  int code = -1;
-  std::string out, err;
-};
-
-Running StartInstarctl(std::vector<std::string> arguments,
-                       bool on_terminal = false) {
-  int out[2], err[2];
-  EXPECT_EQ(pipe2(err, O_CLOEXEC), 0);
-  if (on_terminal) {
-    EXPECT_EQ(openpty(&out[0], &out[1], nullptr, nullptr, nullptr), 0);
-    fcntl(out[0], F_SETFD, FD_CLOEXEC);
-    fcntl(out[1], F_SETFD, FD_CLOEXEC);
-  } else {
-    EXPECT_EQ(pipe2(out, O_CLOEXEC), 0);
-  }
-  std::vector<char*> argv;
-  std::string name = kInstarctl;
-  argv.push_back(name.data());
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  argv.push_back(nullptr);
-  const pid_t pid = fork();
-  if (pid == 0) {
-    dup2(out[1], STDOUT_FILENO);
-    dup2(err[1], STDERR_FILENO);
-    execv(kInstarctl, argv.data());
-    _exit(127);
-  }
-  close(out[1]);
-  close(err[1]);
-  return {pid, Output(out[0]), Output(err[0])};
-}
-
-Finished Finish(Running& running) {
-  Finished finished;
-  finished.out = running.out.ReadToEnd();
-  finished.err = running.err.ReadToEnd();
-  int status = 0;
-  EXPECT_EQ(waitpid(running.pid, &status, 0), running.pid);
-  EXPECT_TRUE(WIFEXITED(status)) << status;
-  finished.code = WEXITSTATUS(status);
-  return finished;
-}
-
-Finished RunInstarctl(std::vector<std::string> arguments) {
-  Running running = StartInstarctl(std::move(arguments));
-  return Finish(running);
-}
-
-class InstarctlTest : public ::testing::Test {
- protected:
-  InstarctlTest() {
-    char name[] = "/tmp/instar_test.XXXXXX";
-    directory_ = mkdtemp(name);
-    setenv("INSTAR_SOCKET_DIRECTORY", directory_.c_str(), 1);
-    setenv("TZ", "UTC", 1);
-    setenv("TERM", "xterm", 1);
-    unsetenv("NO_COLOR");
-    unsetenv("BUILD_WORKING_DIRECTORY");
-  }
-  ~InstarctlTest() override {
-    server_.reset();
-    EXPECT_EQ(std::system(absl::StrCat("rm -rf ", directory_).c_str()), 0);
-  }
-
-  void StartServer() {
-    auto server = ControlServer::Start(service_, "shop");
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_.emplace(*std::move(server));
-  }
-
-  // A status in which /m.so waits, with this in its way.
-  void SetWaiting(const std::string& reason) {
-    StatusReport status = SampleStatus();
-    PendingReport& pending = status.pending[0];
-    pending.kind = PendingKind::kLoad;
-    pending.module = "/m.so";
-    pending.waits_for = "";
-    pending.progress.blockers[0].reason = reason;
-    service_.set_status(status);
-  }
-
-  // What is left to find after a test of an update that was answered `answer`.
-  Finished Load(absl::StatusOr<UpdateReport> answer,
-                std::vector<std::string> arguments = {"load", "/m.so"}) {
-    Running running = StartInstarctl(std::move(arguments));
-    call_ = service_.Next();
-    call_.done_update(std::move(answer));
-    return Finish(running);
-  }
-
-  std::string directory_;
-  FakeControlService service_;
-  FakeControlService::Call call_;
-  std::optional<ControlServer> server_;
-};
 
 TEST_F(InstarctlTest, WithoutAProgram) {
   Finished ps = RunInstarctl({"ps"});
@@ -438,115 +300,6 @@ TEST_F(InstarctlTest, RelativePathsAreThoseOfTheUser) {
   setenv("BUILD_WORKING_DIRECTORY", "/home/me", 1);
   Load(SampleUpdate(), {"load", "x/m.so"});
   EXPECT_EQ(call_.argument, "/home/me/x/m.so");
-}
-
-TEST_F(InstarctlTest, WhatBlocksAnUpdateIsShownOnce) {
-  StartServer();
-  SetWaiting("the first reason");
-  Running running = StartInstarctl({"load", "/m.so"});
-  FakeControlService::Call call = service_.Next();
-  running.out.WaitFor("the first reason");
-  SetWaiting("the second reason");
-  running.out.WaitFor("the second reason");
-  call.done_update(SampleUpdate());
-  const Finished finished = Finish(running);
-  EXPECT_EQ(finished.code, 0);
-  const std::vector<std::string> lines =
-      absl::StrSplit(finished.out, '\n', absl::SkipEmpty());
-  EXPECT_THAT(
-      lines,
-      ElementsAre("show_ratings waits for a safe moment",
-                  AllOf(HasSubstr("socket"), HasSubstr("DoCommand"),
-                        HasSubstr("frame 2"), HasSubstr("the first reason")),
-                  HasSubstr("what would help: the thread leaves it"),
-                  HasSubstr("converted 20 % of 160 objects"),
-                  HasSubstr("the second reason"), "ratings is applied",
-                  HasSubstr("held"), HasSubstr("took"),
-                  HasSubstr("converted 160 objects"),
-                  HasSubstr("is not registered")));
-}
-
-TEST_F(InstarctlTest, ATerminalIsRedrawnInColours) {
-  StartServer();
-  SetWaiting("the first reason");
-  Running running = StartInstarctl({"load", "/m.so"}, /*on_terminal=*/true);
-  FakeControlService::Call call = service_.Next();
-  running.out.WaitFor("the first reason");
-  running.out.WaitFor("A\r\x1b[J");  // up, and away with it
-  running.out.WaitFor("[#######");
-  call.done_update(SampleUpdate());
-  const Finished finished = Finish(running);
-  EXPECT_EQ(finished.code, 0);
-  EXPECT_THAT(finished.out, HasSubstr("\x1b[32mratings is applied\x1b[0m"));
-}
-
-TEST_F(InstarctlTest, CtrlCCancelsAndWaitsForTheOutcome) {
-  StartServer();
-  SetWaiting("a reason");
-  for (const bool is_cancelled : {true, false}) {
-    Running running = StartInstarctl({"load", "/m.so"});
-    FakeControlService::Call call = service_.Next();
-    running.out.WaitFor("a reason");
-    kill(running.pid, SIGINT);
-    service_.WaitForCancel();
-    EXPECT_EQ(service_.cancelled().front(), "show_ratings");
-    running.out.WaitFor("cancelling ...");
-    // It may have been too late.
-    is_cancelled ? call.done_update(absl::CancelledError("cancelled"))
-                 : call.done_update(SampleUpdate());
-    EXPECT_EQ(Finish(running).code, is_cancelled ? 5 : 0);
-  }
-}
-
-// An update that waits for its turn has no name yet.
-TEST_F(InstarctlTest, CtrlCDoesNotCancelWhatOthersWaitFor) {
-  StartServer();
-  SetWaiting("a reason");
-  StatusReport status = service_.Status();
-  const std::string name = status.pending[0].update;
-  status.pending[0].update = "";
-  service_.set_status(status);
-  Running running = StartInstarctl({"load", "/m.so"});
-  FakeControlService::Call call = service_.Next();
-  running.out.WaitFor("a reason");
-  kill(running.pid, SIGINT);
-  running.out.WaitFor("cancelling as soon as it is its turn ...");
-  EXPECT_THAT(service_.cancelled(), IsEmpty());
-  status.pending[0].update = name;
-  service_.set_status(status);
-  service_.WaitForCancel();
-  EXPECT_THAT(service_.cancelled(), ElementsAre(name));
-  call.done_update(absl::CancelledError("cancelled"));
-  EXPECT_EQ(Finish(running).code, 5);
-}
-
-TEST_F(InstarctlTest, ASecondCtrlCLeaves) {
-  StartServer();
-  SetWaiting("a reason");
-  service_.set_cancel_result(absl::NotFoundError("it takes effect"));
-  Running running = StartInstarctl({"load", "/m.so"});
-  FakeControlService::Call call = service_.Next();
-  running.out.WaitFor("a reason");
-  kill(running.pid, SIGINT);
-  running.out.WaitFor("it cannot be cancelled any more: it takes effect");
-  kill(running.pid, SIGINT);
-  const Finished finished = Finish(running);
-  EXPECT_EQ(finished.code, 1);
-  EXPECT_THAT(finished.err, HasSubstr("the update goes on without us"));
-  call.done_update(SampleUpdate());
-}
-
-TEST_F(InstarctlTest, TheProgramEndsMeanwhile) {
-  StartServer();
-  SetWaiting("a reason");
-  Running running = StartInstarctl({"load", "/m.so"});
-  FakeControlService::Call call = service_.Next();
-  running.out.WaitFor("a reason");
-  server_.reset();
-  const Finished finished = Finish(running);
-  EXPECT_EQ(finished.code, 3);
-  EXPECT_THAT(finished.err, HasSubstr("the program has ended"));
-  call.done_update(absl::CancelledError("the program ends"));
 }
 
 TEST_F(InstarctlTest, OneOfSeveralPrograms) {

@@ -238,9 +238,8 @@ int ForAll(const Options& options, const std::string& module_path,
                                      "--watch and --pid"));
   }
   if (!options.library.empty()) {
-    if (options.all || !options.program.empty() || !options.window.empty()) {
-      return Fail(kUsage,
-                  "--using goes with none of --all, --program and --watch");
+    if (options.all || !options.program.empty()) {
+      return Fail(kUsage, "--using goes neither with --all nor with --program");
     }
     absl::StatusOr<Processes> processes = Processes::FindUsing(
         options.library, module_path.empty()

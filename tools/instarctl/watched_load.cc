@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstdio>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "base/sha256.h"
 #include "manager/control/control_client.h"
 #include "manager/control/process_file.h"
@@ -42,9 +44,14 @@ using Verdict = Watch::Verdict;
 // one that has closed a connection has ended within that time, if that is why.
 constexpr std::chrono::seconds kListensAgain(3);
 
+// Empty, 0: there are several.
 void SetEnvironment(const std::string& program, pid_t pid,
                     const std::string& update) {
-  setenv("INSTAR_PROGRAM", program.c_str(), 1);
+  if (program.empty()) {
+    unsetenv("INSTAR_PROGRAM");
+  } else {
+    setenv("INSTAR_PROGRAM", program.c_str(), 1);
+  }
   setenv("INSTAR_UPDATE", update.c_str(), 1);
   if (pid == 0) {
     unsetenv("INSTAR_PID");
@@ -157,6 +164,27 @@ void Log(const std::string& program, const std::string& update,
           digest.value_or("unknown"), LogField("detail", verdict.reason)));
 }
 
+// What comes of a verdict that is no failure; nothing of one that is. `left`:
+// what is to be said if the watch was left.
+std::optional<int> EndWithoutFailure(const Verdict& verdict,
+                                     const std::string& left) {
+  switch (verdict.kind) {
+    case Kind::kGood:
+      return kDone;
+    case Kind::kLeft:
+      return Fail(kLeftUnwatched, left);
+    case Kind::kEnded:
+      return Fail(kUnreachable,
+                  absl::StrCat(verdict.reason,
+                               " while it was watched, which says nothing of "
+                               "the update"));
+    case Kind::kFailed:
+    case Kind::kCrashed:
+      break;
+  }
+  return std::nullopt;
+}
+
 // Of one process, after a failure.
 int TakeBack(Watch& watch, const RunningProgram& program,
              const std::string& update, std::chrono::nanoseconds timeout,
@@ -216,7 +244,6 @@ class AllUnderWatch {
     const auto lacking = processes_.FindLacking(load_.path, update_, 0);
     if (!lacking.ok()) return Fail(lacking.status());
     if (lacking->empty()) return kDone;
-    program_ = lacking->front().name;
     if (const int code = LoadFirst((*lacking)[ChooseFirst(*lacking)]);
         code != kDone) {
       return code;
@@ -230,7 +257,7 @@ class AllUnderWatch {
     if (const absl::Status begun = watch.Begin({first}); !begun.ok()) {
       return Fail(kUnreachable, begun.message());
     }
-    SetEnvironment(program_, first.pid, update_);
+    SetEnvironment(first.name, first.pid, update_);
     if (const absl::Status health = watch.CheckHealth(); !health.ok()) {
       return Fail(kRefused,
                   absl::StrCat("before the update is loaded, ",
@@ -252,7 +279,8 @@ class AllUnderWatch {
 
   int LoadOthers() {
     Watch watch(options_);
-    SetEnvironment(program_, 0, update_);
+    const std::set<std::string> names = Names();
+    SetEnvironment(names.size() == 1 ? *names.begin() : "", 0, update_);
     const std::size_t known = processes_.all().size();
     absl::Status done = BeginForEach(watch, processes_.all());
     if (done.ok()) {
@@ -275,28 +303,22 @@ class AllUnderWatch {
 
   // What comes of the verdict on `what`.
   int End(const Verdict& verdict, const std::string& what) {
-    switch (verdict.kind) {
-      case Kind::kGood:
-        return kDone;
-      case Kind::kLeft:
-        return Fail(kLeftUnwatched,
-                    absl::StrCat("left: ", update_, " stays applied in ",
-                                 applied_.size() == 1 ? what
-                                                      : "the processes "
-                                                        "above",
-                                 ", and nobody watches it"));
-      case Kind::kEnded:
-        return Fail(kUnreachable,
-                    absl::StrCat(verdict.reason,
-                                 " while it was watched, which says nothing of "
-                                 "the update"));
-      case Kind::kFailed:
-      case Kind::kCrashed:
-        break;
+    const auto end = EndWithoutFailure(
+        verdict,
+        absl::StrCat("left: ", update_, " stays applied in ",
+                     applied_.size() == 1 ? what : "the processes above",
+                     ", and nobody watches it"));
+    if (end.has_value()) return *end;
+    const std::set<std::string> names = Names();
+    Log(absl::StrJoin(names, ","), update_, load_.path, verdict);
+    std::set<std::string> enabled_for;
+    for (const std::string& name : names) {
+      for (std::string& each : NamesOf(name, module_)) {
+        enabled_for.insert(std::move(each));
+      }
     }
-    Log(program_, update_, load_.path, verdict);
-    const std::string left_out =
-        LeaveOutOfStarts(NamesOf(program_, module_), update_, verdict);
+    const std::string left_out = LeaveOutOfStarts(
+        {enabled_for.begin(), enabled_for.end()}, update_, verdict);
     const bool is_gone = processes_.TakeBack(applied_, update_, load_.timeout);
     return Fail(is_gone ? kFailedUnderWatch : kStillApplied,
                 absl::StrCat(Said(update_, verdict),
@@ -306,12 +328,20 @@ class AllUnderWatch {
                              left_out));
   }
 
+  // Of the programs; of those that use a library there may be several.
+  std::set<std::string> Names() const {
+    std::set<std::string> names;
+    for (const RunningProgram& program : processes_.all()) {
+      names.insert(program.name);
+    }
+    return names;
+  }
+
   Processes& processes_;
   const Request& load_;
   const WatchOptions& options_;
   const ModuleFile& module_;
   const std::string update_;
-  std::string program_;
   std::vector<RunningProgram> applied_;
 };
 
@@ -351,23 +381,12 @@ int LoadUnderWatch(const RunningProgram& program, const Request& load,
     if (!end.has_value()) return Fail(outcome.code, outcome.error.message());
     verdict = *std::move(end);
   }
-  switch (verdict.kind) {
-    case Kind::kGood:
-      return kDone;
-    case Kind::kLeft:
-      return Fail(kLeftUnwatched, absl::StrCat("left: ", update,
-                                               " stays applied, and nobody "
-                                               "watches it; `instarctl undo ",
-                                               update, "` takes it back"));
-    case Kind::kEnded:
-      return Fail(kUnreachable,
-                  absl::StrCat(verdict.reason,
-                               " while it was watched, which says nothing of "
-                               "the update"));
-    case Kind::kFailed:
-    case Kind::kCrashed:
-      break;
-  }
+  const auto end = EndWithoutFailure(
+      verdict, absl::StrCat("left: ", update,
+                            " stays applied, and nobody watches it; "
+                            "`instarctl undo ",
+                            update, "` takes it back"));
+  if (end.has_value()) return *end;
   Log(program.name, update, load.path, verdict);
   const std::string said = absl::StrCat(
       Said(update, verdict), LeaveOutOfStarts(names, update, verdict));

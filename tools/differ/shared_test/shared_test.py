@@ -131,20 +131,84 @@ class SharedTest(unittest.TestCase):
         self.assertIn("no program that can be updated and runs as this user has loaded libshop.so.1", said)
         said = self.instarctl("load", path("plugin_fix.so"), "--using", "plugin.so", code=3)
         self.assertIn("has loaded plugin.so", said)
-        for wrong in (["--all"], ["--pid", str(other.process.pid)], ["--json"], ["--watch", "1s"]):
+        for wrong in (["--all"], ["--pid", str(other.process.pid)], ["--json"], ["--program", "program"]):
             self.instarctl("load", path("shop_fix.so"), "--using", "libshop.so.1", *wrong, code=2)
 
-    def test_an_interruption_leaves_nothing(self):
+    def test_a_bundle_for_several_builds(self):
+        first, other = self.start_and_wait(), self.start_and_wait("other/libshop.so")
+        prices = first.price(), other.price()
+        bundle = self.folder + "/shop_fix.bundle"
+        self.instarctl("bundle", "-o", bundle, path("shop_fix.so"), path("shop_fix_of_v2.so"))
+        said = self.instarctl("load", bundle, "--using", "libshop.so.1")
+        self.assertEqual(said.count("shop_fix is applied"), 2, said)
+        # The first has now what the other one had.
+        self.assertEqual(first.price(), prices[1])
+        self.assertNotIn(other.price(), prices)
+        said = self.instarctl("undo", "shop_fix", "--using", "libshop.so.1")
+        self.assertEqual(said.count("shop_fix is taken back"), 2, said)
+        self.assertEqual((first.price(), other.price()), prices)
+        # For none of what is loaded.
+        self.instarctl("bundle", "-o", bundle, path("plugin_fix.so"))
+        said = self.instarctl("-p", str(first.process.pid), "load", bundle, code=1)
+        self.assertIn("has no module for this build", said)
+        self.assertIn("it has them for these builds of plugin.so", said)
+
+    def test_under_watch(self):
         first, second = self.start_and_wait(), self.start_and_wait()
         price = first.price()
-        # Whichever is the second of them waits.
-        first, second = sorted((first, second), key=lambda program: program.process.pid)
+        load = ["load", path("shop_fix.so"), "--using", "libshop.so.1"]
+        self.instarctl(*load, "--watch", "1s", "--health", "true")
+        self.assertNotEqual(first.price(), price)
+        self.assertNotEqual(second.price(), price)
+        self.instarctl("undo", "shop_fix", "--using", "libshop.so.1")
+        bad = self.folder + "/bad"
+        process = self.command(*load, "--watch", "600s", "--health", f"test ! -e {bad}")
+        while not process.stdout.readline().startswith("watching process "):
+            pass
+        self.assertEqual(sorted(program.price() == price for program in (first, second)), [False, True])
+        with open(bad, "w", encoding="utf-8"):
+            pass
+        out, err = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, 6, out + err)
+        self.assertIn("it is in no process any more", err)
+        self.assertEqual((first.price(), second.price()), (price, price))
+
+    def load_into_the_first(self, first, second):
+        """A load that waits in the second process, by number, and has been applied in the first."""
         second.tell("serve")
         second.read_until("serving")
         process = self.command("load", path("shop_fix.so"), "--using", "libshop.so.1", "--timeout", "600")
-        self.assertIn("shop_fix is applied", process.stdout.readline())
+        self.assertIn(f"program ({first.process.pid}): shop_fix is applied", process.stdout.readline())
         while "shop_fix" not in self.instarctl("-p", str(second.process.pid), "status", "--json").split('"pending"')[1]:
             time.sleep(0.01)
+        return process
+
+    def test_a_second_interruption_leaves_it(self):
+        programs = self.start_and_wait(), self.start_and_wait()
+        price = programs[0].price()
+        first, second = sorted(programs, key=lambda program: program.process.pid)
+        process = self.load_into_the_first(first, second)
+        # Both arrive before it does anything about the first.
+        process.send_signal(signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGCONT)
+        out, err = process.communicate(timeout=LIMIT_S)
+        self.assertEqual(process.returncode, 7, out + err)
+        self.assertIn(f"left: shop_fix stays applied in program ({first.process.pid})", err)
+        self.assertNotEqual(first.price(), price)
+        second.tell("")  # nobody is inside any more
+        while second.price() == price:
+            time.sleep(0.01)
+        self.instarctl("undo", "shop_fix", "--using", "libshop.so.1")
+        self.assertEqual((first.price(), second.price()), (price, price))
+
+    def test_an_interruption_leaves_nothing(self):
+        programs = self.start_and_wait(), self.start_and_wait()
+        price = programs[0].price()
+        first, second = sorted(programs, key=lambda program: program.process.pid)
+        process = self.load_into_the_first(first, second)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_S)
         self.assertEqual(process.returncode, 5, out + err)
