@@ -178,7 +178,7 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
   stack_internal::AllPosted(&answers);
   int looks = 0;
   if (!stack_internal::AwaitAnswers(&answers, deadline, [&] {
-        CancelEnded(&answers);
+        CancelEnded(&answers, deaf);
         if (deaf == Deaf::kTrace && ++looks >= kDeafAtLook &&
             !tracing_is_refused.load(std::memory_order_relaxed)) {
           CancelDeaf(&answers, *signal);
@@ -201,7 +201,14 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
     thread.state = State::kHeld;
     ++held_;
   }
-  if (deaf == Deaf::kTrace) TraceDeaf(*signal, DeadlineAfter(kTraceLimit));
+  if (deaf == Deaf::kTrace) {
+    TraceDeaf(*signal, DeadlineAfter(kTraceLimit));
+    for (Thread& thread : *this) {
+      if (thread.state == State::kNotTaken && IsKnownOfSystem(thread.tid)) {
+        LeaveToSystem(thread, Deaf::kLeave);
+      }
+    }
+  }
   FindStacks();
   if (held_ == 0) ReturnTurn();
   return true;
@@ -230,8 +237,7 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded) continue;
     if (IsKnownOfSystem(thread.tid)) {
-      others_may_start_ |= StartsThreads(thread.tid);
-      thread.state = State::kEnded;
+      LeaveToSystem(thread, deaf);
       continue;
     }
     if (deaf == Deaf::kTrace && IsKnownDeaf(thread.tid, signal)) {
@@ -253,9 +259,17 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
   }
 }
 
+// One that starts others is traced, if that may be.
+void InterruptedThreads::LeaveToSystem(Thread& thread, Deaf deaf) {
+  const bool starts = StartsThreads(thread.tid);
+  thread.state =
+      starts && deaf == Deaf::kTrace ? State::kNotTaken : State::kEnded;
+  others_may_start_ |= thread.state == State::kEnded && starts;
+}
+
 // Those that have ended take no signal, however long they are waited for, and
 // those of the system need not.
-void InterruptedThreads::CancelEnded(Answers* answers) {
+void InterruptedThreads::CancelEnded(Answers* answers, Deaf deaf) {
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded ||
         stack_internal::IsAnswered(thread.use)) {
@@ -265,7 +279,7 @@ void InterruptedThreads::CancelEnded(Answers* answers) {
     if ((ended || NoteIfOfSystem(thread.tid)) &&
         stack_internal::Cancel(thread.use, answers)) {
       thread.state = State::kEnded;
-      others_may_start_ |= !ended && StartsThreads(thread.tid);
+      if (!ended) LeaveToSystem(thread, deaf);
     }
   }
 }

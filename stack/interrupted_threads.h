@@ -107,7 +107,8 @@ class InterruptedThreads {
   void ForgetOfParent();
   void PostAll(stack_internal::Answers* answers, int signal,
                stack_internal::TimePoint deadline, Deaf deaf);
-  void CancelEnded(stack_internal::Answers* answers);
+  void CancelEnded(stack_internal::Answers* answers, Deaf deaf);
+  void LeaveToSystem(Thread& thread, Deaf deaf);
   void CancelDeaf(stack_internal::Answers* answers, int signal);
   void TraceDeaf(int signal, stack_internal::TimePoint deadline);
   void FindStacks();

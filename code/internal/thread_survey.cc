@@ -62,6 +62,11 @@ bool IsOfSanitizer([[maybe_unused]] uint64_t mask) {
 #endif
 }
 
+// By itself, or by threads that it starts: those block what it blocks.
+bool MayRunProgramCode(pid_t thread) {
+  return RunsProgramCode(thread) || StartsThreads(thread);
+}
+
 // The name in parentheses, of a stat file.
 void CopyName(const char* stat, char (&name)[16]) {
   const char* const begin = strchr(stat, '(');
@@ -87,7 +92,8 @@ bool SurveyThread(pid_t thread, void* argument) {
     // Not the calling thread, which changes the code and runs none of it.
     if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask) &&
         thread != static_cast<pid_t>(syscall(SYS_gettid)) &&
-        RunsProgramCode(thread) && !TracedThreads::IsHeldByThisThread(thread)) {
+        MayRunProgramCode(thread) &&
+        !TracedThreads::IsHeldByThisThread(thread)) {
       survey.blocks_trap = thread;
       CopyName(stat, survey.blocks_trap_name);
     }
