@@ -142,12 +142,12 @@ def run_differ(server, differ, patch, folder, program, old, new, built_in, optio
     if result["outcome"] == "failed":
         result["said"] = said.strip()[-2000:]
     else:
-        result.update(summary(report))
+        result.update(summary(report, built_in))
     return result
 
 
-def summary(path):
-    """Of instar-diff's report, what is recorded."""
+def summary(path, built_in):
+    """Of instar-diff's report, what is recorded: with the names of sources as they are in the tree that was built."""
     with open(path, encoding="utf-8") as file:
         report = json.load(file)
     functions = [change for change in report["changes"] if change["kind"] == "function"]
@@ -162,7 +162,7 @@ def summary(path):
         "moved": report["moved_functions"],
     }
     for severity, name in [("refused", "refusals"), ("warning", "warnings"), ("note", "notes")]:
-        said = [(finding["object"] + ": " if finding["object"] else "") + finding["message"]
+        said = [((finding["object"] + ": " if finding["object"] else "") + finding["message"]).replace(built_in + os.sep, "")
                 for finding in report["findings"] if finding["severity"] == severity]
         if said:
             result[name] = said[:20]
