@@ -178,7 +178,7 @@ bool StoppedWorld::AreAllHeld() const {
 
 bool StoppedWorld::StopBySignal(Obstacles& obstacles) {
   // Those that are stopped start none: when all that are listed are stopped,
-  // these are all, but for what timers start.
+  // these are all, but for what timers start whose thread cannot be traced.
   std::size_t before;
   do {
     before = interrupted_.held();

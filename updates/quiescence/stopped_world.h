@@ -58,14 +58,10 @@
 //     the way for ever. Its own update point, and a rendezvous, are not.)
 //
 // Timers of the kind SIGEV_THREAD: glibc has a thread that starts another for
-// each expiry, and that cannot be stopped. Where there is one, the threads are
-// listed once more right before the change, and entries are changed under traps
-// as if threads ran (OtherThreads::kRunning), so that a thread that begins
-// meanwhile runs whole entries. What is not excluded: a thread that a timer
-// starts between that listing and the end of the change may begin a call of the
-// old version, and be inside of it when the new one is reached by others. A
-// thread that blocks SIGTRAP is an obstacle then, and so is a process that
-// traces this one (code/internal/text_patch.h says why).
+// each expiry. It blocks all signals, as those that it starts do, and is traced
+// as they are. Where it cannot be traced, it may start one at any moment, which
+// a trap would kill, so that the change is not made: it is named as an obstacle
+// (code/internal/text_patch.h says why).
 //
 // While threads are stopped, no lock of the program is taken: its owner may be
 // among them. The library allocates and frees nothing either
