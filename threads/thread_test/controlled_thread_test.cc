@@ -70,20 +70,25 @@ TEST(RunControlledTest, ControlledForAsLongAsTheFunctionRuns) {
   EXPECT_EQ(threads[0].state(), ThreadState::kEnded);
 }
 
+// Sets it in an update function of the thread "worker", when that has begun.
+void StopInUpdate(std::atomic<bool>& stop) {
+  while (ControlledThreads("worker").empty()) std::this_thread::yield();
+  UpdateRequest request =
+      SetUpdateFunction(ControlledThreads("worker")[0], [&](UpdateContext&) {
+        stop = true;
+        return Attempt::Done();
+      });
+  request.Trigger();
+  EXPECT_TRUE(request.Await(kLimit).ok());
+}
+
 TEST(RunControlledTest, ActiveAndAgain) {
   for (int i = 0; i < 3; ++i) {
     std::atomic<bool> stop{false};
     std::thread pool([&] {
       RunControlled("worker", ThreadKind::kActive, [&] { StepUntil(stop); });
     });
-    while (ControlledThreads("worker").empty()) std::this_thread::yield();
-    UpdateRequest request =
-        SetUpdateFunction(ControlledThreads("worker")[0], [&](UpdateContext&) {
-          stop = true;
-          return Attempt::Done();
-        });
-    request.Trigger();
-    EXPECT_TRUE(request.Await(kLimit).ok());
+    StopInUpdate(stop);
     pool.join();
   }
 }
@@ -135,14 +140,7 @@ TEST(ControlledThisThreadTest, ControlledForAsLongAsItLives) {
       }
       EXPECT_FALSE(ThisControlledThread().has_value());
     });
-    while (ControlledThreads("worker").empty()) std::this_thread::yield();
-    UpdateRequest request =
-        SetUpdateFunction(ControlledThreads("worker")[0], [&](UpdateContext&) {
-          stop = true;
-          return Attempt::Done();
-        });
-    request.Trigger();
-    EXPECT_TRUE(request.Await(kLimit).ok());
+    StopInUpdate(stop);
     pool.join();
     EXPECT_TRUE(ControlledThreads("worker").empty());
   }

@@ -8,24 +8,16 @@ library_test.py INSTAR_DIFF FLAGS_SH LIBHARNESS.SO
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
 
-DIFFER, FLAGS, HARNESS = (os.path.abspath(path) for path in sys.argv[1:4])
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from builds_for_test import DIFFER, HARNESS, flags_of, run  # pylint: disable=wrong-import-position
+
 SOURCES = os.path.dirname(os.path.abspath(__file__))
-
-
-def run(command, **arguments):
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **arguments)
-    if result.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: exit code {result.returncode}:\n{result.stdout}")
-    return result.stdout
-
-
-def flags_of(name):
-    return run(["bash", "-c", f'. {FLAGS}; printf "%s\\n" "${{{name}[@]}}"']).splitlines()
 
 
 class LibraryTest(unittest.TestCase):

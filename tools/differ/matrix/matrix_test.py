@@ -13,21 +13,14 @@ import sys
 import tempfile
 import unittest
 
-DIFFER, FLAGS, HARNESS = (os.path.abspath(path) for path in sys.argv[1:4])
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from builds_for_test import DIFFER, HARNESS, flags_of, run  # pylint: disable=wrong-import-position
+
 # Debug information names it, and coroutine.h is included from there.
 ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 SOURCES = os.path.join(ROOT, "tools/differ/matrix")
-
-
-def run(command, **arguments):
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **arguments)
-    if result.returncode != 0:
-        raise AssertionError(f"{' '.join(command)}: exit code {result.returncode}:\n{result.stdout}")
-    return result.stdout
-
-
-def flags_of(name):
-    return run(["bash", "-c", f'. {FLAGS}; printf "%s\\n" "${{{name}[@]}}"']).splitlines()
 
 
 COMPILE, LINK = flags_of("compile"), flags_of("link")
