@@ -20,7 +20,7 @@ constexpr int kMostVisitors = 64;
 // Null where there is none. All sequentially consistent: a visit counts itself
 // before it reads a place, and whoever takes a visitor away clears the place
 // before it reads the count.
-std::atomic<ForeignStacks::Visitor*> g_visitors[kMostVisitors];
+std::atomic<ForeignStacks::Visitor*> g_visitors[kMostVisitors] = {};
 std::atomic<int> g_visits{0};
 
 // Of the threads that were at a visit, none is in the child.

@@ -44,7 +44,7 @@ bool ByNumber(const Thread& a, const Thread& b) { return a.tid < b.tid; }
 // they do not take stays in the queue for ever. Each is looked at anew, since
 // its number may have become another's.
 constexpr int kOfSystem = 16;
-std::atomic<pid_t> of_system[kOfSystem];
+std::atomic<pid_t> of_system[kOfSystem] = {};
 
 bool IsKnownOfSystem(pid_t tid) {
   for (const auto& known : of_system) {
@@ -70,7 +70,7 @@ bool Blocks(pid_t tid, int signal) {
 // Threads that were found to block the signal, for the same reason. Each is
 // looked at anew.
 constexpr int kDeaf = 64;
-std::atomic<pid_t> deaf_threads[kDeaf];
+std::atomic<pid_t> deaf_threads[kDeaf] = {};
 
 bool IsKnownDeaf(pid_t tid, int signal) {
   for (const auto& known : deaf_threads) {

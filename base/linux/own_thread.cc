@@ -36,7 +36,7 @@ thread_local bool is_own_thread = false;
 // Release and acquire: who sees a thread here sees what it did before it began,
 // and when its place is free, all that it has done.
 constexpr int kMostThreads = 64;
-std::atomic<std::uint64_t> own_threads[kMostThreads];
+std::atomic<std::uint64_t> own_threads[kMostThreads] = {};
 // Release and acquire, as above.
 std::atomic<std::uint32_t> changes{0};
 

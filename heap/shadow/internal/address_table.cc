@@ -137,7 +137,7 @@ void AddressTable::MakeRoom(Shard& shard) {
   shard.slots.store(made, std::memory_order_release);
 }
 
-std::atomic<std::uint64_t> AddressTable::seen_[(1 << kSeenBits) / 64];
+std::atomic<std::uint64_t> AddressTable::seen_[(1 << kSeenBits) / 64] = {};
 
 void* AddressTable::AddUnderLock(Shard& shard, const void* address,
                                  void* value) {
