@@ -322,7 +322,9 @@ void MoveTo(const ElfImage& image, std::uint64_t base, std::string& bytes) {
       image, relocations, [&](std::size_t offset, Elf64_Rela relocation) {
         relocation.r_offset += base;
         if (ELF64_R_TYPE(relocation.r_info) == R_X86_64_RELATIVE) {
-          relocation.r_addend += static_cast<Elf64_Sxword>(base);
+          // Wraps: the addend of a damaged file can be anything.
+          relocation.r_addend = static_cast<Elf64_Sxword>(
+              static_cast<Elf64_Xword>(relocation.r_addend) + base);
         }
         WriteTo(bytes, offset, relocation);
       });
