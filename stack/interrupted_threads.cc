@@ -336,9 +336,10 @@ void InterruptedThreads::TraceDeaf(int signal,
   }
 }
 
-// Finds the stacks of those who did not know their own: by one reading of the
-// mappings, since reading them takes a time that grows with their number, and
-// they with that of the threads.
+// Finds the stacks of those who did not know their own: where the kernel tells
+// of single mappings by a question for each, otherwise by one reading of them
+// all, since that takes a time that grows with their number, and they with that
+// of the threads and of what has been loaded.
 void InterruptedThreads::FindStacks() {
   const auto is_known = [](const Thread& thread) {
     return thread.state != State::kHeld ||
@@ -346,18 +347,28 @@ void InterruptedThreads::FindStacks() {
   };
   Thread* next = std::partition(begin(), end(), is_known);
   if (next == end()) return;
-  std::sort(next, end(), [](const Thread& a, const Thread& b) {
-    return a.snapshot.sp < b.snapshot.sp;
-  });
-  VisitMappings([&](const Mapping& mapping) {
-    while (next != end() && next->snapshot.sp < mapping.high) {
-      if (mapping.readable && mapping.Contains(next->snapshot.sp)) {
-        next->snapshot.bounds = StackBounds{mapping.low, mapping.high};
-      }
-      ++next;
+  const MappingQuery query;
+  for (Mapping mapping; next != end(); ++next) {
+    const MappingQuery::Answer answer = query.Find(next->snapshot.sp, &mapping);
+    if (answer == MappingQuery::Answer::kNotTold) break;
+    if (answer == MappingQuery::Answer::kFound && mapping.readable) {
+      next->snapshot.bounds = StackBounds{mapping.low, mapping.high};
     }
-    return next != end();
-  });
+  }
+  if (next != end()) {
+    std::sort(next, end(), [](const Thread& a, const Thread& b) {
+      return a.snapshot.sp < b.snapshot.sp;
+    });
+    VisitMappings([&](const Mapping& mapping) {
+      while (next != end() && next->snapshot.sp < mapping.high) {
+        if (mapping.readable && mapping.Contains(next->snapshot.sp)) {
+          next->snapshot.bounds = StackBounds{mapping.low, mapping.high};
+        }
+        ++next;
+      }
+      return next != end();
+    });
+  }
   std::sort(begin(), end(), &ByNumber);
 }
 

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -12,6 +13,7 @@
 #include <cstring>
 
 #include "base/linux/own_descriptor.h"
+#include "base/linux/seccomp_filter.h"
 #include "base/linux/translator.h"
 
 namespace instar {
@@ -43,7 +45,59 @@ Mapping Parse(const char* line) {
   return mapping;
 }
 
+// struct procmap_query of <linux/fs.h>, which Debian 12 does not have yet.
+struct Query {
+  std::uint64_t size;
+  std::uint64_t query_flags;  // none: the mapping has the address in it
+  std::uint64_t query_addr;
+  // What the kernel answers.
+  std::uint64_t vma_start;
+  std::uint64_t vma_end;
+  std::uint64_t vma_flags;
+  std::uint64_t vma_page_size;
+  std::uint64_t vma_offset;
+  std::uint64_t inode;
+  std::uint32_t dev_major;
+  std::uint32_t dev_minor;
+  // 0: no name and no build id are wanted.
+  std::uint32_t vma_name_size;
+  std::uint32_t build_id_size;
+  std::uint64_t vma_name_addr;
+  std::uint64_t build_id_addr;
+};
+static_assert(sizeof(Query) == 104, "as the kernel has it");
+constexpr unsigned long kQuery = _IOWR('f', 17, Query);
+constexpr std::uint64_t kReadable = 1, kWritable = 2, kExecutable = 4;
+
 }  // namespace
+
+MappingQuery::MappingQuery() {
+  if (IsTranslated() || CountSeccompFilters() != 0) return;
+  file_ = OwnDescriptor(open(OwnMappingsFile(), O_RDONLY | O_CLOEXEC));
+  number_ = file_.number();
+}
+
+MappingQuery::Answer MappingQuery::Find(std::uintptr_t address,
+                                        Mapping* mapping) const {
+  if (number_ < 0) return Answer::kNotTold;
+  Query query = {};
+  query.size = sizeof(query);
+  query.query_addr = address;
+  if (ioctl(number_, kQuery, &query) != 0) {
+    return errno == ENOENT ? Answer::kNothingThere : Answer::kNotTold;
+  }
+  *mapping = Mapping();
+  mapping->low = query.vma_start;
+  mapping->high = query.vma_end;
+  mapping->readable = (query.vma_flags & kReadable) != 0;
+  mapping->writable = (query.vma_flags & kWritable) != 0;
+  mapping->executable = (query.vma_flags & kExecutable) != 0;
+  mapping->offset = query.vma_offset;
+  mapping->device_major = query.dev_major;
+  mapping->device_minor = query.dev_minor;
+  mapping->inode = query.inode;
+  return Answer::kFound;
+}
 
 bool VisitMappings(absl::FunctionRef<bool(const Mapping&)> visit) {
   // Many pages may take a millisecond, in which a program may close all

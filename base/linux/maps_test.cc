@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@
 #include <cstdlib>
 #include <string>
 
+#include "base/testing/child_process.h"
+#include "base/testing/no_tracing.h"
 #include "gtest/gtest.h"
 
 namespace instar {
@@ -67,6 +70,56 @@ TEST(MapsTest, NamesTheFile) {
   EXPECT_NE(Find(memory).path.find(" (deleted)"), std::string::npos);
   munmap(memory, 4096);
   close(file);
+}
+
+// Where the kernel tells of one mapping, it says what the list says.
+TEST(MapsTest, OfOneAddress) {
+  static int variable = 1;
+  const int local = 1;
+  const MappingQuery query;
+  for (const void* const address :
+       {static_cast<const void*>(&variable), static_cast<const void*>(&local),
+        reinterpret_cast<const void*>(&Find)}) {
+    Mapping found;
+    const MappingQuery::Answer answer =
+        query.Find(reinterpret_cast<std::uintptr_t>(address), &found);
+    if (answer == MappingQuery::Answer::kNotTold) {
+      GTEST_SKIP() << "an older kernel";
+    }
+    ASSERT_EQ(answer, MappingQuery::Answer::kFound);
+    const Mapping listed = Find(address).mapping;
+    EXPECT_EQ(found.low, listed.low);
+    EXPECT_EQ(found.high, listed.high);
+    EXPECT_EQ(found.readable, listed.readable);
+    EXPECT_EQ(found.writable, listed.writable);
+    EXPECT_EQ(found.executable, listed.executable);
+    EXPECT_EQ(found.offset, listed.offset);
+    EXPECT_EQ(found.inode, listed.inode);
+    EXPECT_EQ(found.device_major, listed.device_major);
+    EXPECT_EQ(found.device_minor, listed.device_minor);
+  }
+  void* const gone =
+      mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(gone, MAP_FAILED);
+  munmap(gone, 4096);
+  Mapping found;
+  EXPECT_EQ(query.Find(reinterpret_cast<std::uintptr_t>(gone), &found),
+            MappingQuery::Answer::kNothingThere);
+}
+
+// A filter may end whoever makes a call that it does not know.
+TEST(MapsTest, NobodyIsAskedUnderAFilter) {
+  EXPECT_EQ(InAChild([] {
+              if (!AnswerCall(SYS_ioctl, SECCOMP_RET_KILL_PROCESS)) return 1;
+              const int local = 1;
+              Mapping found;
+              return MappingQuery().Find(
+                         reinterpret_cast<std::uintptr_t>(&local), &found) ==
+                             MappingQuery::Answer::kNotTold
+                         ? 0
+                         : 2;
+            }),
+            0);
 }
 
 TEST(MapsTest, EndsWhenAskedTo) {
