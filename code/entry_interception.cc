@@ -304,7 +304,10 @@ class EntryInterceptionBuilder {
   absl::Status AddRecords(const CodeLock& lock, const PatchableImage& image,
                           const EntryRecords& records) {
     if (records.empty()) return absl::OkStatus();
-    INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
+    // Of single functions Finish() does that, once.
+    if (state_->is_of_all) {
+      INSTAR_RETURN_IF_ERROR(code_internal::PrepareToWriteCode(lock));
+    }
     INSTAR_ASSIGN_OR_RETURN(const uintptr_t thunk,
                             ReachFrom(lock, image,
                                       reinterpret_cast<uintptr_t>(

@@ -20,25 +20,90 @@
 
 namespace instar {
 
-bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit) {
-  // For as long as `visit` takes, a program may close it.
-  OwnDescriptor kept(
-      open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  const int folder = kept.number();
-  if (folder < 0) return false;
-  // By the system call: opendir() allocates.
-  alignas(dirent64) char buffer[4096];
-  bool more = true;
-  long size = 0;
-  while (more &&
-         (size = syscall(SYS_getdents64, folder, buffer, sizeof(buffer))) > 0) {
-    for (long at = 0; more && at < size;) {
-      const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
-      at += entry->d_reclen;
-      const auto tid =
-          static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
-      if (tid != 0) more = visit(tid);
+namespace {
+
+// At least as many bytes as an entry of the list takes.
+constexpr std::size_t kLongestEntry = 64;
+
+// By the system call: opendir() allocates.
+long ReadEntries(int folder, char* buffer, std::size_t size) {
+  return syscall(SYS_getdents64, folder, buffer, size);
+}
+
+// Whether more are wanted.
+bool VisitEntries(const char* buffer, long size,
+                  absl::FunctionRef<bool(pid_t tid)> visit) {
+  for (long at = 0; at < size;) {
+    const auto* entry = reinterpret_cast<const dirent64*>(buffer + at);
+    at += entry->d_reclen;
+    const auto tid =
+        static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
+    if (tid != 0 && !visit(tid)) return false;
+  }
+  return true;
+}
+
+// A file of /proc that is open for some microseconds, under the number that
+// open(2) gave it.
+class BriefFile {
+ public:
+  BriefFile(const char* path, int flags)
+      : number_(open(path, flags | O_RDONLY | O_CLOEXEC)) {
+    if (number_ < 0) return;
+    struct statfs system = {};
+    if (fstatfs(number_, &system) == 0 && system.f_type == PROC_SUPER_MAGIC &&
+        fstat(number_, &ours_) == 0) {
+      return;
     }
+    number_ = -1;  // somebody else's by now
+    errno = EBADF;
+  }
+
+  int number() const { return number_; }
+  // False, with errno set, if the number is that of another file by now, which
+  // stays open. Keeps errno otherwise.
+  bool Close() {
+    const int error = errno;
+    struct stat now = {};
+    if (fstat(number_, &now) != 0 || now.st_dev != ours_.st_dev ||
+        now.st_ino != ours_.st_ino) {
+      errno = EBADF;
+      return false;
+    }
+    close(number_);
+    errno = error;
+    return true;
+  }
+
+ private:
+  int number_;
+  struct stat ours_ = {};
+};
+
+}  // namespace
+
+bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit) {
+  alignas(dirent64) char buffer[4096];
+  alignas(dirent64) char behind[kLongestEntry];
+  BriefFile folder("/proc/self/task", O_DIRECTORY);
+  if (folder.number() < 0) return false;
+  long size = ReadEntries(folder.number(), buffer, sizeof(buffer));
+  const bool may_be_all =
+      size > 0 && size <= static_cast<long>(sizeof(buffer) - kLongestEntry);
+  const long more =
+      may_be_all ? ReadEntries(folder.number(), behind, sizeof(behind)) : size;
+  if (more <= 0) {
+    if (!folder.Close() || more < 0) return false;
+    VisitEntries(buffer, size, visit);
+    return true;
+  }
+  // For as long as `visit` takes, a program may close it.
+  OwnDescriptor kept(folder.number());
+  bool goes_on = VisitEntries(buffer, size, visit) &&
+                 (!may_be_all || VisitEntries(behind, more, visit));
+  while (goes_on &&
+         (size = ReadEntries(kept.number(), buffer, sizeof(buffer))) > 0) {
+    goes_on = VisitEntries(buffer, size, visit);
   }
   kept.Close();  // keeps errno
   return size >= 0;
@@ -47,36 +112,19 @@ bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit) {
 bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size) {
   char path[64];
   std::snprintf(path, sizeof(path), "/proc/self/task/%d/%s", tid, name);
-  const int file = open(path, O_RDONLY | O_CLOEXEC);
-  if (file < 0) return false;
-  // However short: a program that closes what it does not know, by
-  // closefrom(3) say, may get the number for a file of its own. That is not
-  // closed here, and pread() takes nothing from it.
-  struct statfs system = {};
-  struct stat ours = {}, now = {};
-  if (fstatfs(file, &system) != 0 || system.f_type != PROC_SUPER_MAGIC ||
-      fstat(file, &ours) != 0) {
-    errno = EBADF;
-    return false;
-  }
+  BriefFile file(path, 0);
+  if (file.number() < 0) return false;
   std::size_t filled = 0;
   ssize_t got = 0;
   while (filled < size - 1 &&
-         (got = pread(file, text + filled, size - 1 - filled,
+         (got = pread(file.number(), text + filled, size - 1 - filled,
                       static_cast<off_t>(filled))) > 0) {
     filled += static_cast<std::size_t>(got);
+    // The kernel makes the whole text at once: this is its end.
+    if (filled < size - 1 && text[filled - 1] == '\n') break;
   }
-  int error = errno;
-  if (fstat(file, &now) == 0 && now.st_dev == ours.st_dev &&
-      now.st_ino == ours.st_ino) {
-    close(file);
-  } else {
-    got = -1;
-    error = EBADF;
-  }
-  errno = error;
   text[filled] = '\0';
-  return got >= 0;
+  return file.Close() && got >= 0;
 }
 
 std::optional<std::uint64_t> SignalsBlockedBy(pid_t tid) {

@@ -11,7 +11,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <condition_variable>
+#include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -37,6 +40,40 @@ bool IsListed(pid_t tid) {
 TEST(TasksTest, ListsEachThread) {
   EXPECT_TRUE(IsListed(ThisThread()));
   std::thread([] { EXPECT_TRUE(IsListed(ThisThread())); }).join();
+}
+
+TEST(TasksTest, ListsMoreThanOneReadingHolds) {
+  constexpr std::size_t kMany = 300;
+  std::mutex lock;
+  std::condition_variable changed;
+  std::vector<pid_t> begun;
+  bool is_over = false;
+  std::vector<std::thread> threads;
+  while (threads.size() < kMany) {
+    threads.emplace_back([&] {
+      std::unique_lock<std::mutex> locked(lock);
+      begun.push_back(ThisThread());
+      changed.notify_all();
+      changed.wait(locked, [&] { return is_over; });
+    });
+  }
+  std::vector<pid_t> listed;
+  {
+    std::unique_lock<std::mutex> locked(lock);
+    changed.wait(locked, [&] { return begun.size() == kMany; });
+    EXPECT_TRUE(VisitTasks([&](pid_t tid) {
+      listed.push_back(tid);
+      return true;
+    }));
+    is_over = true;
+    changed.notify_all();
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::sort(listed.begin(), listed.end());
+  EXPECT_EQ(std::adjacent_find(listed.begin(), listed.end()), listed.end());
+  std::sort(begun.begin(), begun.end());
+  EXPECT_TRUE(
+      std::includes(listed.begin(), listed.end(), begun.begin(), begun.end()));
 }
 
 TEST(TasksTest, EndsWhenAskedTo) {

@@ -79,19 +79,27 @@ void CopyName(const char* stat, char (&name)[16]) {
   name[size] = '\0';
 }
 
+struct Surveyor {
+  ThreadSurvey& survey;
+  const pid_t self;
+};
+
 // Of the stat file, which is half as expensive as the status file and has of
 // the signals that are blocked the first 31.
 bool SurveyThread(pid_t thread, void* argument) {
-  auto& survey = *static_cast<ThreadSurvey*>(argument);
+  auto& [survey, self] = *static_cast<Surveyor*>(argument);
+  if (thread == self) {
+    // It changes the code and runs none of it, whatever it blocks.
+    ++survey.threads;
+    return true;
+  }
   char stat[1024];
   if (!ReadTaskFile(thread, "stat", stat, sizeof(stat))) return true;
   if (HasEnded(stat)) return true;
   ++survey.threads;
   if (const char* const blocked = StatField(stat, 32)) {
     const uint64_t mask = strtoull(blocked, nullptr, 10);
-    // Not the calling thread, which changes the code and runs none of it.
     if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask) &&
-        thread != static_cast<pid_t>(syscall(SYS_gettid)) &&
         MayRunProgramCode(thread) &&
         !TracedThreads::IsHeldByThisThread(thread)) {
       survey.blocks_trap = thread;
@@ -123,7 +131,8 @@ absl::Status SurveyThreads(ThreadSurvey& survey) {
       survey.tracer = static_cast<pid_t>(strtol(tracer, nullptr, 10));
     }
   }
-  return ForEachThread(&SurveyThread, &survey);
+  Surveyor surveyor{survey, self};
+  return ForEachThread(&SurveyThread, &surveyor);
 }
 
 bool ExecutesCode(pid_t thread) {
