@@ -22,8 +22,11 @@
 //
 // Internal to this package.
 //
-// Threads: all of it is called by one thread, but for running(). It has one of
-// its own, which takes no lock but its own and those that a release takes.
+// Threads: all of it is called by one thread, but for running(). Each has one
+// of its own meanwhile, which takes no lock but its own and those that a
+// release takes. One such thread is kept, parked, for the next watch: to make
+// it, to wait for it and to join it took a fifth of a small update. A child of
+// fork() has none and makes its own.
 
 #ifndef INSTAR_UPDATES_INTERNAL_AUTHOR_WATCH_H_
 #define INSTAR_UPDATES_INTERNAL_AUTHOR_WATCH_H_
@@ -34,9 +37,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -60,6 +63,7 @@ class AuthorWatch {
   // `at_least`: instead of kAtLeast.
   AuthorWatch(Clock::time_point until, std::function<bool()> is_cancelled,
               Clock::duration at_least = kAtLeast);
+  // Also in a child of the process that started it, where nobody looks at it.
   ~AuthorWatch();
   AuthorWatch(const AuthorWatch&) = delete;
   AuthorWatch& operator=(const AuthorWatch&) = delete;
@@ -93,41 +97,45 @@ class AuthorWatch {
  private:
   static constexpr Clock::rep kIdle = 0, kGivenUp = -1;
 
-  void Watch();
+  class Watcher;  // the thread
+
+  // Gives up what is called if its time is up. By the watcher, again and again.
+  void Look();
   Clock::rep BeginCall(StoppedWorld* world, const std::string& what,
                        Clock::duration at_least);
   // What has been called since then is over. False: it has been given up. Its
   // stopped world is not used afterwards.
   bool EndCall(Clock::rep since);
 
-  const Clock::time_point until_;
+  Clock::time_point until_;  // of the watcher: the update may be cancelled
   const std::function<bool()> is_cancelled_;
   const Clock::duration at_least_;
   ConversionWatch conversion_;
   // Since when something is called (of the clock), or one of the above. Call()
-  // sets it and puts it back to idle, unless Watch() has found, meanwhile, that
+  // sets it and puts it back to idle, unless Look() has found, meanwhile, that
   // the time is up. Release and acquire, by both: whoever takes it from the
   // other sees what that has done.
   std::atomic<Clock::rep> calls_since_{kIdle};
   // Set before that, by whoever calls.
   StoppedWorld* world_ = nullptr;  // null: no threads are held
-  // Atomic, relaxed: Watch() may read it of the next call.
+  // Atomic, relaxed: Look() may read it of the next call.
   std::atomic<Clock::duration> call_at_least_{Clock::duration::zero()};
   const std::string* what_ = nullptr;
   pid_t caller_ = 0;
   // Of the thread that calls.
   bool gave_up_ = false;
   bool has_released_ = false;
+  // Of the watcher: when a conversion has come on last.
+  Clock::time_point came_on_ = Clock::time_point::min();
+  std::shared_ptr<Watcher> watcher_;
 
   mutable std::mutex lock_;  // of the rest
   std::condition_variable changed_;
-  bool ends_ = false;
   // The call has been given up, its threads have been released, and it has not
   // returned.
   bool is_given_up_ = false;
   // Who owned, when that was done, the lock that the call waited for.
   LockOwner owner_;
-  std::thread thread_;
 };
 
 }  // namespace updates_internal
