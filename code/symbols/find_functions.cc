@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -276,6 +277,8 @@ std::string CodeOfUnknownCopies() {
   }
   return absl::StrJoin(unknown, "; ");
 }
+
+std::uint64_t KnownInlinedCopies() { return InlinedCopyTable::changes(); }
 
 void PreloadFindFunctions() try {
   const std::shared_ptr<const LoadedImages> images = LoadedImages::Current();

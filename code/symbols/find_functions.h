@@ -21,6 +21,7 @@
 #ifndef INSTAR_CODE_SYMBOLS_FIND_FUNCTIONS_H_
 #define INSTAR_CODE_SYMBOLS_FIND_FUNCTIONS_H_
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -117,6 +118,10 @@ class FunctionSearch {
 // /usr/bin/shop that are not updatable have no debug information (_start,
 // ...)"; empty if there is none.
 std::string CodeOfUnknownCopies();
+
+// Another number when more, or other things, are known of where functions have
+// been inlined: what has been found before may be old.
+std::uint64_t KnownInlinedCopies();
 
 // Reads all that a search needs of the objects that are loaded now.
 void PreloadFindFunctions();

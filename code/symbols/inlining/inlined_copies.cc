@@ -173,11 +173,17 @@ std::vector<ListedCopy> InlinedCopyTable::All() const {
 
 namespace {
 std::atomic<std::uint64_t> declaration_count{0};
+std::atomic<std::uint64_t> reading_count{0};
 }  // namespace
 
 std::uint64_t InlinedCopyTable::declarations() {
   // Pairs with the store in Declare().
   return declaration_count.load(std::memory_order_acquire);
+}
+
+std::uint64_t InlinedCopyTable::changes() {
+  // Pairs with the store in Of().
+  return declarations() + reading_count.load(std::memory_order_acquire);
 }
 
 struct InlinedCopyTable::Tables {
@@ -201,6 +207,8 @@ const InlinedCopyTable& InlinedCopyTable::Of(const SymbolTable& table) {
     std::unique_ptr<InlinedCopyTable> made(new InlinedCopyTable(table));
     made->Make();
     copies = std::move(made);
+    // Pairs with the load in changes().
+    reading_count.fetch_add(1, std::memory_order_release);
   }
   return *copies;
 }

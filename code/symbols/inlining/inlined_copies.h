@@ -67,6 +67,8 @@ class InlinedCopyTable {
                               absl::Span<const ListedCopy> copies);
   // Counts the calls of Declare(): what was made of tables before may be old.
   static std::uint64_t declarations();
+  // The same, and how many tables Of() has made: what is known.
+  static std::uint64_t changes();
 
   // All copies, in no order.
   std::vector<ListedCopy> All() const;
