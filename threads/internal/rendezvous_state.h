@@ -29,7 +29,7 @@ namespace instar {
 
 struct Rendezvous::State {
   // With nobody held.
-  ~State() { Release(); }
+  ~State();
   void Release();
   // What ReleaseByAnother() does, too: not of this thread's own.
   void ReleaseThreads(bool by_holder);
@@ -95,6 +95,8 @@ struct Rendezvous::State {
   std::vector<HeldThread> threads;
   MappedArray<Stack> found;
   MappedArray<StackSnapshot> stacks;
+  struct Spare;
+  std::unique_ptr<Spare> spare;  // whose memory these have
   Clock::time_point begin;
   bool has_turn = false;
   bool is_filled = false;        // `threads`, as `asked`
