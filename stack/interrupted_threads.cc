@@ -129,7 +129,6 @@ InterruptedThreads::InterruptedThreads(InterruptedThreads&& other) noexcept
       capacity_(std::exchange(other.capacity_, 0)),
       held_(std::exchange(other.held_, 0)),
       has_turn_(std::exchange(other.has_turn_, false)),
-      others_may_start_(std::exchange(other.others_may_start_, false)),
       traced_(std::move(other.traced_)) {}
 
 bool InterruptedThreads::Grow() {
@@ -178,7 +177,7 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
   stack_internal::AllPosted(&answers);
   int looks = 0;
   if (!stack_internal::AwaitAnswers(&answers, deadline, [&] {
-        CancelEnded(&answers, deaf);
+        CancelEnded(&answers);
         if (deaf == Deaf::kTrace && ++looks >= kDeafAtLook &&
             !tracing_is_refused.load(std::memory_order_relaxed)) {
           CancelDeaf(&answers, *signal);
@@ -201,14 +200,7 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
     thread.state = State::kHeld;
     ++held_;
   }
-  if (deaf == Deaf::kTrace) {
-    TraceDeaf(*signal, DeadlineAfter(kTraceLimit));
-    for (Thread& thread : *this) {
-      if (thread.state == State::kNotTaken && IsKnownOfSystem(thread.tid)) {
-        LeaveToSystem(thread, Deaf::kLeave);
-      }
-    }
-  }
+  if (deaf == Deaf::kTrace) TraceDeaf(*signal, DeadlineAfter(kTraceLimit));
   FindStacks();
   if (held_ == 0) ReturnTurn();
   return true;
@@ -237,7 +229,7 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded) continue;
     if (IsKnownOfSystem(thread.tid)) {
-      LeaveToSystem(thread, deaf);
+      thread.state = State::kEnded;
       continue;
     }
     if (deaf == Deaf::kTrace && IsKnownDeaf(thread.tid, signal)) {
@@ -259,27 +251,17 @@ void InterruptedThreads::PostAll(Answers* answers, int signal,
   }
 }
 
-// One that starts others is traced, if that may be.
-void InterruptedThreads::LeaveToSystem(Thread& thread, Deaf deaf) {
-  const bool starts = StartsThreads(thread.tid);
-  thread.state =
-      starts && deaf == Deaf::kTrace ? State::kNotTaken : State::kEnded;
-  others_may_start_ |= thread.state == State::kEnded && starts;
-}
-
 // Those that have ended take no signal, however long they are waited for, and
 // those of the system need not.
-void InterruptedThreads::CancelEnded(Answers* answers, Deaf deaf) {
+void InterruptedThreads::CancelEnded(Answers* answers) {
   for (Thread& thread : *this) {
     if (thread.state != State::kAdded ||
         stack_internal::IsAnswered(thread.use)) {
       continue;
     }
-    const bool ended = stack_internal::HasEnded(thread.tid);
-    if ((ended || NoteIfOfSystem(thread.tid)) &&
+    if ((stack_internal::HasEnded(thread.tid) || NoteIfOfSystem(thread.tid)) &&
         stack_internal::Cancel(thread.use, answers)) {
       thread.state = State::kEnded;
-      if (!ended) LeaveToSystem(thread, deaf);
     }
   }
 }
@@ -398,7 +380,6 @@ void InterruptedThreads::Release() {
   for (Thread& thread : *this) Release(thread);
   traced_.Release();
   size_ = 0;
-  others_may_start_ = false;
 }
 
 }  // namespace instar

@@ -89,9 +89,6 @@ class InterruptedThreads {
   std::size_t size() const { return size_; }
   // Those that are held.
   std::size_t held() const { return held_; }
-  // Whether Hold() has met a thread that it leaves alone, and that may start
-  // others all the while (base/linux/system_threads.h).
-  bool others_may_start() const { return others_may_start_; }
   // Null if it was not added. After Hold(), until Add().
   Thread* Find(pid_t tid);
 
@@ -107,8 +104,7 @@ class InterruptedThreads {
   void ForgetOfParent();
   void PostAll(stack_internal::Answers* answers, int signal,
                stack_internal::TimePoint deadline, Deaf deaf);
-  void CancelEnded(stack_internal::Answers* answers, Deaf deaf);
-  void LeaveToSystem(Thread& thread, Deaf deaf);
+  void CancelEnded(stack_internal::Answers* answers);
   void CancelDeaf(stack_internal::Answers* answers, int signal);
   void TraceDeaf(int signal, stack_internal::TimePoint deadline);
   void FindStacks();
@@ -118,7 +114,6 @@ class InterruptedThreads {
   std::size_t capacity_ = 0;
   std::size_t held_ = 0;
   bool has_turn_ = false;  // while one is held
-  bool others_may_start_ = false;
   TracedThreads traced_;
 };
 

@@ -194,15 +194,14 @@ TEST(InterruptedThreadsTest, WhatCannotBeHeldIsSaidOfEach) {
   for (const pid_t tid : others.tids()) {
     EXPECT_EQ(held.Find(tid)->state, State::kHeld);
   }
-  EXPECT_FALSE(held.others_may_start());
   held.Release();
   stop = true;
   deaf.Join();
   others.Join();
 }
 
-// A thread that blocks every signal, and never runs code of the program.
-TEST(InterruptedThreadsTest, TheThreadOfTimersIsNotWaitedFor) {
+// It blocks every signal.
+TEST(InterruptedThreadsTest, TheThreadOfTimersIsTraced) {
   ASSERT_TRUE(InterruptionSignal().ok());
   sigevent event = {};
   event.sigev_notify = SIGEV_THREAD;
@@ -212,10 +211,12 @@ TEST(InterruptedThreadsTest, TheThreadOfTimersIsNotWaitedFor) {
   for (int round = 0; round < 3; ++round) {
     InterruptedThreads held;
     VisitTasks([&](pid_t tid) { return held.Add(tid); });
-    ASSERT_TRUE(held.Hold(kLong));
+    ASSERT_TRUE(held.Hold(kLong, InterruptedThreads::Deaf::kTrace));
     EXPECT_EQ(held.size(), 1u);
-    for (const auto& thread : held) EXPECT_EQ(thread.state, State::kEnded);
-    EXPECT_TRUE(held.others_may_start());
+    for (const auto& thread : held) {
+      EXPECT_EQ(thread.state, State::kHeld);
+      EXPECT_TRUE(thread.is_traced);
+    }
   }
   timer_delete(timer);
 }

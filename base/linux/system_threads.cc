@@ -38,23 +38,6 @@ bool IsWorkerOfKernel(pid_t tid) {
           (kIoWorker | kUserWorker | kKernelThread)) != 0;
 }
 
-// "NUMBER FIRST_ARGUMENT ... SP PC" of a thread that waits in a system call.
-bool WaitsForTimer(pid_t tid) {
-  char text[256];
-  if (!ReadTaskFile(tid, "syscall", text, sizeof(text))) return false;
-  char* end = nullptr;
-  const long number = std::strtol(text, &end, 10);
-  if (end == text || number != SYS_rt_sigtimedwait) return false;
-  const std::uint64_t set = std::strtoull(end, nullptr, 16);
-  // The memory may be gone by now.
-  std::uint64_t signals = 0;
-  const iovec local = {&signals, sizeof(signals)};
-  const iovec remote = {reinterpret_cast<void*>(set), sizeof(signals)};
-  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) ==
-             static_cast<ssize_t>(sizeof(signals)) &&
-         signals == kTimerSignal;
-}
-
 // What the program's threads block, a translator keeps for itself; the kernel
 // lets it block nothing but for a moment. Its own threads, which wait for work,
 // block all that libc lets them.
@@ -72,11 +55,24 @@ bool IsOfTranslator(pid_t tid) {
 }  // namespace
 
 bool RunsProgramCode(pid_t tid) {
-  return !IsWorkerOfKernel(tid) && !WaitsForTimer(tid) && !IsOfTranslator(tid);
+  return !IsWorkerOfKernel(tid) && !IsOfTranslator(tid);
 }
 
-bool StartsThreads(pid_t tid) {
-  return !IsWorkerOfKernel(tid) && !IsOfTranslator(tid);
+bool IsThreadOfTimers(pid_t tid) {
+  // "NUMBER FIRST_ARGUMENT ... SP PC" of a thread that waits in a system call.
+  char text[256];
+  if (!ReadTaskFile(tid, "syscall", text, sizeof(text))) return false;
+  char* end = nullptr;
+  const long number = std::strtol(text, &end, 10);
+  if (end == text || number != SYS_rt_sigtimedwait) return false;
+  const std::uint64_t set = std::strtoull(end, nullptr, 16);
+  // The memory may be gone by now.
+  std::uint64_t signals = 0;
+  const iovec local = {&signals, sizeof(signals)};
+  const iovec remote = {reinterpret_cast<void*>(set), sizeof(signals)};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) ==
+             static_cast<ssize_t>(sizeof(signals)) &&
+         signals == kTimerSignal;
 }
 
 }  // namespace instar

@@ -1,18 +1,9 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Threads of this process that block every signal and run no code of the
-// program: they need not be stopped, and need take no trap themselves.
+// Threads of this process that the program did not start.
 //
 //   if (!RunsProgramCode(tid)) return;   // not in the way
-//
-// These are workers of the kernel (io_uring), and the thread by which glibc
-// makes timers of the kind SIGEV_THREAD: while it waits for its next timer,
-// which glibc alone can do (it waits for a signal that programs cannot use). It
-// starts a thread for each expiry and calls nothing itself; but that thread
-// blocks all the signals that it blocks (glibc 2.36 unblocks only its own), and
-// calls the program's function so. Where the program is translated (qemu's user
-// mode), the translator's own threads, too.
 //
 // Threads: any. Allocates nothing and takes no lock, so that it can be used
 // while other threads are stopped.
@@ -24,13 +15,19 @@
 
 namespace instar {
 
-// False only where it is sure.
+// False only where it is sure: of workers of the kernel (io_uring), and where
+// the program is translated (qemu's user mode) of the translator's own threads.
+// They block every signal, need not be stopped, take no trap, and start nothing
+// that does.
 bool RunsProgramCode(pid_t tid);
 
-// Of one that runs no code of the program: whether it may start threads that
-// do, as that of the timers does at any moment unless it is held by tracing
-// (base/linux/traced_threads.h).
-bool StartsThreads(pid_t tid);
+// Whether glibc makes timers of the kind SIGEV_THREAD by this thread. It starts
+// a thread for each expiry, at any moment, calls nothing of the program itself,
+// and lasts as long as the process. It blocks every signal, and so do those
+// that it starts (glibc 2.36 unblocks only its own), which call the program's
+// function so. True only where it is sure: while it waits for its next timer,
+// by a signal that programs cannot use.
+bool IsThreadOfTimers(pid_t tid);
 
 }  // namespace instar
 

@@ -23,6 +23,7 @@
 #include "base/check.h"
 #include "base/error_text.h"
 #include "base/linux/seccomp_filter.h"
+#include "base/linux/system_threads.h"
 #include "base/linux/traced_threads.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
@@ -360,12 +361,16 @@ absl::Status CheckOtherThreads(const EntryChange* changes, size_t count,
     return ErrorWithText(
         absl::StatusCode::kFailedPrecondition,
         "thread '%s' (%d) blocks SIGTRAP, so that the kernel would kill the "
-        "process if it ran into a function that is being changed, and it "
-        "cannot be stopped meanwhile: %s: %s; unblock the signal there "
-        "(pthread_sigmask) and try again",
+        "process if it, or a thread that it starts, ran into a function that "
+        "is being changed, and it cannot be stopped meanwhile: %s: %s; %s",
         absl::string_view(survey.blocks_trap_name), survey.blocks_trap,
         refusal.call == nullptr ? "it does not stop" : refusal.call,
-        refusal.call == nullptr ? "in time" : strerrordesc_np(refusal.error));
+        refusal.call == nullptr ? "in time" : strerrordesc_np(refusal.error),
+        IsThreadOfTimers(survey.blocks_trap)
+            ? "it is glibc's, of timers (SIGEV_THREAD): end what forbids "
+              "tracing; or let timers send a signal or be read (SIGEV_SIGNAL, "
+              "timerfd_create), and restart the program"
+            : "unblock the signal there (pthread_sigmask) and try again");
   }
   if (survey.tracer != 0 && instar_patch_while_traced == 0) {
     return ErrorWithText(

@@ -62,11 +62,6 @@ bool IsOfSanitizer([[maybe_unused]] uint64_t mask) {
 #endif
 }
 
-// By itself, or by threads that it starts: those block what it blocks.
-bool MayRunProgramCode(pid_t thread) {
-  return RunsProgramCode(thread) || StartsThreads(thread);
-}
-
 // The name in parentheses, of a stat file.
 void CopyName(const char* stat, char (&name)[16]) {
   const char* const begin = strchr(stat, '(');
@@ -100,8 +95,7 @@ bool SurveyThread(pid_t thread, void* argument) {
   if (const char* const blocked = StatField(stat, 32)) {
     const uint64_t mask = strtoull(blocked, nullptr, 10);
     if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask) &&
-        MayRunProgramCode(thread) &&
-        !TracedThreads::IsHeldByThisThread(thread)) {
+        RunsProgramCode(thread) && !TracedThreads::IsHeldByThisThread(thread)) {
       survey.blocks_trap = thread;
       CopyName(stat, survey.blocks_trap_name);
     }

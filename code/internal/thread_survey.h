@@ -28,8 +28,9 @@ struct ThreadSurvey {
   int threads = 0;  // that have not ended
   // The process that traces the calling thread, or 0: a debugger traces all.
   pid_t tracer = 0;
-  // A thread that blocks SIGTRAP and may run code of the program, or 0; and its
-  // name. Not one that the calling thread holds by tracing it.
+  // A thread that blocks SIGTRAP and may run code of the program, or start a
+  // thread that does (which blocks what it blocks), or 0; and its name. Not one
+  // that the calling thread holds by tracing it.
   pid_t blocks_trap = 0;
   char blocks_trap_name[16] = "";
 };

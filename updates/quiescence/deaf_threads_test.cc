@@ -251,5 +251,36 @@ TEST(DeafThreadsTest, AKernelThatForbidsTracing) {
       0);
 }
 
+// Nor can the thread that starts those of timers be helped by the program.
+TEST(DeafThreadsTest, ATimerWhereTheKernelForbidsTracing) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
+  EXPECT_EQ(
+      InAChild([] {
+        if (!ForbidTracing()) return 1;
+        sigevent event = {};
+        event.sigev_notify = SIGEV_THREAD;
+        event.sigev_notify_function = [](sigval) {};
+        timer_t timer;
+        if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) return 3;
+        const auto says_what_helps =
+            AllOf(HasSubstr("ptrace(PTRACE_SEIZE)"),
+                  HasSubstr("of timers (SIGEV_THREAD)"),
+                  HasSubstr("SIGEV_SIGNAL, timerfd_create"),
+                  testing::Not(HasSubstr("unblock")));
+        Change update = Change(Redefine(&Price, &Price2), Stacks::kAllThreads);
+        Attempt attempt = update.Apply();
+        EXPECT_TRUE(attempt.is_not_yet());
+        EXPECT_THAT(attempt.reason(), says_what_helps);
+        Change other = Change(Redefine(&Price, &Price2), Stacks::kThisThread);
+        attempt = other.Apply();
+        EXPECT_TRUE(attempt.is_failed());
+        EXPECT_THAT(attempt.reason(), says_what_helps);
+        EXPECT_EQ(Price(7), 107);
+        std::fflush(stdout);
+        return testing::Test::HasFailure() ? 2 : 0;
+      }),
+      0);
+}
+
 }  // namespace
 }  // namespace instar

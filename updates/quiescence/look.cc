@@ -61,13 +61,8 @@ bool IsQuiescent(StoppedWorld& world,
     }
     return !obstacles.is_full();
   };
-  bool grew = false;
-  do {
-    if (!world.VisitStacks(look_at, counts_from, obstacles)) return false;
-    if (!obstacles.empty()) return false;
-    if (!world.IsComplete(&grew, obstacles)) return false;
-  } while (grew);
-  return true;
+  return world.VisitStacks(look_at, counts_from, obstacles) &&
+         obstacles.empty();
 }
 
 }  // namespace updates_internal

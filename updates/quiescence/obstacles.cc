@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/linux/system_threads.h"
 #include "base/linux/tasks.h"
 #include "stack/interrupted_thread.h"
 #include "threads/known_names.h"
@@ -69,7 +70,7 @@ Blocker ToBlocker(const MissingThread& missing, const std::string& point) {
 
 Blocker ToBlocker(const Obstacle& obstacle) {
   Blocker blocker;
-  if (obstacle.tid != 0 && obstacle.kind != Obstacle::Kind::kTraced) {
+  if (obstacle.tid != 0) {
     blocker.tid = obstacle.tid;
     blocker.thread = PlainNameOf(obstacle.tid);
   }
@@ -112,9 +113,19 @@ Blocker ToBlocker(const Obstacle& obstacle) {
               ? "it does not stop for that either"
               : TracedThreads::ToString(obstacle.refusal),
           "), so that its stack cannot be looked at");
+      if (IsThreadOfTimers(obstacle.tid)) {
+        absl::StrAppend(&blocker.reason,
+                        "; glibc starts threads by it, of timers "
+                        "(SIGEV_THREAD), as long as the program runs");
+        blocker.remedy =
+            "end what forbids tracing; or let the program's timers send a "
+            "signal or be read (SIGEV_SIGNAL, timerfd_create), and restart it";
+        break;
+      }
       blocker.remedy =
-          "let it unblock InterruptionSignal() (pthread_sigmask); or, if it "
-          "never calls what is changed, choose kControlledThreads, in a plan "
+          "let it unblock InterruptionSignal() and SIGTRAP "
+          "(pthread_sigmask); or, if it never calls what is changed, SIGTRAP "
+          "alone, and choose kControlledThreads, in a plan "
           "OnlyRegisteredThreads()";
       break;
     }
@@ -133,21 +144,6 @@ Blocker ToBlocker(const Obstacle& obstacle) {
     case Obstacle::Kind::kNoTurn:
       blocker.reason =
           "another thread holds threads, and did not let them go in time";
-      break;
-    case Obstacle::Kind::kNoTraps:
-      blocker.reason =
-          "it blocks SIGTRAP, and a timer (SIGEV_THREAD) may start a thread at "
-          "any moment, so that code can be changed under traps only";
-      blocker.remedy = "unblock the signal there (pthread_sigmask)";
-      break;
-    case Obstacle::Kind::kTraced:
-      blocker.reason = absl::StrCat(
-          "process ", obstacle.tid,
-          " traces this one, and a timer (SIGEV_THREAD) may start a thread at "
-          "any moment, so that code can be changed under traps only");
-      blocker.remedy =
-          "detach it, or tell gdb: handle SIGTRAP nostop noprint pass, and "
-          "then: set variable instar_patch_while_traced=1";
       break;
     case Obstacle::Kind::kMayAllocate:
       blocker.reason =

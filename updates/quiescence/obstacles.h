@@ -46,13 +46,11 @@ struct Obstacle {
     kNotSent,       // the signal
     kNoTurn,        // another thread holds threads
     kNoList,        // of threads
-    kNoTraps,       // the thread blocks SIGTRAP, and others may start
-    kTraced,        // by this process, and others may start
     kMayAllocate,   // it may own a lock of the allocator
     kOwnsLock,      // one of this library
   };
   Kind kind = Kind::kActive;
-  // The thread, or the process that traces; 0 if there is none.
+  // The thread; 0 if there is none.
   pid_t tid = 0;
   // The thread that asks is on it.
   bool is_own = false;

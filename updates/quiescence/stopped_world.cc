@@ -15,8 +15,6 @@
 #include "base/linux/own_thread.h"
 #include "base/linux/tasks.h"
 #include "base/system_call_code.h"
-#include "code/entries_here.h"
-#include "code/internal/thread_survey.h"
 #include "continuation/paused_computations.h"
 #include "continuation/paused_context.h"
 #include "stack/interrupted_thread.h"
@@ -178,7 +176,7 @@ bool StoppedWorld::AreAllHeld() const {
 
 bool StoppedWorld::StopBySignal(Obstacles& obstacles) {
   // Those that are stopped start none: when all that are listed are stopped,
-  // these are all, but for what timers start whose thread cannot be traced.
+  // these are all.
   std::size_t before;
   do {
     before = interrupted_.held();
@@ -336,35 +334,8 @@ bool StoppedWorld::VisitStacks(absl::FunctionRef<bool(const Stack&)> visit,
   return is_visited && is_settled;
 }
 
-bool StoppedWorld::IsComplete(bool* grew, Obstacles& obstacles) {
-  *grew = false;
-  if (!interrupted_.others_may_start()) return true;
-  const std::size_t before = interrupted_.held();
-  if (!StopBySignal(obstacles)) return false;
-  *grew = interrupted_.held() != before;
-  return *grew || CanBeTrapped(obstacles);
-}
-
-// Whether entries can be changed under traps. The change would find out, but
-// its message allocates.
-bool StoppedWorld::CanBeTrapped(Obstacles& obstacles) {
-  if (!kHasFunctionEntries) return true;  // there will be none
-  code_internal::ThreadSurvey survey;
-  if (!code_internal::SurveyThreads(survey).ok()) {
-    obstacles.Add(Kind::kNoList, 0);
-  } else if (survey.blocks_trap != 0) {
-    obstacles.Add(Kind::kNoTraps, survey.blocks_trap);
-  } else if (survey.tracer != 0 && instar_patch_while_traced == 0) {
-    obstacles.Add(Kind::kTraced, survey.tracer);
-  } else {
-    return true;
-  }
-  return false;
-}
-
 OtherThreads StoppedWorld::others() const {
-  return options_.stacks == Stacks::kAllThreads && !IsAuthorsCodePossible() &&
-                 !interrupted_.others_may_start()
+  return options_.stacks == Stacks::kAllThreads && !IsAuthorsCodePossible()
              ? OtherThreads::kHeld
              : OtherThreads::kRunning;
 }

@@ -59,9 +59,7 @@
 //
 // Timers of the kind SIGEV_THREAD: glibc has a thread that starts another for
 // each expiry. It blocks all signals, as those that it starts do, and is traced
-// as they are. Where it cannot be traced, it may start one at any moment, which
-// a trap would kill, so that the change is not made: it is named as an obstacle
-// (code/internal/text_patch.h says why).
+// as they are, or an obstacle.
 //
 // While threads are stopped, no lock of the program is taken: its owner may be
 // among them. The library allocates and frees nothing either
@@ -191,13 +189,7 @@ class StoppedWorld {
                    CountsFrom counts_from,
                    updates_internal::Obstacles& obstacles);
 
-  // Right before the change, when all that is stopped has been looked at:
-  // whether that is all. `grew`: threads had been started, and are stopped now;
-  // their stacks have to be looked at.
-  bool IsComplete(bool* grew, updates_internal::Obstacles& obstacles);
-
-  // kHeld if all threads of the process are stopped, and no timer can start
-  // another.
+  // kHeld if all threads of the process are stopped.
   OtherThreads others() const;
 
   // --- The end.
@@ -233,7 +225,6 @@ class StoppedWorld {
   void PrepareForAuthorsCode();
   bool VisitOwn(absl::FunctionRef<bool(const Stack&)> visit,
                 updates_internal::Obstacles& obstacles);
-  bool CanBeTrapped(updates_internal::Obstacles& obstacles);
   bool MayRunAuthorsCode(updates_internal::Obstacles& obstacles) const;
   bool IsAuthorsCodePossible() const {
     return options_.for_authors_code || options_.others_by_signal;
