@@ -146,8 +146,8 @@ TEST_F(ContinuletDeathTest, SwitchToOneWhoseThreadHasEnded) {
       "has ended");
   // It can be neither resumed nor cancelled: its stack is left as it is.
   // Reachable, or LeakSanitizer would report it.
-  static const auto* const kept = new Continulet<void()>(std::move(c));
-  static_cast<void>(kept);
+  static Continulet<void()>* volatile kept = nullptr;
+  kept = new Continulet<void()>(std::move(c));
 }
 
 TEST_F(ContinuletDeathTest, DestroyedOnAnotherThread) {

@@ -5,6 +5,7 @@
 // Commands on standard input: show, load FILE, undo.
 
 #include <cstdio>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -61,8 +62,8 @@ void Show(Base* local, Base* base) {
 }  // namespace
 
 int main() {
-  Base* local = make_local();
+  const std::unique_ptr<Base> local(make_local());
   Base base;
-  instar::RunCommands([&](const std::string&) { Show(local, &base); });
+  instar::RunCommands([&](const std::string&) { Show(local.get(), &base); });
   return 0;
 }
