@@ -107,6 +107,10 @@ struct ApplyOptions {
   // should be known: threads that are not asked for, and are in a function that
   // is redefined. Of Apply() with the warnings of the forecast as well.
   std::vector<std::string>* remarks = nullptr;
+  // Of Apply(): what let the change be quick is left as it is until Settle(),
+  // so that whoever waits for the answer has it sooner. Calls of redefined
+  // functions take some ns more until then.
+  bool settle_later = false;
 };
 
 class Update {
@@ -145,6 +149,9 @@ class Update {
   //   DataLoss            the state of the program is unknown: see above
   //   any other           what a step or a hook answered
   virtual absl::Status Apply(const ApplyOptions& options) = 0;
+  // After an Apply() with ApplyOptions::settle_later, by who called that.
+  // Undo() and the destructor do it, too.
+  virtual void Settle() {}
 
   // Whether Undo() is possible, or why it is not; changes nothing. What will be
   // possible is in the forecast of Prepare().

@@ -80,6 +80,7 @@ struct Script {
   std::atomic<bool> go{false};
   std::atomic<bool> is_waiting{false};
   std::atomic<bool> is_gone{false};
+  std::atomic<bool> is_settled{false};
   // Of Apply() and Undo(), when they are over, and of the destructor.
   std::function<void()> when_asked = [] {}, at_end = [] {};
 };
@@ -119,9 +120,11 @@ class ScriptedUpdate final : public Update {
     }
     if (!script_->apply.ok()) return script_->apply;
     phase_ = UpdatePhase::kApplied;
+    script_->is_settled = !options.settle_later;
     log_->Add(absl::StrCat("+", name_));
     return absl::OkStatus();
   }
+  void Settle() override { script_->is_settled = true; }
   absl::Status CanUndo() const override {
     script_->when_asked();
     return script_->can_undo;

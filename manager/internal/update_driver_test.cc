@@ -46,6 +46,20 @@ TEST_F(UpdateDriverTest, UpdatesAreAppliedInOrderAndUndoneBackwards) {
                                            "undone b", "undone a", "failed "));
 }
 
+// Whoever asked has the answer sooner.
+TEST_F(UpdateDriverTest, WhatMadeAnUpdateQuickIsEndedBehindTheAnswer) {
+  auto script = std::make_shared<Script>();
+  std::atomic<bool> was_settled{true};
+  driver_->Apply(std::make_unique<ScriptedUpdate>("a", script, &log_), kLong,
+                 [&](const absl::StatusOr<UpdateReport>& report) {
+                   EXPECT_TRUE(report.ok()) << report.status();
+                   was_settled = script->is_settled.load();
+                 });
+  EXPECT_TRUE(ApplyNow("b").ok());
+  EXPECT_FALSE(was_settled);
+  EXPECT_TRUE(script->is_settled);
+}
+
 TEST_F(UpdateDriverTest, AnUpdateIsAppliedOnceAndAgainWhenUndone) {
   EXPECT_TRUE(ApplyNow("a").ok());
   const absl::Status again = ApplyNow("a");

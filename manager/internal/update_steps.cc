@@ -132,7 +132,10 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
     }
     job.doing = "what its module does when it is loaded";
     LoadOptions how;
-    if (keep_modules_at_ != nullptr) how.path_begin = keep_modules_at_();
+    if (keep_modules_at_ != nullptr &&
+        job.file->kind() == ModuleKind::kGenerated) {
+      how.path_begin = keep_modules_at_();
+    }
     INSTAR_ASSIGN_OR_RETURN(LoadedModule module, LoadModule(*job.file, how));
     job.kept_path = module.kept_path();
     job.module = std::make_unique<LoadedModule>(std::move(module));
@@ -166,6 +169,7 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   ApplyOptions options = OptionsFor(job.until);
   if (job.module != nullptr) job.report.remarks = job.module->remarks();
   options.remarks = &job.report.remarks;
+  options.settle_later = true;
   INSTAR_RETURN_IF_ERROR(job.update->Apply(options));
   const Clock::time_point applied_at = Clock::now();
   const UpdateProgress progress = job.update->Progress();

@@ -114,6 +114,10 @@ void UpdateDriver::WorkUntilEnd() {
         // It is not pending any more when its answer comes.
         lock.unlock();
         Finish(job, step.status());
+        // The answer did not wait for this.
+        if (step.ok() && job->kind == Job::Kind::kLoad) {
+          applied_.back()->update->Settle();
+        }
         lock.lock();
       }
       if (is_ending_) return;

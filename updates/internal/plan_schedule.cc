@@ -292,7 +292,7 @@ absl::Status PlanSchedule::Undo(const ApplyOptions& options) {
 
 absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
                                Clock::time_point until) {
-  const absl::Cleanup settle = [this] { transition_.EndAttempts(); };
+  absl::Cleanup settle = [this] { transition_.EndAttempts(); };
   INSTAR_RETURN_IF_ERROR(transition_.BeginAttempts());
   Retries retries(PacingOfPlans());
   bool is_first = true;
@@ -308,6 +308,9 @@ absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
     run_.CountAttempts(1);
     if (attempt.is_done()) {
       run_.SetBlockers({});
+      if (direction == Direction::kApply && options.settle_later) {
+        std::move(settle).Cancel();
+      }
       return absl::OkStatus();
     }
     run_.Enter(UpdatePhase::kWaiting);

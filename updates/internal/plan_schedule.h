@@ -46,6 +46,7 @@ class PlanSchedule final : public Update {
       const ApplyOptions& options) override;
   Attempt Requirements() override;
   absl::Status Apply(const ApplyOptions& options) override;
+  void Settle() override { transition_.EndAttempts(); }
   absl::Status CanUndo() const override;
   std::vector<std::string> LostByUndo() const override;
   absl::Status Undo(const ApplyOptions& options) override;

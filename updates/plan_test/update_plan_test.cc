@@ -24,6 +24,7 @@
 #include "absl/strings/match.h"
 #include "code/portable/needs_entries_for_test.h"
 #include "code/redefinable.h"
+#include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
@@ -112,6 +113,33 @@ TEST(UpdatePlanTest, EveryFormOfRedefinition) {
   ASSERT_TRUE(by_name->Apply({}).ok());
   EXPECT_EQ(Price(1), 301);
   ASSERT_TRUE(by_name->Undo({}).ok());
+}
+
+TEST(UpdatePlanTest, WhatMadeItQuickIsEndedLaterIfThatIsWanted) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
+  const auto first_byte = [] {
+    return *reinterpret_cast<const unsigned char*>(
+        Function::Of(&Price)->entry());
+  };
+  constexpr unsigned char kCall = 0xE8, kJump = 0xE9;
+  UpdatePlan plan("forms");
+  plan.Redefine(&Price, &Price2);
+  const auto update = MakeUpdate(std::move(plan));
+  ApplyOptions options;
+  options.settle_later = true;
+  ASSERT_TRUE(update->Apply(options).ok());
+  EXPECT_EQ(first_byte(), kCall);
+  EXPECT_EQ(Price(1), 201);
+  update->Settle();
+  EXPECT_EQ(first_byte(), kJump);
+  EXPECT_EQ(Price(1), 201);
+  ASSERT_TRUE(update->Undo({}).ok());
+  const unsigned char before = first_byte();
+  EXPECT_NE(before, kCall);
+  ASSERT_TRUE(update->Apply(options).ok());
+  ASSERT_TRUE(update->Undo({}).ok());
+  EXPECT_EQ(first_byte(), before);
+  EXPECT_EQ(Price(1), 101);
 }
 
 TEST(UpdatePlanTest, WhatIsWrongIsSaidBeforeAnyThreadIsAsked) {
