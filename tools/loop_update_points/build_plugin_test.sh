@@ -23,7 +23,7 @@ COMPILER
 
 expect() { # TEXT
   local output code=0
-  output=$("$build_plugin" ./compiler plugin.cc plugin.so plugin.h 2>&1) || code=$?
+  output=$("$build_plugin" ./compiler plugin.so plugin.h plugin.cc 2>&1) || code=$?
   if [[ $code == 0 || $output != *"$1"* || -e plugin.so ]]; then
     printf 'FAILED: nothing says "%s" (code %s):\n%s\n' "$1" "$code" "$output" >&2
     exit 1
