@@ -161,7 +161,10 @@ std::string ToJson(const UpdateReport& report) {
   json["new_instances"] = report.new_instances;
   json["redirected_functions"] = report.redirected_functions;
   json["is_refused"] = report.is_refused();
-  return json.dump(2) + "\n";
+  // Names of symbols and files need not be UTF-8.
+  return json.dump(2, ' ', /*ensure_ascii=*/false,
+                   nlohmann::json::error_handler_t::replace) +
+         "\n";
 }
 
 }  // namespace differ

@@ -10,6 +10,7 @@
 #include <system_error>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 
 namespace instar {
 namespace differ {
@@ -18,8 +19,12 @@ absl::StatusOr<std::unique_ptr<TemporaryFolder>> TemporaryFolder::Make() {
   std::error_code error;
   std::string path =
       std::filesystem::temp_directory_path(error) / "instar-diff-XXXXXX";
-  if (error || mkdtemp(&path[0]) == nullptr) {
-    return absl::ErrnoToStatus(errno, "a temporary folder cannot be made");
+  if (!error && mkdtemp(&path[0]) == nullptr) {
+    error = std::error_code(errno, std::system_category());
+  }
+  if (error) {
+    return absl::UnknownError(absl::StrCat(
+        "a temporary folder cannot be made ($TMPDIR): ", error.message()));
   }
   return std::unique_ptr<TemporaryFolder>(new TemporaryFolder(path));
 }

@@ -10,8 +10,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -19,6 +17,7 @@
 #include <system_error>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -30,6 +29,7 @@
 #include "tools/differ/dwarf/object_debug_info.h"
 #include "tools/differ/elf_file.h"
 #include "tools/differ/files/archive.h"
+#include "tools/differ/files/mapped_file.h"
 #include "tools/differ/files/program_objects.h"
 #include "tools/differ/findings.h"
 #include "tools/differ/update_state.h"
@@ -55,14 +55,6 @@ struct Part {
   std::string entry;  // what the archive calls it
   std::string path;   // where its contents are
 };
-
-absl::StatusOr<std::string> Contents(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text((std::istreambuf_iterator<char>(in)),
-                   std::istreambuf_iterator<char>());
-  if (in.good() || in.eof()) return text;
-  return absl::NotFoundError(absl::StrCat(path, " cannot be read"));
-}
 
 std::string Hexadecimal(std::uint64_t digest) {
   return absl::StrFormat("%016x", digest);
@@ -96,9 +88,10 @@ absl::Status AddSourcesOf(const std::string& path,
   for (const absl::string_view name : lines.Files()) {
     if (!absl::StartsWith(name, "/") || IsOfSystem(name)) continue;
     const std::string source(name);
-    const auto edited = std::filesystem::last_write_time(source, error);
     const auto inserted = is_same.emplace(source, true);
-    if (error || edited > compiled) inserted.first->second = false;
+    const bool is_file = std::filesystem::is_regular_file(source, error);
+    const auto edited = std::filesystem::last_write_time(source, error);
+    if (!is_file || error || edited > compiled) inserted.first->second = false;
   }
   return absl::OkStatus();
 }
@@ -117,14 +110,15 @@ class Writer {
     if (archive_write_add_filter_zstd(archive_) != ARCHIVE_OK ||
         archive_write_set_filter_option(archive_, "zstd", "compression-level",
                                         kCompressionLevel) != ARCHIVE_OK ||
-        archive_write_set_format_pax_restricted(archive_) != ARCHIVE_OK ||
+        // Names are bytes, whatever the locale is.
+        archive_write_set_format_gnutar(archive_) != ARCHIVE_OK ||
         archive_write_open_filename(archive_, path_.c_str()) != ARCHIVE_OK) {
       return Failed();
     }
     return absl::OkStatus();
   }
 
-  absl::Status Add(const std::string& entry, const std::string& contents) {
+  absl::Status Add(const std::string& entry, absl::string_view contents) {
     const std::unique_ptr<archive_entry, decltype(&archive_entry_free)> header(
         archive_entry_new(), &archive_entry_free);
     archive_entry_set_pathname(header.get(), entry.c_str());
@@ -184,24 +178,37 @@ absl::StatusOr<ProgramObjects> Choose(const UpdateState& state,
   return absl::InvalidArgumentError(absl::StrJoin(refused, "\n"));
 }
 
+// The contents are JSON, which is UTF-8.
+absl::Status CheckName(const std::string& name) {
+  try {
+    static_cast<void>(nlohmann::json(name).dump());
+    return absl::OkStatus();
+  } catch (const nlohmann::json::exception&) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the name \"", absl::CEscape(name), "\" is no UTF-8; rename it"));
+  }
+}
+
 absl::Status WriteParts(const std::vector<Part>& parts,
                         nlohmann::json& contents, const std::string& output) {
   contents["parts"] = nlohmann::json::array();
   for (const Part& part : parts) {
-    INSTAR_ASSIGN_OR_RETURN(const std::string text, Contents(part.path));
-    contents["parts"].push_back({{"kind", part.kind},
-                                 {"name", part.name},
-                                 {"entry", part.entry},
-                                 {"size", text.size()},
-                                 {"digest", Hexadecimal(DigestOf(text))}});
+    INSTAR_RETURN_IF_ERROR(CheckName(part.name));
+    INSTAR_ASSIGN_OR_RETURN(const auto file, MappedFile::Read(part.path));
+    contents["parts"].push_back(
+        {{"kind", part.kind},
+         {"name", part.name},
+         {"entry", part.entry},
+         {"size", file->bytes().size()},
+         {"digest", Hexadecimal(DigestOf(file->bytes()))}});
   }
   Writer writer(output);
   INSTAR_RETURN_IF_ERROR(writer.Open());
   const std::string text = contents.dump(1) + "\n";
   INSTAR_RETURN_IF_ERROR(writer.Add(kContents, text));
   for (const Part& part : parts) {
-    INSTAR_ASSIGN_OR_RETURN(const std::string bytes, Contents(part.path));
-    INSTAR_RETURN_IF_ERROR(writer.Add(part.entry, bytes));
+    INSTAR_ASSIGN_OR_RETURN(const auto file, MappedFile::Read(part.path));
+    INSTAR_RETURN_IF_ERROR(writer.Add(part.entry, file->bytes()));
   }
   INSTAR_RETURN_IF_ERROR(
       writer.Add(kContentsDigest, Hexadecimal(DigestOf(text)) + "\n"));
@@ -239,7 +246,9 @@ class Reader {
     const int found = archive_read_next_header(archive_, &header);
     if (found == ARCHIVE_EOF) return false;
     if (found != ARCHIVE_OK) return Damaged(archive_error_string(archive_));
-    entry = archive_entry_pathname(header);
+    const char* const name = archive_entry_pathname(header);
+    if (name == nullptr) return Damaged("a file in it has no name");
+    entry = name;
     contents.clear();
     const void* block = nullptr;
     std::size_t size = 0;
@@ -298,11 +307,15 @@ absl::Status Write(const std::string& path, const std::string& contents) {
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(),
                                       error);
-  std::ofstream out(path, std::ios::binary);
-  out << contents;
-  out.close();
-  if (out.good()) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, absl::StrCat(path, " cannot be written"));
+  const auto failed = [&path] {
+    return absl::ErrnoToStatus(errno, absl::StrCat(path, " cannot be written"));
+  };
+  FILE* const out = std::fopen(path.c_str(), "wbe");
+  if (out == nullptr) return failed();
+  const bool is_written =
+      std::fwrite(contents.data(), 1, contents.size(), out) == contents.size();
+  const absl::Status status = is_written ? absl::OkStatus() : failed();
+  return std::fclose(out) == 0 || !is_written ? status : failed();
 }
 
 }  // namespace
@@ -346,6 +359,12 @@ absl::StatusOr<ReleaseSummary> WriteRelease(const ReleaseRequest& request) {
   unchanged.insert(unchanged.end(), chosen.not_compared.begin(),
                    chosen.not_compared.end());
   contents["unchanged"] = unchanged;
+  for (const auto* const names :
+       {&request.excluded, &std::as_const(unchanged)}) {
+    for (const std::string& name : *names) {
+      INSTAR_RETURN_IF_ERROR(CheckName(name));
+    }
+  }
   const std::string unfinished = request.output + ".unfinished";
   absl::Status status = WriteParts(parts, contents, unfinished);
   if (status.ok() &&

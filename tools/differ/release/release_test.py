@@ -141,6 +141,25 @@ def other_objects():
     expect(NOTHING, "", DIFF, "--old", "several.release", "--new", "several")
 
 
+def names_and_sources():
+    """Names may be any UTF-8, in any locale; a source that is a folder now is none."""
+    shutil.copytree("shop.old", "names", copy_function=shutil.copy2)
+    os.rename("names/price.o", "names/pr\u00efce.o")
+    expect(DONE, "2 objects, 1 sources", RELEASE, "shop.old/shop", "names", "-o", "names.release")
+    shutil.copytree("names", "names.next", copy_function=shutil.copy2)
+    shutil.copy2("shop/price.o", "names.next/pr\u00efce.o")
+    expect(DONE, "changed function price", DIFF, "--old", "names.release", "--new", "names.next")
+    os.rename("names/pr\u00efce.o", b"names/pr\xefce.o")
+    expect(FAILED, 'the name "pr\\357ce.o" is no UTF-8', RELEASE, "shop.old/shop", "names", "-o", "no.release")
+    assert not os.path.exists("no.release")
+    os.rename("shop/main.c", "main.c")
+    os.mkdir("shop/main.c")
+    os.utime("shop/main.c", (0, 0))
+    expect(DONE, "2 objects, 0 sources", RELEASE, "shop.old/shop", "-o", "names.release")
+    os.rmdir("shop/main.c")
+    os.rename("main.c", "shop/main.c")
+
+
 def refused():
     expect(DONE, "", "gcc", "shop/main.o", "shop/price.o", "-o", "other", "-pie", "-Wl,--build-id=sha1")
     expect(FAILED, "shop.release is of another build of shop (", DIFF, "--program", "other", "--old", "shop.release", "--new",
@@ -150,6 +169,8 @@ def refused():
     expect(FAILED, "nothing.o is not in shop.old", RELEASE, "shop.old/shop", "shop.old", "nothing.o", "-o", "no.release")
     expect(FAILED, "no objects (*.o, *.a) below from_folders", RELEASE, "shop.old/shop", "from_folders", "-o", "no.release")
     expect(FAILED, "cannot be written", RELEASE, "shop.old/shop", "-o", "nowhere/no.release")
+    expect(FAILED, "a temporary folder cannot be made ($TMPDIR)", "env", "TMPDIR=nowhere", DIFF, "--old", "shop.release",
+           "--new", "shop")
     assert not os.path.exists("no.release")
     expect(FAILED, "nowhere.release is not there", DIFF, "--old", "nowhere.release", "--new", "shop")
     expect(FAILED, "nothing.o is not in ", DIFF, "--old", "shop.release", "--new", "shop",
@@ -171,7 +192,7 @@ def main():
     with tempfile.TemporaryDirectory(dir=os.environ.get("TEST_TMPDIR")) as folder:
         os.chdir(folder)
         make_two_builds()
-        for check in same_modules, same_release, after_a_module, other_objects, refused:
+        for check in same_modules, same_release, after_a_module, other_objects, names_and_sources, refused:
             check()
             print("ok", check.__name__)
         os.chdir("/")
