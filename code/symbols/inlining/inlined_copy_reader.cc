@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -145,7 +146,7 @@ class InlinedCopyTable::Reader {
   struct Inlined {
     bool is_inlined = false;  // it says so
     bool has_copy = false;
-    std::string name;  // the linkage name, if it has one
+    const char* name = nullptr;  // the linkage name, if it has one
   };
 
   bool HasTooMany() const {
@@ -163,6 +164,7 @@ class InlinedCopyTable::Reader {
                       nullptr, nullptr) != 0) {
       return;
     }
+    is_partial_ = type == DW_UT_partial;
     const bool is_split = type == DW_UT_skeleton;
     if (is_split && split.addr == nullptr) {
       NoteUnreadable(die);
@@ -187,7 +189,7 @@ class InlinedCopyTable::Reader {
         [&offsets](const Place& place) {
           return !place.first || offsets.Contains(place.second);
         },
-        /*with_traceless=*/type != DW_UT_partial);
+        /*with_traceless=*/!is_partial_);
   }
 
   void NoteUnreadable(Dwarf_Die* die) {
@@ -236,8 +238,8 @@ class InlinedCopyTable::Reader {
       if (origin->second.is_inlined && !origin->second.has_copy) {
         const auto function = entry_of_origin_.find(origin->first);
         if (function != entry_of_origin_.end()) AddTraceless(function->second);
-        if (!origin->second.name.empty()) {
-          traceless_names_.insert(std::move(origin->second.name));
+        if (origin->second.name != nullptr) {
+          traceless_names_.insert(origin->second.name);
         }
       }
       inlined_.erase(origin);
@@ -324,7 +326,8 @@ class InlinedCopyTable::Reader {
     if (name != nullptr && IsOfStandardLibrary(name)) return;
     Inlined& inlined = inlined_[PlaceOf(die)];
     inlined.is_inlined = true;
-    if (name != nullptr) inlined.name = name;
+    if (name == nullptr) return;
+    inlined.name = is_partial_ ? kept_names_.insert(name).first->c_str() : name;
   }
 
   void AddCopy(Dwarf_Die* die, const FunctionRecord* into) {
@@ -359,11 +362,15 @@ class InlinedCopyTable::Reader {
   const SymbolTable& symbols_;
   const bool with_library_;
   Dwarf* main_ = nullptr;
+  bool is_partial_ = false;  // the unit that is read
   std::size_t covered_at_most_ = kMostRanges;
   std::vector<Pending> pending_;
   // The number of the function.
   absl::flat_hash_map<Place, uint32_t> entry_of_origin_;
   absl::flat_hash_map<Place, Inlined> inlined_;
+  // Of abstract instances of partial units: they are known until the end, which
+  // is longer than libdw keeps what it has read.
+  std::unordered_set<std::string> kept_names_;
   absl::flat_hash_set<std::string> traceless_names_;
 };
 
