@@ -32,15 +32,17 @@ const ObjectDebugInfo* DebugAnswers::InfoOf(const Object& object) {
 DebugQuestions DebugAnswers::Questions() {
   DebugQuestions questions;
   questions.scope_of = [this](const Unit& unit) { return ScopeOf(unit); };
-  questions.differs_in_lines_only =
-      [this](const Object& old_object, const Section& old_section,
-             const Object& new_object, const Section& new_section) {
-        const LineNumbers* old_lines = LinesOf(old_object);
-        const LineNumbers* new_lines = LinesOf(new_object);
-        return old_lines != nullptr && new_lines != nullptr &&
-               moved_lines_.DifferInLinesOnly(*old_lines, old_section,
-                                              *new_lines, new_section);
-      };
+  questions.differs_in_lines_only = [this](const Object& old_object,
+                                           const Section& old_section,
+                                           const Object& new_object,
+                                           const Section& new_section) {
+    const LineNumbers* old_lines = LinesOf(old_object);
+    const LineNumbers* new_lines = LinesOf(new_object);
+    return old_lines != nullptr && new_lines != nullptr &&
+           moved_lines_.DifferInLinesOnly(
+               {old_lines, [&] { return CallsOf(old_object); }}, old_section,
+               {new_lines, [&] { return CallsOf(new_object); }}, new_section);
+  };
   return questions;
 }
 
@@ -52,6 +54,14 @@ const LineNumbers* DebugAnswers::LinesOf(const Object& object) {
     if (lines.ok()) known.lines = *std::move(lines);
   }
   return known.lines ? &*known.lines : nullptr;
+}
+
+const InlinedCalls* DebugAnswers::CallsOf(const Object& object) {
+  Known& known = KnownOf(object);
+  if (known.info != nullptr && !known.calls.has_value()) {
+    known.calls = InlinedCalls::Of(*known.info);
+  }
+  return known.calls ? &*known.calls : nullptr;
 }
 
 const StaticVariable* DebugAnswers::VariableOf(const Unit& unit) {

@@ -15,6 +15,7 @@
 
 #include "absl/status/status.h"
 #include "tools/differ/comparison.h"
+#include "tools/differ/dwarf/inlined_calls.h"
 #include "tools/differ/dwarf/line_numbers.h"
 #include "tools/differ/dwarf/object_debug_info.h"
 #include "tools/differ/dwarf/static_scopes.h"
@@ -45,6 +46,9 @@ class DebugAnswers {
   // Null: it has none.
   const LineNumbers* LinesOf(const Object& object);
 
+  // Null: it has no debug information.
+  const InlinedCalls* CallsOf(const Object& object);
+
   // What debug information says of a variable that has a section of its own;
   // null: nothing.
   const StaticVariable* VariableOf(const Unit& unit);
@@ -57,6 +61,7 @@ class DebugAnswers {
     std::map<ObjectPlace, StaticVariable> statics;
     bool has_lines = false;
     std::optional<LineNumbers> lines;
+    std::optional<InlinedCalls> calls;
   };
 
   Known& KnownOf(const Object& object);

@@ -45,6 +45,17 @@ bool HasNumber(absl::string_view text, const std::string& number) {
   return false;
 }
 
+std::string InFolder(const SourceLine& line) {
+  return line.folder.empty() || absl::StartsWith(line.file, "/")
+             ? std::string(line.file)
+             : absl::StrCat(line.folder, "/", line.file);
+}
+
+bool IsOfSystem(absl::string_view path) {
+  return absl::StartsWith(path, "/usr/include/") ||
+         absl::StartsWith(path, "/usr/lib/");
+}
+
 }  // namespace
 
 const MovedLines::File& MovedLines::Read(const std::string& path) {
@@ -60,18 +71,33 @@ const MovedLines::File& MovedLines::Read(const std::string& path) {
   return file;
 }
 
-const MovedLines::File* MovedLines::ReadOld(absl::string_view path,
+const MovedLines::File& MovedLines::ReadNew(const SourceLine& line) {
+  const File& file = Read(std::string(line.file));
+  return file.is_there ? file : Read(InFolder(line));
+}
+
+const MovedLines::File* MovedLines::ReadOld(const SourceLine& line,
+                                            const SourceLine& new_line) {
+  const std::string path(line.file);
+  const File* const file = ReadOld(path, std::string(new_line.file));
+  const std::string in_folder = InFolder(line);
+  return (file != nullptr && file->is_there) || in_folder == path
+             ? file
+             : ReadOld(in_folder, InFolder(new_line));
+}
+
+const MovedLines::File* MovedLines::ReadOld(const std::string& path,
                                             const std::string& new_path) {
   const auto known = old_files_.find(path);
   if (known != old_files_.end()) return &known->second;
-  const auto text = old_sources_.texts.find(std::string(path));
+  const auto text = old_sources_.texts.find(path);
   if (text != old_sources_.texts.end()) {
     File& file = old_files_[text->first];
     file.lines = absl::StrSplit(text->second, '\n');
     file.is_there = true;
     return &file;
   }
-  std::string old_path(path);
+  std::string old_path = path;
   for (const SourcePrefix& prefix : old_sources_.prefixes) {
     if (!absl::StartsWith(path, prefix.from)) continue;
     old_path = absl::StrCat(prefix.to, path.substr(prefix.from.size()));
@@ -81,9 +107,9 @@ const MovedLines::File* MovedLines::ReadOld(absl::string_view path,
   return old_path == new_path ? nullptr : &Read(old_path);
 }
 
-bool MovedLines::DifferInLinesOnly(const LineNumbers& old_lines,
+bool MovedLines::DifferInLinesOnly(const ObjectLines& old_lines,
                                    const Section& old_section,
-                                   const LineNumbers& new_lines,
+                                   const ObjectLines& new_lines,
                                    const Section& new_section) {
   const absl::string_view a = old_section.bytes;
   const absl::string_view b = new_section.bytes;
@@ -96,11 +122,14 @@ bool MovedLines::DifferInLinesOnly(const LineNumbers& old_lines,
     std::optional<std::uint64_t> end;
     for (std::uint64_t back = 0; back < 4 && back <= at && !end; ++back) {
       const std::uint64_t field = at - back;
+      // The longest instruction that has it begins seven bytes before.
+      const std::uint64_t begin = field - std::min<std::uint64_t>(field, 7);
+      const std::uint64_t size = field - begin + 1;
       const auto old_number = ReadAt<std::uint32_t>(a, field);
       const auto new_number = ReadAt<std::uint32_t>(b, field);
       if (old_number && new_number && IsOperand(a, field) &&
-          IsMoved(old_lines, old_section.index, *old_number, new_lines,
-                  new_section.index, *new_number, field)) {
+          IsMoved({old_lines, {old_section.index, begin}, size, *old_number},
+                  {new_lines, {new_section.index, begin}, size, *new_number})) {
         end = field + 4;
       }
     }
@@ -110,38 +139,48 @@ bool MovedLines::DifferInLinesOnly(const LineNumbers& old_lines,
   return true;
 }
 
-bool MovedLines::IsMoved(const LineNumbers& old_lines,
-                         std::uint32_t old_section, std::uint32_t old_number,
-                         const LineNumbers& new_lines,
-                         std::uint32_t new_section, std::uint32_t new_number,
-                         std::uint64_t field) {
-  // The longest instruction that has it begins seven bytes before.
-  const std::uint64_t begin = field - std::min<std::uint64_t>(field, 7);
-  const auto find = [&](const LineNumbers& lines, std::uint32_t section,
-                        std::uint32_t number) {
-    std::vector<std::string> files;
-    for (const SourceLine& line :
-         lines.FindAll({section, begin}, field - begin + 1)) {
-      if (line.line >= 0 && static_cast<std::uint32_t>(line.line) == number) {
-        files.emplace_back(line.file);
-      }
-    }
-    return files;
+bool MovedLines::IsMoved(const Operand& old_operand,
+                         const Operand& new_operand) {
+  const auto rows = [](const Operand& operand) {
+    return operand.lines.numbers->FindAll(operand.begin, operand.size);
   };
-  const std::vector<std::string> old_files =
-      find(old_lines, old_section, old_number);
-  const std::vector<std::string> new_files =
-      find(new_lines, new_section, new_number);
-  for (const std::string& old_file : old_files) {
-    for (const std::string& new_path : new_files) {
-      const auto base = [](const std::string& path) {
-        return path.substr(path.rfind('/') + 1);
-      };
-      if (base(old_file) != base(new_path)) continue;
-      const File* old_text = ReadOld(old_file, new_path);
-      const File& new_text = Read(new_path);
+  const auto calls = [](const Operand& operand) {
+    const InlinedCalls* const known = operand.lines.calls();
+    return known == nullptr ? std::vector<SourceLine>()
+                            : known->FindAll(operand.begin, operand.size);
+  };
+  const std::vector<SourceLine> new_rows = rows(new_operand);
+  if (IsLine(rows(old_operand), old_operand.number, new_rows,
+             new_operand.number)) {
+    return true;
+  }
+  const std::vector<SourceLine> new_calls = calls(new_operand);
+  return IsLine(calls(old_operand), old_operand.number, new_calls,
+                new_operand.number) &&
+         AddNone(new_rows, new_operand.number) &&
+         AddNone(new_calls, new_operand.number);
+}
+
+bool MovedLines::IsLine(const std::vector<SourceLine>& old_lines,
+                        std::uint32_t old_number,
+                        const std::vector<SourceLine>& new_lines,
+                        std::uint32_t new_number) {
+  const auto is_of = [](const SourceLine& line, std::uint32_t number) {
+    return line.line > 0 && static_cast<std::uint32_t>(line.line) == number;
+  };
+  const auto base = [](absl::string_view path) {
+    return path.substr(path.rfind('/') + 1);
+  };
+  for (const SourceLine& old_line : old_lines) {
+    if (!is_of(old_line, old_number)) continue;
+    for (const SourceLine& new_line : new_lines) {
+      if (!is_of(new_line, new_number) ||
+          base(old_line.file) != base(new_line.file)) {
+        continue;
+      }
+      const File* const old_text = ReadOld(old_line, new_line);
+      const File& new_text = ReadNew(new_line);
       if (old_text == nullptr || !old_text->is_there || !new_text.is_there ||
-          old_number == 0 || new_number == 0 ||
           old_number > old_text->lines.size() ||
           new_number > new_text.lines.size()) {
         continue;
@@ -153,6 +192,17 @@ bool MovedLines::IsMoved(const LineNumbers& old_lines,
     }
   }
   return false;
+}
+
+bool MovedLines::AddNone(const std::vector<SourceLine>& lines,
+                         std::uint32_t number) {
+  return std::all_of(lines.begin(), lines.end(), [&](const SourceLine& line) {
+    if (IsOfSystem(line.file)) return true;
+    const File* const old_text = ReadOld(line, line);
+    const File& new_text = ReadNew(line);
+    return old_text != nullptr && old_text->is_there && new_text.is_there &&
+           !AddsNumber(*old_text, new_text, number);
+  });
 }
 
 // Whether the new source spells this number in a line that the old one has not.

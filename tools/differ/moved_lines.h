@@ -6,10 +6,12 @@
 // line would be redefined.
 //
 // A number counts as that of a line if debug information says that its
-// instruction comes from that line, in both builds, if the text of the line is
-// the same in both sources, and if no line that was added or changed spells the
-// new number. So both sources have to be there. Whatever is in doubt has
-// changed.
+// instruction comes from that line, in both builds, or from a function that is
+// called there and inlined, as the constructor of an object that knows its
+// line; if the text of the line is the same in both sources; and if no line
+// that was added or changed spells the new number, in none of the sources that
+// the instruction comes from. So both sources have to be there. Whatever is in
+// doubt has changed.
 
 #ifndef INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
 #define INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
@@ -22,6 +24,7 @@
 #include <vector>
 
 #include "absl/strings/string_view.h"
+#include "tools/differ/dwarf/inlined_calls.h"
 #include "tools/differ/dwarf/line_numbers.h"
 #include "tools/differ/elf_file.h"
 
@@ -44,14 +47,21 @@ struct OldSources {
   SourceTexts texts;
 };
 
+// What is asked of an object.
+struct ObjectLines {
+  const LineNumbers* numbers = nullptr;
+  // Asked for if the numbers alone do not do; null if nothing is known.
+  std::function<const InlinedCalls*()> calls;
+};
+
 class MovedLines {
  public:
   explicit MovedLines(OldSources old_sources)
       : old_sources_(std::move(old_sources)) {}
 
-  bool DifferInLinesOnly(const LineNumbers& old_lines,
+  bool DifferInLinesOnly(const ObjectLines& old_lines,
                          const Section& old_section,
-                         const LineNumbers& new_lines,
+                         const ObjectLines& new_lines,
                          const Section& new_section);
 
  private:
@@ -60,13 +70,27 @@ class MovedLines {
     bool is_there = false;
   };
 
+  // Where a line is, in each of two builds.
+  struct Operand {
+    const ObjectLines& lines;
+    ObjectPlace begin;
+    std::uint64_t size;
+    std::uint32_t number;
+  };
+
   const File& Read(const std::string& path);
+  const File& ReadNew(const SourceLine& line);
   // Null: it is not known what was in it.
-  const File* ReadOld(absl::string_view path, const std::string& new_path);
-  bool IsMoved(const LineNumbers& old_lines, std::uint32_t old_section,
-               std::uint32_t old_number, const LineNumbers& new_lines,
-               std::uint32_t new_section, std::uint32_t new_number,
-               std::uint64_t field);
+  const File* ReadOld(const SourceLine& line, const SourceLine& new_line);
+  const File* ReadOld(const std::string& path, const std::string& new_path);
+  bool IsMoved(const Operand& old_operand, const Operand& new_operand);
+  // By one of these lines of either build.
+  bool IsLine(const std::vector<SourceLine>& old_lines,
+              std::uint32_t old_number,
+              const std::vector<SourceLine>& new_lines,
+              std::uint32_t new_number);
+  // Whether these sources are known not to spell the number anew.
+  bool AddNone(const std::vector<SourceLine>& lines, std::uint32_t number);
   static bool AddsNumber(const File& old_file, const File& new_file,
                          std::uint32_t number);
 

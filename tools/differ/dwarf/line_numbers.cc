@@ -32,6 +32,9 @@ absl::StatusOr<LineNumbers> LineNumbers::Of(const ObjectDebugInfo& object) {
           absl::StrCat(object.file().path(),
                        " has a damaged line table: ", dwarf_errmsg(-1)));
     }
+    Dwarf_Attribute attribute;
+    const char* const folder =
+        dwarf_formstring(dwarf_attr(&die, DW_AT_comp_dir, &attribute));
     result.rows_.reserve(result.rows_.size() + count);
     for (std::size_t i = 0; i < count; ++i) {
       Dwarf_Line* const line = dwarf_onesrcline(lines, i);
@@ -45,8 +48,8 @@ absl::StatusOr<LineNumbers> LineNumbers::Of(const ObjectDebugInfo& object) {
       }
       const char* const file = dwarf_linesrc(line, nullptr, nullptr);
       result.rows_.push_back({ObjectDebugInfo::PlaceOf(address),
-                              file == nullptr ? "" : file,
-                              is_end ? -1 : number});
+                              file == nullptr ? "" : file, is_end ? -1 : number,
+                              folder == nullptr ? "" : folder});
     }
   }
   // The end of a sequence gives way to another one that begins there.
@@ -89,7 +92,7 @@ std::vector<SourceLine> LineNumbers::FindAll(const ObjectPlace& place) const {
   const auto first = FirstAt(place);
   for (auto row = first; row != rows_.end() && row->place == first->place;
        ++row) {
-    if (row->line > 0) lines.push_back({row->file, row->line});
+    if (row->line > 0) lines.push_back({row->file, row->line, row->folder});
   }
   return lines;
 }
@@ -100,7 +103,7 @@ std::optional<SourceLine> LineNumbers::Find(const ObjectPlace& place) const {
   auto last = first;
   while (last + 1 != rows_.end() && (last + 1)->place == first->place) ++last;
   if (last->line <= 0) return std::nullopt;
-  return SourceLine{last->file, last->line};
+  return SourceLine{last->file, last->line, last->folder};
 }
 
 std::vector<SourceLine> LineNumbers::FindAll(const ObjectPlace& begin,
@@ -112,7 +115,7 @@ std::vector<SourceLine> LineNumbers::FindAll(const ObjectPlace& begin,
   for (; row != rows_.end() && row->place.section == begin.section &&
          row->place.offset < begin.offset + size;
        ++row) {
-    if (row->line > 0) lines.push_back({row->file, row->line});
+    if (row->line > 0) lines.push_back({row->file, row->line, row->folder});
   }
   return lines;
 }

@@ -26,8 +26,9 @@ namespace instar {
 namespace differ {
 
 struct SourceLine {
-  absl::string_view file;
+  absl::string_view file;  // as the table has it, which may be in `folder`
   int line;
+  absl::string_view folder;  // that the compiler ran in; empty: not known
 };
 
 class LineNumbers {
@@ -56,6 +57,7 @@ class LineNumbers {
     ObjectPlace place;
     const char* file;
     int line;  // 0: none; -1: the end of a sequence, what follows has no rows
+    const char* folder;
   };
 
   // The first row that begins where the one that covers `place` does.
