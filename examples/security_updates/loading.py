@@ -16,6 +16,8 @@ from sources import Failure
 
 START_S = 60
 UPDATE_S = 40
+# Between updates that are repeated.
+REPEAT_PAUSE_S = 0.3
 
 
 class RunningServer:
@@ -79,7 +81,7 @@ class RunningServer:
 
     def update(self, *arguments):
         """Of all processes; returns what is recorded of it."""
-        held, took, waited, attempts, processes = [], [], [], 0, 0
+        held, stopping, took, waited, attempts, processes = [], [], [], [], 0, 0
         began = time.monotonic()
         result = {"action": arguments[0], "at": began, "ok": True}
         for pid in self.processes():
@@ -93,6 +95,8 @@ class RunningServer:
             processes += 1
             attempts += report["attempts"]
             held.append((report["hold_times"]["maximum_ns"], report["hold_times"]["threads"]))
+            if report["hold_times"].get("stopping_ns"):
+                stopping.append((held[-1][0], report["hold_times"]["stopping_ns"]))
             took.append(report["elapsed_ns"])
             waited.append(report["applying_ns"])
         result["until"] = time.monotonic()
@@ -101,6 +105,11 @@ class RunningServer:
                           longest_stop_ms=round(max(longest for longest, _ in held) / 1e6, 3),
                           took_ms=round(max(took) / 1e6, 3), applying_ms=round(max(waited) / 1e6, 3),
                           command_ms=round((result["until"] - began) * 1e3, 1))
+        if stopping and len(stopping) == len(held):
+            # What a stop of the same threads takes in which nothing is done: of that very stop, until all stood. And by how much
+            # the longest stop was longer, of the process of which that is most.
+            result.update(bare_stop_ms=round(max(bare for _, bare in stopping) / 1e6, 3),
+                          over_bare_stop_ms=round(max(longest - bare for longest, bare in stopping) / 1e6, 3))
         return result
 
     def stop(self):
@@ -163,8 +172,20 @@ def phase_of(began, took, updates, margin_s=0.05):
     return "after"
 
 
-def load(server, instar, tree, folder, work, patch):
-    """Returns what is to be recorded of a module, `folder`/fix.so, in the server."""
+def repeated(running, module, count):
+    """Takes it back and loads it again, so often; returns what is recorded of each. As many as go well."""
+    updates = []
+    for _ in range(count):
+        for action, phase in [(("undo",), "undone"), (("load", module, "--timeout", str(UPDATE_S)), "applied again")]:
+            updates.append(dict(running.update(*action), phase=phase))
+            if not updates[-1]["ok"] or running.process.poll() is not None:
+                return updates
+            time.sleep(REPEAT_PAUSE_S)
+    return updates
+
+
+def load(server, instar, tree, folder, work, patch, repeat=0):  # pylint: disable=too-many-arguments,too-many-locals
+    """Returns what is to be recorded of a module, `folder`/fix.so, in the server. `repeat`: so often more, for the stops alone."""
     module = os.path.join(folder, "fix.so")
     running = RunningServer(server, instar, folder, work)
     effect = server.effects().get(patch)
@@ -192,6 +213,9 @@ def load(server, instar, tree, folder, work, patch):
             see(phase)
             time.sleep(server.phases[phase])
         result["processes"] = len(running.processes())
+        until = time.monotonic()
+        if repeat and result["updates"][-1]["ok"]:
+            result["repeated"] = repeated(running, module, repeat)
     finally:
         said = client.end() if client else ""
         if watch:
@@ -205,12 +229,14 @@ def load(server, instar, tree, folder, work, patch):
         result["output"] = running.output()
     phases = {"before": [], "during": [], "after": []}
     for began, took in requests:
+        if began + took > until:
+            continue
         phases[phase_of(began, took, result["updates"])].append((began, took))
     result["latency"] = {phase: latency(some) for phase, some in phases.items()}
-    for update in result["updates"]:
+    for update in result["updates"] + result.get("repeated", []):
         del update["at"], update["until"]
     effects = {one["when"]: one["fault"] for one in result.get("effect", [])}
-    result["ok"] = (len(result["updates"]) == 3 and all(update["ok"] for update in result["updates"]) and
+    result["ok"] = (len(result["updates"]) == 3 and all(update["ok"] for update in result["updates"] + result.get("repeated", [])) and
                     not crash and not said and seen["wrong"] == 0 and seen["lost"] == 0 and seen["requests"] > 0 and
                     (not effect or effects == {"before": True, "applied": False, "undone": True, "applied again": False}))
     return result

@@ -76,18 +76,20 @@ class Server:
     def why_skipped(self, patch):
         return next((why for pattern, why in self.skipped.items() if re.search(pattern, patch)), None)
 
-    @staticmethod
-    def flags():
+    # Paths stay as they are: they would depend on the folder that this is run in. Some packages' builds ask dpkg-buildflags, too.
+    build_options = {"DEB_BUILD_MAINT_OPTIONS": "hardening=+all reproducible=-fixfilepath,-fixdebugpath"}
+
+    @classmethod
+    def flags(cls):
         """What dpkg-buildpackage has the package built with."""
-        # Paths stay as they are: they would depend on the folder that this is run in.
-        environment = dict(os.environ, DEB_BUILD_MAINT_OPTIONS="hardening=+all reproducible=-fixfilepath,-fixdebugpath")
+        environment = dict(os.environ, **cls.build_options)
         return dict(line.split("=", 1) for line in run(["dpkg-buildflags", "--dump"], env=environment).splitlines())
 
     def environment(self, instar):
         flags = self.flags()
         return dict(os.environ, CC=instar + "/bin/instar-cc", CXX=instar + "/bin/instar-c++", LC_ALL="C",
                     CPATH=instar + "/include",  # an author's code includes instar_hooks.h
-                    **{name: flags[name] for name in ["CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"]})
+                    **self.build_options, **{name: flags[name] for name in ["CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS"]})
 
     def configure(self, tree, instar, log):
         """Before the first build."""

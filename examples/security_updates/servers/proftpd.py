@@ -20,8 +20,6 @@ class Description(Server):
     first = "upstream_bug_1597.diff"
     # After that nearly all has to be built anew: it comes last.
     moved = [("97bbe68363ccf2de0c07f67170ec64a8b4d62592.diff", "2052_pghmcfc.diff")]
-    options = {"97bbe68363ccf2de0c07f67170ec64a8b4d62592.diff":
-               [("--at-next-call=daemon_loop", "never left; the number of a line is all that is new in it")]}
     # Sessions run as another user, who may not have a manager where root has them: those that come get what was loaded.
     is_forking = True
     skipped = {r"^0[123]_disable": "tests only"}
