@@ -9,10 +9,10 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/testing/file_contents.h"
 #include "base/testing/hammer.h"
 #include "code/patchable_entries_test_functions.h"
 #include "gtest/gtest.h"
@@ -141,12 +141,6 @@ TEST(PatchableEntriesTest, LoadedObjectIsRewrittenWhileThreadsRunThroughIt) {
   }
 }
 
-std::string Contents(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in),
-                     std::istreambuf_iterator<char>());
-}
-
 // The object with the no-ops of its function rewritten in the file, as update
 // modules have them; of other functions with the same code, too.
 std::string FinishedObject() {
@@ -156,7 +150,7 @@ std::string FinishedObject() {
     code = std::string(reinterpret_cast<const char*>(object.function()), 16);
   }
   code.replace(0, 5, "\x90\x90\x90\x90\x90");
-  std::string file = Contents(kObject);
+  std::string file = FileContents(kObject);
   int found = 0;
   for (size_t at = 0; (at = file.find(code, at)) != std::string::npos; ++at) {
     file.replace(at, 5, std::string("\x0F\x1F\x44\x00\x00", 5));
@@ -193,7 +187,7 @@ TEST(PatchableEntriesTest, EntriesThatAreOneNoOpInTheFile) {
 TEST(PatchableEntriesTest, AnotherObjectAtTheSamePlaceIsNoticed) {
   const std::string path = testing::TempDir() + "/changing.so";
   const std::string finished = FinishedObject();
-  const std::string unfinished = Contents(kObject);
+  const std::string unfinished = FileContents(kObject);
   uint64_t last = 0;
   for (const std::string& contents :
        {finished, unfinished, finished, unfinished, unfinished}) {

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/testing/child_process.h"
+#include "base/testing/file_contents.h"
 #include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -26,6 +26,7 @@
 #include "manager/enabled/start_mark.h"
 #include "manager/module/module_bundle.h"
 #include "manager/module/module_file.h"
+#include "manager/module_test/built_modules.h"
 
 namespace instar {
 namespace manager_internal {
@@ -36,10 +37,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::string Built(const char* name) {
-  return absl::StrCat("manager/module_test/", name);
-}
 
 class ApplyEnabledTest : public testing::Test {
  protected:
@@ -189,11 +186,7 @@ TEST_F(ApplyEnabledTest, AModuleOfAnotherInstarIsSkipped) {
   ASSERT_TRUE(all.ok());
   // As a later Instar would have made and enabled it: with its own digest.
   const std::string& path = all->front().path;
-  std::string contents;
-  {
-    std::ifstream in(path, std::ios::binary);
-    contents.assign(std::istreambuf_iterator<char>(in), {});
-  }
+  std::string contents = FileContents(path);
   const std::string owner("Instar\0\0", 8);
   for (std::size_t at = contents.find(owner); at != std::string::npos;
        at = contents.find(owner, at + 1)) {

@@ -14,8 +14,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -309,8 +307,10 @@ absl::StatusOr<EnabledUpdate> EnabledStore::Enable(
 
   INSTAR_ASSIGN_OR_RETURN(NewFile copy, NewFile::Make(path_));
   {
-    std::ifstream original(module, std::ios::binary);
-    const std::string bytes(std::istreambuf_iterator<char>(original), {});
+    const FileDescriptor original(open(module.c_str(), O_RDONLY | O_CLOEXEC));
+    if (original.number() < 0) return Failed("open", module);
+    INSTAR_ASSIGN_OR_RETURN(const std::string bytes,
+                            ReadAll(original.number(), module));
     INSTAR_RETURN_IF_ERROR(copy.Write(bytes));
   }
   // What is enabled is what was copied, whatever has become of the original.

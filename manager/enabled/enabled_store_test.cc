@@ -3,8 +3,10 @@
 
 #include "manager/enabled/enabled_store.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,19 +14,23 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/testing/eventually.h"
+#include "base/testing/file_contents.h"
 #include "base/testing/other_user.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/enabled/enabled_folders.h"
 #include "manager/module/module_bundle.h"
+#include "manager/module_test/built_modules.h"
 
 namespace instar {
 namespace {
@@ -33,15 +39,6 @@ using absl::StatusCode;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-std::string Built(const char* name) {
-  return absl::StrCat("manager/module_test/", name);
-}
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 class EnabledStoreTest : public testing::Test {
  protected:
@@ -101,7 +98,7 @@ TEST_F(EnabledStoreTest, KeepsTheOrder) {
   ASSERT_EQ(ratings.builds.size(), 1u);
   EXPECT_TRUE(ratings.IsFor(ratings.builds[0]));
   EXPECT_FALSE(ratings.IsFor(""));
-  EXPECT_EQ(ReadAll(ratings.path), ReadAll(Built("ratings.so")));
+  EXPECT_EQ(FileContents(ratings.path), FileContents(Built("ratings.so")));
   EXPECT_TRUE(CheckEnabledFile(ratings).ok());
   const EnabledUpdate listed = store_().List()->front();
   EXPECT_EQ(listed.id, ratings.id);
@@ -175,7 +172,7 @@ TEST_F(EnabledStoreTest, WhatIsNoModuleLeavesNoTrace) {
 
 TEST_F(EnabledStoreTest, ADamagedListIsRefused) {
   Enable("ratings.so");
-  const std::string good = ReadAll(list_());
+  const std::string good = FileContents(list_());
   const auto with = [&](const std::string& contents) {
     std::ofstream(list_()) << contents;
     return Refusal(StatusCode::kInvalidArgument);
@@ -257,7 +254,7 @@ TEST_F(EnabledStoreTest, LinksAreNotFollowed) {
 
 TEST_F(EnabledStoreTest, AFileThatIsDamagedOrMissingIsFoundOut) {
   const EnabledUpdate ratings = Enable("ratings.so");
-  std::string contents = ReadAll(ratings.path);
+  std::string contents = FileContents(ratings.path);
   contents[contents.size() / 2] ^= 1;
   std::ofstream(ratings.path, std::ios::binary) << contents;
   EXPECT_THAT(std::string(CheckEnabledFile(ratings).message()),
@@ -282,6 +279,31 @@ TEST_F(EnabledStoreTest, OnlyWhatIsOursIsClearedAway) {
               ElementsAre("enabled.json", "libfoo.so", "main.c", "new.txt",
                           ratings.path.substr(ratings.path.rfind('/') + 1),
                           "x.0123.so"));
+}
+
+// A module may have become something else by the time it is copied.
+TEST_F(EnabledStoreTest, AModuleThatIsAFolderWhenItIsCopied) {
+  Enable("changing.so");
+  const std::string module = absl::StrCat(base_, "/ratings.so");
+  std::filesystem::copy_file(Built("ratings.so"), module);
+  const int folder = open(path_().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  ASSERT_EQ(flock(folder, LOCK_EX), 0);
+  absl::StatusOr<EnabledUpdate> enabled;
+  std::thread other([&] { enabled = store_().Enable(module); });
+  // It has looked at the module, and waits for the folder.
+  const std::string waits =
+      absl::StrCat("-> FLOCK  ADVISORY  WRITE ", getpid(), " ");
+  ASSERT_TRUE(Eventually(
+      [&] { return absl::StrContains(FileContents("/proc/locks"), waits); }));
+  std::filesystem::remove(module);
+  std::filesystem::create_directory(module);
+  close(folder);
+  other.join();
+  EXPECT_FALSE(enabled.ok());
+  EXPECT_THAT(std::string(enabled.status().message()),
+              HasSubstr(absl::StrCat("cannot read ", module)));
+  EXPECT_THAT(Listed(), ElementsAre("changing"));
+  EXPECT_EQ(Files().size(), 2u);
 }
 
 TEST_F(EnabledStoreTest, SeveralMayEnableAtATime) {

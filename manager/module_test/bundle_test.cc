@@ -8,7 +8,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
@@ -16,10 +15,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/testing/file_contents.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/module/module_bundle.h"
 #include "manager/module/module_file.h"
+#include "manager/module_test/built_modules.h"
 
 namespace instar {
 namespace {
@@ -27,15 +28,6 @@ namespace {
 using absl::StatusCode;
 using testing::AllOf;
 using testing::HasSubstr;
-
-std::string Built(const char* name) {
-  return absl::StrCat("manager/module_test/", name);
-}
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 class BundleTest : public testing::Test {
  protected:
@@ -116,8 +108,8 @@ TEST_F(BundleTest, ItIsAnArchive) {
           .ok());
   const std::string list = folder_ + "/list";
   ASSERT_EQ(std::system(absl::StrCat("ar t ", path_, " > ", list).c_str()), 0);
-  EXPECT_EQ(ReadAll(list), absl::StrCat(one_.substr(0, 12), ".so\n",
-                                        other_.substr(0, 12), ".so\n"));
+  EXPECT_EQ(FileContents(list), absl::StrCat(one_.substr(0, 12), ".so\n",
+                                             other_.substr(0, 12), ".so\n"));
   const std::string made = folder_ + "/made.a";
   ASSERT_EQ(
       std::system(absl::StrCat("cp ", Built("ratings.so"), " ", folder_,
@@ -163,7 +155,7 @@ TEST_F(BundleTest, OthersMayNotWriteIt) {
 
 TEST_F(BundleTest, EveryTruncationIsHarmless) {
   ASSERT_TRUE(WriteBundle(path_, {Built("ratings.so")}).ok());
-  const std::string contents = ReadAll(path_);
+  const std::string contents = FileContents(path_);
   for (std::size_t size = contents.size() - 2; size > 200;
        size -= size / 50 + 1) {
     ASSERT_EQ(truncate(path_.c_str(), static_cast<off_t>(size)), 0);
@@ -183,7 +175,7 @@ TEST_F(BundleTest, DamagedHeadersAreHarmless) {
   ASSERT_TRUE(
       WriteBundle(path_, {Built("ratings.so"), Built("other_build/ratings.so")})
           .ok());
-  const std::string contents = ReadAll(path_);
+  const std::string contents = FileContents(path_);
   const std::size_t second = contents.find(other_.substr(0, 12) + ".so/", 100);
   ASSERT_NE(second, std::string::npos);
   std::mt19937 random(1);

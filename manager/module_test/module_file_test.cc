@@ -11,8 +11,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <random>
 #include <string>
@@ -22,12 +20,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/testing/file_contents.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/module/generated_binding.h"
 #include "manager/module/generated_module.h"
 #include "manager/module/generated_tables.h"
 #include "manager/module/moved_image.h"
+#include "manager/module_test/built_modules.h"
 
 namespace instar {
 namespace {
@@ -35,15 +35,6 @@ namespace {
 using absl::StatusCode;
 using testing::Contains;
 using testing::HasSubstr;
-
-std::string Built(const char* name) {
-  return absl::StrCat("manager/module_test/", name);
-}
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
 
 // As gMock prints it best.
 std::vector<std::string> UndefinedSymbols(const ModuleFile& file) {
@@ -167,35 +158,25 @@ TEST_F(ModuleFileTest, RefusesWhatIsNoModule) {
               HasSubstr("build it again with update_module"));
 }
 
-TEST_F(ModuleFileTest, RefusesAnExecutableStack) {
-  std::string contents = ReadAll(Built("ratings.so"));
-  Elf64_Ehdr header;
-  std::memcpy(&header, contents.data(), sizeof(header));
-  for (int i = 0; i < header.e_phnum; ++i) {
-    Elf64_Phdr segment;
-    char* const at = &contents[header.e_phoff + i * sizeof(segment)];
-    std::memcpy(&segment, at, sizeof(segment));
-    if (segment.p_type == PT_GNU_STACK) segment.p_flags |= PF_X;
-    std::memcpy(at, &segment, sizeof(segment));
-  }
-  Write(contents);
-  EXPECT_THAT(Refusal(path_, StatusCode::kInvalidArgument),
+// What a module has to say of stacks, in its program header.
+TEST_F(ModuleFileTest, RefusesWhatDoesNotSayThatStacksAreNotExecutable) {
+  const auto refusal_of = [&](void (*change)(Elf64_Phdr&)) {
+    std::string contents = FileContents(Built("ratings.so"));
+    Elf64_Ehdr header;
+    std::memcpy(&header, contents.data(), sizeof(header));
+    for (int i = 0; i < header.e_phnum; ++i) {
+      Elf64_Phdr segment;
+      char* const at = &contents[header.e_phoff + i * sizeof(segment)];
+      std::memcpy(&segment, at, sizeof(segment));
+      if (segment.p_type == PT_GNU_STACK) change(segment);
+      std::memcpy(at, &segment, sizeof(segment));
+    }
+    Write(contents);
+    return Refusal(path_, StatusCode::kInvalidArgument);
+  };
+  EXPECT_THAT(refusal_of([](Elf64_Phdr& stack) { stack.p_flags |= PF_X; }),
               HasSubstr(".note.GNU-stack"));
-}
-
-TEST_F(ModuleFileTest, RefusesWhatSaysNothingOfStacks) {
-  std::string contents = ReadAll(Built("ratings.so"));
-  Elf64_Ehdr header;
-  std::memcpy(&header, contents.data(), sizeof(header));
-  for (int i = 0; i < header.e_phnum; ++i) {
-    Elf64_Phdr segment;
-    char* const at = &contents[header.e_phoff + i * sizeof(segment)];
-    std::memcpy(&segment, at, sizeof(segment));
-    if (segment.p_type == PT_GNU_STACK) segment.p_type = PT_NULL;
-    std::memcpy(at, &segment, sizeof(segment));
-  }
-  Write(contents);
-  EXPECT_THAT(Refusal(path_, StatusCode::kInvalidArgument),
+  EXPECT_THAT(refusal_of([](Elf64_Phdr& stack) { stack.p_type = PT_NULL; }),
               HasSubstr("stacks executable"));
 }
 
@@ -206,7 +187,7 @@ TEST_F(ModuleFileTest, RefusesWhatWasLinkedAndNotChecked) {
 }
 
 TEST_F(ModuleFileTest, RefusesWhatOthersMayWrite) {
-  Write(ReadAll(Built("ratings.so")));
+  Write(FileContents(Built("ratings.so")));
   EXPECT_TRUE(ReadModuleFile(path_).ok());
   for (const mode_t mode : {0620, 0602, 0666}) {
     ASSERT_EQ(chmod(path_.c_str(), mode), 0);
@@ -221,7 +202,7 @@ TEST_F(ModuleFileTest, RefusesWhatIsSomebodyElses) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can give files away";
   constexpr uid_t kNobody = 65534;
   constexpr uid_t kSomebody = 65533;
-  Write(ReadAll(Built("ratings.so")));
+  Write(FileContents(Built("ratings.so")));
   ASSERT_EQ(chmod(path_.c_str(), 0644), 0);
   ASSERT_EQ(chown(path_.c_str(), kNobody, kNobody), 0);
   EXPECT_THAT(Refusal(path_, StatusCode::kPermissionDenied),
@@ -278,7 +259,7 @@ void UseAll(const std::string& path) {
 }
 
 TEST_F(ModuleFileTest, EveryTruncationIsHarmless) {
-  const std::string contents = ReadAll(Built("stars.so"));
+  const std::string contents = FileContents(Built("stars.so"));
   const absl::StatusOr<ModuleFile> whole = ReadModuleFile(Built("stars.so"));
   ASSERT_TRUE(whole.ok());
   Write(contents);
@@ -339,7 +320,7 @@ void ModuleFileTest::Damage(const std::string& contents, std::size_t size) {
 TEST_F(ModuleFileTest, DamagedFilesAreHarmless) {
   const absl::StatusOr<ModuleFile> whole = ReadModuleFile(Built("stars.so"));
   ASSERT_TRUE(whole.ok());
-  Damage(ReadAll(Built("stars.so")), whole->loaded_size());
+  Damage(FileContents(Built("stars.so")), whole->loaded_size());
 }
 
 // With its tables, which lie behind what is loaded, and its relocations.
@@ -351,7 +332,7 @@ TEST_F(ModuleFileTest, DamagedGeneratedModulesAreHarmless) {
         std::system(absl::StrCat("objcopy --strip-debug ", built, " ", stripped)
                         .c_str()),
         0);
-    const std::string contents = ReadAll(stripped);
+    const std::string contents = FileContents(stripped);
     Damage(contents, contents.size());
   }
   unlink(stripped.c_str());
@@ -359,7 +340,7 @@ TEST_F(ModuleFileTest, DamagedGeneratedModulesAreHarmless) {
 
 TEST_F(ModuleFileTest, AGeneratedModuleIsNeededWhole) {
   const std::string built = "manager/near_test/hundreds.so";
-  const std::string contents = ReadAll(built);
+  const std::string contents = FileContents(built);
   const absl::StatusOr<ModuleFile> whole = ReadModuleFile(built);
   ASSERT_TRUE(whole.ok()) << whole.status();
   EXPECT_EQ(whole->kind(), ModuleKind::kGenerated);
@@ -385,7 +366,7 @@ TEST_F(ModuleFileTest, SaysWhatIsWrongWithTheTables) {
   const absl::StatusOr<ModuleFile> whole = ReadModuleFile(built);
   ASSERT_TRUE(whole.ok()) << whole.status();
   const auto with = [&](const char* section, auto row, const auto& change) {
-    std::string contents = ReadAll(built);
+    std::string contents = FileContents(built);
     const auto found = whole->image().FindSection(section);
     std::memcpy(&row, &contents[found->offset], sizeof(row));
     change(row);
@@ -428,7 +409,7 @@ TEST_F(ModuleFileTest, SaysWhatIsWrongWithTheTables) {
 }
 
 TEST_F(ModuleFileTest, WhatWasReadStaysWhenTheFileChanges) {
-  Write(ReadAll(Built("stars.so")));
+  Write(FileContents(Built("stars.so")));
   const absl::StatusOr<ModuleFile> file = ReadModuleFile(path_);
   ASSERT_TRUE(file.ok());
   const std::vector<std::string> before = UndefinedSymbols(*file);

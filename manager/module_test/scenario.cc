@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <set>
 #include <string>
@@ -24,6 +23,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/testing/file_contents.h"
 #include "code/symbols/function.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -80,11 +80,6 @@ std::vector<std::string> LoadedObjects() {
       },
       &names);
   return names;
-}
-
-std::string ReadAll(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
 void WriteAll(const std::string& path, const std::string& contents) {
@@ -155,11 +150,11 @@ TEST_F(ModuleLoaderTest, LoadsTheSameFileTwiceAsTwoObjects) {
 }
 
 TEST_F(ModuleLoaderTest, TheFileMayBeRebuiltMeanwhile) {
-  WriteAll(path_, ReadAll(Built("ratings")));
+  WriteAll(path_, FileContents(Built("ratings")));
   const absl::StatusOr<LoadedModule> first = Load(path_);
   ASSERT_TRUE(first.ok()) << first.status();
   // In place, which would change code that is mapped from the file.
-  WriteAll(path_, ReadAll(Built("ratings_rebuilt")));
+  WriteAll(path_, FileContents(Built("ratings_rebuilt")));
   const absl::StatusOr<LoadedModule> second = Load(path_);
   ASSERT_TRUE(second.ok()) << second.status();
   WriteAll(path_, "");
@@ -239,7 +234,7 @@ TEST_F(ModuleLoaderTest, RefusesAModuleOfNoProgram) {
 }
 
 TEST_F(ModuleLoaderTest, NamesTheSymbolsThatAreMissing) {
-  std::string contents = ReadAll(Built("ratings"));
+  std::string contents = FileContents(Built("ratings"));
   const std::string name = "_ZN4shop3LogB5cxx11Ev";
   const size_t at = contents.find(name);
   ASSERT_NE(at, std::string::npos);

@@ -8,7 +8,6 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
 #include <memory>
 #include <string>
 
@@ -16,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/linux/loaded_objects.h"
+#include "base/testing/file_contents.h"
 #include "code/symbols/images/code_range.h"
 #include "code/symbols/images/loaded_images.h"
 #include "gmock/gmock.h"
@@ -189,11 +189,6 @@ class SymbolTableFile : public testing::Test {
     std::ofstream(path, std::ios::binary) << contents;
     return path;
   }
-
-  static std::string Contents(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-  }
 };
 
 TEST_F(SymbolTableFile, WhatIsNoElfFileIsRefused) {
@@ -211,7 +206,7 @@ TEST_F(SymbolTableFile, WhatIsNoElfFileIsRefused) {
 
 // Cut anywhere, a file gives an error or fewer symbols, and nothing worse.
 TEST_F(SymbolTableFile, ACutFileDoesNoHarm) {
-  const std::string whole = Contents("/proc/self/exe");
+  const std::string whole = FileContents("/proc/self/exe");
   const size_t step = whole.size() / 60;
   for (size_t size = 16; size < whole.size(); size += step) {
     const auto table =
@@ -222,7 +217,7 @@ TEST_F(SymbolTableFile, ACutFileDoesNoHarm) {
 }
 
 TEST_F(SymbolTableFile, IsOpenedAgainOnlyIfItIsTheSame) {
-  const std::string path = File(Contents("/proc/self/exe"));
+  const std::string path = File(FileContents("/proc/self/exe"));
   const auto table = SymbolTable::OfFile(path, "the file");
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_EQ((*table)->fingerprint(), Table().fingerprint());

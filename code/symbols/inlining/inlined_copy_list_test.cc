@@ -7,14 +7,13 @@
 #include "code/symbols/inlining/inlined_copy_list.h"
 
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "base/testing/file_contents.h"
 #include "code/function_entry.h"
 #include "code/portable/needs_entries_for_test.h"
 #include "code/symbols/function.h"
@@ -100,8 +99,6 @@ TEST(InlinedCopyListTest, StandsInForDebugInformation) {
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   if (argc != 2) return 2;
-  std::ifstream in(argv[1]);
-  instar::list.assign(std::istreambuf_iterator<char>(in),
-                      std::istreambuf_iterator<char>());
+  instar::list = instar::FileContents(argv[1]);
   return RUN_ALL_TESTS();
 }

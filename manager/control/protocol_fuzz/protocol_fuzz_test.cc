@@ -11,8 +11,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <new>
 #include <random>
@@ -21,6 +19,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/testing/file_contents.h"
 #include "gtest/gtest.h"
 #include "manager/control/frame.h"
 
@@ -52,9 +51,8 @@ std::map<std::string, std::string> Corpus() {
   if (folder == nullptr) return corpus;
   while (const dirent* entry = readdir(folder)) {
     if (entry->d_name[0] == '.') continue;
-    std::ifstream file(absl::StrCat(kCorpus, "/", entry->d_name),
-                       std::ios::binary);
-    corpus[entry->d_name].assign(std::istreambuf_iterator<char>(file), {});
+    corpus[entry->d_name] =
+        FileContents(absl::StrCat(kCorpus, "/", entry->d_name));
   }
   closedir(folder);
   return corpus;

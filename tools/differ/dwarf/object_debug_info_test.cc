@@ -6,10 +6,10 @@
 #include <dwarf.h>
 
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include "absl/status/status.h"
+#include "base/testing/file_contents.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tools/differ/dwarf/compile_for_test.h"
@@ -131,8 +131,7 @@ TEST(UnreadableDebugInfoTest, IsToldApartFromTheOneWithoutTypes) {
 TEST(UnreadableDebugInfoTest, DamageIsAnError) {
   const auto path = CompileForTest(kSource, ".c", "-g");
   ASSERT_TRUE(path.ok()) << path.status();
-  std::ifstream in(*path, std::ios::binary);
-  const std::string whole((std::istreambuf_iterator<char>(in)), {});
+  const std::string whole = FileContents(*path);
   const CompiledObject object(*path);
   ASSERT_TRUE(object.status().ok());
   int refused = 0;

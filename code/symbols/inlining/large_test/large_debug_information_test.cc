@@ -18,7 +18,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +25,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "base/testing/file_contents.h"
 #include "code/symbols/function.h"
 #include "code/symbols/images/loaded_images.h"
 #include "code/symbols/images/name_index.h"
@@ -44,16 +44,10 @@ constexpr char kObject[] = "code/libpatchable_entries_test_object.so";
 constexpr size_t kSize = size_t{MEBIBYTES} << 20;
 constexpr rlim_t kBudget = rlim_t{64} << 20;
 
-std::string Contents(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  return std::string(std::istreambuf_iterator<char>(in),
-                     std::istreambuf_iterator<char>());
-}
-
 // An ELF file of 64 bits whose sections can be replaced.
 class Object {
  public:
-  explicit Object(const std::string& path) : file_(Contents(path)) {
+  explicit Object(const std::string& path) : file_(FileContents(path)) {
     if (file_.size() < sizeof(header_)) return;
     std::memcpy(&header_, file_.data(), sizeof(header_));
   }
