@@ -146,7 +146,7 @@ TEST_F(ContinuletDeathTest, SwitchToOneWhoseThreadHasEnded) {
       "has ended");
   // It can be neither resumed nor cancelled: its stack is left as it is.
   // Reachable, or LeakSanitizer would report it.
-  static Continulet<void()>* volatile kept = nullptr;
+  [[maybe_unused]] static Continulet<void()>* volatile kept = nullptr;
   kept = new Continulet<void()>(std::move(c));
 }
 
