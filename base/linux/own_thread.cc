@@ -31,14 +31,17 @@ namespace {
 
 thread_local bool is_own_thread = false;
 
-// The threads of this kind that there are: the number of each, and above it the
-// ForkGeneration() of its process. Those of a parent are not in its child.
-// Release and acquire: who sees a thread here sees what it did before it began,
-// and when its place is free, all that it has done.
+// The threads of this kind that there are: the number of each, with kAlone if
+// it is of OwnThreadRuns::kLibraryAlone, and above it the ForkGeneration() of
+// its process. Those of a parent are not in its child. Release and acquire: who
+// sees a thread here sees what it did before it began, and when its place is
+// free, all that it has done.
 constexpr int kMostThreads = 64;
 std::atomic<std::uint64_t> own_threads[kMostThreads] = {};
 // Release and acquire, as above.
 std::atomic<std::uint32_t> changes{0};
+
+constexpr std::uint64_t kAlone = std::uint64_t{1} << 31;
 
 std::uint64_t Listing(pid_t tid) {
   return std::uint64_t{ForkGeneration()} << 32 |
@@ -62,7 +65,9 @@ void TakeOwnFolders() {
 // In the list for as long as it is there; if that is full it is none of them.
 class Listed {
  public:
-  Listed() : listing_(Listing(static_cast<pid_t>(syscall(SYS_gettid)))) {
+  explicit Listed(OwnThreadRuns runs)
+      : listing_(Listing(static_cast<pid_t>(syscall(SYS_gettid))) |
+                 (runs == OwnThreadRuns::kLibraryAlone ? kAlone : 0)) {
     changes.fetch_add(1, std::memory_order_acq_rel);
     for (auto& place : own_threads) {
       std::uint64_t found = place.load(std::memory_order_relaxed);
@@ -92,7 +97,8 @@ class Listed {
 }  // namespace
 
 absl::StatusOr<std::thread> StartOwnThread(const char* name,
-                                           std::function<void()> body) {
+                                           std::function<void()> body,
+                                           OwnThreadRuns runs) {
   // Whoever stops threads from now on finds it in the list; and it sees which
   // signals the caller blocks of its own (SignalsBlockedByProgram()).
   std::promise<void> is_listed, goes_on;
@@ -103,14 +109,14 @@ absl::StatusOr<std::thread> StartOwnThread(const char* name,
       const int allowed =
           InstarInterruptionSignal == nullptr ? 0 : InstarInterruptionSignal();
       const BlockedSignals blocked(allowed);
-      thread =
-          std::thread([body = std::move(body), is_listed = std::move(is_listed),
-                       may_begin = goes_on.get_future(), allowed]() mutable {
+      thread = std::thread(
+          [body = std::move(body), is_listed = std::move(is_listed),
+           may_begin = goes_on.get_future(), allowed, runs]() mutable {
             // The caller may block even these.
             BlockedSignals::Admit(allowed);
             is_own_thread = true;
             TakeOwnFolders();
-            const Listed listed;
+            const Listed listed(runs);
             is_listed.set_value();
             may_begin.wait();
             body();
@@ -135,6 +141,16 @@ bool IsOwnThread() { return is_own_thread; }
 
 bool IsOwnThread(pid_t tid) {
   const std::uint64_t wanted = Listing(tid);
+  for (const auto& place : own_threads) {
+    if ((place.load(std::memory_order_acquire) & ~kAlone) == wanted) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool RunsLibraryAlone(pid_t tid) {
+  const std::uint64_t wanted = Listing(tid) | kAlone;
   for (const auto& place : own_threads) {
     if (place.load(std::memory_order_acquire) == wanted) return true;
   }

@@ -31,10 +31,19 @@
 
 namespace instar {
 
+// What runs on one.
+enum class OwnThreadRuns {
+  kAnything,
+  // Code of this library that calls nothing of the program or of an update's
+  // author: no signal that it takes when it begins is ever blocked there.
+  kLibraryAlone,
+};
+
 // `name` is shown by ps and top: at most 15 characters.
 // ResourceExhausted if the system gives no thread.
-absl::StatusOr<std::thread> StartOwnThread(const char* name,
-                                           std::function<void()> body);
+absl::StatusOr<std::thread> StartOwnThread(
+    const char* name, std::function<void()> body,
+    OwnThreadRuns runs = OwnThreadRuns::kAnything);
 
 // From now on each has a root folder of its own, that of whoever starts it, and
 // "/" as its working folder: what the program does later by chroot(2) or
@@ -45,6 +54,8 @@ void KeepRootOfOwnThreads();
 bool IsOwnThread();
 // The same of any thread of this process. May be false of one.
 bool IsOwnThread(pid_t tid);
+// Whether it is one that was started with kLibraryAlone.
+bool RunsLibraryAlone(pid_t tid);
 
 // How many there are, never more than threads of the process that are some; and
 // a number that is another one when one has begun or ended since.

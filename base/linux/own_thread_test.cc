@@ -98,6 +98,24 @@ TEST(OwnThreadTest, IsKnownToOthersWhileItRuns) {
   EXPECT_NE(CountOwnThreads().changes, with.changes);
 }
 
+TEST(OwnThreadTest, SomeRunTheLibraryAlone) {
+  for (const OwnThreadRuns runs :
+       {OwnThreadRuns::kAnything, OwnThreadRuns::kLibraryAlone}) {
+    absl::StatusOr<std::thread> thread = StartOwnThread(
+        "own",
+        [runs] {
+          const auto tid = static_cast<pid_t>(syscall(SYS_gettid));
+          EXPECT_TRUE(IsOwnThread(tid));
+          EXPECT_EQ(RunsLibraryAlone(tid),
+                    runs == OwnThreadRuns::kLibraryAlone);
+          EXPECT_FALSE(RunsLibraryAlone(getpid()));
+        },
+        runs);
+    ASSERT_TRUE(thread.ok()) << thread.status();
+    thread->join();
+  }
+}
+
 // In a process of its own: it is for good, and for the whole process.
 TEST(OwnThreadTest, KeepsTheRootThatTheProgramHad) {
   EXPECT_EQ(InAChild([] {

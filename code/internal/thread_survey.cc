@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "base/error_text.h"
+#include "base/linux/own_thread.h"
 #include "base/linux/system_threads.h"
 #include "base/linux/tasks.h"
 #include "base/linux/traced_threads.h"
@@ -83,8 +84,9 @@ struct Surveyor {
 // the signals that are blocked the first 31.
 bool SurveyThread(pid_t thread, void* argument) {
   auto& [survey, self] = *static_cast<Surveyor*>(argument);
-  if (thread == self) {
-    // It changes the code and runs none of it, whatever it blocks.
+  // The former changes the code and runs none of it, whatever it blocks; the
+  // latter blocks no trap.
+  if (thread == self || RunsLibraryAlone(thread)) {
     ++survey.threads;
     return true;
   }

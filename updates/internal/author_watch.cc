@@ -83,9 +83,10 @@ AuthorWatch::Watcher::Take() {
     Forget(std::move(watcher));
   }
   watcher = std::make_shared<Watcher>();
-  INSTAR_ASSIGN_OR_RETURN(
-      std::thread thread,
-      StartOwnThread("instar-watch", [watcher] { watcher->Run(); }));
+  INSTAR_ASSIGN_OR_RETURN(std::thread thread,
+                          StartOwnThread(
+                              "instar-watch", [watcher] { watcher->Run(); },
+                              OwnThreadRuns::kLibraryAlone));
   thread.detach();
   return watcher;
 }
