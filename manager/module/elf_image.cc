@@ -12,6 +12,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/elf_machine.h"
 #include "base/status_macros.h"
 
 namespace instar {
@@ -22,7 +23,6 @@ constexpr std::size_t kMaxSegments = 64;
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 // More than any process has for its objects (48-bit addresses, halved).
 constexpr std::uint64_t kMaxAddress = std::uint64_t{1} << 46;
-constexpr std::uint64_t kPage = 4096;
 
 absl::Status Damaged(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(
@@ -97,7 +97,8 @@ absl::StatusOr<ElfImage> ElfImage::Read(int file, std::size_t file_size,
 absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size, Part part) {
   Elf64_Ehdr header;
   const auto not_elf = [] {
-    return absl::InvalidArgumentError("is not an x86-64 shared object");
+    return absl::InvalidArgumentError(
+        absl::StrCat("is not an ELF shared object for ", kOwnElfMachineName));
   };
   if (file_size < sizeof(header)) return not_elf();
   INSTAR_RETURN_IF_ERROR(
@@ -108,7 +109,7 @@ absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size, Part part) {
       header.e_ident[EI_VERSION] != EV_CURRENT ||
       (header.e_ident[EI_OSABI] != ELFOSABI_SYSV &&
        header.e_ident[EI_OSABI] != ELFOSABI_GNU) ||
-      header.e_type != ET_DYN || header.e_machine != EM_X86_64 ||
+      header.e_type != ET_DYN || header.e_machine != kOwnElfMachine ||
       header.e_version != EV_CURRENT) {
     return not_elf();
   }
@@ -128,6 +129,7 @@ absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size, Part part) {
   std::size_t end = header.e_phoff + table_size;
   std::uint64_t last_address = 0;
   bool is_first = true;
+  const auto page = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   // What says nothing of stacks gets executable ones from the dynamic linker.
   wants_executable_stack_ = true;
   for (const Elf64_Phdr& segment : segments_) {
@@ -144,8 +146,14 @@ absl::Status ElfImage::ReadHeaders(int file, std::size_t file_size, Part part) {
       return Damaged("a segment's address");
     }
     if (segment.p_type != PT_LOAD) continue;
+    // Which is what the dynamic linker goes by.
+    if (segment.p_align != 0 && segment.p_align < page) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "was linked for pages of ", segment.p_align, " bytes, and those of ",
+          "this system have ", page, "; link it with -z max-page-size=65536"));
+    }
     if ((!is_first && segment.p_vaddr < last_address) ||
-        segment.p_vaddr % kPage != segment.p_offset % kPage ||
+        segment.p_vaddr % page != segment.p_offset % page ||
         segment.p_align > kMaxAddress ||
         (segment.p_align & (segment.p_align - 1)) != 0) {
       return Damaged("the order of its segments");

@@ -13,6 +13,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/linux/elf_machine.h"
 #include "base/status_macros.h"
 
 // Of later versions of elf.h.
@@ -26,6 +27,8 @@ namespace instar {
 namespace manager_internal {
 namespace {
 
+// Of x86-64: other processors have no updates from two builds, which are what
+// is moved (CheckMovable()).
 constexpr std::uint64_t kPage = 4096;
 constexpr std::uint64_t kMostAligned = std::uint64_t{1} << 24;
 // Of the x86-64 psABI: where the linker says how its PLT looks.
@@ -256,6 +259,11 @@ std::uint64_t AlignmentInMemory(const ElfImage& image) {
 }
 
 absl::Status CheckMovable(const ElfImage& image) {
+  if (kOwnElfMachine != EM_X86_64) {
+    return Refuse("is an update from two builds",
+                  absl::StrCat("on ", kOwnElfMachineName,
+                               ", load modules of update_module"));
+  }
   // One that came to lie elsewhere is unloaded, which runs them.
   if (image.DynamicValue(DT_FINI_ARRAYSZ).value_or(0) >
       kOwnFinalizers * sizeof(void (*)())) {

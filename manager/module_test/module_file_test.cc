@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
@@ -147,7 +148,7 @@ TEST_F(ModuleFileTest, RefusesWhatIsNoFile) {
 TEST_F(ModuleFileTest, RefusesWhatIsNoModule) {
   Write("");
   EXPECT_THAT(Refusal(path_, StatusCode::kInvalidArgument),
-              HasSubstr("not an x86-64 shared object"));
+              HasSubstr("not an ELF shared object for "));
   Write("#!/bin/sh\necho this is long enough for the header of an ELF file\n");
   Refusal(path_, StatusCode::kInvalidArgument);
   // A program, and a shared object that is no module.
@@ -158,20 +159,50 @@ TEST_F(ModuleFileTest, RefusesWhatIsNoModule) {
               HasSubstr("build it again with update_module"));
 }
 
+// These bytes of a file with its program headers changed.
+std::string WithSegments(std::string contents,
+                         absl::FunctionRef<void(Elf64_Phdr&)> change) {
+  Elf64_Ehdr header;
+  std::memcpy(&header, contents.data(), sizeof(header));
+  for (int i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment;
+    char* const at = &contents[header.e_phoff + i * sizeof(segment)];
+    std::memcpy(&segment, at, sizeof(segment));
+    change(segment);
+    std::memcpy(at, &segment, sizeof(segment));
+  }
+  return contents;
+}
+
+TEST_F(ModuleFileTest, RefusesWhatIsOfAnotherProcessor) {
+  std::string contents = FileContents(Built("ratings.so"));
+  Elf64_Ehdr header;
+  std::memcpy(&header, contents.data(), sizeof(header));
+  header.e_machine = EM_S390;
+  std::memcpy(&contents[0], &header, sizeof(header));
+  Write(contents);
+  EXPECT_THAT(Refusal(path_, StatusCode::kInvalidArgument),
+              HasSubstr("not an ELF shared object for "));
+}
+
+TEST_F(ModuleFileTest, RefusesWhatIsLinkedForSmallerPages) {
+  const auto page = static_cast<Elf64_Xword>(sysconf(_SC_PAGESIZE));
+  Write(
+      WithSegments(FileContents(Built("ratings.so")), [&](Elf64_Phdr& segment) {
+        if (segment.p_type == PT_LOAD) segment.p_align = page / 2;
+      }));
+  EXPECT_THAT(
+      Refusal(path_, StatusCode::kInvalidArgument),
+      HasSubstr(absl::StrCat("linked for pages of ", page / 2, " bytes")));
+}
+
 // What a module has to say of stacks, in its program header.
 TEST_F(ModuleFileTest, RefusesWhatDoesNotSayThatStacksAreNotExecutable) {
   const auto refusal_of = [&](void (*change)(Elf64_Phdr&)) {
-    std::string contents = FileContents(Built("ratings.so"));
-    Elf64_Ehdr header;
-    std::memcpy(&header, contents.data(), sizeof(header));
-    for (int i = 0; i < header.e_phnum; ++i) {
-      Elf64_Phdr segment;
-      char* const at = &contents[header.e_phoff + i * sizeof(segment)];
-      std::memcpy(&segment, at, sizeof(segment));
-      if (segment.p_type == PT_GNU_STACK) change(segment);
-      std::memcpy(at, &segment, sizeof(segment));
-    }
-    Write(contents);
+    Write(WithSegments(FileContents(Built("ratings.so")),
+                       [&](Elf64_Phdr& segment) {
+                         if (segment.p_type == PT_GNU_STACK) change(segment);
+                       }));
     return Refusal(path_, StatusCode::kInvalidArgument);
   };
   EXPECT_THAT(refusal_of([](Elf64_Phdr& stack) { stack.p_flags |= PF_X; }),

@@ -18,6 +18,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "base/fork_mutex.h"
 #include "base/linkage_stub.h"
+#include "base/linux/elf_machine.h"
 #include "base/linux/image_pin.h"
 #include "base/linux/loaded_objects.h"
 #include "code/symbols/images/code_range.h"
@@ -84,7 +85,9 @@ class SlotReader {
     const auto* at = At<ElfW(Rela)>(relocations);
     for (const auto* end = at + size / sizeof(*at); at != end; ++at) {
       const auto type = ELF64_R_TYPE(at->r_info);
-      if (type != R_X86_64_JUMP_SLOT && type != R_X86_64_GLOB_DAT) continue;
+      if (type != kJumpSlotRelocation && type != kGlobalDataRelocation) {
+        continue;
+      }
       const ElfW(Sym)& symbol =
           At<ElfW(Sym)>(symbols_)[ELF64_R_SYM(at->r_info)];
       slots.emplace(at->r_offset - moved_by_,
