@@ -3,6 +3,7 @@
 
 #include "base/linux/system_threads.h"
 
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -39,17 +40,17 @@ bool IsWorkerOfKernel(pid_t tid) {
 }
 
 // What the program's threads block, a translator keeps for itself; the kernel
-// lets it block nothing but for a moment. Its own threads, which wait for work,
-// block all that libc lets them.
+// lets it block all signals but for a moment. Its own threads block for good
+// all that libc lets them, except what tells of faults (qemu_thread_create()):
+// by that they are known, also while they run.
 bool IsOfTranslator(pid_t tid) {
   constexpr std::uint64_t kRealTime = ~std::uint64_t{0} << (35 - 1);
+  constexpr std::uint64_t kFaults = std::uint64_t{1} << (SIGILL - 1) |
+                                    std::uint64_t{1} << (SIGFPE - 1) |
+                                    std::uint64_t{1} << (SIGSEGV - 1);
   if (!IsTranslated()) return false;
-  if ((SignalsBlockedBy(tid).value_or(0) & kRealTime) != kRealTime) {
-    return false;
-  }
-  char text[256];
-  return ReadTaskFile(tid, "syscall", text, sizeof(text)) && text[0] >= '0' &&
-         text[0] <= '9';
+  const std::uint64_t blocked = SignalsBlockedBy(tid).value_or(0);
+  return (blocked & kRealTime) == kRealTime && (blocked & kFaults) == 0;
 }
 
 }  // namespace
