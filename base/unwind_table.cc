@@ -175,6 +175,7 @@ UnwindLookup FindUnwindEntry(std::uintptr_t pc, UnwindEntry* entry) {
       pc < entry->start || pc >= entry->end) {
     return UnwindLookup::kNoEntry;
   }
+  entry->description = description;
   return UnwindLookup::kFound;
 }
 

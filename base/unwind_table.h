@@ -27,6 +27,8 @@
 namespace instar {
 
 struct UnwindEntry {
+  // The record itself (FDE).
+  std::uintptr_t description;
   // The code that the entry describes: [start, end).
   std::uintptr_t start;
   std::uintptr_t end;

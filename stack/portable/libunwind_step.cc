@@ -10,6 +10,12 @@
 
 #include "base/check.h"
 #include "base/fork_mutex.h"
+#include "base/unwind_table.h"
+
+// Which <libunwind.h> does not declare.
+extern "C" int UNW_OBJ(dwarf_search_unwind_table)(
+    unw_addr_space_t space, unw_word_t pc, unw_dyn_info_t* table,
+    unw_proc_info_t* info, int needs_unwind_info, void* argument);
 
 namespace instar {
 namespace stack_internal {
@@ -40,9 +46,17 @@ bool IsLoaded(std::uintptr_t address) {
   return _dl_find_object(reinterpret_cast<void*>(address), &object) == 0;
 }
 
+// Of the sorted table in .eh_frame_hdr.
+struct alignas(unw_word_t) TableRow {
+  std::int32_t start;
+  std::int32_t description;
+};
+static_assert(sizeof(TableRow) == sizeof(unw_word_t));
+
 // What libunwind is told of one frame, and what it has asked for.
 struct Asked {
   const WalkState* state;
+  TableRow row = {0, 0};
   bool has_no_information = false;
   bool lacks_register = false;
   bool has_left_bounds = false;
@@ -53,6 +67,11 @@ int AccessMemory(unw_addr_space_t, unw_word_t address, unw_word_t* value,
   auto* const asked = static_cast<Asked*>(argument);
   const StackSnapshot& snapshot = *asked->state->snapshot;
   if (is_write != 0) return -UNW_EREADONLYREG;
+  // The row may lie on the stack of which a copy is walked.
+  if (address == reinterpret_cast<std::uintptr_t>(&asked->row)) {
+    __builtin_memcpy(value, &asked->row, sizeof(*value));
+    return 0;
+  }
   // Behind it lies the last word.
   if (snapshot.bounds.Contains(address) &&
       snapshot.bounds.high - address >= sizeof(*value)) {
@@ -96,12 +115,28 @@ int AccessRegister(unw_addr_space_t, unw_regnum_t number, unw_word_t* value,
   return -UNW_EBADREG;
 }
 
-int FindInformation(unw_addr_space_t, unw_word_t pc, unw_proc_info_t* info,
-                    int needs_unwind_info, void* argument) {
+// libunwind's own search takes the dynamic linker's lock, and on arm64 it opens
+// the files of the program for what .debug_frame says, for each frame. It is
+// told of a table with one row: of what has been found without either.
+int FindInformation(unw_addr_space_t space, unw_word_t pc,
+                    unw_proc_info_t* info, int needs_unwind_info,
+                    void* argument) {
   auto* const asked = static_cast<Asked*>(argument);
-  const int error = unw_get_accessors(unw_local_addr_space)
-                        ->find_proc_info(unw_local_addr_space, pc, info,
-                                         needs_unwind_info, argument);
+  UnwindEntry entry;
+  int error = -UNW_ENOINFO;
+  if (FindUnwindEntry(pc, &entry) == UnwindLookup::kFound) {
+    asked->row = {0,
+                  static_cast<std::int32_t>(entry.description - entry.start)};
+    unw_dyn_info_t table = {};
+    table.start_ip = entry.start;
+    table.end_ip = entry.end;
+    table.format = UNW_INFO_FORMAT_REMOTE_TABLE;
+    table.u.rti.segbase = entry.start;
+    table.u.rti.table_len = 1;  // words
+    table.u.rti.table_data = reinterpret_cast<unw_word_t>(&asked->row);
+    error = UNW_OBJ(dwarf_search_unwind_table)(space, pc, &table, info,
+                                               needs_unwind_info, argument);
+  }
   // libunwind goes on by guessing then.
   asked->has_no_information |= error != 0;
   return error;

@@ -4,8 +4,11 @@
 // The walker of stack/stack_walker.h and that of libunwind see the same frames,
 // and end in the same way.
 
+#include <dlfcn.h>
+#include <link.h>
 #include <signal.h>
 
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <random>
@@ -20,6 +23,22 @@
 #include "stack/stack_walker.h"
 #include "stack/testing/activity_cases.h"
 #include "stack/testing/walk_cases.h"
+
+namespace {
+std::atomic<int> lists_of_objects{0};
+}  // namespace
+
+// Takes a lock that threads which are stopped may have. (Sanitizers have one of
+// their own.)
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+extern "C" int dl_iterate_phdr(int (*visit)(dl_phdr_info*, std::size_t, void*),
+                               void* argument) {
+  ++lists_of_objects;
+  static const auto next = reinterpret_cast<decltype(&dl_iterate_phdr)>(
+      dlsym(RTLD_NEXT, "dl_iterate_phdr"));
+  return next(visit, argument);
+}
+#endif
 
 namespace instar {
 namespace {
@@ -64,6 +83,16 @@ TEST(WalkersAgreeTest, InAProgramAndInAThread) {
   std::thread([] {
     EXPECT_EQ(ExpectAgreement(SnapshotOfCaller()), WalkEnd::kComplete);
   }).join();
+}
+
+TEST(WalkersAgreeTest, WithoutTheLockOfTheDynamicLinker) {
+  const StackSnapshot snapshot = SnapshotOfCaller();
+  Walked walked;
+  lists_of_objects = 0;
+  walked.end = WalkStackByLibunwind(snapshot, Collect(walked)).end;
+  EXPECT_EQ(lists_of_objects, 0);
+  EXPECT_EQ(walked.end, WalkEnd::kComplete);
+  EXPECT_GT(walked.pcs.size(), 3u);
 }
 
 TEST(WalkersAgreeTest, ThroughFramesOfEveryShape) {
