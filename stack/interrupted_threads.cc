@@ -183,6 +183,8 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
           CancelDeaf(&answers, *signal);
         }
       })) {
+    // The time may have been over before anybody has looked.
+    CancelEnded(&answers);
     for (Thread& thread : *this) {
       if (thread.state == State::kAdded &&
           stack_internal::Cancel(thread.use, &answers)) {
