@@ -15,16 +15,7 @@
 // wherever they were made. An object of a class that merely derives from T is
 // counted apart, by name; WeakObjectPool<ThatClass> visits it.
 //
-// Threads: Counts() may be called at any time. What other threads make, destroy
-// or convert meanwhile is counted before, after or under conversion; each
-// object that lives all along is counted once.
-// ForEach() visits each object once that lives all along and is not destroyed
-// meanwhile: while it runs, no *other* thread may make or destroy objects of
-// the class (hold the threads, or a lock of the program's own): a constructor
-// or destructor that runs elsewhere would share its object with the visitor.
-// The visitor itself may make and destroy objects, also the one it was given;
-// what it makes may be visited or not, and it must not destroy one that was
-// not made by `new` other than the one that it was given. No order is promised.
+// Threads: any; ForEach() says what others must not do meanwhile.
 
 #ifndef INSTAR_HEAP_WEAK_OBJECT_POOL_H_
 #define INSTAR_HEAP_WEAK_OBJECT_POOL_H_
@@ -56,7 +47,9 @@ struct ObjectCounts {
   // Not included: memory for tracking them was exhausted.
   std::size_t untracked = 0;
 
+  // All of them, also those that are being converted or not tracked.
   std::size_t Total() const;
+  // 0 if there is no such version.
   std::size_t OfVersion(const std::string& name) const;
 };
 
@@ -74,6 +67,13 @@ void VisitObjects(UpdatableClass* root, const std::type_info& type,
 template <typename T>
 class WeakObjectPool {
  public:
+  // Visits each object once that lives all along, in no order that is promised.
+  // While it runs, no *other* thread may make or destroy objects of the class
+  // (hold the threads, or a lock of the program's own): a constructor or
+  // destructor that runs elsewhere would share its object with the visitor. The
+  // visitor itself may, also destroy the one that it was given; what it makes
+  // may be visited or not, and it must not destroy another one that was not
+  // made by `new`.
   void ForEach(absl::FunctionRef<void(T&)> visit) const {
     using Root = typename T::UpdatableRoot;
     heap_internal::VisitObjects(T::Class(), typeid(T), [&](void* object) {
@@ -81,7 +81,9 @@ class WeakObjectPool {
     });
   }
 
-  // Of the whole class as the program was built with it.
+  // Of the whole class as the program was built with it, at any time. What
+  // other threads make, destroy or convert meanwhile is counted before, after
+  // or under conversion; each object that lives all along is counted once.
   ObjectCounts Counts() const {
     return heap_internal::CountObjects(T::Class());
   }

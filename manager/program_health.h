@@ -15,9 +15,6 @@
 //
 // Both only grow. A child of fork() goes on from where its parent was.
 //
-// Cost: one atomic addition each, to a number that all threads share. A thread
-// that counts millions in a second does well to count a batch at once.
-//
 // Threads: any; async-signal-safe.
 
 #ifndef INSTAR_MANAGER_PROGRAM_HEALTH_H_
@@ -27,7 +24,10 @@
 
 namespace instar {
 
+// One atomic addition, to a number that all threads share. A thread that counts
+// millions in a second does well to count a batch at once.
 void CountRequests(std::uint64_t count = 1);
+// The same. A request that is an error is counted in both.
 void CountErrors(std::uint64_t count = 1);
 
 struct ProgramHealth {

@@ -15,23 +15,7 @@
 //     Transfer(from, to);
 //   }
 //
-// With nothing pending for this thread, it is one relaxed load of a word of its
-// own. Otherwise the thread may wait here, run an update function
-// (threads/update_request.h), or be rebooted: an exception then comes out of
-// UpdatePoint(), so it must not be called where none may pass. From a function
-// that is noexcept no reboot starts; all else goes on there.
-//
-// It does nothing
-//   - in a thread that is not controlled,
-//   - within another update point, that is, in an update function,
-//   - in a signal handler, as far as the stack can be walked,
-//   - in the callable of a blocking region,
-//   - while a NoUpdateScope is alive on the thread.
-//
-// A thread in a NoUpdateScope is not held by any means: a rendezvous waits for
-// the scope's end, also if the thread waits in a blocking region meanwhile.
-//
-// Threads: any. The named point's string is looked at during the call.
+// Threads: any.
 
 #ifndef INSTAR_THREADS_UPDATE_POINT_H_
 #define INSTAR_THREADS_UPDATE_POINT_H_
@@ -47,6 +31,18 @@ namespace threads_internal {
 void UpdatePointSlow(absl::string_view name);
 }  // namespace threads_internal
 
+// With nothing pending for this thread, it is one relaxed load of a word of its
+// own. Otherwise the thread may wait here, run an update function
+// (threads/update_request.h), or be rebooted: an exception then comes out, so
+// it must not be called where none may pass. From a function that is noexcept
+// no reboot starts; all else goes on there.
+//
+// It does nothing
+//   - in a thread that is not controlled,
+//   - within another update point, that is, in an update function,
+//   - in a signal handler, as far as the stack can be walked,
+//   - in the callable of a blocking region,
+//   - while a NoUpdateScope is alive on the thread.
 inline void UpdatePoint() {
   if (__builtin_expect(threads_internal::this_thread.attention.load(
                            std::memory_order_relaxed) != 0,
@@ -55,7 +51,8 @@ inline void UpdatePoint() {
   }
 }
 
-// `name` must not be empty. An update can ask for points of this name only.
+// The same. An update can ask for points of this name only. It must not be
+// empty, and is looked at during the call.
 inline void UpdatePoint(absl::string_view name) {
   if (__builtin_expect(threads_internal::this_thread.attention.load(
                            std::memory_order_relaxed) != 0,
@@ -65,6 +62,8 @@ inline void UpdatePoint(absl::string_view name) {
 }
 
 // No update point has any effect on this thread while one is alive. They nest.
+// The thread is not held by any means: a rendezvous waits for the scope's end,
+// also if the thread waits in a blocking region meanwhile.
 class NoUpdateScope {
  public:
   NoUpdateScope() { Add(1); }

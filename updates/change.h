@@ -128,6 +128,8 @@ class Change {
   // What it would lose, a sentence each.
   std::vector<std::string> LostByUndo() const;
 
+  // Stops threads, looks, and changes everything or nothing: the table above
+  // says what each does in which state. Apply() prepares first.
   Attempt Apply();
   Attempt Undo();
   // What the latest attempt was "not yet" for, as its reason says it; empty if

@@ -93,6 +93,7 @@ class FunctionSearch {
   explicit FunctionSearch(Matches matches, std::vector<std::string> parts = {});
   ~FunctionSearch();
 
+  // As FindFunctions(), of the objects that are loaded now.
   FoundFunctions Find(bool read_debug_information = true);
 
  private:

@@ -23,8 +23,6 @@
 //   }
 //
 // Errors: what the program answered, with the same code and message; else
-//   NotFound, PermissionDenied, InvalidArgument   as ConnectTo() of
-//                                                 manager/control/socket_directory.h
 //   Unavailable        the connection is closed: the program ended, or refused
 //                      it, and what it said is in the message; no request can
 //                      be sent any more
@@ -61,6 +59,8 @@ namespace instar {
 
 class ControlClient {
  public:
+  // Waits for nobody. Errors: those of ConnectTo()
+  // (manager/control/socket_directory.h).
   static absl::StatusOr<ControlClient> Connect(const std::string& socket_path);
 
   // The same for a program that may be about to listen: one that has closed all
@@ -87,6 +87,7 @@ class ControlClient {
   // How long the calls below wait for a reply.
   void set_patience(std::chrono::nanoseconds patience) { patience_ = patience; }
 
+  // What each asks is in manager/control/control_service.h.
   absl::StatusOr<ProgramReport> Program();
   absl::StatusOr<StatusReport> Status();
   absl::StatusOr<JournalReport> Log(std::size_t entries = kDefaultLogEntries);

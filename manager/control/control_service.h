@@ -192,9 +192,13 @@ class ControlService {
   virtual absl::StatusOr<std::vector<std::string>> Cancel(
       const std::string& update) = 0;
 
+  // What is applied and pending, and what its threads and objects are.
   virtual StatusReport Status() = 0;
+  // What it is: its name, build and process.
   virtual ProgramReport Program() = 0;
+  // Its files that are loaded.
   virtual std::vector<ImageReport> Images() = 0;
+  // All of it, the oldest entry first.
   virtual absl::StatusOr<std::vector<JournalEntry>> Journal() = 0;
 
   // Somebody was turned away, who may ask nothing.

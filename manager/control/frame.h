@@ -15,14 +15,6 @@
 //     }
 //   }
 //
-// Bytes may arrive in pieces of any size. A length is believed when as many
-// bytes have come: what is announced costs no memory. A parser whose frames are
-// taken as they come holds less than one frame and what was appended last.
-//
-// Errors: InvalidArgument, if a frame is announced that is longer than the
-// limit. What follows can no longer be told apart; the parser stays in that
-// state.
-//
 // Threads: each parser by one at a time.
 
 #ifndef INSTAR_MANAGER_CONTROL_FRAME_H_
@@ -51,10 +43,15 @@ class FrameParser {
  public:
   explicit FrameParser(std::size_t max_bytes) : max_bytes_(max_bytes) {}
 
+  // Pieces of any size. A length is believed when as many bytes have come: what
+  // is announced costs no memory. While frames are taken as they come, less
+  // than one frame is held, and what was appended last.
   void Append(absl::string_view bytes);
 
   // The contents of the next frame that is complete, valid until the next call;
-  // nothing if more bytes are needed.
+  // nothing if more bytes are needed. InvalidArgument if a frame is announced
+  // that is longer than the limit: what follows can no longer be told apart,
+  // and each later call answers the same.
   absl::StatusOr<std::optional<absl::string_view>> Next();
 
   // Whether it is between two frames.

@@ -89,6 +89,7 @@ absl::StatusOr<std::vector<std::string>> FindSocketDirectories();
 // closes its own descriptor and leaves the name alone.
 class ProgramSocket {
  public:
+  // `program` is the beginning of its name, PROGRAM.PID.sock.
   static absl::StatusOr<ProgramSocket> Listen(
       const std::string& program,
       const SocketFolders& folders = SocketFolders::FromEnvironment());

@@ -122,6 +122,8 @@ struct ExplorerOptions {
   std::function<void(const ExplorerReport&)> progress;
 };
 
+// Whatever happens is in the report, which is ok() if each run was right. Takes
+// about the time of the workload for each point, shared by the jobs.
 ExplorerReport Explore(const std::function<void()>& workload,
                        const ExploredUpdate& update,
                        const ExplorerOptions& options = {});
