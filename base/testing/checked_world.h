@@ -18,6 +18,8 @@
 //     bazel test --custom_malloc=@instar//base/testing:checked_world ...
 //
 // of tests without an allocator of their own, or as one of the deps of a test.
+// A test that holds threads itself, by a Rendezvous, is taken for the library
+// meanwhile (it has the tag no_checked).
 // With INSTAR_CHECKED_WORLD=say in the environment the program goes on when it
 // has said so.
 //
