@@ -307,6 +307,20 @@ END
     [[ -z $linker ]] || command -v "ld.${linker#*=}" >/dev/null || continue
     instar-c++ $linker second.o first.o -o locks && ./locks >/dev/null || fail "discarded duplicates, $linker"
   done
+  # The same by flags of pkg-config, for builds that instar-cc has no part in.
+  for package in instar-agent instar-c instar; do
+    flags=$(pkg-config --variable=compile_flags "$package") && "${INSTAR_CXX:-c++}" -O2 -c second.cc $flags &&
+      "${INSTAR_CXX:-c++}" -O0 -c first.cc $flags || fail "compiling with the flags of $package"
+    for linker in '' -fuse-ld=bfd -fuse-ld=gold -fuse-ld=lld; do
+      [[ -z $linker ]] || command -v "ld.${linker#*=}" >/dev/null || continue
+      list=$(pkg-config --variable=entry_list "$package")
+      [[ $linker != -fuse-ld=gold ]] || list=
+      "${INSTAR_CXX:-c++}" $linker second.o first.o -o locks $(pkg-config --variable=link_flags "$package") $list &&
+        instar-finish locks && ./locks >/dev/null || fail "discarded duplicates, by the flags of $package, $linker"
+      "${INSTAR_CXX:-c++}" $linker second.o first.o -o locks $(pkg-config --variable=link_flags "$package") 2>/dev/null &&
+        [[ $linker != '' && $linker != -fuse-ld=gold ]] && fail "$linker needs no list any more"
+    done
+  done
 fi
 # A compiler that is not there, and one that is not GCC.
 printf '#!/bin/sh\nexit 3\n' >other
