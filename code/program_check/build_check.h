@@ -9,8 +9,8 @@
 // Looked at are the units of the program that were compiled for updates, which
 // is to say with -fpatchable-function-entry: the compiler that they name, link
 // time optimization, and the flags without which functions are inlined, cloned
-// or looked through (UPDATABLE_COPTS in tools/defs.bzl says what each is for);
-// and whether the program asks for shadow stacks.
+// or looked through (UPDATABLE_COPTS in tools/updatable_flags.bzl says what
+// each is for); and whether the program asks for shadow stacks.
 //
 // Threads: any. Reads the program's file, of its debug information the head of
 // each unit: some 10 us a unit. Where there is no debug information, nothing is
