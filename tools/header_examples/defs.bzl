@@ -11,22 +11,27 @@ load("@rules_cc//cc:defs.bzl", "cc_library")
 
 _PUBLIC = "//visibility:public"
 
-def _public_libraries():
+# Of a library that says nothing, Bazel 4.2 does not tell its package's default.
+def _public_libraries(all_are_public):
     return [
         rule
         for rule in native.existing_rules().values()
-        if rule["kind"] == "cc_library" and not rule.get("testonly") and _PUBLIC in rule.get("visibility", []) and rule.get("hdrs")
+        if rule["kind"] == "cc_library" and not rule.get("testonly") and rule.get("hdrs") and
+           (_PUBLIC in rule.get("visibility", []) or (all_are_public and not rule.get("visibility")))
     ]
 
-def header_examples_test(prelude = None, deps = []):
+def header_examples_test(prelude = None, deps = [], all_are_public = False):
     """A test of the examples of all public headers of the libraries above it.
 
     Args:
       prelude: a header that declares what the examples leave out, in the namespace instar::header_examples::NAME_h for
         those of NAME.h, and includes what they use of other libraries.
       deps: the libraries that it includes.
+      all_are_public: whether libraries that say nothing of their visibility are public, as the package has it.
     """
-    libraries = _public_libraries()
+    libraries = _public_libraries(all_are_public)
+    if not libraries:
+        fail("there is no public library with headers above it")
     headers = [header for library in libraries for header in library["hdrs"] if "internal/" not in header]
     preludes = [prelude] if prelude else []
     native.genrule(
