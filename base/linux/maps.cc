@@ -35,6 +35,7 @@ Mapping Parse(const char* line) {
   mapping.readable = line[0] == 'r';
   mapping.writable = line[1] == 'w';
   mapping.executable = line[2] == 'x';
+  mapping.shared = line[3] == 's';
   line += 5;
   mapping.offset = TakeNumber(&line, 16);
   mapping.device_major = static_cast<unsigned>(TakeNumber(&line, 16));
@@ -67,7 +68,8 @@ struct Query {
 };
 static_assert(sizeof(Query) == 104, "as the kernel has it");
 constexpr unsigned long kQuery = _IOWR('f', 17, Query);
-constexpr std::uint64_t kReadable = 1, kWritable = 2, kExecutable = 4;
+constexpr std::uint64_t kReadable = 1, kWritable = 2, kExecutable = 4,
+                        kShared = 8;
 
 }  // namespace
 
@@ -92,6 +94,7 @@ MappingQuery::Answer MappingQuery::Find(std::uintptr_t address,
   mapping->readable = (query.vma_flags & kReadable) != 0;
   mapping->writable = (query.vma_flags & kWritable) != 0;
   mapping->executable = (query.vma_flags & kExecutable) != 0;
+  mapping->shared = (query.vma_flags & kShared) != 0;
   mapping->offset = query.vma_offset;
   mapping->device_major = query.dev_major;
   mapping->device_minor = query.dev_minor;

@@ -28,6 +28,7 @@ struct Mapping {
   bool readable = false;
   bool writable = false;
   bool executable = false;
+  bool shared = false;       // changes go to the file, or to other processes
   std::uint64_t offset = 0;  // in the file, in bytes
   unsigned device_major = 0;
   unsigned device_minor = 0;

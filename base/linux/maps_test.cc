@@ -50,6 +50,12 @@ TEST(MapsTest, SaysHowMemoryMayBeUsed) {
   EXPECT_TRUE(code.mapping.readable);
   EXPECT_TRUE(code.mapping.executable);
   EXPECT_FALSE(code.mapping.writable);
+  EXPECT_FALSE(code.mapping.shared);
+  void* const shared =
+      mmap(nullptr, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  EXPECT_TRUE(Find(shared).mapping.shared);
+  munmap(shared, 4096);
 }
 
 TEST(MapsTest, NamesTheFile) {
@@ -93,6 +99,7 @@ TEST(MapsTest, OfOneAddress) {
     EXPECT_EQ(found.readable, listed.readable);
     EXPECT_EQ(found.writable, listed.writable);
     EXPECT_EQ(found.executable, listed.executable);
+    EXPECT_EQ(found.shared, listed.shared);
     EXPECT_EQ(found.offset, listed.offset);
     EXPECT_EQ(found.inode, listed.inode);
     EXPECT_EQ(found.device_major, listed.device_major);

@@ -195,6 +195,12 @@ absl::Status ElfImage::ReadSections() {
       absl::string_view(bytes_).substr(names.sh_offset, names.sh_size);
   for (std::size_t i = 1; i < header.e_shnum; ++i) {
     const Elf64_Shdr section = header_of(i);
+    if (section.sh_name < all_names.size()) {
+      const absl::string_view name = all_names.substr(section.sh_name);
+      section_headers_.push_back({name.substr(0, name.find('\0')),
+                                  section.sh_type, section.sh_flags,
+                                  section.sh_addr, section.sh_size});
+    }
     // What takes no room in the file, or means something else there.
     if (section.sh_type == SHT_NULL || section.sh_type == SHT_NOBITS ||
         (section.sh_flags & SHF_COMPRESSED) != 0) {

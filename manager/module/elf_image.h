@@ -72,6 +72,18 @@ class ElfImage {
     return absl::string_view(bytes_).substr(section.offset, section.size);
   }
 
+  struct SectionHeader {
+    absl::string_view name;
+    std::uint32_t type;
+    std::uint64_t flags;
+    std::uint64_t address;
+    std::uint64_t size;
+  };
+  // All sections of a whole file.
+  const std::vector<SectionHeader>& SectionHeaders() const {
+    return section_headers_;
+  }
+
   void ForEachNote(
       absl::FunctionRef<void(absl::string_view owner, std::uint32_t type,
                              absl::string_view descriptor)>
@@ -154,6 +166,7 @@ class ElfImage {
   std::vector<absl::string_view> needed_;
   // Names may be twice: compilers make such sections.
   std::vector<std::pair<absl::string_view, Section>> sections_;
+  std::vector<SectionHeader> section_headers_;
   std::size_t loaded_size_ = 0;
   std::size_t code_size_ = 0;
   bool wants_executable_stack_ = false;
