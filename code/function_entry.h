@@ -63,6 +63,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "base/status_macros.h"
+#include "base/wiped.h"
 #include "code/internal/other_threads.h"
 #include "code/symbols/function.h"
 
@@ -85,6 +86,9 @@ struct AddressRedirection {
   uintptr_t from;
   uintptr_t to;
   std::string name;  // of `from`, for messages
+  // The image of `from` may be unloaded some time: the caller keeps it loaded,
+  // too, and calls ForgetImage() before that.
+  bool from_may_go = false;
 };
 
 // Any number of redirections that take effect, and are undone, as one. Dropping
@@ -129,14 +133,26 @@ uintptr_t RedirectedTo(const Function& function);
 // Every address that it was ever redirected to, each once, the newest first;
 // redirections that were replaced or undone included, for activations of them
 // may still be on stacks. Allocates.
-std::vector<uintptr_t> AllRedirectionTargets(const Function& function);
+WipedVector<uintptr_t> AllRedirectionTargets(const Function& function);
 // Of each of several, by one look.
-std::vector<std::vector<uintptr_t>> AllRedirectionTargets(
+std::vector<WipedVector<uintptr_t>> AllRedirectionTargets(
     absl::Span<const Function> functions);
 
 // Of all functions, added up. While it stays, so does what
 // AllRedirectionTargets() answers of each.
 std::uint64_t RedirectionTargetCount();
+
+// What there is of an image that lies in [begin, end) and is to be unloaded:
+// redirections to its functions, and of them.
+//
+// Error: FailedPrecondition, with how many there are, if one is in effect, or
+// if a function of the image is intercepted.
+absl::Status CheckUnused(uintptr_t begin, uintptr_t end);
+// Where this library's memory has addresses of it all the same.
+std::vector<std::pair<uintptr_t, uintptr_t>> MemoryAbout(uintptr_t begin,
+                                                         uintptr_t end);
+// That there ever was one is forgotten. No thread is in the image any more.
+void ForgetImage(uintptr_t begin, uintptr_t end);
 
 // Prepares and applies one redirection. Of an overloaded function, give the
 // type: Redirect<int(double)>(&Round, &NewRound).

@@ -31,6 +31,7 @@
 #include "manager/internal/system_log.h"
 #include "manager/internal/update_driver.h"
 #include "manager/module/kept_file.h"
+#include "manager/module/module_unloader.h"
 #include "manager/module/own_program.h"
 #include "manager/program_health.h"
 #include "threads/blocking_region.h"
@@ -203,6 +204,10 @@ class Manager::State final : public ControlService {
             Done<UpdateReport> done) override {
     driver_->Undo(std::move(update), timeout, by, std::move(done));
   }
+  void Unload(std::string update, nanoseconds longest_hold, const Requester& by,
+              Done<UnloadReport> done) override {
+    driver_->Unload(std::move(update), longest_hold, by, std::move(done));
+  }
   void Refused(const Requester& who, const absl::Status& why) override {
     system_log_.Write(
         SystemLog::Severity::kWarning,
@@ -272,6 +277,7 @@ class Manager::State final : public ControlService {
     report.applied = driver_->Applied();
     report.pending = driver_->Pending();
     report.classes = CountAllObjects();
+    report.kept = ListKeptModules();
     report.remarks.insert(report.remarks.end(), limits_.begin(), limits_.end());
     for (std::string& remark : driver_->Remarks()) {
       report.remarks.push_back(std::move(remark));

@@ -85,17 +85,20 @@ FunctionSet::FunctionSet(std::vector<FunctionRange> ranges) {
                      std::back_inserter(functions_));
     i = end;
   }
+  Wipe(changes);
+  Wipe(ranges);
   segments_.push_back({functions_.size()});
   if (starts_.empty()) return;
-  low_ = starts_.front();
-  size_ = starts_.back() - low_;
+  const std::uintptr_t low = starts_.front();
+  minus_low_ = 0 - low;
+  size_ = starts_.back() - low;
   // Twice as many stretches as starts, or up to four times.
   while ((size_ >> shift_) > 4 * starts_.size()) ++shift_;
   stretches_.reserve((size_ >> shift_) + 2);
   std::size_t last = 0;
   for (std::uintptr_t i = 0; i <= (size_ >> shift_) + 1; ++i) {
     while (last + 1 < starts_.size() &&
-           starts_[last + 1] - low_ <= (i << shift_)) {
+           starts_[last + 1] - low <= (i << shift_)) {
       ++last;
     }
     stretches_.push_back(static_cast<std::uint32_t>(last));

@@ -34,6 +34,7 @@
 #include <string>
 #include <vector>
 
+#include "base/wiped.h"
 #include "stack/stack_snapshot.h"
 #include "stack/stack_walker.h"
 
@@ -78,10 +79,10 @@ class FunctionSet {
   };
 
   std::size_t Find(std::uintptr_t pc) const {
-    if (pc - low_ >= size_) return kNone;
+    if (pc + minus_low_ >= size_) return kNone;
     // The last start that is not above pc. The stretch of addresses that pc is
     // in leaves a few candidates, mostly one or two.
-    const std::uint32_t* stretch = &stretches_[(pc - low_) >> shift_];
+    const std::uint32_t* stretch = &stretches_[(pc + minus_low_) >> shift_];
     const std::uintptr_t* base = starts_.data() + stretch[0];
     std::size_t length = stretch[1] - stretch[0] + 1;
     while (length > 1) {
@@ -93,13 +94,16 @@ class FunctionSet {
     return segments_[i].first == segments_[i + 1].first ? kNone : i;
   }
 
-  std::uintptr_t low_ = 0;   // the first start
+  // The first start, with another sign: this object itself has none that could
+  // be found in it later (base/wiped.h).
+  std::uintptr_t minus_low_ = 0;
   std::uintptr_t size_ = 0;  // of all from there, in bytes
-  // The addresses from low_ on are divided into stretches of 2^shift_ bytes;
-  // for each, and for their end, the last of starts_ not above its beginning.
+  // The addresses from the first start on are divided into stretches of
+  // 2^shift_ bytes; for each, and for their end, the last of starts_ not above
+  // its beginning.
   int shift_ = 0;
   std::vector<std::uint32_t> stretches_;
-  std::vector<std::uintptr_t> starts_;
+  WipedVector<std::uintptr_t> starts_;
   std::vector<Segment> segments_;  // one more than starts_
   std::vector<int> functions_;
 };

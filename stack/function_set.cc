@@ -19,7 +19,7 @@ namespace {
 // The function, whose own targets are given, and all its versions, itself
 // first.
 absl::StatusOr<std::vector<Function>> VersionsOf(
-    const Function& function, std::vector<uintptr_t> targets) {
+    const Function& function, WipedVector<uintptr_t> targets) {
   std::vector<Function> versions = {function};
   for (std::size_t i = 0; i < versions.size(); ++i) {
     if (i > 0) targets = AllRedirectionTargets(versions[i]);
@@ -53,12 +53,12 @@ bool IsIn(const Function& function, const std::vector<UnknownImage>& images) {
 
 absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
     absl::Span<const Function> functions, Options options) {
-  std::vector<Part> parts;
+  WipedVector<Part> parts;
   std::vector<CodeRange> watched;
   for (const UnknownImage& image : options.images) {
     watched.push_back(image.code);
   }
-  std::vector<std::vector<uintptr_t>> targets =
+  std::vector<WipedVector<uintptr_t>> targets =
       AllRedirectionTargets(functions);
   for (std::size_t i = 0; i < functions.size(); ++i) {
     const int number = static_cast<int>(i);
@@ -104,7 +104,7 @@ absl::StatusOr<WatchedFunctions> WatchedFunctions::Make(
 WatchedFunctions::WatchedFunctions(std::vector<Function> functions,
                                    std::vector<std::string> inlined,
                                    std::vector<UnknownImage> images,
-                                   std::vector<Part> parts)
+                                   WipedVector<Part> parts)
     : functions_(std::move(functions)),
       inlined_(std::move(inlined)),
       images_(std::move(images)),

@@ -51,6 +51,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/wiped.h"
 #include "code/symbols/find_functions.h"
 #include "code/symbols/function.h"
 #include "stack/activity.h"
@@ -126,12 +127,12 @@ class WatchedFunctions {
 
   WatchedFunctions(std::vector<Function> functions,
                    std::vector<std::string> inlined,
-                   std::vector<UnknownImage> images, std::vector<Part> parts);
+                   std::vector<UnknownImage> images, WipedVector<Part> parts);
 
   std::vector<Function> functions_;
   std::vector<std::string> inlined_;  // names, in the order of the options
   std::vector<UnknownImage> images_;
-  std::vector<Part> parts_;
+  WipedVector<Part> parts_;
   FunctionSet set_;
 };
 

@@ -111,6 +111,9 @@ std::atomic<Rendezvous::State::Spare*> Rendezvous::State::Spare::latest{
 Rendezvous::State::~State() {
   Release();
   if (spare == nullptr) return;
+  // Where threads were may be code that is to be unloaded (base/wiped.h).
+  std::fill(found.begin(), found.end(), Stack());
+  std::fill(stacks.begin(), stacks.end(), StackSnapshot());
   found.clear();
   stacks.clear();
   spare->found = std::move(found);

@@ -5,6 +5,8 @@
 
 #include <deque>
 
+#include "base/wiped.h"
+
 namespace instar {
 namespace code_internal {
 namespace {
@@ -42,6 +44,10 @@ void Grow() {
 
 extern "C" {
 const EntryTable* instar_entry_table = nullptr;
+}
+
+void PastTarget::operator delete(void* memory, size_t size) {
+  WipeAndFree(memory, size);
 }
 
 EntryRecord* FindOrMakeEntryRecord(uintptr_t entry) {

@@ -32,10 +32,13 @@ inline constexpr size_t kEntrySize = 5;
 
 struct RedirectionLayer;  // code/internal/entry_state.h
 
-// What an entry was redirected to at some time. Never freed once in a record.
+// What an entry was redirected to at some time. In a record for as long as the
+// image of the target is loaded.
 struct PastTarget {
   uintptr_t target;
   PastTarget* next;
+
+  static void operator delete(void* memory, size_t size);  // base/wiped.h
 };
 
 struct EntryRecord {

@@ -15,6 +15,7 @@
 #include "base/error_text.h"
 #include "base/linux/maps.h"
 #include "base/status_macros.h"
+#include "base/wiped.h"
 #include "code/internal/thread_survey.h"
 
 namespace instar {
@@ -142,6 +143,10 @@ void EncodeEntry(const EntryRecord& record, int armed,
   INSTAR_CHECK(displacement == distance) << "an island is missing";
   bytes[0] = armed > 0 ? kCall : kJump;
   memcpy(bytes + 1, &displacement, sizeof(displacement));
+}
+
+void RedirectionLayer::operator delete(void* memory, size_t size) {
+  WipeAndFree(memory, size);
 }
 
 uintptr_t TargetOf(const EntryRecord& record, const RedirectionLayer* layer) {

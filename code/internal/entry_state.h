@@ -15,6 +15,7 @@
 #ifndef INSTAR_CODE_INTERNAL_ENTRY_STATE_H_
 #define INSTAR_CODE_INTERNAL_ENTRY_STATE_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "absl/status/status.h"
@@ -33,6 +34,8 @@ struct RedirectionLayer {
   uintptr_t target = 0;
   uintptr_t reach = 0;  // the target, or an island in front of it
   RedirectionLayer* below = nullptr;
+
+  static void operator delete(void* memory, size_t size);  // base/wiped.h
 };
 
 // An address within reach of every entry of the image that leads to `target`:

@@ -106,10 +106,10 @@ ImageHeaders ReadHeaders(const dl_phdr_info& info, PatchableImage* image) {
 
 // The function starts at which a no-op of five bytes stands, or stood; those
 // where it is still five one-byte ones go to `to_rewrite`, too.
-std::vector<uintptr_t> FindEntries(const CodeLock& lock,
+WipedVector<uintptr_t> FindEntries(const CodeLock& lock,
                                    const ImageHeaders& headers,
-                                   std::vector<uintptr_t>& to_rewrite) {
-  std::vector<uintptr_t> entries;
+                                   WipedVector<uintptr_t>& to_rewrite) {
+  WipedVector<uintptr_t> entries;
   if (headers.unwind_table_size < sizeof(EhFrameHeader)) return entries;
   const auto* header =
       reinterpret_cast<const EhFrameHeader*>(headers.unwind_table);
@@ -145,7 +145,7 @@ std::vector<uintptr_t> FindEntries(const CodeLock& lock,
 }
 
 absl::Status RewriteEntries(const CodeLock& lock,
-                            std::vector<uintptr_t> entries) {
+                            WipedVector<uintptr_t> entries) {
   if (entries.empty()) return absl::OkStatus();
   std::sort(entries.begin(), entries.end());
   entries.erase(std::unique(entries.begin(), entries.end()), entries.end());
@@ -234,8 +234,8 @@ class PatchableEntriesScan {
     PatchableImage image;
     const ImageHeaders headers = ReadHeaders(info, &image);
     if (image.end == 0) return;
-    std::vector<uintptr_t> to_rewrite;
-    image.owner = std::make_shared<const std::vector<uintptr_t>>(
+    WipedVector<uintptr_t> to_rewrite;
+    image.owner = std::make_shared<const WipedVector<uintptr_t>>(
         FindEntries(lock_, headers, to_rewrite));
     image.entries = *image.owner;
     if (!to_rewrite.empty()) {
@@ -285,20 +285,20 @@ class PatchableEntriesScan {
     return all;
   }
 
-  static void Leave(PatchableImage& image, std::vector<uintptr_t>& places) {
+  static void Leave(PatchableImage& image, WipedVector<uintptr_t>& places) {
     std::sort(places.begin(), places.end());
-    std::vector<uintptr_t> others;
+    WipedVector<uintptr_t> others;
     std::set_difference(image.entries.begin(), image.entries.end(),
                         places.begin(), places.end(),
                         std::back_inserter(others));
     image.owner =
-        std::make_shared<const std::vector<uintptr_t>>(std::move(others));
+        std::make_shared<const WipedVector<uintptr_t>>(std::move(others));
     image.entries = *image.owner;
     places.clear();
   }
 
   absl::StatusOr<std::shared_ptr<const PatchableEntries>> Finish() {
-    std::vector<uintptr_t> places;
+    WipedVector<uintptr_t> places;
     for (const auto& [number, in_image] : to_rewrite_) {
       places.insert(places.end(), in_image.begin(), in_image.end());
     }
@@ -320,7 +320,7 @@ class PatchableEntriesScan {
   std::shared_ptr<PatchableEntries> entries_ =
       std::make_shared<PatchableEntries>();
   // By number of the image.
-  std::vector<std::pair<size_t, std::vector<uintptr_t>>> to_rewrite_;
+  std::vector<std::pair<size_t, WipedVector<uintptr_t>>> to_rewrite_;
 };
 
 uint64_t PatchableEntriesScan::loads_seen = 0;

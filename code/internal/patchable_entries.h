@@ -35,6 +35,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "base/wiped.h"
 
 namespace instar {
 
@@ -49,7 +50,7 @@ struct PatchableImage {
   uint64_t number = 0;
   // In ascending order; may be empty. They live as long as this or a copy.
   absl::Span<const uintptr_t> entries;
-  std::shared_ptr<const std::vector<uintptr_t>> owner;
+  std::shared_ptr<const WipedVector<uintptr_t>> owner;
 };
 
 class PatchableEntries {

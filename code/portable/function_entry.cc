@@ -39,12 +39,20 @@ uintptr_t RedirectedTo(const Function&) { return 0; }
 
 std::uint64_t RedirectionTargetCount() { return 0; }
 
-std::vector<uintptr_t> AllRedirectionTargets(const Function&) { return {}; }
+WipedVector<uintptr_t> AllRedirectionTargets(const Function&) { return {}; }
 
-std::vector<std::vector<uintptr_t>> AllRedirectionTargets(
+std::vector<WipedVector<uintptr_t>> AllRedirectionTargets(
     absl::Span<const Function> functions) {
-  return std::vector<std::vector<uintptr_t>>(functions.size());
+  return std::vector<WipedVector<uintptr_t>>(functions.size());
 }
+
+absl::Status CheckUnused(uintptr_t, uintptr_t) { return absl::OkStatus(); }
+
+std::vector<std::pair<uintptr_t, uintptr_t>> MemoryAbout(uintptr_t, uintptr_t) {
+  return {};
+}
+
+void ForgetImage(uintptr_t, uintptr_t) {}
 
 namespace code_internal {
 

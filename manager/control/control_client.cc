@@ -281,6 +281,15 @@ absl::StatusOr<UpdateReport> ControlClient::Load(
   return Ask<UpdateReport>(request, std::nullopt);
 }
 
+absl::StatusOr<UnloadReport> ControlClient::Unload(
+    const std::string& update, std::chrono::nanoseconds longest_hold) {
+  Request request;
+  request.command = Command::kUnload;
+  request.update = update;
+  request.timeout = longest_hold;
+  return Ask<UnloadReport>(request, std::nullopt);
+}
+
 absl::StatusOr<UpdateReport> ControlClient::Undo(
     const std::string& update, std::chrono::nanoseconds timeout) {
   Request request;

@@ -104,6 +104,8 @@ class ControlClient {
   absl::StatusOr<UpdateReport> Undo(
       const std::string& update = "",
       std::chrono::nanoseconds timeout = kDefaultTimeout);
+  absl::StatusOr<UnloadReport> Unload(const std::string& update,
+                                      std::chrono::nanoseconds longest_hold);
 
   // The process that listens at the other end; 0: it is not known.
   pid_t process() const;

@@ -245,6 +245,10 @@ void Connection::HandleRequest(absl::string_view frame) {
       return service_.Check(*std::move(module), request.without_stacks,
                             ReplyLater<CheckReport>(id));
     }
+    case Command::kUnload:
+      if (!AddOutstanding(id)) return;
+      return service_.Unload(request.update, request.timeout, peer_,
+                             ReplyLater<UnloadReport>(id));
     case Command::kUndo:
       if (!AddOutstanding(id)) return;
       return service_.Undo(request.update, request.timeout, peer_,

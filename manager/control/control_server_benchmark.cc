@@ -46,6 +46,10 @@ class SmallService : public ControlService {
   }
   StatusReport Status() override { return {}; }
   ProgramReport Program() override { return Report(); }
+  void Unload(std::string, std::chrono::nanoseconds, const Requester&,
+              Done<UnloadReport> done) override {
+    done(UnloadReport());
+  }
   std::vector<ImageReport> Images() override { return {}; }
   absl::StatusOr<std::vector<JournalEntry>> Journal() override {
     return absl::UnimplementedError("");

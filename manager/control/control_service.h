@@ -7,9 +7,9 @@
 // out.
 //
 // Threads: all calls may be made from any thread, several at once. None waits
-// for an update: Load(), Undo() and Check() return at once and call `done`
-// later, exactly once, on a thread of the service, or before they return. A
-// service that ends calls what is left with Cancelled.
+// for an update: Load(), Undo(), Unload() and Check() return at once and call
+// `done` later, exactly once, on a thread of the service, or before they
+// return. A service that ends calls what is left with Cancelled.
 //
 // Errors keep the codes of whoever found them: NotFound, PermissionDenied,
 // InvalidArgument (manager/module/module_file.h), FailedPrecondition, Aborted
@@ -35,6 +35,7 @@
 #include "base/linux/own_descriptor.h"
 #include "heap/weak_object_pool.h"
 #include "manager/module/module_file.h"
+#include "manager/module/unload_report.h"
 #include "threads/thread_state.h"
 #include "updates/update.h"
 
@@ -98,6 +99,7 @@ struct StatusReport {
   std::vector<AppliedReport> applied;
   std::vector<PendingReport> pending;
   std::vector<ObjectCounts> classes;
+  std::vector<KeptReport> kept;
 };
 
 // Of a Load() or Undo() that took effect.
@@ -181,6 +183,11 @@ class ControlService {
   // name: who asks may have been overtaken.
   virtual void Undo(std::string update, std::chrono::nanoseconds timeout,
                     const Requester& by, Done<UpdateReport> done) = 0;
+
+  // Unloads what was loaded for an update that is not applied any more, if
+  // nothing leads into it. Threads may be held for so long.
+  virtual void Unload(std::string update, std::chrono::nanoseconds longest_hold,
+                      const Requester& by, Done<UnloadReport> done) = 0;
 
   // `without_stacks`: no thread is stopped, to look at its stack.
   virtual void Check(ModuleSource module, bool without_stacks,

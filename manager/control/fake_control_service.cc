@@ -104,6 +104,7 @@ StatusReport SampleStatus() {
   counts.outside = 4;
   counts.automatic = 3;
   counts.untracked = 5;
+  status.kept = SampleUnload().kept;
   return status;
 }
 
@@ -135,6 +136,13 @@ CheckReport SampleCheck() {
   check.forecast.lost_by_undo = {"convert Product: what only ProductV2 holds"};
   check.blockers = {SampleBlocker()};
   return check;
+}
+
+UnloadReport SampleUnload() {
+  return {"marks",
+          1,
+          {{"marks", "marks.0123456700000002.so",
+            "something leads to shop::Mark(): the heap, at 0x1000"}}};
 }
 
 std::vector<ImageReport> SampleImages() {
@@ -254,6 +262,13 @@ StatusReport FakeControlService::Status() {
 ProgramReport FakeControlService::Program() {
   const std::lock_guard<std::mutex> lock(lock_);
   return status_.program;
+}
+
+void FakeControlService::Unload(std::string update, std::chrono::nanoseconds,
+                                const Requester&, Done<UnloadReport> done) {
+  UnloadReport report = SampleUnload();
+  if (update == report.update) return done(std::move(report));
+  done(absl::NotFoundError("no module of it is loaded"));
 }
 
 std::vector<ImageReport> FakeControlService::Images() {

@@ -34,6 +34,7 @@ UpdateReport SampleUpdate();
 CheckReport SampleCheck();
 std::vector<JournalEntry> SampleJournal();
 std::vector<ImageReport> SampleImages();
+UnloadReport SampleUnload();
 
 class FakeControlService : public ControlService {
  public:
@@ -72,6 +73,9 @@ class FakeControlService : public ControlService {
   StatusReport Status() override;
   ProgramReport Program() override;
   std::vector<ImageReport> Images() override;
+  // Answered at once.
+  void Unload(std::string update, std::chrono::nanoseconds longest_hold,
+              const Requester& by, Done<UnloadReport> done) override;
   absl::StatusOr<std::vector<JournalEntry>> Journal() override;
   void Refused(const Requester& who, const absl::Status& why) override;
 

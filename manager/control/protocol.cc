@@ -22,7 +22,8 @@ using nlohmann::json;
 constexpr std::chrono::hours kLongestTimeout(365 * 24);
 
 constexpr const char* kCommandNames[kCommands] = {
-    "program", "status", "check", "load", "undo", "cancel", "log", "images"};
+    "program", "status", "check",  "load",  "undo",
+    "cancel",  "log",    "images", "unload"};
 
 json Parse(absl::string_view text) {
   return json::parse(text.begin(), text.end(), nullptr,
@@ -113,7 +114,9 @@ absl::StatusOr<Request> ReadRequest(const json& object, std::int64_t id) {
   INSTAR_ASSIGN_OR_RETURN(request.command, ReadCommand(object));
   INSTAR_RETURN_IF_ERROR(ReadText(object, "path", &request.path));
   INSTAR_RETURN_IF_ERROR(ReadText(object, "update", &request.update));
-  std::int64_t timeout = request.timeout.count();
+  std::int64_t timeout =
+      (request.command == Command::kUnload ? kDefaultHold : kDefaultTimeout)
+          .count();
   INSTAR_RETURN_IF_ERROR(ReadNumber(object, "timeout_ns", 0, &timeout));
   request.timeout = std::min<std::chrono::nanoseconds>(
       std::chrono::nanoseconds(timeout), kLongestTimeout);
@@ -130,6 +133,10 @@ absl::StatusOr<Request> ReadRequest(const json& object, std::int64_t id) {
     return absl::InvalidArgumentError(
         absl::StrCat("\"path\" must be the absolute path of an update module, ",
                      "and is \"", request.path, "\""));
+  }
+  if (request.command == Command::kUnload && request.update.empty()) {
+    return absl::InvalidArgumentError(
+        "\"update\" must be the name of an update");
   }
   return request;
 }
@@ -163,6 +170,7 @@ absl::StatusOr<std::string> EncodeRequest(const Request& request) {
       if (request.without_stacks) object["without_stacks"] = true;
       break;
     case Command::kUndo:
+    case Command::kUnload:
       object["timeout_ns"] = request.timeout.count();
       [[fallthrough]];
     case Command::kCancel:
@@ -243,6 +251,7 @@ INSTAR_INSTANTIATE(CheckReport)
 INSTAR_INSTANTIATE(CancelReport)
 INSTAR_INSTANTIATE(JournalReport)
 INSTAR_INSTANTIATE(ImagesReport)
+INSTAR_INSTANTIATE(UnloadReport)
 
 #undef INSTAR_INSTANTIATE
 

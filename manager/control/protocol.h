@@ -42,6 +42,9 @@ inline constexpr int kProtocolVersion = 1;
 
 inline constexpr std::chrono::nanoseconds kDefaultTimeout =
     std::chrono::seconds(30);
+// For how long threads may be held when something is to be unloaded.
+inline constexpr std::chrono::nanoseconds kDefaultHold =
+    std::chrono::milliseconds(100);
 inline constexpr std::size_t kDefaultLogEntries = 1000;
 
 // What a reply answers with is in brackets.
@@ -54,9 +57,10 @@ enum class Command {
   kCancel,   // update [CancelReport]
   kLog,      // entries [JournalReport]
   kImages,   // what is loaded [ImagesReport]
+  kUnload,   // update, timeout: of threads that are held [UnloadReport]
 };
 
-inline constexpr int kCommands = 8;
+inline constexpr int kCommands = 9;
 
 const char* ToString(Command command);
 

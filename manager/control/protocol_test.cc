@@ -40,9 +40,11 @@ TEST(RequestTest, EveryCommandComesBack) {
     const bool has_path =
         request.command == Command::kLoad || request.command == Command::kCheck;
     const bool has_update = request.command == Command::kUndo ||
-                            request.command == Command::kCancel;
-    const bool has_timeout =
-        request.command == Command::kLoad || request.command == Command::kUndo;
+                            request.command == Command::kCancel ||
+                            request.command == Command::kUnload;
+    const bool has_timeout = request.command == Command::kLoad ||
+                             request.command == Command::kUndo ||
+                             request.command == Command::kUnload;
     EXPECT_EQ(decoded.request->path, has_path ? request.path : "");
     EXPECT_EQ(decoded.request->update, has_update ? request.update : "");
     EXPECT_EQ(decoded.request->timeout,

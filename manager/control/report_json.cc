@@ -111,6 +111,18 @@ INSTAR_FIELDS(ObjectCounts) {
   visit("untracked", &R::untracked);
 }
 
+INSTAR_FIELDS(KeptReport) {
+  visit("update", &R::update);
+  visit("module", &R::module);
+  visit("because", &R::because);
+}
+
+INSTAR_FIELDS(UnloadReport) {
+  visit("update", &R::update);
+  visit("unloaded", &R::unloaded);
+  visit("kept", &R::kept);
+}
+
 INSTAR_FIELDS(StatusReport) {
   visit("program", &R::program);
   visit("remarks", &R::remarks);
@@ -118,6 +130,7 @@ INSTAR_FIELDS(StatusReport) {
   visit("applied", &R::applied);
   visit("pending", &R::pending);
   visit("classes", &R::classes);
+  visit("kept", &R::kept);
 }
 
 INSTAR_FIELDS(UpdateReport) {
@@ -444,6 +457,7 @@ INSTAR_INSTANTIATE(CheckReport);
 INSTAR_INSTANTIATE(CancelReport);
 INSTAR_INSTANTIATE(JournalReport);
 INSTAR_INSTANTIATE(ImagesReport);
+INSTAR_INSTANTIATE(UnloadReport);
 
 #undef INSTAR_INSTANTIATE
 

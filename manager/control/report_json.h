@@ -50,8 +50,8 @@ struct ImagesReport {
 };
 
 // Defined for ProgramReport, StatusReport, UpdateReport, CheckReport,
-// CancelReport, JournalReport and ImagesReport. Human-readable if `indent` is
-// not negative.
+// CancelReport, JournalReport, ImagesReport and UnloadReport. Human-readable if
+// `indent` is not negative.
 template <typename Report>
 std::string ToJson(const Report& report, int indent = -1);
 

@@ -53,6 +53,7 @@ TEST(ReportJsonTest, EveryReportComesBack) {
   RoundTrip(CancelReport{{"a", "b"}});
   RoundTrip(JournalReport{SampleJournal(), 7});
   RoundTrip(ImagesReport{SampleImages()});
+  RoundTrip(SampleUnload());
 }
 
 TEST(ReportJsonTest, IsAsDescribed) {
@@ -96,7 +97,11 @@ TEST(ReportJsonTest, IsAsDescribed) {
                       {"name": "ProductV2", "objects": 40}],
        "subclasses": [{"name": "shop::Book", "objects": 3}],
        "being_converted": 1, "failed": 2, "outside": 4, "automatic": 3,
-       "untracked": 5}]})json"));
+       "untracked": 5}],
+    "kept": [
+      {"update": "marks", "module": "marks.0123456700000002.so",
+       "because":
+         "something leads to shop::Mark(): the heap, at 0x1000"}]})json"));
 }
 
 TEST(ReportJsonTest, EveryValueOfAnEnumerationHasAName) {

@@ -180,6 +180,16 @@ void UpdateDriver::Undo(std::string update, nanoseconds timeout,
   Add(std::move(job));
 }
 
+void UpdateDriver::Unload(std::string update, nanoseconds longest_hold,
+                          const Requester& by, Done<UnloadReport> done) {
+  auto job = std::make_shared<Job>(Job::Kind::kUnload, kLongestCheck);
+  job->name = std::move(update);
+  job->unload_options.longest_hold = longest_hold;
+  job->by = by;
+  job->unloaded = std::move(done);
+  Add(std::move(job));
+}
+
 void UpdateDriver::Check(ModuleSource module, bool without_stacks,
                          Done<CheckReport> done) {
   auto job = std::make_shared<Job>(Job::Kind::kCheck, kLongestCheck);
@@ -198,9 +208,8 @@ absl::StatusOr<std::vector<std::string>> UpdateDriver::Cancel(
     std::lock_guard<std::mutex> lock(lock_);
     for (auto job = jobs_.begin(); job != jobs_.end();) {
       const auto next = std::next(job);
-      if ((*job)->kind != Job::Kind::kCheck &&
-          (update.empty() || (*job)->name == update ||
-           (*job)->path == update)) {
+      if ((*job)->is_update() && (update.empty() || (*job)->name == update ||
+                                  (*job)->path == update)) {
         names.push_back((*job)->name.empty() ? (*job)->path : (*job)->name);
         (*job)->Cancel();
         if (*job != working_) given_up.splice(given_up.end(), jobs_, job);
@@ -256,7 +265,7 @@ std::vector<PendingReport> UpdateDriver::Pending() const {
   std::lock_guard<std::mutex> lock(lock_);
   std::vector<PendingReport> reports;
   for (const auto& job : jobs_) {
-    if (job->kind == Job::Kind::kCheck) continue;
+    if (!job->is_update()) continue;
     PendingReport& report = reports.emplace_back();
     report.kind =
         job->kind == Job::Kind::kUndo ? PendingKind::kUndo : PendingKind::kLoad;

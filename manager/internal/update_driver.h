@@ -114,6 +114,8 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
             const Requester& by, Done<UpdateReport> done);
   void Undo(std::string update, std::chrono::nanoseconds timeout,
             const Requester& by, Done<UpdateReport> done);
+  void Unload(std::string update, std::chrono::nanoseconds longest_hold,
+              const Requester& by, Done<UnloadReport> done);
   void Check(ModuleSource module, bool without_stacks, Done<CheckReport> done);
   absl::StatusOr<std::vector<std::string>> Cancel(const std::string& update);
 
@@ -185,6 +187,7 @@ class UpdateDriver : public std::enable_shared_from_this<UpdateDriver> {
   void ConvertLateBirths();
 
   Step Wait(Job& job, std::string waits_for);
+  void RecordUnload(const Job& job, const absl::Status& status);
   // What came of it, for the journal and the system's log.
   void Record(const Job& job, const std::string& name,
               const absl::Status& status, absl::string_view detail);

@@ -22,6 +22,7 @@
 #include "manager/internal/update_driver.h"
 #include "manager/module/module_file.h"
 #include "manager/module/module_loader.h"
+#include "manager/module/module_unloader.h"
 #include "threads/thread_ref.h"
 #include "updates/update.h"
 
@@ -29,7 +30,7 @@ namespace instar {
 namespace manager_internal {
 
 struct UpdateDriver::Job {
-  enum class Kind { kLoad, kUndo, kCheck };
+  enum class Kind { kLoad, kUndo, kCheck, kUnload };
 
   Job(Kind k, std::chrono::nanoseconds limit)
       : kind(k), timeout(limit), until(DeadlineAfter(begin, limit)) {}
@@ -38,6 +39,8 @@ struct UpdateDriver::Job {
     if (std::exchange(is_cancelled, true)) return;
     cancelled = Clock::now();
   }
+  // Whether it is one that changes what is applied.
+  bool is_update() const { return kind == Kind::kLoad || kind == Kind::kUndo; }
   bool has_remains() const { return update != nullptr || module != nullptr; }
 
   const Kind kind;
@@ -49,6 +52,8 @@ struct UpdateDriver::Job {
   std::shared_ptr<OwnDescriptor> sent_file;  // that of the module, if any
   Done<UpdateReport> done;
   Done<CheckReport> checked;  // of a check
+  Done<UnloadReport> unloaded;
+  UnloadOptions unload_options;
   bool without_stacks = false;
 
   // Of the worker.
@@ -58,6 +63,7 @@ struct UpdateDriver::Job {
   std::unique_ptr<LoadedModule> module;  // before `update`, which refers to it
   UpdateReport report;
   CheckReport check_report;
+  UnloadReport unload_report;
   std::string kept_path;  // of its module, for debuggers
 
   // Under the lock. `update` is set by the worker, and stays.

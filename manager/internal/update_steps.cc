@@ -24,6 +24,7 @@
 #include "manager/module/file_descriptor.h"
 #include "manager/module/module_file.h"
 #include "manager/module/module_loader.h"
+#include "manager/module/module_unloader.h"
 #include "manager/module/module_update.h"
 #include "manager/module/own_program.h"
 
@@ -39,6 +40,12 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOn(Job& job) {
       return WorkOnLoad(job);
     case Job::Kind::kUndo:
       return WorkOnUndo(job);
+    case Job::Kind::kUnload: {
+      job.doing = "a look at the program's memory";
+      INSTAR_ASSIGN_OR_RETURN(job.unload_report,
+                              UnloadModules(job.name, job.unload_options));
+      return Step::kFinished;
+    }
     case Job::Kind::kCheck:
       break;
   }

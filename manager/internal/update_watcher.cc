@@ -101,6 +101,10 @@ void UpdateDriver::AnswerStuck(Job& job, const std::string& name, Stuck stuck) {
     job.checked(status);
     return;
   }
+  if (job.kind == Job::Kind::kUnload) {
+    job.unloaded(status);
+    return;
+  }
   Record(job, name, status, status.message());
   job.done(status);
 }

@@ -202,6 +202,16 @@ void UpdateDriver::Finish(const std::shared_ptr<Job>& finished,
     }
     return;
   }
+  if (job.kind == Job::Kind::kUnload) {
+    RecordUnload(job, status);
+    if (was_answered) return;
+    if (status.ok()) {
+      job.unloaded(std::move(job.unload_report));
+    } else {
+      job.unloaded(status);
+    }
+    return;
+  }
   std::string detail(status.message());
   if (status.ok()) {
     detail = Describe(job.report);
@@ -216,6 +226,24 @@ void UpdateDriver::Finish(const std::shared_ptr<Job>& finished,
     job.done(std::move(job.report));
   } else {
     job.done(status);
+  }
+}
+
+void UpdateDriver::RecordUnload(const Job& job, const absl::Status& status) {
+  if (!status.ok()) {
+    journal_->Add("failed", job.name,
+                  absl::StrCat("to be unloaded: ", status.message()));
+    return;
+  }
+  if (job.unload_report.unloaded > 0) {
+    journal_->Add(
+        "unloaded", job.name,
+        absl::StrCat(job.unload_report.unloaded,
+                     job.unload_report.unloaded == 1 ? " module" : " modules"));
+  }
+  for (const KeptReport& kept : job.unload_report.kept) {
+    journal_->Add("kept", job.name,
+                  absl::StrCat(kept.module, ", because ", kept.because));
   }
 }
 

@@ -21,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "base/wiped.h"
 #include "manager/module/elf_image.h"
 #include "manager/module/generated_tables.h"
 #include "manager/module/near_place.h"
@@ -34,7 +35,7 @@ struct BoundImage {
   std::uintptr_t linker_base;  // what that has added to its addresses
   std::uintptr_t base;         // what is to be added to those of its file
   AddressRange range;          // from its first segment to its last
-  std::vector<AddressRange> readable;  // of the target: its segments
+  WipedVector<AddressRange> readable;  // of the target: its segments
 };
 
 // The program or shared object that is loaded and has the name and the build id

@@ -25,12 +25,14 @@
 #include "manager/module/elf_image.h"
 #include "manager/module/generated_binding.h"
 #include "manager/module/generated_tables.h"
+#include "manager/module/kept_modules.h"
 #include "manager/module/load_failure.h"
 #include "manager/module/module_state.h"
 #include "manager/module/moved_image.h"
 #include "manager/module/near_place.h"
 #include "manager/module/own_program.h"
 #include "manager/module/private_copy.h"
+#include "manager/module/scan/module_map.h"
 #include "stack/stack_walker.h"
 
 namespace instar {
@@ -55,6 +57,9 @@ using manager_internal::AddressRange;
 using manager_internal::BoundImage;
 using manager_internal::ElfImage;
 using manager_internal::GeneratedTables;
+using Kept = manager_internal::KeptModule;
+using Registry = manager_internal::KeptModules;
+using manager_internal::ModuleMap;
 using manager_internal::ModuleState;
 using manager_internal::Patch;
 using manager_internal::PrivateCopy;
@@ -62,31 +67,6 @@ using manager_internal::Refuse;
 
 constexpr std::size_t kSerialDigits = 8;
 constexpr char kSonameEnd[] = ".so";
-
-// A module that was kept, as those that require it look for it, and as it is
-// used again.
-struct Kept {
-  std::string update_name;
-  std::string soname;       // by which builds are told apart
-  std::string load_soname;  // by which loaded objects are
-  void* handle;
-
-  // Of the bytes of its file, which the soname tells apart unless somebody has
-  // changed them since.
-  std::size_t size;
-  std::size_t hash;
-  std::vector<std::string> required;  // their load_sonames
-  const UpdateModuleEntry* entry;     // null: a generated one
-  std::shared_ptr<const ModuleState> state;
-  bool is_in_use;  // a LoadedModule has it
-
-  std::uintptr_t load_base;
-  // Of a generated one.
-  std::string path;  // of its file
-  std::string build_id;
-  std::uint64_t size_in_memory;
-  std::vector<std::uintptr_t> image_bases;
-};
 
 // In hexadecimal digits; empty: it has none.
 std::string BuildIdOf(const ElfImage& image) {
@@ -102,18 +82,6 @@ std::string BuildIdOf(const ElfImage& image) {
 
 std::size_t HashOf(const ModuleFile& file) {
   return std::hash<std::string>()(file.image().bytes());
-}
-
-struct Registry {
-  std::mutex mutex;
-  std::vector<Kept> kept;    // in the order in which they were loaded
-  std::uint32_t serial = 0;  // of the latest one that was loaded
-};
-
-// Never destroyed: modules stay loaded until the process ends.
-Registry& TheRegistry() {
-  static Registry& registry = *new Registry;
-  return registry;
 }
 
 // The serial takes the place of the last digits of the hash. So a DT_NEEDED
@@ -166,12 +134,13 @@ absl::Status CheckProgram(const ModuleFile& file) {
 // What the module requires, as it is loaded.
 absl::StatusOr<std::vector<Kept>> FindRequired(const ModuleFile& file) {
   std::vector<Kept> found;
-  Registry& registry = TheRegistry();
+  Registry& registry = manager_internal::TheKeptModules();
   std::lock_guard<std::mutex> lock(registry.mutex);
   for (const RequiredModule& required : file.required_modules()) {
     const auto kept = std::find_if(
-        registry.kept.rbegin(), registry.kept.rend(),
-        [&](const Kept& k) { return k.soname == required.soname; });
+        registry.kept.rbegin(), registry.kept.rend(), [&](const Kept& k) {
+          return k.soname == required.soname && k.state != nullptr;
+        });
     if (kept != registry.kept.rend()) {
       found.push_back(*kept);
       continue;
@@ -207,7 +176,7 @@ struct Targets {
 // The module of this build id whose update is applied.
 std::optional<BoundImage> FindAppliedModule(absl::string_view build_id,
                                             std::vector<std::string>& names) {
-  Registry& registry = TheRegistry();
+  Registry& registry = manager_internal::TheKeptModules();
   std::lock_guard<std::mutex> lock(registry.mutex);
   const auto kept = std::find_if(
       registry.kept.rbegin(), registry.kept.rend(),
@@ -283,16 +252,6 @@ absl::StatusOr<PrivateCopy> LoadCopy(const ModuleFile& file,
   return PrivateCopy::LoadNear(file.image(), patches, file.shared_file(), near);
 }
 
-// An address of its code.
-const void* CodeOf(const ElfImage& image, std::uintptr_t load_base) {
-  for (const Elf64_Phdr& segment : image.segments()) {
-    if (segment.p_type == PT_LOAD && (segment.p_flags & PF_X) != 0) {
-      return reinterpret_cast<const void*>(load_base + segment.p_vaddr);
-    }
-  }
-  return nullptr;
-}
-
 // Changes of names in the copy, which keep their length.
 std::vector<Patch> RenamePatches(const ModuleFile& file,
                                  const std::string& load_soname,
@@ -328,7 +287,7 @@ struct LoadedModule::Record {
         is_kept(true) {}
   ~Record() {
     if (!is_kept) return;
-    Registry& registry = TheRegistry();
+    Registry& registry = manager_internal::TheKeptModules();
     std::lock_guard<std::mutex> lock(registry.mutex);
     for (Kept& kept : registry.kept) {
       if (kept.load_soname == load_soname) kept.is_in_use = false;
@@ -378,7 +337,7 @@ void LoadedModule::CloseFile() { record_->file.file_ = nullptr; }
 void LoadedModule::KeepLoaded() {
   if (std::exchange(record_->is_kept, true)) {
     // It was there already, and is the one that was loaded last now.
-    Registry& registry = TheRegistry();
+    Registry& registry = manager_internal::TheKeptModules();
     std::lock_guard<std::mutex> lock(registry.mutex);
     const auto kept = std::find_if(
         registry.kept.rbegin(), registry.kept.rend(),
@@ -389,26 +348,26 @@ void LoadedModule::KeepLoaded() {
   record_->copy->KeepLoaded();
   const ElfImage& image = record_->file.image();
   const bool is_generated = file().kind() == ModuleKind::kGenerated;
-  const void* const code = is_generated ? CodeOf(image, record_->load_base)
-                                        : FunctionOf(entry(), file().kind());
-  if (code != nullptr) DeclareNeverUnloaded(code);
-  Registry& registry = TheRegistry();
+  // One that was generated may be unloaded some time (UnloadModules()).
+  if (!is_generated) DeclareNeverUnloaded(FunctionOf(entry(), file().kind()));
+  Registry& registry = manager_internal::TheKeptModules();
   std::lock_guard<std::mutex> lock(registry.mutex);
   registry.kept.push_back(
       {record_->file.update_name(), record_->file.soname(),
-       record_->load_soname, record_->copy->handle(),
+       record_->load_soname, record_->copy->name(), record_->copy->handle(),
        record_->file.image().bytes().size(), HashOf(record_->file),
        std::move(record_->required), record_->entry, std::move(record_->state),
        /*is_in_use=*/true, record_->load_base, record_->copy->path(),
        is_generated ? BuildIdOf(image) : "",
-       manager_internal::SizeInMemory(image), record_->image_bases});
+       manager_internal::SizeInMemory(image), record_->image_bases,
+       is_generated ? std::make_shared<const ModuleMap>(image) : nullptr, ""});
 }
 
 std::optional<LoadedModule> LoadedModule::Reuse(
     const ModuleFile& file, const std::vector<std::string>& required,
     const std::vector<std::uintptr_t>& image_bases, std::string& why_not) {
   const std::size_t hash = HashOf(file);
-  Registry& registry = TheRegistry();
+  Registry& registry = manager_internal::TheKeptModules();
   std::lock_guard<std::mutex> lock(registry.mutex);
   for (auto kept = registry.kept.rbegin(); kept != registry.kept.rend();
        ++kept) {
@@ -419,7 +378,8 @@ std::optional<LoadedModule> LoadedModule::Reuse(
     }
     // A shared object may have been loaded again, elsewhere.
     if (kept->image_bases != image_bases) continue;
-    why_not = kept->state->Changed();
+    why_not = kept->state == nullptr ? "is about to be unloaded"
+                                     : kept->state->Changed();
     if (!why_not.empty()) continue;
     kept->is_in_use = true;
     LoadedModule module(std::make_unique<Record>(file, *kept));
@@ -467,7 +427,7 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file,
   }
   std::uint32_t serial;
   {
-    Registry& registry = TheRegistry();
+    Registry& registry = manager_internal::TheKeptModules();
     std::lock_guard<std::mutex> lock(registry.mutex);
     serial = ++registry.serial;
   }
@@ -493,6 +453,12 @@ absl::StatusOr<LoadedModule> LoadModule(const ModuleFile& file,
   LoadedModule::Record& record = *module.record_;
   record.load_soname = load_soname;
   record.required = std::move(required_names);
+  if (!record.required.empty()) {
+    Registry& registry = manager_internal::TheKeptModules();
+    std::lock_guard<std::mutex> lock(registry.mutex);
+    registry.bound.push_back(
+        {file.update_name(), load_soname, record.required});
+  }
   record.why_loaded_again = std::move(why_loaded_again);
 
   record.load_base = record.copy->load_base();

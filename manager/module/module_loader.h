@@ -16,7 +16,7 @@
 // one build, to the one that was loaded last.
 //
 // Loading it again starts anew: its variables have their first values. A module
-// that was kept is never unloaded, so that this takes memory, unless the one
+// that was kept stays loaded, so that this takes memory, unless the one
 // that is there, and that nobody has any more, will do: it is of the same
 // bytes, bound to the same modules, and as it was when it had been loaded
 // (manager/module/module_state.h). That is not so if it has static initializers
@@ -103,8 +103,9 @@ class LoadedModule {
   // others do not reach.
   const std::vector<std::string>& remarks() const;
 
-  // From now on the module is never unloaded, and others that require it are
-  // bound to it. To be called before its update is applied: stacks, objects and
+  // From now on the module is not unloaded, but by UnloadModules()
+  // (manager/module/module_unloader.h), and others that require it are bound to
+  // it. To be called before its update is applied: stacks, objects and
   // redirected entries may refer to its code from then on.
   void KeepLoaded();
   bool is_kept() const;

@@ -4,6 +4,7 @@
 #include "manager/module/module_state.h"
 
 #include <elf.h>
+#include <string.h>
 
 #include <cstring>
 
@@ -41,6 +42,20 @@ ModuleState::ModuleState(const ElfImage& image, std::uintptr_t load_base) {
         reinterpret_cast<const char*>(load_base + range.address);
     parts_.push_back({begin, std::string(begin, range.size)});
   }
+}
+
+ModuleState::~ModuleState() {
+  for (Part& part : parts_) explicit_bzero(&part.bytes[0], part.bytes.size());
+}
+
+std::vector<std::pair<const void*, std::size_t>> ModuleState::AddressMemory()
+    const {
+  std::vector<std::pair<const void*, std::size_t>> memory = {
+      {parts_.data(), parts_.size() * sizeof(Part)}};
+  for (const Part& part : parts_) {
+    memory.emplace_back(part.bytes.data(), part.bytes.size());
+  }
+  return memory;
 }
 
 std::string ModuleState::Changed() const {

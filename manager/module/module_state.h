@@ -14,10 +14,13 @@
 #ifndef INSTAR_MANAGER_MODULE_MODULE_STATE_H_
 #define INSTAR_MANAGER_MODULE_MODULE_STATE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/wiped.h"
 #include "manager/module/elf_image.h"
 
 namespace instar {
@@ -28,6 +31,13 @@ class ModuleState {
   // Of an image that was loaded at `load_base`, and initialized. It stays
   // loaded.
   ModuleState(const ElfImage& image, std::uintptr_t load_base);
+
+  ~ModuleState();
+  ModuleState(const ModuleState&) = delete;
+  ModuleState& operator=(const ModuleState&) = delete;
+
+  // Where this object itself has addresses of the module, and its bytes.
+  std::vector<std::pair<const void*, std::size_t>> AddressMemory() const;
 
   // Why the module is another one than it was; empty: it is not. A phrase that
   // goes on after "it ".
@@ -40,7 +50,7 @@ class ModuleState {
   };
 
   std::string remembers_;  // whatever its variables are
-  std::vector<Part> parts_;
+  WipedVector<Part> parts_;
 };
 
 }  // namespace manager_internal

@@ -58,6 +58,19 @@ INSTAR_CATCHES_FORCED_UNWIND absl::Status Call(const LoadedModule& module,
   }
 }
 
+// A function of a module, by a number that is not its address: what is left of
+// this in freed memory leads nowhere (manager/module/scan/reference_scan.h).
+template <typename F>
+class FunctionOfModule {
+ public:
+  explicit FunctionOfModule(F* function)
+      : hidden_(~reinterpret_cast<std::uintptr_t>(function)) {}
+  auto operator()() const { return reinterpret_cast<F*>(~hidden_)(); }
+
+ private:
+  std::uintptr_t hidden_;
+};
+
 // A function that a generated module may export (manager/c/instar_hooks.h), or
 // null. As the module's own, it is looked for in no other object.
 template <typename F>
@@ -73,8 +86,8 @@ F* FindHook(const LoadedModule& module, const char* name) {
 Hook HookOf(const LoadedModule& module, const char* name) {
   auto* const hook = FindHook<const char*()>(module, name);
   if (hook == nullptr) return nullptr;
-  return [hook] {
-    const char* const error = hook();
+  return [hidden = FunctionOfModule(hook)] {
+    const char* const error = hidden();
     return error == nullptr ? absl::OkStatus()
                             : absl::FailedPreconditionError(error);
   };
@@ -119,7 +132,7 @@ class DoneHook final : public Mechanism {
   }
 
  private:
-  void (*const hook_)();
+  const FunctionOfModule<void()> hook_;
   bool is_applied_ = false;
 };
 
@@ -130,23 +143,24 @@ std::unique_ptr<Update> MakeGeneratedUpdate(const LoadedModule& module) {
   const manager_internal::GeneratedTables& tables = *module.file().tables();
   UpdatePlan plan(module.file().update_name());
   if (auto* const until = FindHook<int()>(module, "instar_generated_until")) {
-    plan.When([until] {
-      return until() != 0 ? Attempt::Done()
-                          : Attempt::NotYet(
-                                "its condition is not met "
-                                "(instar_generated_until())");
+    plan.When([hidden = FunctionOfModule(until)] {
+      return hidden() != 0 ? Attempt::Done()
+                           : Attempt::NotYet(
+                                 "its condition is not met "
+                                 "(instar_generated_until())");
     });
   }
   if (Hook before = HookOf(module, "instar_generated_before")) {
     plan.Before(std::move(before),
                 HookOf(module, "instar_generated_undo_before"));
   }
-  std::vector<EntryRedefinition> entries;
+  WipedVector<EntryRedefinition> entries;
   for (const generated_module::Redefinition& redefinition :
        tables.redefinitions()) {
     EntryRedefinition& entry = entries.emplace_back();
     entry.from =
         module.image_bases()[redefinition.image] + redefinition.old_entry;
+    entry.from_may_go = redefinition.image != 0;
     entry.name = std::string(tables.NameAt(redefinition.name));
     const bool only_watched =
         (redefinition.flags & generated_module::kOnlyWatched) != 0;

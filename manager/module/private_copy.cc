@@ -10,6 +10,7 @@
 #include <gnu/libc-version.h>
 #include <limits.h>
 #include <link.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,11 +21,13 @@
 #include <mutex>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "base/forced_unwind.h"
 #include "base/status_macros.h"
+#include "base/wiped.h"
 #include "code/symbols/images/image_copy.h"
 #include "manager/module/moved_image.h"
 #include "manager/module/near_place.h"
@@ -137,12 +140,6 @@ int OpenAgain(int file) {
   return again >= 0 ? again : fcntl(file, F_DUPFD_CLOEXEC, 0);
 }
 
-bool IsLoaded(const std::string& name) {
-  void* const handle = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
-  if (handle != nullptr) dlclose(handle);
-  return handle != nullptr;
-}
-
 }  // namespace
 
 // Objects that outlive their PrivateCopy. Never destroyed.
@@ -152,6 +149,8 @@ struct PrivateCopy::Remainder {
   // Unloaded, but destructors of thread-local variables, for one, hold them a
   // while longer.
   std::vector<PrivateCopy> lingering;
+  // Where copies were loaded near something, the latest last.
+  std::vector<AddressRange> used;
 };
 
 PrivateCopy::Remainder& PrivateCopy::TheRemainder() {
@@ -227,6 +226,30 @@ absl::StatusOr<PrivateCopy> PrivateCopy::Load(
   return result;
 }
 
+std::uintptr_t PrivateCopy::ChooseUnused(absl::Span<const AddressRange> near,
+                                         const Room& room,
+                                         absl::Span<const AddressRange> taken) {
+  std::vector<AddressRange> avoided(taken.begin(), taken.end());
+  {
+    Remainder& remainder = TheRemainder();
+    std::lock_guard<std::mutex> lock(remainder.mutex);
+    avoided.insert(avoided.end(), remainder.used.begin(), remainder.used.end());
+  }
+  const std::vector<AddressRange> free = FreeRanges();
+  const std::uintptr_t base = ChoosePlace(free, near, room, avoided);
+  return base != 0 ? base : ChoosePlace(free, near, room, taken);
+}
+
+void PrivateCopy::NoteUsed(AddressRange place) {
+  constexpr std::size_t kMost = 1000;
+  Remainder& remainder = TheRemainder();
+  std::lock_guard<std::mutex> lock(remainder.mutex);
+  if (remainder.used.size() == kMost) {
+    remainder.used.erase(remainder.used.begin());
+  }
+  remainder.used.push_back(place);
+}
+
 void (*between_choice_and_load_for_test)(std::uintptr_t base) = nullptr;
 
 absl::StatusOr<PrivateCopy> PrivateCopy::LoadNear(
@@ -236,14 +259,17 @@ absl::StatusOr<PrivateCopy> PrivateCopy::LoadNear(
   const Room room = {SizeInMemory(image), AlignmentInMemory(image)};
   std::vector<AddressRange> taken;
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
-    const std::uintptr_t base =
-        ChoosePlace(FreeRanges(), near.images, room, taken);
+    const std::uintptr_t base = ChooseUnused(near.images, room, taken);
     if (base == 0) {
       return absl::ResourceExhaustedError(
           "there is no room for it within 2 GiB of all that it refers to");
     }
     const AddressRange place = {base, base + room.size};
     INSTAR_ASSIGN_OR_RETURN(std::string bytes, near.contents(base));
+    // It has addresses of what may be unloaded (base/wiped.h).
+    const absl::Cleanup wipe = [&bytes] {
+      explicit_bzero(&bytes[0], bytes.size());
+    };
     MoveTo(image, base, bytes);
     PrivateCopy result;
     FileDescriptor in_memory;
@@ -287,6 +313,7 @@ absl::StatusOr<PrivateCopy> PrivateCopy::LoadNear(
     }
     result.load_base_ = base;
     result.is_moved_ = true;
+    NoteUsed(place);
     result.original_ = OwnDescriptor(OpenAgain(original->number()));
     const int number = result.original_.number();
     if (number >= 0) {
@@ -326,8 +353,8 @@ PrivateCopy& PrivateCopy::operator=(PrivateCopy&& other) noexcept {
 
 PrivateCopy::~PrivateCopy() { Unload(); }
 
-void PrivateCopy::Unload() {
-  if (handle_ == nullptr) return;
+bool PrivateCopy::Unload() {
+  if (handle_ == nullptr) return true;
   if (!is_kept_) {
     dlclose(handle_);
     if (!IsLoaded(name_)) {
@@ -335,7 +362,7 @@ void PrivateCopy::Unload() {
       handle_ = nullptr;
       file_.Close();
       kept_file_.Remove();
-      return;
+      return true;
     }
   }
   // What has been read of the file is still known.
@@ -348,11 +375,41 @@ void PrivateCopy::Unload() {
   Remainder& remainder = TheRemainder();
   std::lock_guard<std::mutex> lock(remainder.mutex);
   (is_kept_ ? remainder.kept : remainder.lingering).push_back(std::move(*this));
+  return false;
+}
+
+bool PrivateCopy::IsLoaded(const std::string& name) {
+  void* const handle = dlopen(name.c_str(), RTLD_LAZY | RTLD_NOLOAD);
+  if (handle != nullptr) dlclose(handle);
+  return handle != nullptr;
+}
+
+bool PrivateCopy::UnloadKept(const std::string& name) {
+  ForgetLingering();
+  Remainder& remainder = TheRemainder();
+  PrivateCopy copy;
+  {
+    std::lock_guard<std::mutex> lock(remainder.mutex);
+    const auto is_it = [&name](const PrivateCopy& one) {
+      return one.name_ == name;
+    };
+    const auto kept =
+        std::find_if(remainder.kept.begin(), remainder.kept.end(), is_it);
+    if (kept == remainder.kept.end()) {
+      // It has been tried before.
+      return std::none_of(remainder.lingering.begin(),
+                          remainder.lingering.end(), is_it);
+    }
+    copy = std::move(*kept);
+    remainder.kept.erase(kept);
+  }
+  copy.is_kept_ = false;
+  return copy.Unload();
 }
 
 INSTAR_CATCHES_FORCED_UNWIND absl::Status PrivateCopy::Initialize(
     const ElfImage& image) {
-  std::vector<Initializer> initializers;
+  WipedVector<Initializer> initializers;
   if (const auto address = image.DynamicValue(DT_INIT)) {
     initializers.push_back(
         reinterpret_cast<Initializer>(load_base_ + *address));

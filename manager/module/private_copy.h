@@ -96,12 +96,21 @@ class PrivateCopy {
   // after it have not run.
   absl::Status Initialize(const ElfImage& image);
 
-  // From now on it is never unloaded.
+  // From now on it stays loaded when this is gone, until UnloadKept().
   void KeepLoaded() { is_kept_ = true; }
+
+  // Unloads the one of this name that stayed loaded, and removes its file.
+  // Nothing leads into it any more. False while the dynamic linker keeps it.
+  static bool UnloadKept(const std::string& name);
+
+  // Whether the dynamic linker has an object of this name loaded.
+  static bool IsLoaded(const std::string& name);
 
   // What is to be added to the addresses of the image that was given.
   std::uintptr_t load_base() const { return load_base_; }
   void* handle() const { return handle_; }  // for dlsym()
+  // By which the dynamic linker knows it. No other object has had it.
+  const std::string& name() const { return name_; }
   // That of its file; empty: it has none.
   const std::string& path() const { return kept_file_.path(); }
 
@@ -116,7 +125,15 @@ class PrivateCopy {
   // Loads the file of the name name_.
   absl::Status OpenByName(const FileDescriptor& original,
                           std::uintptr_t moved_by);
-  void Unload();
+  bool Unload();  // false: it is still loaded
+
+  // A place where no copy has been loaded before, if there is one: what is left
+  // of the addresses of one that was unloaded, in memory that was freed, does
+  // not lead into another one then.
+  static std::uintptr_t ChooseUnused(absl::Span<const AddressRange> near,
+                                     const Room& room,
+                                     absl::Span<const AddressRange> taken);
+  static void NoteUsed(AddressRange place);
 
   static Remainder& TheRemainder();
   static void ForgetLingering();

@@ -2,11 +2,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A program with a manager that takes generated modules as it takes others:
-// checked, loaded, undone, loaded again, and in the journal.
+// checked, loaded, undone, loaded again, unloaded, and in the journal.
 
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <cstddef>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -17,6 +19,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "manager/control/control_client.h"
 #include "manager/manager.h"
 #include "manager/near_test/counting.h"
 
@@ -54,6 +57,28 @@ std::set<std::string> ModuleFiles(const std::string& folder) {
   return found;
 }
 
+// By the manager's own threads. What a thread has in its hands just then may
+// lead to a module for a moment.
+void Unload(const std::string& socket) {
+  constexpr int kMost = 20;
+  auto client = instar::ControlClient::Connect(socket);
+  if (!client.ok()) return Expect(false, client.status().ToString());
+  std::size_t unloaded = 0;
+  std::string why = "nothing was to be unloaded";
+  for (int i = 0; i < kMost && !why.empty(); ++i) {
+    const auto report = client->Unload("tens", std::chrono::minutes(1));
+    if (!report.ok()) return Expect(false, report.status().ToString());
+    unloaded += report->unloaded;
+    why = report->kept.empty() ? "" : report->kept.front().because;
+    const auto status = client->Status();
+    if (!status.ok()) return Expect(false, status.status().ToString());
+    Expect(status->kept.size() == report->kept.size(),
+           "the status says something else than the report");
+  }
+  Expect(unloaded == 3 && why.empty(),
+         absl::StrCat(unloaded, " modules are unloaded; ", why));
+}
+
 void Run(const std::string& folder) {
   auto manager = instar::Manager::Start();
   if (!manager.ok()) return Expect(false, manager.status().ToString());
@@ -72,11 +97,16 @@ void Run(const std::string& folder) {
     Expect(undone.ok(), undone.status().ToString());
     Expect(Step() == 1, "it does not count as before");
   }
+  Unload(manager->socket_path());
+  Expect(ModuleFiles(folder).empty(), "there are files of what is unloaded");
+  Expect(Step() == 1, "it does not count as before");
   const std::string journal = ReadAll(folder + "/managed.journal");
   for (const std::string& file : files) {
     Expect(absl::StrContains(journal, file),
            absl::StrCat("the journal does not name ", file));
   }
+  Expect(absl::StrContains(journal, "unloaded"),
+         "the journal does not tell of the unloading");
 }
 
 }  // namespace

@@ -40,6 +40,7 @@
 #include "manager/module/module_update.h"
 #include "manager/module/private_copy.h"
 #include "manager/near_test/counting.h"
+#include "manager/near_test/loading.h"
 #include "updates/update.h"
 
 namespace instar {
@@ -52,50 +53,11 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t kReach = std::uint64_t{1} << 31;
 
-// That of this build of the program.
-std::string Built(const char* name) {
-  return absl::StrCat("manager/near_test/", name, VARIANT ".so");
-}
-
-// A module that is loaded, and its update.
-struct Loaded {
-  std::unique_ptr<LoadedModule> module;  // before `update`, which refers to it
-  std::unique_ptr<Update> update;
-};
-
-absl::StatusOr<Loaded> Load(const std::string& path) {
-  const absl::StatusOr<ModuleFile> file = ReadModuleFile(path);
-  if (!file.ok()) return file.status();
-  absl::StatusOr<LoadedModule> module = LoadModule(*file);
-  if (!module.ok()) return module.status();
-  Loaded loaded;
-  loaded.module = std::make_unique<LoadedModule>(*std::move(module));
-  absl::StatusOr<std::unique_ptr<Update>> update = MakeUpdate(*loaded.module);
-  if (!update.ok()) return update.status();
-  loaded.update = *std::move(update);
-  return loaded;
-}
-
-absl::StatusOr<Loaded> Apply(const std::string& path) {
-  absl::StatusOr<Loaded> loaded = Load(path);
-  if (!loaded.ok()) return loaded.status();
-  loaded->module->KeepLoaded();
-  const absl::Status status = loaded->update->Apply({});
-  if (!status.ok()) return status;
-  return loaded;
-}
-
 std::string Refusal(const std::string& path, StatusCode code) {
   const absl::StatusOr<Loaded> loaded = Load(path);
   EXPECT_EQ(loaded.status().code(), code) << loaded.status();
   EXPECT_THAT(std::string(loaded.status().message()), HasSubstr(path));
   return std::string(loaded.status().message());
-}
-
-// How much is added by a call.
-int Step() {
-  const int before = near_count();
-  return near_count() - before;
 }
 
 struct Maps {

@@ -168,6 +168,9 @@ void Handle(int, siginfo_t* info, void* context) {
          (number | kCaptured)) {
     FutexWait(&request->word, number | kCaptured);
   }
+  // Nobody reads it any more. Left there, an address of code that is to be
+  // unloaded would look as if it were in use (base/wiped.h).
+  capture = Capture();
   request->word.store(number | kFree, std::memory_order_release);
   errno = saved_errno;
 }

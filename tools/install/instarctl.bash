@@ -23,7 +23,7 @@ _instarctl() {
         sort -u)" -- "$word")
       return
       ;;
-    --pid | --timeout | --using | -n | --entries | --watch | --max-errors | --health)
+    --pid | --timeout | --hold | --using | -n | --entries | --watch | --max-errors | --health)
       [[ $previous == --watch && $command == status ]] || return
       ;;
     -o | --output)
@@ -33,7 +33,7 @@ _instarctl() {
       ;;
   esac
   if [[ -z $command ]]; then
-    mapfile -t COMPREPLY < <(compgen -W "ps check load status cancel undo enable disable list bundle log --program --pid --help" -- "$word")
+    mapfile -t COMPREPLY < <(compgen -W "ps check load status cancel undo unload enable disable list bundle log --program --pid --help" -- "$word")
     return
   fi
   local options="--program --pid --help"
@@ -41,6 +41,7 @@ _instarctl() {
     check) options+=" --without-stacks --all --using" ;;
     load) options+=" --timeout --watch --health --max-errors --all --using --json" ;;
     undo) options+=" --timeout --all --using --json" ;;
+    unload) options+=" --hold --json" ;;
     ps) options+=" --json" ;;
     status) options+=" --json --watch" ;;
     log) options+=" --json --entries" ;;

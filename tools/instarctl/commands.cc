@@ -319,6 +319,21 @@ int Status(const Options& options) {
   }
 }
 
+int Unload(const Options& options) {
+  absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
+  if (!client.ok()) return Fail(kUnreachable, client.status().message());
+  const absl::StatusOr<UnloadReport> report = client->Unload(
+      options.update, std::chrono::duration_cast<nanoseconds>(
+                          std::chrono::duration<double>(options.hold_s)));
+  if (!report.ok()) return Fail(*client, report.status());
+  if (options.json) {
+    std::printf("%s\n", ToJson(*report, 2).c_str());
+  } else {
+    Print(UnloadLines(*report));
+  }
+  return report->kept.empty() ? kDone : kRefused;
+}
+
 int Cancel(const Options& options) {
   absl::StatusOr<ControlClient> client = ConnectToChosen(options, "");
   if (!client.ok()) return Fail(kUnreachable, client.status().message());

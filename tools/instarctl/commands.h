@@ -33,6 +33,7 @@ struct Options {
   std::string health;
   std::string max_errors;
   double timeout_s = 30;
+  double hold_s = 0.1;
   bool json = false;
   bool watch = false;
   bool without_stacks = false;
@@ -46,6 +47,7 @@ int Check(const Options& options);
 int LoadOrUndo(const Options& options, Command command);
 // Once, or again and again until a signal.
 int Status(const Options& options);
+int Unload(const Options& options);
 int Cancel(const Options& options);
 int Log(const Options& options);
 int Bundle(const Options& options);

@@ -279,6 +279,23 @@ TEST_F(InstarctlTest, Undo) {
   EXPECT_THAT(finished.out, StartsWith("ratings is taken back\n"));
 }
 
+TEST_F(InstarctlTest, Unload) {
+  StartServer();
+  Finished finished = RunInstarctl({"unload", "marks"});
+  EXPECT_EQ(finished.code, 1);
+  EXPECT_EQ(finished.out,
+            "marks is unloaded\n"
+            "marks.0123456700000002.so is kept, because something leads to "
+            "shop::Mark(): the heap, at 0x1000\n");
+  finished = RunInstarctl({"unload", "marks", "--json"});
+  EXPECT_EQ(finished.code, 1);
+  EXPECT_THAT(finished.out, HasSubstr("\"unloaded\": 1"));
+  finished = RunInstarctl({"unload", "other"});
+  EXPECT_EQ(finished.code, 1);
+  EXPECT_THAT(finished.err, HasSubstr("no module of it is loaded"));
+  EXPECT_EQ(RunInstarctl({"unload"}).code, 2);
+}
+
 TEST_F(InstarctlTest, ExitCodesTellHowItEnded) {
   StartServer();
   const std::pair<absl::Status, int> cases[] = {

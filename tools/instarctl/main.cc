@@ -175,6 +175,23 @@ int Main(int argc, char** argv) {
   all(undo);
   using_library(undo);
   json(undo);
+  CLI::App* const unload = command(
+      "unload",
+      "Unloads what was loaded for an update that is undone, unless something "
+      "still leads into it.",
+      "unload ratings", [&] { return Unload(options); });
+  unload->add_option("update", options.update, "its name")
+      ->type_name("UPDATE")
+      ->required();
+  unload
+      ->add_option(
+          "--hold", options.hold_s,
+          "seconds for which the program's threads may be held, to look "
+          "through its memory")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0.0, 60.0).description(""))
+      ->capture_default_str();
+  json(unload);
   module(command("enable",
                  "Has an update applied at each start of the program from now "
                  "on, and keeps a copy of it for that.",

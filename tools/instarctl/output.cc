@@ -346,6 +346,15 @@ Lines StatusLines(const StatusReport& status, SystemTime now,
     }
   }
 
+  if (!status.kept.empty()) head("Undone, and still loaded", 1);
+  for (const KeptReport& kept : status.kept) {
+    lines.push_back(absl::StrCat(
+        "  ", kept.update, ", ", kept.module,
+        kept.because.empty()
+            ? absl::StrCat(": `instarctl unload ", kept.update, "` unloads it")
+            : absl::StrCat(": kept, because ", kept.because)));
+  }
+
   if (!status.pending.empty()) head("Pending", 1);
   for (const PendingReport& pending : status.pending) {
     lines.push_back(
@@ -446,6 +455,22 @@ Lines WaitingLines(const StatusReport& status, const PendingReport& pending,
   }
   Append(lines, ConversionLines(pending.progress, style));
   if (style.is_terminal) Append(lines, ThreadTable(status).Format("  "));
+  return lines;
+}
+
+Lines UnloadLines(const UnloadReport& report) {
+  Lines lines;
+  if (report.unloaded > 0) {
+    lines.push_back(
+        absl::StrCat(report.update, " is unloaded",
+                     report.unloaded == 1
+                         ? ""
+                         : absl::StrCat(" (", report.unloaded, " modules)")));
+  }
+  for (const KeptReport& kept : report.kept) {
+    lines.push_back(
+        absl::StrCat(kept.module, " is kept, because ", kept.because));
+  }
   return lines;
 }
 

@@ -89,6 +89,8 @@ Lines WaitingLines(const StatusReport& status, const PendingReport& pending,
                    const Style& style);
 
 // log
+Lines UnloadLines(const UnloadReport& report);
+
 Lines LogLines(const JournalReport& journal, const Style& style);
 
 // "85 us", "1.2 ms", "1.6 s", "3 min 20 s", "5 h 0 min"

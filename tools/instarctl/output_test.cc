@@ -56,7 +56,12 @@ TEST_F(InstarctlOutputTest, Status) {
           "(1 at update points, 1 by signal): median 85 us, at most 120 us",
           "    /opt/shop/add_ratings.so",
           "    objects are still being converted",
-          "    cannot be undone: display was rebooted", "", "Pending",
+          "    cannot be undone: display was rebooted", "",
+          "Undone, and still loaded",
+          "  marks, marks.0123456700000002.so: kept, because something leads "
+          "to "
+          "shop::Mark(): the heap, at 0x1000",
+          "", "Pending",
           "  undo of show_ratings waits for the update ratings: 1.6 s of 30 s, "
           "3 attempts",
           "    thread socket (4243), in shop::DoCommand(std::string const&) "

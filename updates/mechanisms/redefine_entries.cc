@@ -29,7 +29,7 @@ constexpr std::size_t kMostNamed = 5;
 
 class EntriesMechanism final : public updates_internal::BuiltInMechanism {
  public:
-  explicit EntriesMechanism(std::vector<EntryRedefinition> entries)
+  explicit EntriesMechanism(WipedVector<EntryRedefinition> entries)
       : entries_(std::move(entries)), name_(NameOf(entries_)) {}
 
   std::string name() const override { return name_; }
@@ -46,6 +46,12 @@ class EntriesMechanism final : public updates_internal::BuiltInMechanism {
                ? AttemptOf(redirection_->Apply(world.others()))
                : Attempt::Done();
   }
+  // What was watched may be unloaded before the next time.
+  void AfterStop(AttemptResult result) override {
+    if (result != AttemptResult::kTookEffect) return;
+    watched_.reset();
+    watched_at_.reset();
+  }
   Attempt Undo(const StoppedWorld& world) override {
     return redirection_.has_value()
                ? AttemptOf(redirection_->Undo(world.others()))
@@ -53,12 +59,12 @@ class EntriesMechanism final : public updates_internal::BuiltInMechanism {
   }
 
  private:
-  static std::string NameOf(const std::vector<EntryRedefinition>& entries);
+  static std::string NameOf(const WipedVector<EntryRedefinition>& entries);
   static Attempt AttemptOf(absl::Status status) {
     return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
   }
 
-  const std::vector<EntryRedefinition> entries_;
+  const WipedVector<EntryRedefinition> entries_;
   const std::string name_;
   bool is_prepared_ = false;
   std::optional<Redirection> redirection_;  // if any is redefined
@@ -69,7 +75,7 @@ class EntriesMechanism final : public updates_internal::BuiltInMechanism {
 };
 
 std::string EntriesMechanism::NameOf(
-    const std::vector<EntryRedefinition>& entries) {
+    const WipedVector<EntryRedefinition>& entries) {
   std::vector<std::string> names;
   std::size_t count = 0;
   for (const EntryRedefinition& entry : entries) {
@@ -84,7 +90,7 @@ std::string EntriesMechanism::NameOf(
 
 absl::Status EntriesMechanism::Prepare(UpdateForecast&) {
   if (is_prepared_) return absl::OkStatus();
-  std::vector<AddressRedirection> redirections;
+  WipedVector<AddressRedirection> redirections;
   quiescent_.clear();
   for (const EntryRedefinition& entry : entries_) {
     std::string name = code_internal::Demangle(entry.name);
@@ -99,7 +105,8 @@ absl::Status EntriesMechanism::Prepare(UpdateForecast&) {
       quiescent_.push_back(*function);
     }
     if (entry.to == 0) continue;
-    redirections.push_back({entry.from, entry.to, std::move(name)});
+    redirections.push_back(
+        {entry.from, entry.to, std::move(name), entry.from_may_go});
   }
   // Parts of one function.
   std::sort(quiescent_.begin(), quiescent_.end());
@@ -131,7 +138,7 @@ absl::StatusOr<QuiescentCode> EntriesMechanism::MustBeQuiescent(bool) {
 }  // namespace
 
 std::shared_ptr<Mechanism> RedefineEntries(
-    std::vector<EntryRedefinition> entries) {
+    WipedVector<EntryRedefinition> entries) {
   return std::make_shared<EntriesMechanism>(std::move(entries));
 }
 

@@ -24,8 +24,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
+#include "base/wiped.h"
 #include "updates/mechanisms/mechanism.h"
 
 namespace instar {
@@ -40,10 +40,12 @@ struct EntryRedefinition {
   // that the compiler split off, `f.cold`, if the file has symbols: of one that
   // has none, list them.
   bool must_be_quiescent = false;
+  // As of AddressRedirection (code/function_entry.h).
+  bool from_may_go = false;
 };
 
 std::shared_ptr<Mechanism> RedefineEntries(
-    std::vector<EntryRedefinition> entries);
+    WipedVector<EntryRedefinition> entries);
 
 }  // namespace instar
 

@@ -74,7 +74,7 @@ bool IsReply(const std::string& text) {
   return IsReport<ProgramReport>(*reply) + IsReport<StatusReport>(*reply) +
              IsReport<UpdateReport>(*reply) + IsReport<CheckReport>(*reply) +
              IsReport<CancelReport>(*reply) + IsReport<JournalReport>(*reply) +
-             IsReport<ImagesReport>(*reply) >
+             IsReport<ImagesReport>(*reply) + IsReport<UnloadReport>(*reply) >
          0;
 }
 

@@ -298,9 +298,6 @@ const char* ReferenceScan::Hold(InterruptedThreads& threads) {
     }
   }
   if (!is_complete) return "it starts threads faster than they can be held";
-  if (threads.others_may_start()) {
-    return "it has timers that start threads (SIGEV_THREAD)";
-  }
   return nullptr;
 }
 

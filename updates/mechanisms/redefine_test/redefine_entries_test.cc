@@ -92,7 +92,7 @@ TEST(RedefineEntriesTest, WhatIsNoEntryIsAnError) {
 TEST(RedefineEntriesTest, ItsNameListsSome) {
   EXPECT_EQ(RedefineEntries({{1, 2, "_ZN4shop5PriceEi"}, {3, 0, "x"}})->name(),
             "redefine shop::Price(int)");
-  const std::vector<EntryRedefinition> many(8, {1, 2, "f"});
+  const WipedVector<EntryRedefinition> many(8, {1, 2, "f"});
   EXPECT_EQ(RedefineEntries(many)->name(), "redefine f, f, f, f, f and 3 more");
 }
 
