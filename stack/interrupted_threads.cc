@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <new>
+#include <thread>
 #include <utility>
 
 #include "base/linux/deadline.h"
@@ -72,23 +73,29 @@ bool Blocks(pid_t tid, int signal) {
 constexpr int kDeaf = 64;
 std::atomic<pid_t> deaf_threads[kDeaf] = {};
 
-bool IsKnownDeaf(pid_t tid, int signal) {
+bool IsNotedDeaf(pid_t tid) {
   for (const auto& known : deaf_threads) {
-    if (known.load(std::memory_order_relaxed) == tid) {
-      return Blocks(tid, signal);
-    }
+    if (known.load(std::memory_order_relaxed) == tid) return true;
   }
   return false;
 }
 
+bool IsKnownDeaf(pid_t tid, int signal) {
+  return IsNotedDeaf(tid) && Blocks(tid, signal);
+}
+
 void NoteDeaf(pid_t tid) {
   static std::atomic<unsigned> next{0};
-  for (const auto& known : deaf_threads) {
-    if (known.load(std::memory_order_relaxed) == tid) return;
-  }
+  if (IsNotedDeaf(tid)) return;
   deaf_threads[next.fetch_add(1, std::memory_order_relaxed) % kDeaf].store(
       tid, std::memory_order_relaxed);
 }
+
+// Threads that did not block the signal when FindDeaf() looked, each at the
+// place of its number. It is not to look again: whoever has the number now, and
+// blocks the signal, is found by Hold().
+constexpr int kHearing = 4096;
+std::atomic<pid_t> hearing_threads[kHearing];
 
 // The kernel did not allow the latest attempt to trace. Then threads have all
 // their time to unblock the signal.
@@ -97,6 +104,11 @@ std::atomic<bool> tracing_is_refused{false};
 // is taken for one that always does: after some 14 ms. libc blocks all signals
 // for a moment when it starts a thread.
 constexpr int kDeafAtLook = 3;
+// The same for FindDeaf(): between its looks, of which each takes those that
+// block the signal still.
+constexpr std::chrono::microseconds kDeafPauses[] = {
+    std::chrono::microseconds(2000), std::chrono::microseconds(4000),
+    std::chrono::microseconds(8000)};
 // For each, in addition to the limit.
 constexpr std::chrono::milliseconds kTraceLimit(50);
 
@@ -149,6 +161,36 @@ bool InterruptedThreads::Add(pid_t tid) {
   new (threads_ + size_) Thread;
   threads_[size_++].tid = tid;
   return true;
+}
+
+void InterruptedThreads::FindDeaf() {
+  const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
+  if (!signal.ok() || tracing_is_refused.load(std::memory_order_relaxed)) {
+    return;
+  }
+  const auto self = static_cast<pid_t>(syscall(SYS_gettid));
+  pid_t found[kDeaf];
+  pid_t* end = found;
+  VisitTasks([&](pid_t tid) {
+    std::atomic<pid_t>& hearing = hearing_threads[tid % kHearing];
+    if (tid == self || hearing.load(std::memory_order_relaxed) == tid ||
+        IsNotedDeaf(tid) || IsKnownOfSystem(tid)) {
+      return true;
+    }
+    if (!Blocks(tid, *signal)) {
+      hearing.store(tid, std::memory_order_relaxed);
+    } else if (!NoteIfOfSystem(tid)) {
+      *end++ = tid;
+    }
+    return end != found + kDeaf;
+  });
+  for (const std::chrono::microseconds pause : kDeafPauses) {
+    if (end == found) return;
+    std::this_thread::sleep_for(pause);
+    end = std::remove_if(found, end,
+                         [&](pid_t tid) { return !Blocks(tid, *signal); });
+  }
+  std::for_each(found, end, &NoteDeaf);
 }
 
 bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {

@@ -14,8 +14,10 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <fstream>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -198,6 +200,51 @@ TEST(InterruptedThreadsTest, WhatCannotBeHeldIsSaidOfEach) {
   stop = true;
   deaf.Join();
   others.Join();
+}
+
+// Whether a signal waits for the thread.
+bool IsPending(pid_t tid, int signal) {
+  std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("SigPnd:", 0) == 0) {
+      return (std::stoull(line.substr(7), nullptr, 16) >> (signal - 1) & 1) !=
+             0;
+    }
+  }
+  return false;
+}
+
+TEST(InterruptedThreadsTest, WhoIsKnownToBlockTheSignalIsSentNone) {
+  std::atomic<bool> stop{false};
+  std::atomic<int> blocked{0};
+  ASSERT_TRUE(InterruptionSignal().ok());
+  Threads others(3, [&] {
+    while (!stop) std::this_thread::yield();
+  });
+  Threads deaf(2, [&] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    ++blocked;
+    while (!stop) std::this_thread::yield();
+  });
+  while (blocked < 2) std::this_thread::yield();
+  for (int round = 0; round < 2; ++round) {
+    InterruptedThreads::FindDeaf();
+    InterruptedThreads held;
+    for (const pid_t tid : deaf.tids()) held.Add(tid);
+    for (const pid_t tid : others.tids()) held.Add(tid);
+    ASSERT_TRUE(held.Hold(kLong, InterruptedThreads::Deaf::kTrace));
+    for (const pid_t tid : others.tids()) {
+      EXPECT_EQ(held.Find(tid)->state, State::kHeld);
+    }
+    for (const pid_t tid : deaf.tids()) {
+      EXPECT_FALSE(IsPending(tid, *InterruptionSignal()));
+    }
+  }
+  stop = true;
+  others.Join();
+  deaf.Join();
 }
 
 // It blocks every signal.

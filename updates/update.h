@@ -91,6 +91,9 @@ struct HoldTimes {
   // Of `threads`, those that nobody had registered, and that were stopped by a
   // signal; the others were held at update points, or in blocking regions.
   int by_signal = 0;
+  // Of a plan: how long it took until all of them stood still, which is what a
+  // stop takes in which nothing is done. Zero: it is not known.
+  std::chrono::nanoseconds stopping{};
 };
 
 struct ApplyOptions {

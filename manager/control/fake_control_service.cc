@@ -74,7 +74,8 @@ StatusReport SampleStatus() {
   applied.update = "ratings";
   applied.module = "/opt/shop/add_ratings.so";
   applied.applied = At(1'700'000'060);
-  applied.hold_times = {2, microseconds(85), microseconds(120), 1};
+  applied.hold_times = {2, microseconds(85), microseconds(120), 1,
+                        microseconds(90)};
   applied.elapsed = microseconds(210);
   applied.is_converting = true;
   applied.can_undo = absl::FailedPreconditionError("display was rebooted");
@@ -112,7 +113,8 @@ UpdateReport SampleUpdate() {
   UpdateReport update;
   update.update = "ratings";
   update.attempts = 3;
-  update.hold_times = {2, microseconds(85), microseconds(120), 1};
+  update.hold_times = {2, microseconds(85), microseconds(120), 1,
+                       microseconds(90)};
   update.elapsed = microseconds(1210);
   update.queued = microseconds(10);
   update.loading = microseconds(700);

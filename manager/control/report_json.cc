@@ -57,6 +57,7 @@ INSTAR_FIELDS(HoldTimes) {
   visit("median_ns", &R::median);
   visit("maximum_ns", &R::maximum);
   visit("by_signal", &R::by_signal);
+  visit("stopping_ns", &R::stopping);
 }
 
 INSTAR_FIELDS(AppliedReport) {

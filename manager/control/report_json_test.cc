@@ -72,7 +72,7 @@ TEST(ReportJsonTest, IsAsDescribed) {
       {"update": "ratings", "module": "/opt/shop/add_ratings.so",
        "applied_unix_us": 1700000060000000,
        "hold_times": {"threads": 2, "median_ns": 85000, "maximum_ns": 120000,
-                      "by_signal": 1},
+                      "by_signal": 1, "stopping_ns": 90000},
        "elapsed_ns": 210000, "is_converting": true,
        "can_undo": {"code": "FAILED_PRECONDITION",
                     "message": "display was rebooted"},

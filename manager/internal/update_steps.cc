@@ -11,6 +11,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,13 @@
 
 namespace instar {
 namespace manager_internal {
+namespace {
+
+// Some part of a time slice, and what is enough to begin another.
+constexpr std::chrono::milliseconds kLongPreparation(1);
+constexpr std::chrono::microseconds kShortSleep(100);
+
+}  // namespace
 
 absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOn(Job& job) {
   if (!std::exchange(job.has_begun, true)) {
@@ -177,6 +185,12 @@ absl::StatusOr<UpdateDriver::Step> UpdateDriver::WorkOnLoad(Job& job) {
   if (job.module != nullptr) job.report.remarks = job.module->remarks();
   options.remarks = &job.report.remarks;
   options.settle_later = true;
+  // Whoever has used up its time slice loses the processor to others, and would
+  // with all threads held: after all that, on a busy machine, it is likely to.
+  // Whoever has slept begins another.
+  if (prepared - begin > kLongPreparation) {
+    std::this_thread::sleep_for(kShortSleep);
+  }
   INSTAR_RETURN_IF_ERROR(job.update->Apply(options));
   const Clock::time_point applied_at = Clock::now();
   const UpdateProgress progress = job.update->Progress();

@@ -294,6 +294,7 @@ absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
                                Clock::time_point until) {
   absl::Cleanup settle = [this] { transition_.EndAttempts(); };
   INSTAR_RETURN_IF_ERROR(transition_.BeginAttempts());
+  if (StopsOthers(options)) StoppedWorld::FindDeafThreads();
   Retries retries(PacingOfPlans());
   bool is_first = true;
   while (true) {
@@ -389,6 +390,7 @@ UpdateProgress PlanSchedule::Progress() const {
 HoldTimes PlanSchedule::hold_times() const {
   instar::HoldTimes times = HoldTimesOf(transition_.HoldTimes());
   times.by_signal = static_cast<int>(transition_.stopped_by_signal());
+  times.stopping = transition_.stopping_for();
   return times;
 }
 

@@ -146,6 +146,8 @@ class Transition {
   std::vector<std::chrono::nanoseconds> HoldTimes() const;
   // How many of those it stopped by a signal.
   std::size_t stopped_by_signal() const;
+  // Until all stood still (StoppedWorld::stopping_for()).
+  std::chrono::nanoseconds stopping_for() const;
 
   // What it comes to when code of the author is given up while threads run.
   enum class Effect { kNone, kApplied, kUndone, kUnknown };

@@ -326,5 +326,10 @@ std::size_t Transition::stopped_by_signal() const {
   return last_world_ == nullptr ? 0 : last_world_->stopped_by_signal();
 }
 
+std::chrono::nanoseconds Transition::stopping_for() const {
+  return last_world_ == nullptr ? std::chrono::nanoseconds(0)
+                                : last_world_->stopping_for();
+}
+
 }  // namespace updates_internal
 }  // namespace instar

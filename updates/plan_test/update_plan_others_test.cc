@@ -187,6 +187,7 @@ TEST(UpdatePlanOthersTest, AreCounted) {
   EXPECT_EQ(update->hold_times().threads, 5);
   EXPECT_EQ(update->hold_times().by_signal, 3);
   EXPECT_GT(update->hold_times().maximum.count(), 0);
+  EXPECT_GT(update->hold_times().stopping.count(), 0);
   ASSERT_TRUE(update->Undo(kPatiently).ok());
   EXPECT_EQ(update->hold_times().threads, 5);
   EXPECT_EQ(update->hold_times().by_signal, 3);

@@ -71,7 +71,19 @@ StoppedWorld::StoppedWorld(StopOptions options)
 
 StoppedWorld::~StoppedWorld() { Release(); }
 
+void StoppedWorld::FindDeafThreads() {
+  if (kSignalsArrive && InterruptionSignal().ok()) {
+    InterruptedThreads::FindDeaf();
+  }
+}
+
 bool StoppedWorld::Stop(Obstacles& obstacles) {
+  const bool has_stopped = StopThose(obstacles);
+  if (has_stopped) all_stopped_ = Clock::now();
+  return has_stopped;
+}
+
+bool StoppedWorld::StopThose(Obstacles& obstacles) {
   switch (options_.stacks) {
     case Stacks::kThisThread:
       return true;

@@ -154,6 +154,11 @@ class StoppedWorld {
   StoppedWorld(const StoppedWorld&) = delete;
   StoppedWorld& operator=(const StoppedWorld&) = delete;
 
+  // Finds out which threads block all signals, which otherwise is found out
+  // when others are held (InterruptedThreads::FindDeaf()). For whoever is going
+  // to stop threads by a signal, and holds none; may take some 14 ms.
+  static void FindDeafThreads();
+
   // False, with nobody stopped or with obstacles that only a Release() ends:
   // they say why.
   bool Stop(updates_internal::Obstacles& obstacles);
@@ -208,6 +213,13 @@ class StoppedWorld {
   std::chrono::nanoseconds stopped_for() const {
     return stopped_.has_value() ? released_ - *stopped_ : Clock::duration(0);
   }
+  // Of that, until Stop() had all of them: what a stop in which nothing is done
+  // takes, but for letting them go.
+  std::chrono::nanoseconds stopping_for() const {
+    return stopped_.has_value() && all_stopped_.has_value()
+               ? *all_stopped_ - *stopped_
+               : Clock::duration(0);
+  }
   // Whether Stop() waited for StopOptions::first alone, in vain.
   bool first_did_not_come() const { return first_did_not_come_; }
   // For how long each thread was held: Rendezvous::HoldTimes(), and then the
@@ -217,6 +229,7 @@ class StoppedWorld {
   std::size_t stopped_by_signal() const { return interrupted_count_; }
 
  private:
+  bool StopThose(updates_internal::Obstacles& obstacles);
   bool StopControlled(updates_internal::Obstacles& obstacles);
   bool StopAll(updates_internal::Obstacles& obstacles);
   bool AreAllHeld() const;
@@ -244,7 +257,7 @@ class StoppedWorld {
   // If code of an author is to run: read before the first is stopped.
   std::optional<FunctionMap> map_;
   const threads_internal::UnsafeCode* unsafe_ = nullptr;
-  std::optional<Clock::time_point> stopped_;
+  std::optional<Clock::time_point> stopped_, all_stopped_;
   Clock::time_point released_;
   bool first_did_not_come_ = false;
   bool is_released_ = false;
