@@ -56,6 +56,14 @@ class ManagerRemarksTest : public testing::Test {
   std::string directory_;
 };
 
+// The manager disarms the entry behind its answer, which writes the same byte.
+void AwaitItsJump() {
+  constexpr unsigned char kJump = 0xE9;
+  ASSERT_TRUE(Eventually([] {
+    return *reinterpret_cast<const volatile unsigned char*>(&Price) == kJump;
+  }));
+}
+
 // As the kernel does for a uprobe.
 void WriteFirstByteOfPrice(char byte) {
   const int file = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
@@ -79,6 +87,7 @@ TEST_F(ManagerRemarksTest, ProbeOnARedirectedFunctionIsShownAndOutlived) {
   const auto applied = manager->Apply(Prices());
   ASSERT_TRUE(applied.ok()) << applied.status();
   EXPECT_EQ(Price(1), 1001);
+  AwaitItsJump();
   WriteFirstByteOfPrice('\xCC');
   ASSERT_TRUE(AwaitRemark(*manager, "Price(int) runs old code"));
   WriteFirstByteOfPrice('\x0F');
