@@ -94,6 +94,7 @@ TEST(WatchedFunctionsTest, InlinedCopyIsFoundFromDebugInformation) {
 }
 
 TEST(WatchedFunctionsTest, OldBodyWhileRedirected) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const Function function = Of(&Version1);
   std::string inside;
   Version1([&] {
@@ -106,6 +107,7 @@ TEST(WatchedFunctionsTest, OldBodyWhileRedirected) {
 }
 
 TEST(WatchedFunctionsTest, NewBodyWhileRedirectedAndAfterTheUndo) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const Function function = Of(&Version1);
   Redirection redirection = Redirected(function, Of(&Version2));
   std::string inside;
@@ -124,6 +126,7 @@ TEST(WatchedFunctionsTest, NewBodyWhileRedirectedAndAfterTheUndo) {
 }
 
 TEST(WatchedFunctionsTest, VersionThatWasReplacedAndVersionOfAVersion) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   const Function function = Of(&Version1);
   Redirection first = Redirected(function, Of(&Version2));
   std::string replaced;
