@@ -9,7 +9,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -19,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/testing/cleared_stacks.h"
 #include "base/testing/inside.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
@@ -46,28 +46,6 @@ UnloadOptions Options() {
   UnloadOptions options;
   options.longest_hold = std::chrono::seconds(60);
   return options;
-}
-
-// What functions have left on the stack that have returned.
-template <std::size_t kSize = 1 << 16>
-__attribute__((noinline)) void ClearStack() {
-  volatile char room[kSize];
-  for (volatile char& byte : room) byte = 0;
-}
-
-// And on those of threads that have ended, which others get.
-void ClearEndedStacks() {
-  constexpr int kMost = 4;
-  std::atomic<int> started{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kMost; ++i) {
-    threads.emplace_back([&started] {
-      ++started;
-      while (started < kMost) std::this_thread::yield();
-      ClearStack();
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
 }
 
 UnloadReport Unload(const std::string& update) {

@@ -3,18 +3,11 @@
 //
 // Addresses of an object, wherever a program may have them.
 
-#include "manager/module/scan/reference_scan.h"
-
-#include <fcntl.h>
-#include <mqueue.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -24,17 +17,15 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
-#include "base/linux/own_thread.h"
+#include "base/testing/cleared_stacks.h"
 #include "base/testing/inside.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "manager/module/scan/reference_scan_fixture.h"
 
 namespace instar {
 namespace manager_internal {
@@ -42,98 +33,12 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr std::size_t kSize = 0x30000;
-constexpr std::size_t kRoom = 1 << 16;  // of a stack in an array
-// What is looked at of it; in front of that is what this test itself knows.
-constexpr std::size_t kPart = 0x1000;
-constexpr std::uint64_t kOffset = 0x12340;
-// Time enough, also on a busy machine.
-constexpr std::chrono::seconds kLongest(60);
-
-// Nothing of this program has the address of its inside.
-std::uintptr_t hidden_object = 0;
-
-// Writes an address of the inside.
-__attribute__((noinline)) void Plant(void* at, std::uintptr_t more = 0) {
-  volatile std::uintptr_t address = (~hidden_object + kOffset) | more;
-  std::memcpy(at, const_cast<std::uintptr_t*>(&address), sizeof(address));
-  address = 0;
-}
-
-// What functions have left below that have returned.
-__attribute__((noinline)) void ClearStack() {
-  volatile char room[4 * kRoom];
-  for (volatile char& byte : room) byte = 0;
-}
-
-// And on the stacks of threads that have ended, which others get.
-void ClearEndedStacks() {
-  constexpr int kMost = 4;
-  std::atomic<int> started{0};
-  std::vector<std::thread> threads;
-  for (int i = 0; i < kMost; ++i) {
-    threads.emplace_back([&started] {
-      ++started;
-      while (started < kMost) std::this_thread::yield();
-      ClearStack();
-    });
-  }
-  for (std::thread& thread : threads) thread.join();
-  ClearStack();
-}
-
-std::optional<Reference> Scan(std::chrono::nanoseconds longest = kLongest) {
-  ClearStack();
-  std::optional<Reference> found;
-  absl::StatusOr<std::thread> thread = StartOwnThread("scan", [&] {
-    const std::uintptr_t begin = ~hidden_object;
-    ReferenceScan scan({begin, begin + kSize});
-    scan.Look(kPart, kSize);
-    found = scan.Run(longest);
-  });
-  EXPECT_TRUE(thread.ok()) << thread.status();
-  if (thread.ok()) thread->join();
-  return found;
-}
-
-void ExpectFound(const std::string& where) {
-  const std::optional<Reference> found = Scan();
-  ASSERT_TRUE(found.has_value());
-  EXPECT_THAT(found->where, HasSubstr(where));
-  EXPECT_EQ(found->offset, kOffset);
-}
-
-void ExpectUnknown(const std::string& why) {
-  const std::optional<Reference> found = Scan();
-  ASSERT_TRUE(found.has_value());
-  EXPECT_THAT(found->where, HasSubstr(why));
-  EXPECT_FALSE(found->offset.has_value());
-}
-
-void ExpectNothing() {
-  const std::optional<Reference> found = Scan();
-  if (found.has_value()) ADD_FAILURE() << found->where;
-}
-
 void* Map(std::size_t size, int flags, int file = -1) {
   void* const memory =
       mmap(nullptr, size, PROT_READ | PROT_WRITE, flags, file, 0);
   EXPECT_NE(memory, MAP_FAILED);
   return memory;
 }
-
-class ReferenceScanTest : public ::testing::Test {
- protected:
-  static void SetUpTestSuite() {
-    hidden_object = ~reinterpret_cast<std::uintptr_t>(
-        mmap(nullptr, kSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-  }
-  void SetUp() override { ExpectNothing(); }
-  void TearDown() override {
-    ClearEndedStacks();
-    ExpectNothing();
-  }
-};
 
 TEST_F(ReferenceScanTest, InTheHeap) {
   const auto word = std::make_unique<std::uintptr_t>();
@@ -272,7 +177,7 @@ thread_local std::uintptr_t of_thread = 0;
 TEST_F(ReferenceScanTest, InAThreadLocalVariable) {
   Inside inside([](const Inside::Stay& stay) {
     Plant(&of_thread);
-    ClearStack();
+    ClearStack<kCleared>();
     stay();
     of_thread = 0;
   });
@@ -288,7 +193,7 @@ TEST_F(ReferenceScanTest, NotWhatHasReturned) {
   Inside inside([](const Inside::Stay& stay) {
     PlantDeepBelow();
     stay();
-    ClearStack();
+    ClearStack<kCleared>();
   });
   ExpectNothing();
 }
@@ -395,7 +300,7 @@ TEST_F(ReferenceScanTest, AsTheStackOfSignals) {
     Plant(&stack.ss_sp);
     sigaltstack(&stack, nullptr);
     stack.ss_sp = nullptr;
-    ClearStack();
+    ClearStack<kCleared>();
     stay();
     stack.ss_flags = SS_DISABLE;
     sigaltstack(&stack, nullptr);
@@ -442,117 +347,6 @@ TEST_F(ReferenceScanTest, InAContinuletThatIsPaused) {
   EXPECT_EQ(continulet.Switch(0), 1);
   ExpectFound("at 0x");
   EXPECT_EQ(continulet.Switch(0), 2);
-}
-
-TEST_F(ReferenceScanTest, AsTheHandlerOfASignal) {
-  struct sigaction action = {};
-  Plant(&action.sa_handler);
-  ASSERT_EQ(sigaction(SIGUSR2, &action, nullptr), 0);
-  std::memset(&action, 0, sizeof(action));
-  ExpectFound(absl::StrCat("the handler of signal ", SIGUSR2));
-  signal(SIGUSR2, SIG_DFL);
-}
-
-TEST_F(ReferenceScanTest, InAnEpollOfMany) {
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  std::vector<int> copies;
-  for (int i = 0; i < 500; ++i) {
-    copies.push_back(dup(ends[0]));
-    ASSERT_GE(copies.back(), 0);
-    epoll_event event = {};
-    event.events = EPOLLIN;
-    if (i == 400) Plant(&event.data);
-    ASSERT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, copies.back(), &event), 0);
-    std::memset(&event, 0, sizeof(event));
-  }
-  ExpectFound(absl::StrCat("what epoll ", epoll, " gives"));
-  for (const int copy : copies) close(copy);
-  close(ends[0]);
-  close(ends[1]);
-  close(epoll);
-}
-
-TEST_F(ReferenceScanTest, InATimer) {
-  sigevent event = {};
-  event.sigev_notify = SIGEV_SIGNAL;
-  event.sigev_signo = SIGUSR2;
-  Plant(&event.sigev_value);
-  timer_t timer;
-  ASSERT_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-  std::memset(&event, 0, sizeof(event));
-  ExpectFound("what a timer gives");
-  timer_delete(timer);
-}
-
-TEST_F(ReferenceScanTest, WhatWaitsInAPipeIsNotSeen) {
-  int ends[2];
-  ASSERT_EQ(pipe(ends), 0);
-  ExpectNothing();
-  ASSERT_EQ(write(ends[1], "x", 1), 1);
-  ExpectUnknown(absl::StrCat("what waits in pipe ", ends[0]));
-  close(ends[0]);
-  close(ends[1]);
-}
-
-TEST_F(ReferenceScanTest, WhatWaitsInASocketIsNotSeen) {
-  int ends[2];
-  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-  ExpectNothing();
-  ASSERT_EQ(write(ends[1], "x", 1), 1);
-  ExpectUnknown(absl::StrCat("what waits in socket ", ends[0]));
-  close(ends[0]);
-  close(ends[1]);
-}
-
-TEST_F(ReferenceScanTest, WhatComesWithASignalIsNotSeen) {
-  sigset_t blocked;
-  sigset_t before;
-  sigemptyset(&blocked);
-  sigaddset(&blocked, SIGRTMIN);
-  pthread_sigmask(SIG_BLOCK, &blocked, &before);
-  ASSERT_EQ(sigqueue(getpid(), SIGRTMIN, sigval()), 0);
-  ExpectUnknown(absl::StrCat("what comes with signal ", SIGRTMIN));
-  EXPECT_EQ(sigwaitinfo(&blocked, nullptr), SIGRTMIN);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-}
-
-TEST_F(ReferenceScanTest, WhatComesWithASignalOfAThreadIsNotSeen) {
-  Inside inside([](const Inside::Stay& stay) {
-    sigset_t blocked;
-    sigset_t before;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGUSR2);
-    pthread_sigmask(SIG_BLOCK, &blocked, &before);
-    EXPECT_EQ(pthread_sigqueue(pthread_self(), SIGUSR2, sigval()), 0);
-    stay();
-    EXPECT_EQ(sigwaitinfo(&blocked, nullptr), SIGUSR2);
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  });
-  ExpectUnknown(absl::StrCat("what comes with signal ", SIGUSR2));
-}
-
-TEST_F(ReferenceScanTest, WhatAMessageQueueNotifiesWithIsNotSeen) {
-  const std::string name = absl::StrCat("/instar-scan-test-", getpid());
-  const mqd_t queue =
-      mq_open(name.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0600, nullptr);
-  if (queue < 0) GTEST_SKIP() << "no message queues here";
-  mq_unlink(name.c_str());
-  ExpectUnknown(absl::StrCat("what message queue ", queue));
-  mq_close(queue);
-}
-
-TEST_F(ReferenceScanTest, AThreadThatTakesNoSignalIsNotSeen) {
-  Inside inside([](const Inside::Stay& stay) {
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    stay();
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  });
-  ExpectUnknown("one of its threads takes no signal");
 }
 
 TEST_F(ReferenceScanTest, NoLongerThanThreadsMayBeHeld) {
