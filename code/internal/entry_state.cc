@@ -145,6 +145,8 @@ void EncodeEntry(const EntryRecord& record, int armed,
   memcpy(bytes + 1, &displacement, sizeof(displacement));
 }
 
+std::atomic<std::uint64_t> past_target_changes{0};
+
 void RedirectionLayer::operator delete(void* memory, size_t size) {
   WipeAndFree(memory, size);
 }

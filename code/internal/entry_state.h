@@ -15,6 +15,7 @@
 #ifndef INSTAR_CODE_INTERNAL_ENTRY_STATE_H_
 #define INSTAR_CODE_INTERNAL_ENTRY_STATE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -37,6 +38,11 @@ struct RedirectionLayer {
 
   static void operator delete(void* memory, size_t size);  // base/wiped.h
 };
+
+// Grows with each change of an entry's past targets. Changed under the
+// CodeLock, with release order; whoever reads it takes that lock before looking
+// at targets, and so sees at least those that were counted.
+extern std::atomic<std::uint64_t> past_target_changes;
 
 // An address within reach of every entry of the image that leads to `target`:
 // itself, or an island, a `jmp` in a page that is mapped near the image for
