@@ -95,7 +95,7 @@ void NoteDeaf(pid_t tid) {
 // place of its number. It is not to look again: whoever has the number now, and
 // blocks the signal, is found by Hold().
 constexpr int kHearing = 4096;
-std::atomic<pid_t> hearing_threads[kHearing];
+std::atomic<pid_t> hearing_threads[kHearing] = {};
 
 // The kernel did not allow the latest attempt to trace. Then threads have all
 // their time to unblock the signal.
