@@ -49,6 +49,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -79,6 +80,8 @@ std::atomic<Manager*> g_manager{nullptr};
 // The process that has a manager, or in which a thread starts one: whoever sets
 // it to the number of its own process does. In a child it is another number.
 std::atomic<pid_t> g_managed{0};
+// Held while the enabled updates are applied: the manager is not deleted then.
+std::mutex g_applies_enabled;
 
 // Written at once: the program may have closed the descriptor later.
 void Say(const std::string& text) {
@@ -273,7 +276,14 @@ void ListenForRequests() {
   if (TakeCharge()) StartManager();
 }
 
-[[gnu::destructor]] void EndAfterMain() { delete g_manager.exchange(nullptr); }
+// An update may call exit() while it is applied at the start. Then the manager
+// stays as it is until the process ends: to end it is to answer the thread that
+// waits for the update, which would take the update for one that has not ended
+// the process, and would begin main().
+[[gnu::destructor]] void EndAfterMain() {
+  if (!g_applies_enabled.try_lock()) return;
+  delete g_manager.exchange(nullptr);
+}
 
 }  // namespace
 }  // namespace instar
@@ -288,6 +298,7 @@ void LookAtFilter(const sock_fprog& filter) {
   if (g_managed.load() != getpid() || g_manager.load() == nullptr) return;
   const absl::Status may_go_on = Manager::MayGoOnUnder(filter);
   if (may_go_on.ok()) return;
+  const std::lock_guard<std::mutex> lock(g_applies_enabled);
   Say(absl::StrCat("the manager ends: ", may_go_on.message()));
   delete g_manager.exchange(nullptr);
 }
@@ -296,6 +307,7 @@ ProgramMain g_main = nullptr;  // the program's; set once, before it is called
 
 int MainAfterUpdates(int argc, char** argv, char** environment) {
   if (Manager* const manager = g_manager.load(); manager != nullptr) {
+    const std::lock_guard<std::mutex> lock(g_applies_enabled);
     manager->ApplyEnabled();
   }
   return g_main(argc, argv, environment);

@@ -26,13 +26,19 @@ from processes_test import Installation, LIMIT_S  # pylint: disable=wrong-import
 
 NOBODY = 65534
 CODE = """
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <instar.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 int Price(int count);
 extern int initialized, main_has_begun;
 static int NewPrice(int count) { return %(price)s; }
+static ssize_t Slowly(void* cookie, const char* data, size_t size) {
+  sleep(1);
+  return size;
+}
 static const char* Plan(instar_plan* plan) {
   if (!initialized) return "the program is not initialized";
   %(before)s
@@ -42,13 +48,15 @@ static const char* Plan(instar_plan* plan) {
 INSTAR_UPDATE_MODULE("%(name)s", Plan);
 """
 BEFORE_MAIN = 'if (main_has_begun) return "it is too late";'
-# As the environment says. To wait: it says so on the program's output, and goes
+# As the environment says. To end slowly: in what exit() writes out at its end,
+# after all destructors. To wait: it says so on the program's output, and goes
 # on with a byte from the gate.
 ABORT = {"BAD": "abort"}
 BAD = """const char* const bad = getenv("BAD");
   if (bad == NULL) return "not today";
   if (*bad == 'a') abort();
-  if (*bad == 'e') exit(7);
+  if (*bad == 's') fputc(0, fopencookie(NULL, "w", (cookie_io_functions_t){.write = Slowly}));
+  if (*bad == 'e' || *bad == 's') exit(7);
   if (*bad == '/') {
     char byte;
     int gate;
@@ -365,6 +373,14 @@ class EnabledTest(unittest.TestCase):
         self.instarctl("enable", self.made.build("bad", before=BAD))
         self.assertEqual(self.start(environment={"BAD": "exit"}).wait(LIMIT_S), 7)
         self.assertEqual(self.price_at_start(environment={"BAD": "exit"}), 200)
+
+    def test_main_does_not_begin_in_an_end(self):
+        self.instarctl("enable", self.made.build("bad", before=BAD))
+        process = self.start(environment={"BAD": "slow exit"})
+        process.stdin.write(b"2\n")
+        self.assertEqual(process.wait(LIMIT_S), 7)
+        self.assertEqual(process.stdout.read(), b"")  # not the price
+        self.assertEqual(self.price_at_start(environment={"BAD": "slow exit"}), 200)
 
     def slow(self):
         gate = self.folder + "/gate"
