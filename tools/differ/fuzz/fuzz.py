@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random programs, random edits, and updates from one to the other.
 
-    fuzz.py INSTAR_DIFF FLAGS_SH LIBHARNESS.SO [--count N] [--first SEED]
+    fuzz.py INSTAR_DIFF FLAGS_SH LIBHARNESS.SO [--count N] [--first SEED] [--jobs N]
 
 Each seed makes a program of two files in two versions. The old one is built,
 runs, is updated by what instar-diff makes of the two builds, runs, is undone,
@@ -16,6 +16,7 @@ with its seed, and the folder is kept.
 """
 
 import argparse
+import concurrent.futures
 import copy
 import os
 import random
@@ -300,7 +301,8 @@ def write_oracle(old, new, folder):
 
 MAIN = """\
 #include <stdio.h>
-#include "program.h"
+unsigned root_a(unsigned x);
+unsigned root_b(unsigned x);
 const char* HarnessLoad(const char*);
 const char* HarnessUndo(void);
 int version;
@@ -338,13 +340,17 @@ def build(program, folder, flags):
             raise Failure(result.stdout)
 
 
-def link(folder, output, arguments, others):
-    main = os.path.join(folder, "main.c")
-    with open(main, "w", encoding="utf-8") as out:
+def compile_main(folder):
+    """The main() of all programs."""
+    source, result = os.path.join(folder, "main.c"), os.path.join(folder, "main.o")
+    with open(source, "w", encoding="utf-8") as out:
         out.write(MAIN)
-    result = run(["gcc", "-O1", "-fPIC", "-I" + folder, "-c", main, "-o", main + "o"])
-    if result.returncode == 0:
-        result = run(["g++", "-o", output, main + "o"] + [os.path.join(folder, file + ".o") for file in FILES] + arguments + others)
+    subprocess.run(["gcc", "-O1", "-fPIC", "-c", source, "-o", result], check=True)
+    return result
+
+
+def link(folder, output, arguments, others):
+    result = run(["g++", "-o", output] + [os.path.join(folder, file + ".o") for file in FILES] + arguments + others)
     if result.returncode != 0:
         raise Failure(result.stdout)
 
@@ -371,10 +377,10 @@ def attempt(seed, arguments, flags, link_flags, folder):
     build(old, paths["old"], flags + level + ["-g"])
     build(new, paths["new"], flags + level + ["-g"])
     build(old, paths["oracle"], ["-O1"])
-    harness = [arguments.harness, "-Wl,-rpath," + os.path.dirname(os.path.abspath(arguments.harness))]
+    others = [arguments.main, arguments.harness, "-Wl,-rpath," + os.path.dirname(os.path.abspath(arguments.harness))]
     program, oracle, module = (os.path.join(folder, name) for name in ("program", "reference", "update.so"))
-    link(paths["old"], program, [pie] + [f for f in link_flags if f != "-Wl,--gc-sections"], harness)
-    link(paths["oracle"], oracle, ["-fPIC"], harness)
+    link(paths["old"], program, [pie] + [f for f in link_flags if f != "-Wl,--gc-sections"], others)
+    link(paths["oracle"], oracle, ["-fPIC"], others)
     result = run([arguments.differ, "--program", program, "--old", paths["old"], "--new", paths["new"], "-o", module,
                   "a.o", "b.o"])
     with open(os.path.join(folder, "report"), "w", encoding="utf-8") as out:
@@ -398,6 +404,47 @@ def attempt(seed, arguments, flags, link_flags, folder):
     return "same" if module else "nothing"
 
 
+def attempt_in_folder(seed, arguments, flags, link_flags):
+    """What it came to (a key of the counts), and what there is to say of it."""
+    # A socket's path is short.
+    folder = tempfile.mkdtemp(prefix="instar-fuzz-", dir="/tmp")
+    try:
+        return attempt(seed, arguments, flags, link_flags, folder), None
+    except Failure as failure:
+        if arguments.keep:
+            shutil.copytree(folder, os.path.join(arguments.keep, f"seed{seed}"), dirs_exist_ok=True)
+        return "different", f"seed {seed}: {failure}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def flags_of(script, name):
+    script = f'. {script}; printf "%s\\n" "${{{name}[@]}}"'
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
+
+
+def attempt_all(arguments):
+    """How often each came to what."""
+    flags, link_flags = (flags_of(arguments.flags, name) for name in ("compile", "link"))
+    counts = {"same": 0, "refused": 0, "nothing": 0, "different": 0}
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        seeds = range(arguments.first, arguments.first + arguments.count)
+        attempts = [pool.submit(attempt_in_folder, seed, arguments, flags, link_flags) for seed in seeds]
+        try:
+            for done, each in enumerate(concurrent.futures.as_completed(attempts), 1):
+                result, text = each.result()
+                counts[result] += 1
+                if text:
+                    print(text, flush=True)
+                if done % 50 == 0 or done == arguments.count:
+                    print(f"{done} of {arguments.count}: " + ", ".join(f"{count} {what}" for what, count in counts.items()),
+                          flush=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return counts
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("differ")
@@ -405,32 +452,14 @@ def main():
     parser.add_argument("harness")
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
     parser.add_argument("--keep", metavar="FOLDER", help="where folders of differences are kept")
     arguments = parser.parse_args()
     arguments.differ = os.path.abspath(arguments.differ)
     arguments.harness = os.path.abspath(arguments.harness)
-
-    def flags_of(name):
-        script = f'. {arguments.flags}; printf "%s\\n" "${{{name}[@]}}"'
-        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
-
-    flags, link_flags = flags_of("compile"), flags_of("link")
-    counts = {"same": 0, "refused": 0, "nothing": 0, "different": 0}
-    for seed in range(arguments.first, arguments.first + arguments.count):
-        # A socket's path is short.
-        folder = tempfile.mkdtemp(prefix="instar-fuzz-", dir="/tmp")
-        try:
-            counts[attempt(seed, arguments, flags, link_flags, folder)] += 1
-        except Failure as failure:
-            counts["different"] += 1
-            print(f"seed {seed}: {failure}", flush=True)
-            if arguments.keep:
-                shutil.copytree(folder, os.path.join(arguments.keep, f"seed{seed}"), dirs_exist_ok=True)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        done = seed - arguments.first + 1
-        if done % 50 == 0 or done == arguments.count:
-            print(f"{done} of {arguments.count}: " + ", ".join(f"{count} {what}" for what, count in counts.items()), flush=True)
+    with tempfile.TemporaryDirectory(prefix="instar-fuzz-") as folder:
+        arguments.main = compile_main(folder)
+        counts = attempt_all(arguments)
     # A generator whose programs are all refused would show nothing.
     return 1 if counts["different"] or counts["same"] < arguments.count // 2 else 0
 
