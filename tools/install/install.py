@@ -67,6 +67,17 @@ def arrays(path):
                 for name, values in re.findall(r"^(\w+)=\((.*)\)$", file.read(), re.MULTILINE)}
 
 
+def commit_of(tree):
+    """The last commit of the tree that is installed from; None: that is not known, or there are changes behind it."""
+    if not tree or not shutil.which("git"):
+        return None
+    asked = [subprocess.run(["git", "-C", tree, *command], capture_output=True, text=True, check=False)
+             for command in [["rev-parse", "--short", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]]]
+    if any(one.returncode != 0 for one in asked) or asked[1].stdout:
+        return None
+    return asked[0].stdout.strip()
+
+
 def fill(template, layout, inputs):
     """The template with what stands for @NAME@."""
     flags = arrays(inputs.files["flags.sh"])
@@ -98,6 +109,11 @@ def install(layout, inputs):
     for tool in BUILD_TOOLS:
         put(files[tool], layout.path("lib", "instar", tool), 0o644)
     write(layout.libdir + "\n", layout.path("lib", "instar", "libdir"))
+    commit = commit_of(inputs.tree)
+    if commit:
+        write(commit + "\n", layout.path("lib", "instar", "commit"))
+    elif os.path.exists(layout.path("lib", "instar", "commit")):
+        os.unlink(layout.path("lib", "instar", "commit"))
     for name in ["instar.pc", "instar-agent.pc", "instar-c.pc"]:
         write(fill(name + ".in", layout, inputs), layout.path(layout.libdir, "pkgconfig", name))
     write(fill("InstarConfig.cmake.in", layout, inputs),
@@ -199,6 +215,7 @@ def main():
     parser.add_argument("--output", help="the Debian package to write")
     inputs = parser.parse_args()
     inputs.files = {os.path.basename(path): path for path in inputs.input}
+    inputs.tree = os.environ.get("BUILD_WORKSPACE_DIRECTORY")  # bazel run says it
     if inputs.unoptimized:
         print("instar: not optimized; `tools/bazelw run -c opt` makes the fast one", file=sys.stderr)
     # bazel run changes the folder.
