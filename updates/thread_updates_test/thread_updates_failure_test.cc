@@ -7,7 +7,6 @@
 #include <atomic>
 #include <iterator>
 #include <memory>
-#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -57,17 +56,15 @@ struct Six {
   }
 
   Attempt Change(int number, bool to) {
-    std::lock_guard<std::mutex> guard(lock);
     if (number == fails_at && to == fails_forwards) {
       if (throws) throw std::runtime_error("broken");
       return Attempt::Failed(absl::ResourceExhaustedError("broken"));
     }
-    EXPECT_NE(in_effect[number], to) << number;
+    EXPECT_NE(in_effect[number].load(), to) << number;
     in_effect[number] = to;
     return Attempt::Done();
   }
   int CountInEffect() {
-    std::lock_guard<std::mutex> guard(lock);
     return static_cast<int>(
         std::count(std::begin(in_effect), std::end(in_effect), true));
   }
@@ -83,8 +80,7 @@ struct Six {
     return MakeUpdate(std::move(threads));
   }
 
-  std::mutex lock;
-  bool in_effect[kParts] = {};
+  std::atomic<bool> in_effect[kParts] = {};  // by whichever thread's part
   int fails_at = -1;
   bool fails_forwards = true;
   bool throws = false;

@@ -139,7 +139,7 @@ TEST_F(ReferenceScanTest, InSharedMemoryOfTheParent) {
   Plant(memory);
   const pid_t child = fork();
   if (child == 0) {
-    const std::optional<Reference> found = Scan();
+    const std::optional<Reference> found = ScanOfAllThreads();
     _exit(found.has_value() && found->offset == kOffset ? 0 : 1);
   }
   int status = -1;
@@ -350,7 +350,8 @@ TEST_F(ReferenceScanTest, InAContinuletThatIsPaused) {
 }
 
 TEST_F(ReferenceScanTest, NoLongerThanThreadsMayBeHeld) {
-  const std::optional<Reference> found = Scan(std::chrono::nanoseconds(1));
+  const std::optional<Reference> found =
+      ScanOfAllThreads(std::chrono::nanoseconds(1));
   ASSERT_TRUE(found.has_value());
   EXPECT_THAT(
       found->where,
@@ -363,7 +364,8 @@ TEST_F(ReferenceScanTest, NoLongerThanThreadsMayBeHeldForWhatIsNotThere) {
   void* const memory = mmap(nullptr, kHuge, PROT_NONE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   ASSERT_NE(memory, MAP_FAILED);
-  const std::optional<Reference> found = Scan(std::chrono::milliseconds(20));
+  const std::optional<Reference> found =
+      ScanOfAllThreads(std::chrono::milliseconds(20));
   munmap(memory, kHuge);
   ASSERT_TRUE(found.has_value());
   EXPECT_THAT(
