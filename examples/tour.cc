@@ -146,10 +146,8 @@ void Tour::Summary(const LoadReport& report, Clock::duration took) {
   Check(report.fewest_changes == 2,
         absl::StrCat("answers came from a mixture of versions: ",
                      report.fewest_changes, " changes"));
-  Say(absl::StrCat(
-      "The tour took ",
-      std::chrono::duration_cast<std::chrono::seconds>(took).count(),
-      " seconds."));
+  Say(absl::StrFormat("The tour took %.1f seconds.",
+                      std::chrono::duration<double>(took).count()));
 }
 
 int Tour::Play() {
