@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/linux/deadline.h"
 #include "base/linux/maps.h"
+#include "base/linux/tasks.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
 #include "stack/internal/interruption.h"
@@ -93,8 +94,7 @@ End TryInterrupt(pid_t tid, std::chrono::nanoseconds limit, char* room,
     case Outcome::kPosted:
       stack_internal::AllPosted(&answers);
       if (!stack_internal::AwaitAnswers(&answers, deadline, [&] {
-            if (stack_internal::HasEnded(tid) &&
-                stack_internal::Cancel(*use, &answers)) {
+            if (HasTaskEnded(tid) && stack_internal::Cancel(*use, &answers)) {
               end = End::kNoThread;
             }
           })) {

@@ -303,7 +303,7 @@ void InterruptedThreads::CancelEnded(Answers* answers) {
         stack_internal::IsAnswered(thread.use)) {
       continue;
     }
-    if ((stack_internal::HasEnded(thread.tid) || NoteIfOfSystem(thread.tid)) &&
+    if ((HasTaskEnded(thread.tid) || NoteIfOfSystem(thread.tid)) &&
         stack_internal::Cancel(thread.use, answers)) {
       thread.state = State::kEnded;
     }

@@ -127,6 +127,16 @@ bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size) {
   return file.Close() && got >= 0;
 }
 
+bool HasTaskEnded(pid_t tid) {
+  char text[512];
+  if (!ReadTaskFile(tid, "stat", text, sizeof(text))) {
+    return syscall(SYS_tgkill, getpid(), tid, 0) != 0 && errno == ESRCH;
+  }
+  const char* const name_end = std::strrchr(text, ')');
+  return name_end != nullptr && name_end[1] != '\0' &&
+         (name_end[2] == 'Z' || name_end[2] == 'X');
+}
+
 std::optional<std::uint64_t> SignalsBlockedBy(pid_t tid) {
   char status[4096];
   if (!ReadTaskFile(tid, "status", status, sizeof(status))) return std::nullopt;

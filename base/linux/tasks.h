@@ -39,6 +39,11 @@ bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit);
 // time the same could happen.)
 bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size);
 
+// Whether the thread runs no more, though it may still be listed. Of one whose
+// file cannot be read, perhaps for want of a descriptor: whether the kernel
+// knows no such thread.
+bool HasTaskEnded(pid_t tid);
+
 // The signals that a thread blocks, number N as bit N - 1; nothing if that
 // cannot be read. Allocates nothing.
 std::optional<std::uint64_t> SignalsBlockedBy(pid_t tid);

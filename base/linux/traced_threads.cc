@@ -121,16 +121,6 @@ bool FilterEndsTracing() {
   return ends;
 }
 
-bool HasEnded(pid_t tid) {
-  char text[512];
-  if (!ReadTaskFile(tid, "stat", text, sizeof(text))) {
-    return syscall(SYS_tgkill, getpid(), tid, 0) != 0 && errno == ESRCH;
-  }
-  const char* const name_end = strrchr(text, ')');
-  return name_end != nullptr && name_end[1] != '\0' &&
-         (name_end[2] == 'Z' || name_end[2] == 'X');
-}
-
 }  // namespace
 
 // One helper's. The helper and who made it take turns by two counters.
@@ -387,7 +377,7 @@ TracedThreads::Result TracedThreads::Hold(pid_t tid, TimePoint deadline,
 #endif
   } else if (result == Result::kNotInTime) {
     Release();  // the helper has ended
-  } else if (result == Result::kRefused && HasEnded(tid)) {
+  } else if (result == Result::kRefused && HasTaskEnded(tid)) {
     result = Result::kEnded;
   }
   if (session_ != nullptr &&

@@ -78,12 +78,15 @@ void CopyName(const char* stat, char (&name)[16]) {
 struct Surveyor {
   ThreadSurvey& survey;
   const pid_t self;
+  // A thread that is there and cannot be looked at, or 0; and why.
+  pid_t unread = 0;
+  int error = 0;
 };
 
 // Of the stat file, which is half as expensive as the status file and has of
 // the signals that are blocked the first 31.
 bool SurveyThread(pid_t thread, void* argument) {
-  auto& [survey, self] = *static_cast<Surveyor*>(argument);
+  auto& [survey, self, unread, error] = *static_cast<Surveyor*>(argument);
   // The former changes the code and runs none of it, whatever it blocks; the
   // latter blocks no trap.
   if (thread == self || RunsLibraryAlone(thread)) {
@@ -91,7 +94,11 @@ bool SurveyThread(pid_t thread, void* argument) {
     return true;
   }
   char stat[1024];
-  if (!ReadTaskFile(thread, "stat", stat, sizeof(stat))) return true;
+  if (!ReadTaskFile(thread, "stat", stat, sizeof(stat))) {
+    error = errno;
+    unread = HasTaskEnded(thread) ? 0 : thread;
+    return unread == 0;
+  }
   if (HasEnded(stat)) return true;
   ++survey.threads;
   if (const char* const blocked = StatField(stat, 32)) {
@@ -128,14 +135,20 @@ absl::Status SurveyThreads(ThreadSurvey& survey) {
     }
   }
   Surveyor surveyor{survey, self};
-  return ForEachThread(&SurveyThread, &surveyor);
+  const absl::Status listed = ForEachThread(&SurveyThread, &surveyor);
+  if (listed.ok() && surveyor.unread != 0) {
+    return ErrorWithText(absl::StatusCode::kUnavailable,
+                         "cannot read the state of thread %d in "
+                         "/proc/self/task: %s; changing code of a running "
+                         "program needs it",
+                         surveyor.unread, strerrordesc_np(surveyor.error));
+  }
+  return listed;
 }
 
 bool ExecutesCode(pid_t thread) {
   char text[4096];
-  if (!ReadTaskFile(thread, "stat", text, sizeof(text)) || HasEnded(text)) {
-    return false;
-  }
+  if (HasTaskEnded(thread)) return false;
   // "running", or "-1 SP PC" outside a system call, or its number and so on.
   // Kernels without this file cannot tell.
   return !ReadTaskFile(thread, "syscall", text, sizeof(text)) ||

@@ -36,7 +36,7 @@ struct ThreadSurvey {
 };
 
 // Threads that start or change during the survey may be missed. Fails if /proc
-// cannot be read.
+// cannot be read, also of one thread.
 absl::Status SurveyThreads(ThreadSurvey& survey);
 
 // Calls visit(thread, argument) for each thread of the process, until it
@@ -45,7 +45,8 @@ absl::Status ForEachThread(bool (*visit)(pid_t thread, void* argument),
                            void* argument);
 
 // Whether the thread executes, or is about to execute, instructions of the
-// program: it has not ended, and does not wait in a system call.
+// program: it has not ended, and does not wait in a system call. True if that
+// cannot be read.
 bool ExecutesCode(pid_t thread);
 
 }  // namespace code_internal

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -25,7 +24,6 @@
 #include "base/fork_mutex.h"
 #include "base/library_code.h"
 #include "base/linux/futex.h"
-#include "base/linux/tasks.h"
 #include "base/linux/thread_registers.h"
 
 namespace instar {
@@ -375,18 +373,6 @@ bool AwaitAnswers(Answers* answers, TimePoint deadline,
     const TimePoint until = std::min(next, deadline);
     FutexWait(&answers->missing, missing, &until);
   }
-}
-
-bool HasEnded(pid_t tid) {
-  char text[512];
-  if (!ReadTaskFile(tid, "stat", text, sizeof(text))) {
-    // Perhaps for want of a descriptor: a thread that cannot be looked at is
-    // there, unless the kernel knows none.
-    return syscall(SYS_tgkill, getpid(), tid, 0) != 0 && errno == ESRCH;
-  }
-  const char* const name_end = strrchr(text, ')');
-  return name_end != nullptr && name_end[1] != '\0' &&
-         (name_end[2] == 'Z' || name_end[2] == 'X');
 }
 
 bool IsAnswered(const RequestUse& use) {

@@ -109,9 +109,6 @@ void AllPosted(Answers* answers);
 // who has ended is to be taken back there.
 bool AwaitAnswers(Answers* answers, TimePoint deadline,
                   absl::FunctionRef<void()> look);
-// True if the thread runs no more, though it may still be listed. It takes
-// signals, and never handles them.
-bool HasEnded(pid_t tid);
 // Whether the thread has answered, or is about to.
 bool IsAnswered(const RequestUse& use);
 // After AllPosted(), when there is no more time: takes the request back. False

@@ -89,8 +89,11 @@ std::optional<KernelReference> FindQueuedSignal(Clock::time_point until) {
   std::optional<KernelReference> found;
   const bool is_listed = VisitTasks([&](pid_t tid) {
     char status[4096];
-    // That of a thread that has ended meanwhile cannot be read.
-    if (!ReadTaskFile(tid, "status", status, sizeof(status))) return true;
+    if (!ReadTaskFile(tid, "status", status, sizeof(status))) {
+      if (HasTaskEnded(tid)) return true;
+      found = KernelReference{Kind::kNoThreads, 0, 0};
+      return false;
+    }
     const std::uintptr_t waiting =
         NumberBehind(status, "\nSigPnd:").value_or(0) |
         NumberBehind(status, "\nShdPnd:").value_or(0);

@@ -1,0 +1,117 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "code/internal/thread_survey.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace instar {
+namespace code_internal {
+namespace {
+
+// More than fit into one reading of the list of threads, so that the list stays
+// open while they are looked at.
+constexpr std::size_t kMany = 300;
+
+// No descriptor can be opened, or one.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t zero_or_one) {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    EXPECT_GE(next, 0);
+    close(next);
+    rlimit few = before_;
+    few.rlim_cur = static_cast<rlim_t>(next) + zero_or_one;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  }
+  ~FewDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
+
+ private:
+  rlimit before_ = {};
+};
+
+class ThreadSurveyTest : public ::testing::Test {
+ protected:
+  ~ThreadSurveyTest() override {
+    leave_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  pid_t StartThread() {
+    std::atomic<pid_t> tid{0};
+    threads_.emplace_back([this, &tid] {
+      tid = static_cast<pid_t>(syscall(SYS_gettid));
+      while (!leave_) std::this_thread::yield();
+    });
+    while (tid == 0) std::this_thread::yield();
+    return tid;
+  }
+  // Threads that wait, and are many.
+  void StartSleepers() {
+    while (threads_.size() < kMany) {
+      threads_.emplace_back([this] {
+        while (!leave_) {
+          std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        }
+      });
+    }
+  }
+
+ private:
+  std::atomic<bool> leave_{false};
+  std::vector<std::thread> threads_;
+};
+
+TEST_F(ThreadSurveyTest, CountsThreads) {
+  StartThread();
+  ThreadSurvey survey;
+  EXPECT_EQ(SurveyThreads(survey), absl::OkStatus());
+  EXPECT_EQ(survey.threads, 2);
+  EXPECT_EQ(survey.blocks_trap, 0);
+}
+
+TEST_F(ThreadSurveyTest, WithoutADescriptorAThreadIsTakenForRunning) {
+  const pid_t running = StartThread();
+  pid_t ended = 0;
+  std::thread([&] { ended = static_cast<pid_t>(syscall(SYS_gettid)); }).join();
+  const FewDescriptors none(0);
+  EXPECT_TRUE(ExecutesCode(running));
+  EXPECT_FALSE(ExecutesCode(ended));
+}
+
+TEST_F(ThreadSurveyTest, WithoutADescriptorThreadsCannotBeListed) {
+  const FewDescriptors none(0);
+  ThreadSurvey survey;
+  const absl::Status status = SurveyThreads(survey);
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
+// One for the list, and none for what is listed.
+TEST_F(ThreadSurveyTest, WithoutADescriptorNoThreadIsPassedOver) {
+  StartSleepers();
+  const FewDescriptors one(1);
+  ThreadSurvey survey;
+  const absl::Status status = SurveyThreads(survey);
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::HasSubstr("cannot read the state of thread"));
+}
+
+}  // namespace
+}  // namespace code_internal
+}  // namespace instar
