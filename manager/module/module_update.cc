@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -97,9 +98,13 @@ Hook HookOf(const LoadedModule& module, const char* name) {
 // class.
 void AddMembers(const LoadedModule& module, UpdatePlan& plan) {
   std::map<std::string, std::vector<AppendedMember>> by_class;
+  std::set<Elf64_Addr> seen;  // GCC 14 gives such a function a second name
   for (const Elf64_Sym& symbol : module.file().image().DefinedWithPrefix(
            generated_module::kConvertPrefix)) {
-    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC) continue;
+    if (ELF64_ST_TYPE(symbol.st_info) != STT_FUNC ||
+        !seen.insert(symbol.st_value).second) {
+      continue;
+    }
     AppendedMember member;
     reinterpret_cast<void (*)(AppendedMember*)>(module.load_base() +
                                                 symbol.st_value)(&member);

@@ -62,8 +62,17 @@ std::string ConvertedMember(const Unit& unit) {
       !absl::StartsWith(unit.name, generated_module::kConvertPrefix)) {
     return "";
   }
-  // "void instar_generated_convert<&(shop::Product::mark_), ...>(...)"
-  const std::string readable = Demangle(unit.name);
+  // "void instar_generated_convert<&(shop::Product::mark_), ...>(...)". GCC 14
+  // puts into the name that the kind of the argument is auto, which demanglers
+  // do not know.
+  std::string name = unit.name;
+  constexpr absl::string_view kAuto = "TnDa";
+  const std::size_t kind =
+      absl::string_view(generated_module::kConvertPrefix).size() + 1;
+  if (absl::StartsWith(absl::ClippedSubstr(name, kind), kAuto)) {
+    name.erase(kind, kAuto.size());
+  }
+  const std::string readable = Demangle(name);
   const std::size_t ampersand = readable.find("<&");
   if (ampersand == std::string::npos) return "";
   std::size_t begin = ampersand + 2;

@@ -278,8 +278,7 @@ absl::Status Transition::BeforeStop() {
   }
   not_yet_.clear();
   not_yet_.reserve(parts_.size());
-  failure_.reset();
-  failure_.emplace(Failure());
+  failure_.emplace();
   failure_->not_rolled_back.reserve(parts_.size());
   return absl::OkStatus();
 }
