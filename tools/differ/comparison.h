@@ -112,6 +112,7 @@ class Comparison {
   void RefuseBucket(const ObjectPair& pair, const Bucket& bucket);
   const std::set<std::string>& UsersOf(const Unit& unit);
   StaticScope ScopeOf(const Unit& unit) const;
+  std::vector<Bucket> ByScope(std::map<std::string, Bucket> buckets) const;
   void MatchMoved();
   void Pair(const Unit* old_unit, Unit* new_unit);
   static void Separate(Unit& unit);

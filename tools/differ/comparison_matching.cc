@@ -221,8 +221,31 @@ const std::set<std::string>& Comparison::UsersOf(const Unit& unit) {
   return found->second[&unit];
 }
 
+// The buckets, without what debug information tells apart: "n.0" of one
+// function is not "n.0" of another one. Where it says nothing of one of them,
+// they stay together.
+std::vector<Comparison::Bucket> Comparison::ByScope(
+    std::map<std::string, Bucket> buckets) const {
+  std::vector<Bucket> result;
+  for (auto& entry : buckets) {
+    std::map<std::string, Bucket> by_scope;
+    for (const Unit* unit : entry.second.old_units) {
+      by_scope[ScopeOf(*unit).base].old_units.push_back(unit);
+    }
+    for (Unit* unit : entry.second.new_units) {
+      by_scope[ScopeOf(*unit).base].new_units.push_back(unit);
+    }
+    if (by_scope.count("") != 0) {
+      result.push_back(std::move(entry.second));
+      continue;
+    }
+    for (auto& scope : by_scope) result.push_back(std::move(scope.second));
+  }
+  return result;
+}
+
 // What has gone to another file: by its global name; of static variables, one
-// that is gone and one that is new, of one name and size.
+// that is gone and one that is new, of one name, function and size.
 void Comparison::MatchMoved() {
   std::map<std::string, Bucket> statics;
   for (const ObjectPair& pair : pairs_) {
@@ -247,8 +270,7 @@ void Comparison::MatchMoved() {
       }
     }
   }
-  for (const auto& entry : statics) {
-    const Bucket& bucket = entry.second;
+  for (const Bucket& bucket : ByScope(std::move(statics))) {
     if (bucket.old_units.empty() || bucket.new_units.empty()) continue;
     const Unit& old_unit = *bucket.old_units.front();
     Unit& new_unit = *bucket.new_units.front();

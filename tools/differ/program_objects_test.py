@@ -222,6 +222,23 @@ class ProgramObjectsTest(unittest.TestCase):
         self.differ(DONE)
         self.assertEqual(self.changed(), ["tax", "total"])
 
+    def test_statics_that_come_and_go_in_two_files(self):
+        counts = "int %s { static int n; return i * rate + ++n; }"
+        sources = dict(SHOP, **{"lib/tax.c": "int rate = 3; " + counts % "tax(int i)"})
+        old = self.build("old", sources)
+        new = shutil.copytree(old.folder, os.path.join(self.folder, "new"))
+        old.link("shop", objects_of(sources))
+        # n of another function in another file is another variable.
+        Build(new, {"lib/tax.c": SHOP["lib/tax.c"], "shop.c": "extern int rate; " + SHOP["shop.c"].replace(
+            "int total(int i) {", counts % "count(int i)" + " int total(int i) { return count(i);")})
+        said = self.differ(DONE)
+        self.assertNotIn("comes from", said)
+        self.assertEqual([change["status"] for change in self.report["changes"] if change["name"].startswith("n.")], ["new"])
+        # That of a function that has moved is the same one.
+        Build(new, {"lib/tax.c": "int rate = 3;", "shop.c": "extern int rate; " + SHOP["shop.c"].replace("+ 1", "+ 2") +
+                    counts % "tax(int i)"})
+        self.assertIn("comes from lib/tax.o and keeps its value", self.differ(DONE))
+
     def test_not_built(self):
         _, new = self.shop()
         os.remove(new.path("shop.o"))

@@ -412,7 +412,8 @@ def attempt_in_folder(seed, arguments, flags, link_flags):
         return attempt(seed, arguments, flags, link_flags, folder), None
     except Failure as failure:
         if arguments.keep:
-            shutil.copytree(folder, os.path.join(arguments.keep, f"seed{seed}"), dirs_exist_ok=True)
+            shutil.copytree(folder, os.path.join(arguments.keep, f"seed{seed}"), dirs_exist_ok=True,
+                            ignore=shutil.ignore_patterns("*.sock"))
         return "different", f"seed {seed}: {failure}"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
