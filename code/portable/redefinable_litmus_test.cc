@@ -52,8 +52,9 @@ TEST(RedefinableLitmusTest, WhoRunsAVersionSeesWhatWasDoneBefore) {
       const std::uint64_t before = written.load(std::memory_order_relaxed);
       const std::uint64_t version = slot();
       const std::uint64_t after = written.load(std::memory_order_relaxed);
-      // Too much has happened meanwhile to say which one it was.
-      if (after - before >= kVersions / 2) continue;
+      // Too much has happened meanwhile to say which one it was, which may be
+      // the one before the one that `before` tells of.
+      if (after - before + 1 >= kVersions / 2) continue;
       ++looked;
       // It was published after as many were written, or more.
       stale += (after - version) % kVersions >= kVersions / 2 ? 1 : 0;
