@@ -128,7 +128,7 @@ def milliseconds(latency):
 
 
 def short(patch):
-    found = re.findall(r"CVE-\d+-\d+(?:[-.]\d(?:of\d)?)?", patch)
+    found = re.findall(r"CVE-\d+-\d+(?:[-.]\d(?:of\d)?|/\d+)?", patch)
     return found[0] if found else re.sub(r"\.(patch|diff)$", "", patch)[:40]
 
 
@@ -181,13 +181,14 @@ def in_short(times):
 
 
 def stops(found):
-    """How long threads were stopped, of all updates."""
-    longest = sorted(update["longest_stop_ms"] for updates in all_updates(found).values() for update in updates)
-    if not longest:
-        return []
-    lines = [f"{len(longest)} loads and undos: the longest stop of a thread was {in_short(longest)}; "
-             f"{share(sum(one <= 5 for one in longest), len(longest))} within 5 ms."]
-    measured = {name: [update for update in updates if "bare_stop_ms" in update] for name, updates in all_updates(found).items()}
+    """How long threads were stopped, of all updates; apart, those on a machine that did other things at the same priority."""
+    quiet = {name: result for name, result in found.items() if not result.get("is_machine_busy")}
+    lines = []
+    longest = sorted(update["longest_stop_ms"] for updates in all_updates(quiet).values() for update in updates)
+    if longest:
+        lines += [f"{len(longest)} loads and undos: the longest stop of a thread was {in_short(longest)}; "
+                  f"{share(sum(one <= 5 for one in longest), len(longest))} within 5 ms."]
+    measured = {name: [update for update in updates if "bare_stop_ms" in update] for name, updates in all_updates(quiet).items()}
     measured = {name: updates for name, updates in measured.items() if updates}
     together = [update for updates in measured.values() for update in updates]
     if together:
@@ -196,6 +197,11 @@ def stops(found):
                   f"known how long a bare stop of the same threads took: {in_short(sorted(one['bare_stop_ms'] for one in together))}. "
                   f"The longest stop was longer than that by {in_short(over)}; "
                   f"{share(sum(one <= GOAL_MS for one in over), len(over))} within {GOAL_MS} ms."]
+    busy = {name: result for name, result in found.items() if name not in quiet}
+    longest = sorted(update["longest_stop_ms"] for updates in all_updates(busy).values() for update in updates)
+    if longest:
+        lines += ["", f"Not in these figures: {len(longest)} loads and undos of {' and '.join(busy)}, on the same machine while programs were "
+                  f"compiled at no lower priority. The longest stop of a thread was {in_short(longest)}."]
     return lines
 
 

@@ -4,7 +4,7 @@
 
 import importlib
 
-NAMES = ["redis", "nginx", "mosquitto", "dnsmasq", "haproxy", "proftpd", "squid"]
+NAMES = ["redis", "nginx", "mosquitto", "dnsmasq", "haproxy", "proftpd", "unbound", "squid"]
 
 
 def server(name):

@@ -10,6 +10,7 @@ import struct
 
 from checker import PATIENCE_S, Checker, Stream, expect
 from servers.description import Server
+from servers.dns import A, AAAA, CNAME, MX, NAME_ERROR, PTR, REFUSED, SRV, TXT, answer_to, edns, parse, query, record
 from sources import run
 
 
@@ -58,14 +59,6 @@ class Description(Server):
         return DnsmasqChecker(port, self.upstream)
 
 
-A, CNAME, PTR, MX, TXT, AAAA, SRV = 1, 5, 12, 15, 16, 28, 33
-NAME_ERROR = 3
-
-
-def name(words):
-    return b"".join(bytes([len(word)]) + word.encode() for word in words.split(".")) + b"\0"
-
-
 class DnsmasqChecker(Checker):
     """What it knows, and what it asks another server for, by UDP and by TCP."""
 
@@ -86,28 +79,13 @@ class DnsmasqChecker(Checker):
 
     def query(self, host, kind):
         self.number = self.random.getrandbits(16)
-        extended = b"\0\0\x29\x10\0\0\0\0\0\0\0" if self.random.random() < 0.5 else b""
-        return (struct.pack(">6H", self.number, 0x0100, 1, 0, 0, 1 if extended else 0) + name(host) + struct.pack(">2H", kind, 1) +
-                extended)
+        return query(self.number, host, kind, extension=edns() if self.random.random() < 0.5 else b"")
 
     def records(self, data):
         """Of an answer: the code, and the records' kinds and data."""
-        number, flags, questions, answers, _, _ = struct.unpack(">6H", data[:12])
-        expect((number, questions), (self.number, 1), "number of an answer")
-        at = self.skip(data, 12) + 4
-        found = []
-        for _ in range(answers):
-            at = self.skip(data, at)
-            kind, _, _, size = struct.unpack(">2HIH", data[at:at + 10])
-            found.append((kind, data[at + 10:at + 10 + size]))
-            at += 10 + size
-        return flags & 15, found
-
-    @staticmethod
-    def skip(data, at):
-        while data[at] and data[at] < 192:
-            at += 1 + data[at]
-        return at + (2 if data[at] else 1)
+        answer = parse(data)
+        expect((answer.number, answer.questions), (self.number, 1), "number of an answer")
+        return answer.flags & 15, [(found.kind, found.data) for found in answer.answers]
 
     def ask(self, host, kind):
         self.socket.send(self.query(host, kind))
@@ -132,7 +110,7 @@ class DnsmasqChecker(Checker):
 
     def missing(self):
         code, found = self.ask(f"x{self.random.random()}.nowhere", A)
-        expect((code in (NAME_ERROR, 5), found), (True, []), "a name that is not there")
+        expect((code in (NAME_ERROR, REFUSED), found), (True, []), "a name that is not there")
 
     def forwarded(self):
         # A new name is asked for; one of the last hundred is kept, and is not.
@@ -144,11 +122,9 @@ class DnsmasqChecker(Checker):
         # Long ones are kept elsewhere, a tenth of all at most.
         host = f"H{self.asked}.{'long' * 12 + '.' if self.random.random() < 0.05 else ''}far"
         self.socket.send(self.query(host, A))
-        query, asker = self.upstream.recvfrom(4096)
+        asked, asker = self.upstream.recvfrom(4096)
         address = bytes(self.random.randrange(1, 255) for _ in range(4))
-        end = self.skip(query, 12) + 4
-        self.upstream.sendto(query[:2] + struct.pack(">5H", 0x8180, 1, 1, 0, 0) + query[12:end] + b"\xc0\x0c" +
-                             struct.pack(">2HIH", A, 1, 3600, 4) + address, asker)
+        self.upstream.sendto(answer_to(asked, [record(A, address)]), asker)
         expect(self.records(self.socket.recv(4096)), (0, [(A, address)]), host)
         self.known[host] = address
         if len(self.known) > 100:
@@ -157,8 +133,8 @@ class DnsmasqChecker(Checker):
     def over_tcp(self):
         i = self.random.randrange(1, 100)
         stream = Stream(self.port)
-        query = self.query(f"host{i}.near", A)
-        stream.send(struct.pack(">H", len(query)) + query)
+        asked = self.query(f"host{i}.near", A)
+        stream.send(struct.pack(">H", len(asked)) + asked)
         size = struct.unpack(">H", stream.read(2))[0]
         expect(self.records(stream.read(size)), (0, [(A, bytes([10, 0, 0, i]))]), "TCP")
         stream.close()
