@@ -235,6 +235,8 @@ if [[ $system != *-in-c ]]; then
 fi
 instarctl -p shop undo || fail "undo of discount"
 answer 20 2000
+# As it is before it is built anew.
+[[ -z ${INSTAR_KEEP_SHOP:-} ]] || cp -a "$built" "$INSTAR_KEEP_SHOP"
 # What was built on another release has objects of another compiler.
 if [[ $system != built-in-c ]]; then
   cp -a . ../shop.old
@@ -331,4 +333,3 @@ said=$(INSTAR_CC=$PWD/nowhere instar-cc -c price.c 2>&1) && fail "a missing comp
 [[ $said == *"the compiler $PWD/nowhere is missing"*INSTAR_CC* ]] || fail "of a missing compiler: $said"
 said=$(INSTAR_CC=$PWD/other instar-cc -c price.c 2>&1) && fail "another compiler compiled"
 [[ $said == *"$PWD/other is not GCC 12 or later"*INSTAR_CC* ]] || fail "of another compiler: $said"
-[[ -z ${INSTAR_KEEP_SHOP:-} ]] || cp -a "$built" "$INSTAR_KEEP_SHOP"
