@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -20,6 +21,8 @@
 
 namespace instar {
 namespace {
+
+const std::size_t kPage = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
 
 struct Found {
   int count = 0;
@@ -52,29 +55,30 @@ TEST(MapsTest, SaysHowMemoryMayBeUsed) {
   EXPECT_FALSE(code.mapping.writable);
   EXPECT_FALSE(code.mapping.shared);
   void* const shared =
-      mmap(nullptr, 4096, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+      mmap(nullptr, kPage, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(shared, MAP_FAILED);
   EXPECT_TRUE(Find(shared).mapping.shared);
-  munmap(shared, 4096);
+  munmap(shared, kPage);
 }
 
 TEST(MapsTest, NamesTheFile) {
   std::string path = testing::TempDir() + "/maps_test_a name";
   const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   ASSERT_GE(file, 0);
-  ASSERT_EQ(ftruncate(file, 2 * 4096), 0);
-  void* const memory = mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, file, 4096);
+  ASSERT_EQ(ftruncate(file, static_cast<off_t>(2 * kPage)), 0);
+  void* const memory = mmap(nullptr, kPage, PROT_READ, MAP_PRIVATE, file,
+                            static_cast<off_t>(kPage));
   ASSERT_NE(memory, MAP_FAILED);
   struct stat status;
   ASSERT_EQ(fstat(file, &status), 0);
   const Found found = Find(memory);
   EXPECT_EQ(found.path.substr(found.path.rfind('/')), "/maps_test_a name");
-  EXPECT_EQ(found.mapping.offset, 4096u);
+  EXPECT_EQ(found.mapping.offset, kPage);
   EXPECT_EQ(found.mapping.inode, status.st_ino);
-  EXPECT_EQ(found.mapping.high - found.mapping.low, 4096u);
+  EXPECT_EQ(found.mapping.high - found.mapping.low, kPage);
   unlink(path.c_str());
   EXPECT_NE(Find(memory).path.find(" (deleted)"), std::string::npos);
-  munmap(memory, 4096);
+  munmap(memory, kPage);
   close(file);
 }
 
@@ -106,9 +110,9 @@ TEST(MapsTest, OfOneAddress) {
     EXPECT_EQ(found.device_minor, listed.device_minor);
   }
   void* const gone =
-      mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+      mmap(nullptr, kPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(gone, MAP_FAILED);
-  munmap(gone, 4096);
+  munmap(gone, kPage);
   Mapping found;
   EXPECT_EQ(query.Find(reinterpret_cast<std::uintptr_t>(gone), &found),
             MappingQuery::Answer::kNothingThere);
@@ -139,7 +143,7 @@ TEST(MapsTest, VisitsEachOnceByRisingAddress) {
   // More than fit into one read.
   void* memory[200];
   for (int i = 0; i < 200; ++i) {
-    memory[i] = mmap(nullptr, 4096, i % 2 == 0 ? PROT_READ : PROT_NONE,
+    memory[i] = mmap(nullptr, kPage, i % 2 == 0 ? PROT_READ : PROT_NONE,
                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     ASSERT_NE(memory[i], MAP_FAILED);
   }
@@ -153,7 +157,7 @@ TEST(MapsTest, VisitsEachOnceByRisingAddress) {
     return true;
   }));
   EXPECT_GT(visits, 100);
-  for (void* page : memory) munmap(page, 4096);
+  for (void* page : memory) munmap(page, kPage);
 }
 
 }  // namespace
