@@ -157,6 +157,9 @@ unw_addr_space_t AddressSpace() {
   });
 }
 
+// It allocates, which the first walk must not do: threads may be held then.
+[[gnu::constructor]] void MakeAtStart() { AddressSpace(); }
+
 }  // namespace
 
 WalkEnd StepByLibunwind(WalkState* state) {
