@@ -3,19 +3,31 @@
 
 #include "threads/testing/functions_for_test.h"
 
+#include "code/entries_here.h"
+#include "threads/update_point.h"
+
 namespace instar {
 namespace threads_test {
+namespace {
+
+inline void PointWithoutEntries() {
+  if (!kHasFunctionEntries) UpdatePoint();
+}
+
+}  // namespace
 
 int Step(int n) { return n + 1; }
 
 void StepUntil(const std::atomic<bool>& stop) {
   int n = 0;
-  while (!stop) n = Step(n);
+  while (!stop) {
+    n = Step(n);
+    PointWithoutEntries();
+  }
 }
 
 void StepForEver() {
-  for (int n = 0;; n = Step(n)) {
-  }
+  for (int n = 0;; n = Step(n)) PointWithoutEntries();
 }
 
 void CallThrough(const std::function<void()>& call) {
@@ -33,6 +45,7 @@ void StepInLock(std::mutex& mutex, const std::atomic<bool>& stop) {
   while (!stop) {
     std::lock_guard<std::mutex> lock(mutex);
     n = Step(n);
+    PointWithoutEntries();
   }
 }
 

@@ -1,7 +1,9 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions compiled as updatable code is.
+// Functions compiled as updatable code is. Where functions have no entries, at
+// which an active thread is met, those that call Step() again and again have an
+// update point behind it.
 
 #ifndef INSTAR_THREADS_TESTING_FUNCTIONS_FOR_TEST_H_
 #define INSTAR_THREADS_TESTING_FUNCTIONS_FOR_TEST_H_

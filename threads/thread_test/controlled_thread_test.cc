@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
+#include "code/entries_here.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "threads/held_reboot.h"
@@ -133,6 +134,7 @@ TEST(ControlledThisThreadTest, ControlledForAsLongAsItLives) {
         while (!stop) {
           if (kind == ThreadKind::kActive) {
             Step(1);
+            if (!kHasFunctionEntries) UpdatePoint();
           } else {
             UpdatePoint();
           }

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "base/testing/sanitizers.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "continuation/continulet.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -227,6 +228,7 @@ TEST(UpdateRequestTest, NoneInANoUpdateScope) {
 }
 
 TEST(UpdateRequestTest, ActiveThreadIsUpdatedAtAnEntry) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> stop{false};
   ControlledThread thread =
       StartActiveThread("active", [&stop] { StepUntil(stop); });
