@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
@@ -56,17 +57,22 @@ class CopiesInCodeTest : public UpdateFixture {
 };
 
 TEST_F(CopiesInCodeTest, ConversionWaitsOrIsRefused) {
-  const absl::Status status = TryApply(std::chrono::milliseconds(20));
-  const std::string message(status.message());
-  EXPECT_FALSE(IsConverted());
   if (!IS_DESCRIBED) {
-    EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-    EXPECT_THAT(message, AllOf(HasSubstr("Depot"), HasSubstr("GoThere"),
-                               HasSubstr("no debug information")));
+    const absl::Status refused = TryApply(std::chrono::seconds(60));
+    EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(refused.message()),
+                AllOf(HasSubstr("Depot"), HasSubstr("GoThere"),
+                      HasSubstr("no debug information")));
+    EXPECT_FALSE(IsConverted());
     return;
   }
-  EXPECT_EQ(status.code(), absl::StatusCode::kDeadlineExceeded);
-  EXPECT_THAT(message, HasSubstr("GoThere"));
+  // On a machine that is busy the thread does not always stop in time.
+  absl::Status waits;
+  do {
+    waits = TryApply(std::chrono::milliseconds(20));
+    ASSERT_EQ(waits.code(), absl::StatusCode::kDeadlineExceeded) << waits;
+    EXPECT_FALSE(IsConverted());
+  } while (!absl::StrContains(waits.message(), "GoThere"));
   leave_ = true;
   Apply();
   EXPECT_TRUE(IsConverted());

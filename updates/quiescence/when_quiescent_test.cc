@@ -71,20 +71,22 @@ TEST(QuiescenceOfAllThreadsTest, ACopyOfAThreadIsInNobodysWay) {
     }
   });
   const WatchedFunctions watched = Watch(&Depth);
-  int done = 0;
-  for (int i = 0; i < 500 || copied < 100; ++i) {
+  // Each is soon through, but on a machine that is busy, where a thread may not
+  // be run in time: then it is tried again.
+  for (int done = 0; done < 500 || copied < 100;) {
     QuiescenceReport report;
     const Attempt attempt =
         WhenQuiescent(watched, Stacks::kAllThreads, &Nothing, kLimit, &report);
-    EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+    EXPECT_FALSE(attempt.is_failed()) << attempt.reason();
+    if (attempt.is_failed()) break;
+    if (attempt.is_not_yet()) continue;
     EXPECT_FALSE(report.was_too_short);
     EXPECT_GT(report.stopped.count(), 0);
-    done += attempt.is_done();
+    ++done;
   }
   stop = true;
   busy.join();
   copies.join();
-  EXPECT_GE(done, 500);
   EXPECT_EQ(failed, 0);
 }
 
@@ -267,7 +269,7 @@ TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
   for (const Looping& worker : workers) worker.AwaitRounds();
   ChangeOptions options(Stacks::kControlledThreads);
   options.limit = kLimit;
-  Change update(Redefine(&Price, &Price2), options);
+  Change update(Redefine(Price, &Price2), options);
   Change other(Redefine(&Depth, &Depth2), options);
   for (int round = 0; round < 10; ++round) {
     for (const bool apply : {true, false}) {
@@ -293,7 +295,6 @@ TEST(QuiescenceAtRendezvousTest, ManyThreadsApplyTheSameAtOnce) {
 
 // Threads that start and end meanwhile.
 TEST(QuiescenceAtRendezvousTest, ThreadsComeAndGo) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> stop{false};
   std::atomic<long> wrong{0};
   std::vector<std::thread> starters;
@@ -310,7 +311,7 @@ TEST(QuiescenceAtRendezvousTest, ThreadsComeAndGo) {
   }
   ChangeOptions options(Stacks::kControlledThreads);
   options.limit = kLimit;
-  Change update(Redefine(&Price, &Price2), options);
+  Change update(Redefine(Price, &Price2), options);
   for (int round = 0; round < 50; ++round) {
     Attempt attempt = Attempt::NotYet("");
     while (attempt.is_not_yet()) attempt = update.Apply();
