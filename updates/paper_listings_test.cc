@@ -99,6 +99,9 @@ TEST_F(PaperListingsTest, ControlledThreads) {
   EXPECT_EQ(threads_[0].kind(), ThreadKind::kPassive);
   EXPECT_EQ(threads_[1].kind(), ThreadKind::kActive);
   for (const ControlledThread& thread : threads_) {
+    if (thread.kind() == ThreadKind::kActive) {
+      INSTAR_NEEDS_FUNCTION_ENTRIES();
+    }
     pid_t tid = 0;
     Finish(SetUpdateFunction(thread, [&](UpdateContext& context) {
       tid = gettid();
@@ -122,6 +125,7 @@ TEST_F(PaperListingsTest, QuiescenceIsTheUpdateFunctionsTask) {
 
 // Section 2.2, safe function redefinition.
 TEST_F(PaperListingsTest, SafeRedefinition) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   StartThreads();
   const ThreadRef thread = threads_[0];
   while (passive_price_ != 101) std::this_thread::yield();
@@ -142,7 +146,7 @@ TEST_F(PaperListingsTest, SafeRedefinition) {
 TEST_F(PaperListingsTest, OneThreadIsUpdatedWhileAnotherIsNotYet) {
   INSTAR_NEEDS_FUNCTION_ENTRIES();
   StartThreads();
-  auto update_of_passive = Change(Redefine(&Price, &Price2));
+  auto update_of_passive = Change(Redefine(Price, &Price2));
   auto update_of_active = Change(Redefine(&Depth, &Depth2));
   UpdateRequest active = SetUpdateFunction(threads_[1], update_of_active);
   active.Trigger();
@@ -168,6 +172,9 @@ TEST_F(PaperListingsTest, OneThreadIsUpdatedWhileAnotherIsNotYet) {
 TEST_F(PaperListingsTest, ThreadReboot) {
   StartThreads();
   for (const ControlledThread& thread : threads_) {
+    if (thread.kind() == ThreadKind::kActive) {
+      INSTAR_NEEDS_FUNCTION_ENTRIES();
+    }
     std::atomic<int> got{0};
     pid_t tid = 0;
     // def new_main(args): ...

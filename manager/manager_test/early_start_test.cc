@@ -30,7 +30,7 @@ char directory[] = "/tmp/instar-early-start-XXXXXX";
 __attribute__((constructor(101))) void StartFirst() {
   if (mkdtemp(directory) == nullptr) return;
   setenv("INSTAR_SOCKET_DIRECTORY", directory, 1);
-  early_function = new absl::StatusOr<Function>(Function::Of(&Price));
+  early_function = new absl::StatusOr<Function>(Function::Of(&Price2));
   early_manager = new absl::StatusOr<Manager>(Manager::Start());
 }
 
@@ -41,7 +41,7 @@ TEST(EarlyStartTest, UpdatesAreApplied) {
   Manager& manager = **early_manager;
   const int before = Price(1);
   UpdatePlan plan("prices");
-  plan.Redefine(&Price, &Price2);
+  plan.Redefine(Price, &Price2);
   const auto report = manager.Apply(MakeUpdate(std::move(plan)));
   EXPECT_TRUE(report.ok()) << report.status();
   EXPECT_NE(Price(1), before);

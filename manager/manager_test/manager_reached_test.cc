@@ -44,7 +44,7 @@ int NewPrice(int article) { return 1000 + article; }
 
 std::unique_ptr<Update> Prices() {
   UpdatePlan plan("prices");
-  plan.Redefine(&Price, &NewPrice);
+  plan.Redefine(Price, &NewPrice);
   return MakeUpdate(std::move(plan));
 }
 

@@ -22,6 +22,7 @@
 #include "base/testing/child_process.h"
 #include "base/testing/eventually.h"
 #include "base/testing/other_user.h"
+#include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/manager.h"
@@ -39,7 +40,7 @@ int NewPrice(int article) { return 1000 + article; }
 
 std::unique_ptr<Update> Prices() {
   UpdatePlan plan("prices");
-  plan.Redefine(&Price, &NewPrice);
+  plan.Redefine(Price, &NewPrice);
   return MakeUpdate(std::move(plan));
 }
 
@@ -82,6 +83,7 @@ bool AwaitRemark(const Manager& manager, absl::string_view text) {
 }
 
 TEST_F(ManagerRemarksTest, ProbeOnARedirectedFunctionIsShownAndOutlived) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   auto manager = Manager::Start();
   ASSERT_TRUE(manager.ok()) << manager.status();
   const auto applied = manager->Apply(Prices());

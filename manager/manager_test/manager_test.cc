@@ -88,7 +88,7 @@ class ManagerTest : public testing::Test {
   }
   static std::unique_ptr<Update> Prices() {
     UpdatePlan plan("prices");
-    plan.Redefine(&Price, &NewPrice);
+    plan.Redefine(Price, &NewPrice);
     return MakeUpdate(std::move(plan));
   }
 

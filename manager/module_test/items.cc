@@ -6,6 +6,8 @@
 namespace shop {
 
 int Item::Version() const { return 1; }
-int PriceOf(const Item& item) { return 10 * item.number(); }
+INSTAR_UPDATABLE_FUNCTION_BODY(int, PriceOf, (const Item& item)) {
+  return 10 * item.number();
+}
 
 }  // namespace shop

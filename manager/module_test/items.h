@@ -6,6 +6,7 @@
 #ifndef INSTAR_MANAGER_MODULE_TEST_ITEMS_H_
 #define INSTAR_MANAGER_MODULE_TEST_ITEMS_H_
 
+#include "code/updatable_function.h"
 #include "heap/updatable.h"
 
 namespace shop {
@@ -20,7 +21,7 @@ class Item : public instar::Updatable<Item> {
   int number_;
 };
 
-int PriceOf(const Item& item);
+INSTAR_UPDATABLE_FUNCTION(int, PriceOf, (const Item& item));
 
 }  // namespace shop
 

@@ -33,7 +33,7 @@ absl::Status NewItems(instar::UpdatePlan& plan) {
 #ifdef REMEMBERS
   ++plans;
 #endif
-  plan.Redefine(&PriceOf, &NewPriceOf);
+  plan.Redefine(PriceOf, &NewPriceOf);
   plan.ConvertEagerly<Item, NewItem>();
   return absl::OkStatus();
 }

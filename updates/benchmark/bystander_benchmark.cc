@@ -146,7 +146,7 @@ void Nothing(benchmark::State& state) {
 
 UpdatePlan Plan() {
   UpdatePlan plan("price");
-  plan.Redefine(&updates_test::Price, &updates_test::Price2);
+  plan.Redefine(updates_test::Price, &updates_test::Price2);
   return plan;
 }
 
@@ -221,7 +221,7 @@ void BusyThreads(benchmark::State& state) {
   }
   nanoseconds stopped{0};
   for (auto _ : state) {
-    Change update(Redefine(&updates_test::Price, &updates_test::Price2),
+    Change update(Redefine(updates_test::Price, &updates_test::Price2),
                   Stacks::kAllThreads);
     while (update.Apply().is_not_yet()) {
       std::this_thread::sleep_for(milliseconds(1));

@@ -68,7 +68,7 @@ std::unique_ptr<Update> MakePlan() {
   UpdatePlan plan("ratings");
   plan.ConvertLazily<Item, ItemV2>();
   plan.ConvertEagerly<Store, StoreV2>();
-  plan.Redefine(&Price, &Price2);
+  plan.Redefine(Price, &Price2);
   return MakeUpdate(std::move(plan));
 }
 

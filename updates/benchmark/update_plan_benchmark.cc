@@ -96,7 +96,7 @@ void ApplyPlan(benchmark::State& state) {
   UpdatePlan plan("ratings");
   plan.ConvertLazily<Product, ProductV2>();
   plan.ConvertEagerly<Site, SiteV2>();
-  plan.Redefine(&updates_test::Price, &NewPrice);
+  plan.Redefine(updates_test::Price, &NewPrice);
   const std::unique_ptr<Update> update = MakeUpdate(std::move(plan));
   for (auto _ : state) {
     AwaitCommand();

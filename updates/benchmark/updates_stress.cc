@@ -129,12 +129,12 @@ int Main(int minutes) {
   for (const Stacks stacks :
        {kCanStopAll ? Stacks::kAllThreads : Stacks::kControlledThreads,
         Stacks::kControlledThreads}) {
-    updates.push_back(Change(Redefine(&Price, &Price2), stacks));
+    updates.push_back(Change(Redefine(Price, &Price2), stacks));
     updates.push_back(Change(Redefine(&Depth, &Depth2), stacks));
     updates.push_back(Change(Redefine(Redefinitions()
-                                          .Add(&Relay, &Relay2)
-                                          .Add(&Send, &Send2)
-                                          .Add(&Receive, &Receive2)),
+                                          .Add(Relay, &Relay2)
+                                          .Add(Send, &Send2)
+                                          .Add(Receive, &Receive2)),
                              stacks));
     updates.push_back(Change(Redefine(price_slot, &Twice), stacks));
     // Never quiescent for long.

@@ -94,9 +94,8 @@ class Relaying {
 };
 
 TEST(ChangeCheckTest, SaysWhatIsInTheWayAndChangesNothing) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying thread("relay");
-  Change change(Redefine(&Relay, &Relay2), Stacks::kControlledThreads);
+  Change change(Redefine(Relay, &Relay2), Stacks::kControlledThreads);
   const auto check = [&] { return change.Check(); };
   const Blockers blockers = AskUntil(check, &IsInRelay);
   ASSERT_EQ(blockers.size(), 1u);
@@ -114,7 +113,6 @@ TEST(ChangeCheckTest, SaysWhatIsInTheWayAndChangesNothing) {
 }
 
 TEST(ChangeCheckTest, LooksAtAllThreads) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::atomic<bool> is_inside{false}, stop{false};
   std::thread other([&] {
@@ -128,15 +126,14 @@ TEST(ChangeCheckTest, LooksAtAllThreads) {
     other.join();
   };
   while (!is_inside) std::this_thread::yield();
-  Change change(Redefine(&Relay, &Relay2), Stacks::kAllThreads);
+  Change change(Redefine(Relay, &Relay2), Stacks::kAllThreads);
   AskUntil([&] { return change.Check(); }, &IsInRelay);
 }
 
 TEST(ChangeCheckTest, InAThreadLooksAtThatOne) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying one("one"), two("two");
   two.LetGo();
-  Change change(Redefine(&Relay, &Relay2));
+  Change change(Redefine(Relay, &Relay2));
   AskUntil([&] { return change.CheckIn(one.ref()); }, &IsInRelay);
   AskUntil([&] { return change.CheckIn(two.ref()); }, &IsNone);
   AskUntil([&] { return change.CheckIn(two.ref(), "elsewhere"); }, &IsNone);
@@ -155,9 +152,8 @@ TEST(ChangeCheckTest, AnErrorIsThatOfApply) {
 }
 
 TEST(ChangeBlockersTest, AreThoseOfTheLatestAttempt) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying thread("relay");
-  Change change(Redefine(&Relay, &Relay2), Stacks::kControlledThreads);
+  Change change(Redefine(Relay, &Relay2), Stacks::kControlledThreads);
   EXPECT_THAT(change.Blockers(), IsEmpty());
   while (!IsInRelay(change.Blockers())) {
     ASSERT_TRUE(change.Apply().is_not_yet());
@@ -171,7 +167,6 @@ TEST(ChangeBlockersTest, AreThoseOfTheLatestAttempt) {
 }
 
 TEST(ChangePointTest, ThreadsAreHeldThereOnly) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   std::atomic<bool> stop{false};
   std::atomic<int> half{0};  // 1 between the two, of which one is named
   ControlledThread thread = StartPassiveThread("halves", [&] {
@@ -196,26 +191,25 @@ TEST(ChangePointTest, ThreadsAreHeldThereOnly) {
   EXPECT_TRUE(attempt.is_done()) << attempt.reason();
   options.stacks = Stacks::kAllThreads;
   EXPECT_TRUE(absl::IsInvalidArgument(
-      Change(Redefine(&Price, &Price2), options).Prepare()));
+      Change(Redefine(Price, &Price2), options).Prepare()));
   options.stacks.reset();
   EXPECT_TRUE(absl::IsInvalidArgument(
-      Change(Redefine(&Price, &Price2), options).Prepare()));
+      Change(Redefine(Price, &Price2), options).Prepare()));
 }
 
 TEST(ThreadUpdatesRehearsalTest, EachThreadIsAskedAndNothingIsChanged) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying one("one"), two("two");
   StartPassiveThread("nobody", [] {}).Join();  // a name that is known
   std::atomic<int> called{0};
   ThreadUpdates threads("relay");
-  threads.Start(Redefine(&Price, &Price2));
-  threads.Add("one", Redefine(&Relay, &Relay2));
+  threads.Start(Redefine(Price, &Price2));
+  threads.Add("one", Redefine(Relay, &Relay2));
   threads.Then();
   threads.SetUpdateFunction("two", [&](UpdateContext&) {
     ++called;
     return Attempt::Done();
   });
-  threads.Add("nobody", Redefine(&Send, &Send2));
+  threads.Add("nobody", Redefine(Send, &Send2));
   const auto update = MakeUpdate(std::move(threads));
   std::vector<std::string> remarks;
   ApplyOptions options;
@@ -274,11 +268,10 @@ TEST(ThreadUpdatesRehearsalTest, AThreadThatComesToNoPointIsNamed) {
 }
 
 TEST(ThreadUpdatesRehearsalTest, RequirementsComeFirst) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Relaying one("one");
   bool is_met = false, is_never = false;
   ThreadUpdates threads("relay");
-  threads.Add("one", Redefine(&Relay, &Relay2));
+  threads.Add("one", Redefine(Relay, &Relay2));
   threads.When([&] {
     if (is_never) return Attempt::Failed(absl::InternalError("never"));
     return is_met ? Attempt::Done() : Attempt::NotYet("a request is open");

@@ -163,11 +163,10 @@ TEST(UpdatePlanOthersTest, AreLeftAloneIfThatIsSaid) {
 
 // All that were stopped are counted, and no other.
 TEST(UpdatePlanOthersTest, AreCounted) {
-  INSTAR_NEEDS_FUNCTION_ENTRIES();
   INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   const Looping one("one"), two("two");
   UpdatePlan plan("price");
-  plan.Redefine(&Price, &Price2);
+  plan.Redefine(Price, &Price2);
   plan.After(
       [] { return absl::OkStatus(); },  // a watch has a thread of its own
       [] { return absl::OkStatus(); });

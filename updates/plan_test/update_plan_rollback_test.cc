@@ -219,8 +219,8 @@ class Program {
     plan.Before(Count(hooks.before), Count(hooks.before_undone));
     fault_hook(&UpdatePlan::Before);
     fault_step();
-    plan.Redefine(&Price, &Price2);
-    plan.Redefine(&Send, &Send2);
+    plan.Redefine(Price, &Price2);
+    plan.Redefine(Send, &Send2);
     plan.Redefine(slot, &Dwell);
     fault_step();
     plan.ConvertEagerly<Product, FallibleV2>();

@@ -6,7 +6,7 @@
 namespace instar {
 namespace updates_test {
 
-int Price(int a) { return 100 + a; }
+INSTAR_UPDATABLE_FUNCTION_BODY(int, Price, (int a)) { return 100 + a; }
 int Price2(int a) { return 200 + a; }
 int Price3(int a) { return 300 + a; }
 long LongPrice(int a) { return 400 + a; }
@@ -27,11 +27,12 @@ int Depth2(int n, const std::function<void()>& at) {
   return -n;
 }
 
-int Send(int a) { return a * 2; }
-int Receive(int a) { return a / 2; }
+INSTAR_UPDATABLE_FUNCTION_BODY(int, Send, (int a)) { return a * 2; }
+INSTAR_UPDATABLE_FUNCTION_BODY(int, Receive, (int a)) { return a / 2; }
 int Send2(int a) { return a * 3; }
 int Receive2(int a) { return a / 3; }
-int Relay(int a, const std::function<void()>& between) {
+INSTAR_UPDATABLE_FUNCTION_BODY(int, Relay,
+                               (int a, const std::function<void()>& between)) {
   const int sent = Send(a);
   between();
   return Receive(sent) - a;

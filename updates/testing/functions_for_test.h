@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Functions compiled as updatable code is, in versions, for the tests of
-// updates.
+// updates. Those that can be redefined on every processor are named without an
+// `&` (code/updatable_function.h).
 
 #ifndef INSTAR_UPDATES_TESTING_FUNCTIONS_FOR_TEST_H_
 #define INSTAR_UPDATES_TESTING_FUNCTIONS_FOR_TEST_H_
@@ -10,11 +11,13 @@
 #include <atomic>
 #include <functional>
 
+#include "code/updatable_function.h"
+
 namespace instar {
 namespace updates_test {
 
 // Version N returns 100 * N + a.
-int Price(int a);
+INSTAR_UPDATABLE_FUNCTION(int, Price, (int a));
 int Price2(int a);
 int Price3(int a);
 int OfDouble(double a);
@@ -27,11 +30,12 @@ int Depth2(int n, const std::function<void()>& at);
 
 // Two functions that must change together: what Send() gives, Receive() must
 // understand. Relay() returns 0 if it did, and calls `between` in between.
-int Send(int a);
-int Receive(int a);
+INSTAR_UPDATABLE_FUNCTION(int, Send, (int a));
+INSTAR_UPDATABLE_FUNCTION(int, Receive, (int a));
 int Send2(int a);
 int Receive2(int a);
-int Relay(int a, const std::function<void()>& between);
+INSTAR_UPDATABLE_FUNCTION(int, Relay,
+                          (int a, const std::function<void()>& between));
 int Relay2(int a, const std::function<void()>& between);
 
 class Site {

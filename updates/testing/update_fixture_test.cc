@@ -24,12 +24,12 @@ using updates_test::Price;
 using updates_test::Price2;
 
 absl::Status RaisePrices(UpdatePlan& plan) {
-  plan.Redefine(&Price, &Price2);
+  plan.Redefine(Price, &Price2);
   return absl::OkStatus();
 }
 
 absl::Status RaisePricesPerThread(ThreadUpdates& threads) {
-  threads.Add("shop", Redefine(&Price, &Price2));
+  threads.Add("shop", Redefine(Price, &Price2));
   return absl::OkStatus();
 }
 

@@ -391,6 +391,7 @@ class ReplaceBothWaysTest : public ReplaceWhenHeldTest,
                             public testing::WithParamInterface<bool> {};
 
 TEST_P(ReplaceBothWaysTest, AppliedAndUndoneHalfWay) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();
   Climbing climbing;
   const auto update = MakeClimbUpdate(GetParam());
   ASSERT_TRUE(update->Prepare().ok());

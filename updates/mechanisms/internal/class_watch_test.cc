@@ -52,7 +52,7 @@ TEST_F(ClassWatchTest, WhatOneUpdateHasLookedUpTheNextOneHas) {
   // Others ask for something else.
   EXPECT_NE(Get(Ignoring(), /*thorough=*/false), first);
   ClassFunctionsOptions more = Ignoring();
-  more.watch_also = {"instar::updates_test::Price(int)"};
+  more.watch_also = {"instar::updates_test::Price2(int)"};
   const WatchedSet with_more = Get(more);
   EXPECT_NE(with_more, first);
   EXPECT_EQ(with_more->functions().size(), first->functions().size() + 1);
@@ -73,7 +73,7 @@ TEST_F(ClassWatchTest, SoAreFunctionsThatHaveNewVersions) {
   INSTAR_NEEDS_FUNCTION_ENTRIES();
   const WatchedSet first = Get(Ignoring());
   auto redirection = code_internal::RedirectOne(
-      *Function::Of(&updates_test::Price),
+      *Function::Of(&updates_test::Price2),
       reinterpret_cast<std::uintptr_t>(&updates_test::Price3));
   ASSERT_TRUE(redirection.ok()) << redirection.status();
   EXPECT_NE(Get(Ignoring()), first);
