@@ -27,6 +27,10 @@ namespace {
 
 void DoNothing(int) {}
 
+bool Send(int signal, pid_t tid) {
+  return syscall(SYS_tgkill, getpid(), tid, signal) == 0;
+}
+
 // A real-time signal without a handler, which becomes ours; 0 if there is none.
 int ChooseSignal() {
   // That one is chosen in the same way: not both at once.
@@ -41,7 +45,11 @@ int ChooseSignal() {
     }
     struct sigaction action = {};
     action.sa_handler = &DoNothing;  // without SA_RESTART
-    if (sigaction(number, &action, nullptr) == 0) return number;
+    if (sigaction(number, &action, nullptr) != 0) continue;
+    // qemu's user mode takes a handler for the last two, which it has not.
+    if (Send(number, static_cast<pid_t>(syscall(SYS_gettid)))) return number;
+    action.sa_handler = SIG_DFL;
+    sigaction(number, &action, nullptr);
   }
   return 0;
 }
@@ -50,8 +58,7 @@ bool WakeBySignal(const ThreadRecord& record, void*) {
   static ForkOnce<int> chosen;
   const int signal = chosen.Get(&ChooseSignal);
   return signal != 0 &&
-         syscall(SYS_tgkill, getpid(),
-                 record.tid.load(std::memory_order_relaxed), signal) == 0;
+         Send(signal, record.tid.load(std::memory_order_relaxed));
 }
 
 bool CanBlock(const PerThread& mine) {
