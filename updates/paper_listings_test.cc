@@ -209,6 +209,7 @@ struct FooV2 : Foo {
 
 // Section 2.3, eager object conversion.
 TEST_F(PaperListingsTest, EagerObjectConversion) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();  // of an active thread
   std::vector<std::unique_ptr<Foo>> objects;
   for (int i = 0; i < 100; ++i) objects.push_back(std::make_unique<Foo>());
   const auto main1 = [this] {
