@@ -19,6 +19,14 @@ namespace {
 
 using code_internal::Demangle;
 
+// Whether it begins with pointers, and more than one thing: a list of names or
+// functions, say, that is written down in the source and nowhere else. Of
+// another variable the value may be what the program has made of it.
+bool IsTable(const Unit& variable) {
+  return !variable.main().relocations.empty() &&
+         variable.main().size > sizeof(void*);
+}
+
 }  // namespace
 
 // What the changes mean for the program.
@@ -143,6 +151,12 @@ void Comparison::JudgeVariable(const Unit& unit) {
       findings_.Refuse(object,
                        absl::StrCat("variable ", readable,
                                     " is thread_local in one build only"));
+    } else if (IsTable(unit)) {
+      findings_.Refuse(
+          object,
+          absl::StrCat("variable ", readable, " has other contents (", unit.why,
+                       "), and the program keeps the old ones. Put the new "
+                       "ones into a variable of its own"));
     } else {
       findings_.Warn(object,
                      absl::StrCat("variable ", readable,

@@ -162,6 +162,12 @@ CASES = [
          "f() is never left: its new version takes effect at its next call"),
     Case("initial value", "int x = 1; int f() { return x; }", "int x = 2; int f() { return x + 1; }", DONE,
          "variable x keeps its value: only its initial value has changed"),
+    Case("contents of a table",
+         'struct e { char* name; int size; }; static struct e t[] = {{"a=", 2}, {"b=", 2}}; int f(int i) { return t[i].size; }',
+         'struct e { char* name; int size; }; static struct e t[] = {{"a", 1}, {"b", 1}}; int f(int i) { return t[i].size + 1; }', REFUSED,
+         "variable t has other contents", suffix="c"),
+    Case("initial value of a pointer", 'char* x = "a"; char* f() { return x; }', 'char* x = "b"; char* f() { return x + 1; }', DONE,
+         "variable x keeps its value: only its initial value has changed", suffix="c"),
     Case("initial value alone", "int x = 1; int f() { return x; }", "int x = 2; int f() { return x; }", NOTHING,
          "there is nothing to apply"),
     # A variable that a build never writes is a variable all the same: the program's has a value of its own.
