@@ -73,10 +73,21 @@ class LinkedImage::Search {
           continue;
         }
         const auto found = image_.globals_.find(symbol->name);
-        if (found == image_.globals_.end()) continue;
-        INSTAR_RETURN_IF_ERROR(Found(unit->main(),
-                                     AddressOf(*found->second) - symbol->value,
-                                     symbol->name));
+        if (found != image_.globals_.end()) {
+          INSTAR_RETURN_IF_ERROR(
+              Found(unit->main(), AddressOf(*found->second) - symbol->value,
+                    symbol->name));
+          continue;
+        }
+        // The linker makes a hidden one local. One of another object may have
+        // its name, if the linker has dropped this one.
+        const Symbol* hidden = image_.Find(symbol->name);
+        if (hidden != nullptr && unit->is_function() &&
+            symbol->visibility != STV_DEFAULT &&
+            IsSame(unit->main(), AddressOf(*hidden) - symbol->value)) {
+          INSTAR_RETURN_IF_ERROR(Found(
+              unit->main(), AddressOf(*hidden) - symbol->value, symbol->name));
+        }
       }
     }
     const FileSymbols* file = nullptr;

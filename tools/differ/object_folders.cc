@@ -170,13 +170,18 @@ absl::StatusOr<std::vector<NamedObject>> ParseNamedObjects(
   return objects;
 }
 
+bool IsAmong(const std::vector<std::string>& patterns,
+             const std::string& name) {
+  return std::any_of(patterns.begin(), patterns.end(),
+                     [&](const std::string& pattern) {
+                       return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+                     });
+}
+
 std::vector<ObjectFiles> Without(const std::vector<std::string>& patterns,
                                  std::vector<ObjectFiles> files) {
   const auto is_excluded = [&](const ObjectFiles& one) {
-    return std::any_of(
-        patterns.begin(), patterns.end(), [&](const std::string& pattern) {
-          return fnmatch(pattern.c_str(), one.name.c_str(), 0) == 0;
-        });
+    return IsAmong(patterns, one.name);
   };
   files.erase(std::remove_if(files.begin(), files.end(), is_excluded),
               files.end());

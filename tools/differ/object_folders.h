@@ -30,6 +30,9 @@ struct NamedObject {
 absl::StatusOr<std::vector<NamedObject>> ParseNamedObjects(
     const std::vector<std::string>& options);
 
+// Whether one of the patterns, with `*` and `?`, stands for that name.
+bool IsAmong(const std::vector<std::string>& patterns, const std::string& name);
+
 // Without those whose names match one of the patterns, with `*` and `?`.
 std::vector<ObjectFiles> Without(const std::vector<std::string>& patterns,
                                  std::vector<ObjectFiles> files);

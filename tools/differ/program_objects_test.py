@@ -272,6 +272,53 @@ class ProgramObjectsTest(unittest.TestCase):
         self.assertIn("tax-same.o: has the same code as lib/tax.o", self.differ(REFUSED))
         self.differ(DONE, "--exclude", "tax-same.o")
 
+    def test_less_of_the_source(self):
+        """An object of the same source, with a part of it, for another program; the one that is the program's has all of that, too."""
+        for less in "static int rates[] = {3, 4}; int RATES(int i) { return rates[i]; }", "int nothing(void);":
+            with self.subTest(less):
+                self.check_less(less)
+
+    def check_less(self, text):
+        whole = text.replace("RATES", "rates_of") + " int tax(int i) { return i * 3 ADDED; }"
+        old, new = self.shop()
+        for build, added in (old, ""), (new, "+ 7"):
+            build.write("lib/tax.c", f"#ifdef LESS\n{text.replace('RATES', 'less')} int other(void) {{ return 1; }}\n#else\n{whole.replace('ADDED', added)}\n#endif")
+            for flags, name in ([], "lib/tax.o"), (["-DLESS"], "less.o"):
+                subprocess.run(["gcc"] + COMPILE + ["-g", "-O1", *flags, "-c", "lib/tax.c", "-o", name], cwd=build.folder, check=True)
+        old.link("shop", objects_of(SHOP))
+        self.differ(DONE)
+        self.assertEqual(self.changed(), ["tax"])
+        self.assertEqual(self.report["left_out"], ["less.o"])
+
+    def test_compiled_in_two_folders(self):
+        """What was linked is the one whose source was given to the compiler by that name."""
+        old, new = self.shop()
+        for build in (old, new):
+            subprocess.run(["gcc"] + COMPILE + ["-g", "-O1", "-c", "tax.c", "-o", "tax.o"], cwd=build.path("lib"), check=True)
+            subprocess.run(["gcc"] + COMPILE + ["-g", "-O1", "-c", "lib/tax.c", "-o", "tax.o"], cwd=build.folder, check=True)
+        old.link("shop", objects_of(SHOP))
+        self.differ(DONE)
+        self.assertEqual(self.changed(), ["tax"])
+        self.assertEqual(self.report["left_out"], ["tax.o"])
+        old.link("shop", [name.replace("lib/tax.o", "tax.o") for name in objects_of(SHOP)])
+        self.differ(DONE)
+        self.assertEqual(self.report["left_out"], ["lib/tax.o"])
+
+    def test_hidden_of_one_name(self):
+        """Two sources of one name, of which the linker has made all names local: which local names are whose has to be found out."""
+        sources = {
+            "main.c": "int tax(int); int levy(int); int main(void) { return tax(1) + levy(1) == 0; }",
+            "lib/tax.c": "__attribute__((noinline)) static int rate(int i) { return i * 3; } int tax(int i) { return rate(i) + 1; }",
+            "other/tax.c": "__attribute__((noinline)) static int rate(int i) { return i * 4; } int levy(int i) { return rate(i) + 2; }",
+        }
+        hidden = {"tax": ["-fvisibility=hidden"]}
+        old = self.build("old", sources, **hidden)
+        old.link("shop", objects_of(sources))
+        shutil.copytree(old.folder, os.path.join(self.folder, "new"))
+        self.build("new", {"lib/tax.c": sources["lib/tax.c"].replace("i * 3", "i * 5")}, **hidden)
+        self.differ(DONE)
+        self.assertEqual(self.changed(), ["rate"])
+
     def test_of_another_build(self):
         for source, text, why in (("shop.c", SHOP["shop.c"].replace("+ 1", "+ 4"), "other code for total"),
                                   ("lib/tax.c", SHOP["lib/tax.c"].replace("3", "4"), "other contents of rate")):

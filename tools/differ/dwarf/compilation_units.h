@@ -24,6 +24,10 @@ namespace differ {
 struct CompilationUnit {
   std::string name;  // of the source, as the compiler was given it
   std::string path;  // the same with the folder that the compiler ran in
+
+  bool operator==(const CompilationUnit& other) const {
+    return name == other.name && path == other.path;
+  }
 };
 
 // Errors: as RelocatedSections::Of(). They do not name the object.

@@ -25,6 +25,10 @@ struct ExternalNames {
 
 ExternalNames ExternalNamesOf(const ElfFile& object);
 
+// Functions and variables that a program, or a shared object, has of objects
+// that are not the C library's own, as far as others may use them.
+std::vector<absl::string_view> NamesOfImage(const ElfFile& image);
+
 }  // namespace differ
 }  // namespace instar
 

@@ -4,7 +4,6 @@
 #include "tools/differ/files/program_objects.h"
 
 #include <elf.h>
-#include <fnmatch.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -27,20 +26,15 @@
 #include "tools/differ/elf_file.h"
 #include "tools/differ/files/archive.h"
 #include "tools/differ/files/external_names.h"
+#include "tools/differ/files/rivals.h"
 #include "tools/differ/object.h"
+#include "tools/differ/object_folders.h"
 
 namespace instar {
 namespace differ {
 namespace {
 
 using code_internal::Demangle;
-
-// What each program has from the C library's own objects.
-bool IsOfEveryProgram(absl::string_view name) {
-  return name == "_start" || name == "_init" || name == "_fini" ||
-         name == "_IO_stdin_used" || name == "__libc_csu_init" ||
-         name == "__libc_csu_fini";
-}
 
 class Chooser {
  public:
@@ -89,12 +83,10 @@ class Chooser {
     kOther,    // it was not
     kUnknown,  // nothing says
   };
-  struct Known {
+  struct Known : Traces {
     ObjectFiles files;
     Origin origin = Origin::kNone;
-    std::string why;                    // it is not the program's
-    std::vector<std::string> paths;     // of its sources, in the old build
-    std::vector<std::uint64_t> places;  // in the program, of what it has alone
+    std::string why;  // it is not the program's
     ExternalNames old_names;
     ExternalNames new_names;
     bool is_twin = false;  // another one is the same
@@ -103,6 +95,7 @@ class Chooser {
     bool is_old_chosen() const {
       return origin == Origin::kProgram || origin == Origin::kUnknown;
     }
+    bool is_dropped() const { return is_twin || origin == Origin::kOther; }
   };
 
   // --- The old build ---
@@ -115,12 +108,8 @@ class Chooser {
     known.old_names = ExternalNamesOf(elf);
     const bool is_brought = state_.HasBrought(files.name);
     if (!units_.all().empty()) {
-      const auto own = UnitsOfObject(elf);
-      if (own.ok()) {
-        for (const CompilationUnit& unit : *own) {
-          known.paths.push_back(is_brought ? unit.name : unit.path);
-        }
-      }
+      auto own = UnitsOfObject(elf);
+      if (own.ok()) known.units = *std::move(own);
     }
     const absl::StatusOr<std::unique_ptr<Object>> object =
         Object::Read(files.old_path, files.name);
@@ -160,7 +149,7 @@ class Chooser {
       const bool is_its_own = std::any_of(
           unit->symbols.begin(), unit->symbols.end(),
           [](const Symbol* symbol) { return symbol->binding != STB_WEAK; });
-      if (is_its_own) known.places.push_back(place->second.address);
+      if (is_its_own) known.places.insert(place->second.address);
     }
     return units;
   }
@@ -168,8 +157,11 @@ class Chooser {
   void Judge(Known& known, const std::set<std::size_t>& units,
              bool is_brought) {
     const auto has = [&](const LinkedUnits::Unit& unit) {
-      return std::find(known.paths.begin(), known.paths.end(),
-                       is_brought ? unit.name : unit.path) != known.paths.end();
+      return std::any_of(known.units.begin(), known.units.end(),
+                         [&](const CompilationUnit& own) {
+                           return is_brought ? own.name == unit.name
+                                             : own.path == unit.path;
+                         });
     };
     bool is_accounted = false;
     const auto account = [&](std::size_t unit) {
@@ -177,7 +169,7 @@ class Chooser {
       is_accounted_[unit] = true;
     };
     for (const std::size_t unit : units) {
-      if (is_brought || known.paths.empty() || has(units_.all()[unit])) {
+      if (is_brought || known.units.empty() || has(units_.all()[unit])) {
         account(unit);
       }
     }
@@ -190,7 +182,7 @@ class Chooser {
     if (is_accounted || is_brought || given_.is_subset ||
         (units_.all().empty() && !known.places.empty())) {
       known.origin = Origin::kProgram;
-    } else if (units_.all().empty() || known.paths.empty()) {
+    } else if (units_.all().empty() || known.units.empty()) {
       known.origin = Origin::kUnknown;
     } else {
       known.origin = Origin::kOther;
@@ -200,7 +192,7 @@ class Chooser {
   }
 
   // Two objects that are the same thing in the program: one is enough if they
-  // are the same in both builds.
+  // are the same in both builds, or if the other was not linked.
   absl::Status DropTwins() {
     absl::flat_hash_map<std::uint64_t, std::size_t> owner_of;
     std::set<std::pair<std::size_t, std::size_t>> pairs;
@@ -212,11 +204,22 @@ class Chooser {
           pairs.emplace(inserted.first->second, i);
         }
       }
+      if (!objects_[i].places.empty() || given_.is_subset ||
+          state_.HasBrought(objects_[i].files.name)) {
+        continue;
+      }
+      for (std::size_t other = 0; other < objects_.size(); ++other) {
+        if (objects_[other].origin == Origin::kProgram &&
+            !objects_[other].places.empty() &&
+            AreRivals(objects_[i], objects_[other])) {
+          pairs.emplace(other, i);
+        }
+      }
     }
     for (const auto& pair : pairs) {
       Known* first = &objects_[pair.first];
       Known* second = &objects_[pair.second];
-      if (first->is_twin || second->is_twin) continue;
+      if (first->is_dropped() || second->is_dropped()) continue;
       INSTAR_ASSIGN_OR_RETURN(
           const bool is_same_old,
           IsSame(first->files.old_path, second->files.old_path));
@@ -224,6 +227,14 @@ class Chooser {
           const bool is_same_new,
           IsSame(first->files.new_path, second->files.new_path));
       if (!is_same_old || !is_same_new) {
+        if (WasLinkedInsteadOf(units_, *second, *first)) {
+          std::swap(first, second);
+        }
+        if (WasLinkedInsteadOf(units_, *first, *second)) {
+          second->origin = Origin::kOther;
+          second->why = "the program has it from " + first->files.name;
+        }
+        if (second->is_dropped() || second->places.empty()) continue;
         findings_.Refuse(
             second->files.name,
             absl::StrCat("has the same code as ", first->files.name,
@@ -347,13 +358,6 @@ class Chooser {
 
   // --- Whether all are there ---
 
-  bool IsUnchanged(const std::string& name) const {
-    return std::any_of(given_.unchanged.begin(), given_.unchanged.end(),
-                       [&](const std::string& pattern) {
-                         return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
-                       });
-  }
-
   // What is missing is not compared if the author knows of it.
   void CheckBrought() {
     std::set<std::string> given;
@@ -362,7 +366,7 @@ class Chooser {
     }
     for (const std::string& name : state_.brought_objects()) {
       if (given.count(name) != 0) continue;
-      if (given_.is_subset || IsUnchanged(name)) {
+      if (given_.is_subset || IsAmong(given_.unchanged, name)) {
         result_.not_compared.push_back(name);
       } else {
         findings_.Refuse(name,
@@ -387,9 +391,10 @@ class Chooser {
     const auto base = [](const std::string& path) {
       return path.substr(path.rfind('/') + 1);
     };
-    return std::any_of(
-        object.paths.begin(), object.paths.end(),
-        [&](const std::string& path) { return base(path) == base(unit.path); });
+    return std::any_of(object.units.begin(), object.units.end(),
+                       [&](const CompilationUnit& own) {
+                         return base(own.path) == base(unit.path);
+                       });
   }
 
   void CheckUnits() {
@@ -397,8 +402,8 @@ class Chooser {
     for (std::size_t i = 0; i < units_.all().size(); ++i) {
       const LinkedUnits::Unit& unit = units_.all()[i];
       if (unit.is_empty || is_accounted_[i]) continue;
-      if (given_.is_subset || IsUnchanged(unit.name) ||
-          IsUnchanged(unit.path)) {
+      if (given_.is_subset || IsAmong(given_.unchanged, unit.name) ||
+          IsAmong(given_.unchanged, unit.path)) {
         result_.not_compared.push_back(ReadableName(unit));
         continue;
       }
@@ -432,17 +437,11 @@ class Chooser {
                    object.old_names.defined.end());
     }
     std::set<std::string> missing;
-    for (const auto* symbols : {&image.symbols(), &image.dynamic_symbols()}) {
-      for (const Symbol& symbol : *symbols) {
-        if (symbol.is_local() || symbol.section == kUndefined ||
-            (symbol.type != STT_FUNC && symbol.type != STT_OBJECT) ||
-            known.contains(symbol.name) || IsOfEveryProgram(symbol.name) ||
-            state_.target().IsInLibrary(symbol.name)) {
-          continue;
-        }
-        const std::string name = Demangle(symbol.name);
-        if (!IsUnchanged(name)) missing.insert(name);
-      }
+    for (const absl::string_view name : NamesOfImage(image)) {
+      if (known.contains(name) || state_.target().IsInLibrary(name)) continue;
+      std::string readable = Demangle(name);
+      if (!IsAmong(given_.unchanged, readable))
+        missing.insert(std::move(readable));
     }
     if (given_.is_subset) {
       if (!missing.empty()) {
