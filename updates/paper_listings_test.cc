@@ -252,6 +252,7 @@ struct LazyFooV2 : LazyFoo {
 
 // Section 2.3, lazy object conversion: "when the program needs them".
 TEST_F(PaperListingsTest, LazyObjectConversion) {
+  INSTAR_NEEDS_FUNCTION_ENTRIES();  // of an active thread
   std::vector<LazyUnique<LazyFoo>> objects;
   for (int i = 0; i < 3; ++i) objects.emplace_back(std::make_unique<LazyFoo>());
   StartThreads();

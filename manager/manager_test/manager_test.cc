@@ -146,7 +146,10 @@ TEST_F(ManagerTest, AppliesAndUndoesFromWithinTheProgram) {
   const auto journal = manager.Journal();
   ASSERT_TRUE(journal.ok()) << journal.status();
   std::vector<std::string> events;
-  for (const JournalEntry& entry : *journal) events.push_back(entry.event);
+  for (const JournalEntry& entry : *journal) {
+    // It depends on the system and the processor whether there is any.
+    if (entry.event != "limited") events.push_back(entry.event);
+  }
   EXPECT_THAT(events, ElementsAre("started", "applied", "failed", "undone",
                                   "applied", "undone"));
 }
