@@ -10,7 +10,13 @@ arm64_targets() {
   printf '%s ' //base:linkage_stub_test //base:exception_table_test //base/linux:elf_machine_test \
     //base/linux:system_threads_test //base/linux:translator_test //code/portable/... \
     //continuation:continulet_test //stack:interrupted_thread_test \
-    //updates/mechanisms/activation_test:replace_activation_test //examples:tour_test
+    //heap:class_version_test //heap:conversion_test //heap:conversion_step_test //heap:lazy_proxy_test \
+    //heap:updatable_test //heap/shadow:shadow_test \
+    //threads/update_point_test:update_on_a_stack_test //threads/update_point_test:update_request_test \
+    //updates:reboot_thread_test //updates/mechanisms/activation_test:replace_activation_test \
+    //updates/mechanisms/convert_test:convert_test //updates/mechanisms/redefine_test:redefine_test \
+    //updates/thread_updates_test:thread_updates_test //manager/manager_test:early_start_test \
+    //examples:tour_test
 }
 
 # arm64_packages LIST: the libraries of debian_packages.txt, each as this release calls it.
