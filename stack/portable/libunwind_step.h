@@ -11,9 +11,8 @@
 // any more, or never, where it returns to: the snapshot has that register
 // (x30), and the call frame information says that it is to be found there.
 //
-// It is about a hundred times slower, takes locks of the dynamic linker, and is
-// not async-signal-safe: of an interrupted thread a copy of the stack is
-// walked.
+// It is about a hundred times slower, and not async-signal-safe: of an
+// interrupted thread a copy of the stack is walked.
 
 #ifndef INSTAR_STACK_PORTABLE_LIBUNWIND_STEP_H_
 #define INSTAR_STACK_PORTABLE_LIBUNWIND_STEP_H_
