@@ -145,6 +145,7 @@ class ExploredProcess final : public UpdatePointWatch {
 
   void ApplyBefore();
   void Drive();
+  static std::string FunctionsOf(pid_t tid);
   void Guard();
 
   const RunOrder& order_;
@@ -332,6 +333,17 @@ void ExploredProcess::Drive() {
   is_answered_ = true;
 }
 
+// "f() <- main". A thread that gets no processor in the time in which it is
+// waited for, as on a busy machine, is looked at again.
+std::string ExploredProcess::FunctionsOf(pid_t tid) {
+  constexpr int kTries = 20;
+  for (int i = 0; i < kTries; ++i) {
+    const std::vector<std::string> functions = updates_internal::WhereIs(tid);
+    if (!functions.empty()) return absl::StrJoin(functions, " <- ");
+  }
+  return "what cannot be told: its stack could not be walked";
+}
+
 void ExploredProcess::Guard() {
   std::this_thread::sleep_until(DeadlineAfter(order_.patience));
   std::vector<pid_t> tids;
@@ -348,9 +360,7 @@ void ExploredProcess::Guard() {
       }
     }
     if (tid == getpid()) name = "the first thread";
-    where.push_back(
-        absl::StrCat(name, " is in ",
-                     absl::StrJoin(updates_internal::WhereIs(tid), " <- ")));
+    where.push_back(absl::StrCat(name, " is in ", FunctionsOf(tid)));
   }
   WriteStuck(record_, where);
   _exit(0);
