@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
+#include <future>
 #include <string>
 #include <thread>
 #include <vector>
@@ -49,6 +49,7 @@ class ThreadSurveyTest : public ::testing::Test {
  protected:
   ~ThreadSurveyTest() override {
     leave_ = true;
+    over_.set_value();
     for (std::thread& thread : threads_) thread.join();
   }
 
@@ -64,16 +65,14 @@ class ThreadSurveyTest : public ::testing::Test {
   // Threads that wait, and are many.
   void StartSleepers() {
     while (threads_.size() < kMany) {
-      threads_.emplace_back([this] {
-        while (!leave_) {
-          std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        }
-      });
+      threads_.emplace_back([this] { is_over_.wait(); });
     }
   }
 
  private:
   std::atomic<bool> leave_{false};
+  std::promise<void> over_;
+  const std::shared_future<void> is_over_{over_.get_future()};
   std::vector<std::thread> threads_;
 };
 
