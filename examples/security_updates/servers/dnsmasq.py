@@ -3,23 +3,22 @@
 """dnsmasq, a DNS and DHCP server."""
 
 import os
-import re
-import signal
 import socket
 import struct
 
 from checker import PATIENCE_S, Checker, Stream, expect
-from servers.description import Server
 from servers.dns import A, AAAA, CNAME, MX, NAME_ERROR, PTR, REFUSED, SRV, TXT, answer_to, edns, parse, query, record
+from servers.dns_server import DnsServer
 from sources import run
 
 
-class Description(Server):
+class Description(DnsServer):
     name = "dnsmasq"
     program = "src/dnsmasq"
     first = "CVE-2026-2291.patch"
     objects = "src"
     options = {"CVE-2026-2291.patch": [("--allow-type=bigname", "all that are in use get the new size")]}
+    load_options = ["-Q", "4000"]
     headers = {"nettle/nettle-meta.h": "nettle-dev", "idn2.h": "libidn2-dev", "dbus-1.0/dbus/dbus.h": "libdbus-1-dev"}
 
     def make(self, tree, instar, log):
@@ -41,19 +40,6 @@ class Description(Server):
         with open(os.path.join(work, "queries"), "w", encoding="ascii") as file:
             file.write("".join(f"host{i}.near A\nhost{i}.near AAAA\n" for i in range(1, 100)))
         return [os.path.join(folder, self.program), "--keep-in-foreground", f"--port={port}", *options]
-
-    def load(self, tree, work, port):
-        return ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", os.path.join(work, "queries"), "-l", "600", "-q", "20",
-                "-Q", "4000"]
-
-    load_signal = signal.SIGINT
-
-    @staticmethod
-    def load_errors(said):
-        lost = re.search(r"Queries lost:\s+(\d+)", said)
-        if not lost:
-            return "dnsperf says nothing: " + said[-300:]
-        return "" if lost[1] == "0" else lost[0]
 
     def checker(self, port):
         return DnsmasqChecker(port, self.upstream)

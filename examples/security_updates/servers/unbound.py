@@ -4,15 +4,15 @@
 
 import os
 import re
-import signal
 import socket
 
 from servers.description import Server
+from servers.dns_server import DnsServer
 from servers.unbound_checker import UnboundChecker, faults
 from sources import git, run
 
 
-class Description(Server):
+class Description(DnsServer):
     name = "unbound"
     program = "unbound"
     first = "fix-not-following-cleared-RD-flags-amplification.patch"
@@ -28,6 +28,7 @@ class Description(Server):
         "CVE-2024-33655.patch": [("--allow-type=ip_rate_key", "they are made by calloc()")],
         "CVE-2025-5994.patch": [("--allow-type=subnet_qstate", "its padding was cleared")],
     }
+    load_options = ["-c", "8", "-Q", "2000"]
     headers = {"event2/event.h": "libevent-dev", "expat.h": "libexpat1-dev", "nghttp2/nghttp2.h": "libnghttp2-dev",
                "openssl/ssl.h": "libssl-dev", "protobuf-c/protobuf-c.h": "libprotobuf-c-dev", "systemd/sd-daemon.h": "libsystemd-dev"}
     tools = dict(Server.tools, bison="bison", flex="flex", dnsperf="dnsperf",
@@ -78,19 +79,6 @@ class Description(Server):
         with open(os.path.join(work, "queries"), "w", encoding="ascii") as file:
             file.write("".join(f"host{i}.near A\nhost{i}.near AAAA\nhost{i % 20 + 1}.signed A\n" for i in range(1, 100)))
         return [os.path.join(folder, self.program), "-d", "-c", os.path.join(work, "unbound.conf")]
-
-    def load(self, tree, work, port):
-        return ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", os.path.join(work, "queries"), "-l", "600", "-q", "20",
-                "-c", "8", "-Q", "2000"]
-
-    load_signal = signal.SIGINT
-
-    @staticmethod
-    def load_errors(said):
-        lost = re.search(r"Queries lost:\s+(\d+)", said)
-        if not lost:
-            return "dnsperf says nothing: " + said[-300:]
-        return "" if lost[1] == "0" else lost[0]
 
     def checker(self, port):
         return UnboundChecker(port, self.upstreams[0], self.control)
