@@ -10,7 +10,14 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <new>
 
+// Both, as a sanitizer asks: what malloc() gave is given to free().
+void* operator new(std::size_t size) {
+  void* const memory = std::malloc(size);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
 void operator delete(void* memory) noexcept {
   if (memory != nullptr) explicit_bzero(memory, malloc_usable_size(memory));
   std::free(memory);
