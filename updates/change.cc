@@ -23,6 +23,7 @@
 #include "updates/quiescence/internal/pacing.h"
 #include "updates/quiescence/internal/retries.h"
 #include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/stopped_world.h"
 
 namespace instar {
 
@@ -212,6 +213,9 @@ Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
   if (options.threads != nullptr) stop.threads = options.threads();
   attempt_options.thorough = !is_first;
   attempt_options.never_wait = true;
+  if (is_first && stop.stacks == Stacks::kAllThreads) {
+    StoppedWorld::FindDeafThreads();
+  }
   is_first = false;
   Obstacles obstacles(/*most=*/1);
   Attempt attempt = transition.Try(

@@ -54,8 +54,10 @@ struct QuiescenceReport {
   bool was_too_short = false;
 };
 
-// Calls `change` if the functions are quiescent. OtherThreads::kHeld is passed
-// if all threads of the process are stopped, and no timer can start another.
+// Calls `change` if the functions are quiescent. With kAllThreads it is found
+// out first, with nobody stopped, which threads block all signals: some 14 ms
+// for those that are new. OtherThreads::kHeld is passed if all threads of the
+// process are stopped, and no timer can start another.
 Attempt WhenQuiescent(
     const WatchedFunctions& watched, Stacks stacks,
     absl::FunctionRef<absl::Status(OtherThreads others)> change,
