@@ -21,13 +21,13 @@ void Send(int parcel) {
             << std::endl;
 }
 
-void Workload() {
-  instar::StartPassiveThread("clerk", [] {
-    for (int parcel = 1; parcel <= 3; ++parcel) {
-      instar::UpdatePoint("between parcels");
-      Send(parcel);
-    }
-  });
+void Serve() {
+  for (int parcel = 1; parcel <= 3; ++parcel) {
+    instar::UpdatePoint("between parcels");
+    Send(parcel);
+  }
 }
+
+void Workload() { instar::StartPassiveThread("clerk", &Serve); }
 
 }  // namespace post

@@ -13,8 +13,8 @@ int Postage(int weight);  // in cents; of the weight in grams
 // Weighs it, and says its postage.
 void Send(int parcel);
 
-// The clerk's thread sends three parcels.
-void Workload();
+void Serve();     // sends three parcels
+void Workload();  // the clerk's thread, which serves
 
 }  // namespace post
 

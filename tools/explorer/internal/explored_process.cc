@@ -259,6 +259,9 @@ bool ExploredProcess::NamesThisThread(const Update& update) {
 bool ExploredProcess::GoesOnWithout(const Update& update,
                                     PointRequests requests) {
   if (requests == PointRequests::kUntried) return false;
+  const std::vector<Blocker> blockers = update.Progress().blockers;
+  // On a busy machine it may not have begun yet.
+  if (blockers.empty()) return false;
   if (requests == PointRequests::kNone && !NamesThisThread(update) &&
       stayed_for_others_ < kForOthers) {
     stayed_for_others_ += kLook;
@@ -267,7 +270,7 @@ bool ExploredProcess::GoesOnWithout(const Update& update,
   own_attempts_ = 0;
   if (has_gone_on_) return true;
   has_gone_on_ = true;
-  const std::string why = TextOf(update.Progress().blockers);
+  const std::string why = TextOf(blockers);
   std::lock_guard<std::mutex> lock(lock_);
   // It may have been answered meanwhile; that counts.
   if (!is_answered_) WriteAnswer(record_, Answer::kPending, why);
