@@ -332,7 +332,7 @@ Attempt PlanSchedule::TryOnce(Direction direction, const ApplyOptions& options,
     if (!unmet.ok()) return Attempt::Failed(unmet.status());
     for (const std::string& reason : *unmet) obstacles.AddReason(reason);
     if (!unmet->empty()) {
-      retries.NoteOther();
+      retries.NoteOther(Clock::now());
       return Attempt::NotYet("a requirement");
     }
   }

@@ -60,7 +60,7 @@ Attempt Transition::Try(Direction direction, TryOptions options,
           : BackgroundPause::Until(DeadlineAfter(kPortionLimit), &why_not);
   if (pauses && !pause.has_value()) {
     obstacles.AddReason(std::move(why_not));
-    if (retries != nullptr) retries->NoteOther();
+    if (retries != nullptr) retries->NoteOther(Retries::Clock::now());
     return Attempt::NotYet("");
   }
   status = BeforeStop();
@@ -115,7 +115,9 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   if (verdict == Verdict::kFailed) error = Explain(direction);
   if (verdict == Verdict::kNotYet) {
     Explain(obstacles);
-    if (retries != nullptr) retries->Note(*world, obstacles);
+    if (retries != nullptr) {
+      retries->Note(Retries::Clock::now(), Retries::StopOf(*world), obstacles);
+    }
   }
   // Whatever was begun when the threads were released under it stays so.
   if (!threads_were_released() || !is_broken_) {

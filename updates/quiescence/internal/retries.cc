@@ -44,9 +44,9 @@ void Retries::Prepare(StopOptions& options) const {
   }
 }
 
-void Retries::Note(const StoppedWorld& world, const Obstacles& obstacles) {
-  const Clock::time_point now = Clock::now();
-  if (world.first_did_not_come()) {
+void Retries::Note(Clock::time_point now, const Stop& stop,
+                   const Obstacles& obstacles) {
+  if (stop.first_did_not_come) {
     next_ = now + kAlonePause;
     if (++alone_ == kTimesAlone) next_ = std::max(next_, pacing_.next());
     return;
@@ -62,16 +62,15 @@ void Retries::Note(const StoppedWorld& world, const Obstacles& obstacles) {
                    });
   late_ = obstacles.missing();
   alone_ = 0;
-  if (!world.stopped().has_value()) {
+  if (!stop.begin.has_value()) {
     next_ = now + kAskAgain;
     return;
   }
-  pacing_.Note(*world.stopped(), world.released(),
-               obstacles.needs_time() && must_meet);
+  pacing_.Note(*stop.begin, stop.end, obstacles.needs_time() && must_meet);
   next_ = pacing_.next();
 }
 
-void Retries::NoteOther() { next_ = Clock::now() + kAskAgain; }
+void Retries::NoteOther(Clock::time_point now) { next_ = now + kAskAgain; }
 
 }  // namespace updates_internal
 }  // namespace instar

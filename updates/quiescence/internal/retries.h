@@ -11,7 +11,7 @@
 //   StoppedWorld world(options);
 //   ...
 //   world.Release();
-//   retries.Note(world, obstacles);
+//   retries.Note(Retries::Clock::now(), Retries::StopOf(world), obstacles);
 //
 // Threads are stopped for no more than a given part of any second
 // (updates/quiescence/internal/pacing.h). A passive thread that has not come is
@@ -27,6 +27,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "threads/rendezvous.h"
@@ -50,10 +51,23 @@ class Retries {
   // Fills in what the next attempt waits for.
   void Prepare(StopOptions& options) const;
 
+  // What an attempt did to threads.
+  struct Stop {
+    // Nothing if none was stopped.
+    std::optional<Clock::time_point> begin;
+    Clock::time_point end;
+    bool first_did_not_come = false;
+  };
+  // After its Release().
+  static Stop StopOf(const StoppedWorld& world) {
+    return {world.stopped(), world.released(), world.first_did_not_come()};
+  }
+
   // An attempt that was "not yet", when its threads run again.
-  void Note(const StoppedWorld& world, const Obstacles& obstacles);
+  void Note(Clock::time_point now, const Stop& stop,
+            const Obstacles& obstacles);
   // One that stopped nobody, because of something else.
-  void NoteOther();
+  void NoteOther(Clock::time_point now);
 
  private:
   Pacing pacing_;
