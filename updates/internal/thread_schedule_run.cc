@@ -78,7 +78,7 @@ absl::Status ThreadSchedule::Run(Direction direction,
   }
   const bool applies = direction == Direction::kApply;
   Way back{applies ? Direction::kUndo : Direction::kApply,
-           Clock::now() + std::max(options.timeout, kLeastTimeToTakeBack),
+           DeadlineAfter(std::max(options.timeout, kLeastTimeToTakeBack)),
            options.threads, true, std::move(way.failures)};
   while (begun > 0) {
     // Nothing but its own failures, which are kept there.

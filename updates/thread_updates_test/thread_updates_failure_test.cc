@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <memory>
 #include <stdexcept>
@@ -86,6 +87,18 @@ struct Six {
   bool throws = false;
   Looping a{"a"}, b{"b"}, c{"c"};
 };
+
+// A limit that is as good as none is none for what is taken back, too.
+TEST(ThreadUpdatesFailureTest, TakenBackWithoutALimit) {
+  Six six;
+  six.fails_at = 5;
+  const auto update = six.Make();
+  ApplyOptions options;
+  options.timeout = std::chrono::nanoseconds::max();
+  const absl::Status failed = update->Apply(options);
+  EXPECT_EQ(failed.code(), absl::StatusCode::kResourceExhausted) << failed;
+  EXPECT_EQ(six.CountInEffect(), 0);
+}
 
 TEST(ThreadUpdatesFailureTest, ApplyAtEachPosition) {
   Six six;
