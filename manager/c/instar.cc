@@ -88,7 +88,8 @@ UpdatePlan& PlanOf(instar_plan* plan) {
   return *reinterpret_cast<UpdatePlan*>(plan);
 }
 
-// The pointer in it is one for us, and nothing for C.
+// The pointer in it is one for us, and nothing for C. Whoever loads it acquires
+// the table that TableAt() has released.
 std::atomic<heap_internal::AddressTable*>& TableOf(instar_shadow* shadow) {
   using Table = std::atomic<heap_internal::AddressTable*>;
   static_assert(sizeof(Table) == sizeof(shadow->table) &&
