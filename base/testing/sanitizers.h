@@ -29,6 +29,10 @@ inline constexpr char kExitsOnNoFiber[] =
 inline constexpr char kFibersUntold[] =
     "ThreadSanitizer is not told of these fibers";
 
+inline constexpr char kComparedByTsan[] =
+    "ThreadSanitizer calls what qsort() compares with from a frame of its own, "
+    "through which no exception may pass";
+
 inline constexpr char kNoThreadsInAChild[] =
     "ThreadSanitizer ends a child of fork() that starts a thread";
 

@@ -12,11 +12,14 @@
 #include <cstdlib>
 #include <new>
 
-// Both, as a sanitizer asks: what malloc() gave is given to free().
+// As a sanitizer asks: what malloc() gave is given to free().
 void* operator new(std::size_t size) {
   void* const memory = std::malloc(size);
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return std::malloc(size);
 }
 void operator delete(void* memory) noexcept {
   if (memory != nullptr) explicit_bzero(memory, malloc_usable_size(memory));

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "continuation/continulet.h"
+#include "base/testing/sanitizers.h"
 #include "gtest/gtest.h"
 #include "stack/portable/libunwind_step.h"
 #include "stack/stack_snapshot.h"
@@ -123,6 +124,8 @@ TEST(WalkersAgreeTest, OnWhatIsNotComplete) {
   CallFromUnknownBase([] {
     EXPECT_EQ(ExpectAgreement(SnapshotOfCaller()), WalkEnd::kUnknownBase);
   });
+  INSTAR_SKIP_UNDER_TSAN(
+      "ThreadSanitizer lets a signal handler allocate nothing");
   static WalkEnd end;
   struct sigaction action = {};
   struct sigaction before;

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "base/testing/inside.h"
+#include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "updates/change.h"
@@ -55,6 +56,7 @@ TEST(RedefineEntriesTest, IsOneLayerAmongOthers) {
 }
 
 TEST(RedefineEntriesTest, WaitsOnlyForThoseThatMustBeQuiescent) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   Inside inside([](const Inside::Stay& stay) { Depth(3, stay); });
   Change at_once(RedefineEntries({{At(&Depth), At(&Depth2), "Depth", false}}),
                  Stacks::kAllThreads);
