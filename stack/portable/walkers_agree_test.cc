@@ -16,8 +16,8 @@
 #include <thread>
 #include <vector>
 
-#include "continuation/continulet.h"
 #include "base/testing/sanitizers.h"
+#include "continuation/continulet.h"
 #include "gtest/gtest.h"
 #include "stack/portable/libunwind_step.h"
 #include "stack/stack_snapshot.h"
