@@ -146,6 +146,21 @@ void Comparison::JudgeVariable(const Unit& unit) {
                        " -> ", unit.main().size,
                        " bytes, and the program's has no more room. Put what "
                        "is new into a variable of its own"));
+    } else if (unit.old->is_constant()) {
+      findings_.Refuse(
+          object,
+          absl::StrCat("variable ", readable,
+                       " is written now, and the program has it where nothing "
+                       "can be written. Put it into a variable of another "
+                       "name"));
+    } else if (unit.main().alignment > unit.old->main().alignment) {
+      findings_.Refuse(
+          object,
+          absl::StrCat("variable ", readable, " is to be aligned to ",
+                       unit.main().alignment, " bytes in place of ",
+                       unit.old->main().alignment,
+                       ", and the program's stays where it is. Put it into a "
+                       "variable of another name"));
     } else if (unit.old->main().flags != unit.main().flags &&
                unit.main().Has(SHF_TLS) != unit.old->main().Has(SHF_TLS)) {
       findings_.Refuse(object,

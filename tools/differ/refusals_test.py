@@ -168,6 +168,12 @@ CASES = [
          "variable t has other contents", suffix="c"),
     Case("initial value of a pointer", 'char* x = "a"; char* f() { return x; }', 'char* x = "b"; char* f() { return x + 1; }', DONE,
          "variable x keeps its value: only its initial value has changed", suffix="c"),
+    Case("a constant is written", "const int x[] = {1, 2}; int f(int i) { return x[i]; } void g(int i) { (void)i; }",
+         "int x[] = {1, 2}; int f(int i) { return x[i]; } void g(int i) { x[i]++; }", REFUSED,
+         "variable x is written now, and the program has it where nothing can be written", suffix="c"),
+    Case("alignment", "static char x[16]; char* f() { return x; }",
+         "static __attribute__((aligned(64))) char x[16]; char* f() { return x + 1; }", REFUSED,
+         "variable x is to be aligned to 64 bytes in place of 16", suffix="c"),
     Case("initial value alone", "int x = 1; int f() { return x; }", "int x = 2; int f() { return x; }", NOTHING,
          "there is nothing to apply"),
     # A variable that a build never writes is a variable all the same: the program's has a value of its own.
