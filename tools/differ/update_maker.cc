@@ -16,6 +16,7 @@
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/debug_answers.h"
+#include "tools/differ/definitions_of_names.h"
 #include "tools/differ/explain/explanation.h"
 #include "tools/differ/files/program_objects.h"
 #include "tools/differ/files/source_ages.h"
@@ -273,6 +274,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
     findings.Add(finding.severity, finding.object, finding.message);
   }
   compared.debug->CheckCompilers(comparison.pairs(), findings);
+  INSTAR_RETURN_IF_ERROR(JudgeDefinitions(files, findings));
   const std::set<std::string> converted = JudgeLayouts(
       comparison, request.allowed_types, *compared.debug, findings);
   const std::vector<const Unit*> watched =
