@@ -17,7 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "tools/differ/object_folders.h"
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/report.h"
 #include "tools/differ/update_maker.h"
 #include "updates/update_module.h"

@@ -15,9 +15,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "tools/differ/explain/explanation.h"
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/findings.h"
 #include "tools/differ/moved_lines.h"
-#include "tools/differ/object_folders.h"
 
 namespace instar {
 namespace differ {

@@ -26,9 +26,9 @@
 #include "tools/differ/elf_file.h"
 #include "tools/differ/files/archive.h"
 #include "tools/differ/files/external_names.h"
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/files/rivals.h"
 #include "tools/differ/object.h"
-#include "tools/differ/object_folders.h"
 
 namespace instar {
 namespace differ {

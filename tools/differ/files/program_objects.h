@@ -22,8 +22,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/findings.h"
-#include "tools/differ/object_folders.h"
 #include "tools/differ/update_state.h"
 
 namespace instar {

@@ -8,8 +8,8 @@
 
 #include <vector>
 
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/findings.h"
-#include "tools/differ/object_folders.h"
 
 namespace instar {
 namespace differ {

@@ -12,7 +12,7 @@
 #include "CLI/CLI.hpp"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "tools/differ/object_folders.h"
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/release/release_file.h"
 
 namespace instar {

@@ -24,8 +24,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/moved_lines.h"
-#include "tools/differ/object_folders.h"
 
 namespace instar {
 namespace differ {

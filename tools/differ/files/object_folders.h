@@ -3,8 +3,8 @@
 //
 // The objects of two builds, by their paths in two folders.
 
-#ifndef INSTAR_TOOLS_DIFFER_OBJECT_FOLDERS_H_
-#define INSTAR_TOOLS_DIFFER_OBJECT_FOLDERS_H_
+#ifndef INSTAR_TOOLS_DIFFER_FILES_OBJECT_FOLDERS_H_
+#define INSTAR_TOOLS_DIFFER_FILES_OBJECT_FOLDERS_H_
 
 #include <string>
 #include <vector>
@@ -54,4 +54,4 @@ absl::StatusOr<std::vector<ObjectFiles>> FindObjects(
 }  // namespace differ
 }  // namespace instar
 
-#endif  // INSTAR_TOOLS_DIFFER_OBJECT_FOLDERS_H_
+#endif  // INSTAR_TOOLS_DIFFER_FILES_OBJECT_FOLDERS_H_

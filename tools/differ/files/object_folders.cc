@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tools/differ/object_folders.h"
+#include "tools/differ/files/object_folders.h"
 
 #include <elf.h>
 #include <fnmatch.h>

@@ -5,14 +5,14 @@
 // or uses a variable by name is the same code in both, whatever the name means:
 // an unchanged function would go on with what the name meant before.
 
-#ifndef INSTAR_TOOLS_DIFFER_DEFINITIONS_OF_NAMES_H_
-#define INSTAR_TOOLS_DIFFER_DEFINITIONS_OF_NAMES_H_
+#ifndef INSTAR_TOOLS_DIFFER_FILES_DEFINITIONS_OF_NAMES_H_
+#define INSTAR_TOOLS_DIFFER_FILES_DEFINITIONS_OF_NAMES_H_
 
 #include <vector>
 
 #include "absl/status/status.h"
+#include "tools/differ/files/object_folders.h"
 #include "tools/differ/findings.h"
-#include "tools/differ/object_folders.h"
 
 namespace instar {
 namespace differ {
@@ -33,4 +33,4 @@ absl::Status JudgeDefinitions(const std::vector<ObjectFiles>& files,
 }  // namespace differ
 }  // namespace instar
 
-#endif  // INSTAR_TOOLS_DIFFER_DEFINITIONS_OF_NAMES_H_
+#endif  // INSTAR_TOOLS_DIFFER_FILES_DEFINITIONS_OF_NAMES_H_

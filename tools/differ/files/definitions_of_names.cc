@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tools/differ/definitions_of_names.h"
+#include "tools/differ/files/definitions_of_names.h"
 
 #include <elf.h>
 
@@ -23,17 +23,14 @@ namespace {
 
 using code_internal::Demangle;
 
-struct Definition {
-  std::string object;
-  bool is_weak;
-  // Where it lies, in the object.
-  std::uint32_t section;
-  std::uint64_t value;
+// Object, section, and value.
+using Place = std::tuple<std::string, std::uint32_t, std::uint64_t>;
 
-  bool IsAtPlaceOf(const Definition& other) const {
-    return std::tie(object, section, value) ==
-           std::tie(other.object, other.section, other.value);
-  }
+struct Definition {
+  Place place;
+  bool is_weak;
+
+  const std::string& object() const { return std::get<0>(place); }
 };
 
 // Of one build.
@@ -50,11 +47,11 @@ struct Names {
         continue;
       }
       if (symbol.section < elf.sections().size() &&
-          elf.sections()[symbol.section].Has(SHF_GROUP)) {
+          !elf.sections()[symbol.section].group.empty()) {
         continue;
       }
-      const Definition definition{object, symbol.binding == STB_WEAK,
-                                  symbol.section, symbol.value};
+      const Definition definition{{object, symbol.section, symbol.value},
+                                  symbol.binding == STB_WEAK};
       const auto inserted = defined.emplace(name, definition);
       if (!inserted.second && inserted.first->second.is_weak &&
           !definition.is_weak) {
@@ -65,15 +62,12 @@ struct Names {
 };
 
 // The names of each place.
-std::map<std::tuple<std::string, std::uint32_t, std::uint64_t>,
-         std::set<std::string>>
-Places(const Names& names) {
-  std::map<std::tuple<std::string, std::uint32_t, std::uint64_t>,
-           std::set<std::string>>
-      places;
-  for (const auto& [name, at] : names.defined) {
-    if (at.section >= SHN_LORESERVE) continue;  // absolute, or common
-    places[{at.object, at.section, at.value}].insert(name);
+std::map<Place, std::set<std::string>> Places(const Names& names) {
+  std::map<Place, std::set<std::string>> places;
+  for (const auto& [name, definition] : names.defined) {
+    const std::uint32_t section = std::get<1>(definition.place);
+    if (section >= SHN_LORESERVE) continue;  // absolute, or common
+    places[definition.place].insert(name);
   }
   return places;
 }
@@ -91,7 +85,7 @@ void JudgeAliases(const Names& build, const Names& other, bool is_new,
       if (first == nullptr) {
         first = &found->second;
         first_name = name;
-      } else if (!first->IsAtPlaceOf(found->second)) {
+      } else if (first->place != found->second.place) {
         findings.Refuse(
             std::get<0>(place),
             absl::StrCat(Demangle(name), " and ", Demangle(first_name),
@@ -129,24 +123,24 @@ absl::Status JudgeDefinitions(const std::vector<ObjectFiles>& files,
     if (was == before.defined.end()) {
       const auto user = before.used.find(name);
       if (user == before.used.end()) continue;
-      findings.Refuse(definition.object,
+      findings.Refuse(definition.object(),
                       absl::StrCat(Demangle(name), ", which ", user->second,
                                    " uses, is defined in the program now, and "
                                    "was not",
                                    kGoOn));
     } else if (was->second.is_weak != definition.is_weak &&
-               was->second.object != definition.object) {
+               was->second.object() != definition.object()) {
       findings.Refuse(
-          definition.object,
+          definition.object(),
           absl::StrCat(Demangle(name), " is defined here now, and was in ",
-                       was->second.object, ", and one of the two is weak",
+                       was->second.object(), ", and one of the two is weak",
                        kGoOn));
     }
   }
   for (const auto& [name, definition] : before.defined) {
     const auto user = now.used.find(name);
     if (user == now.used.end() || now.defined.count(name) != 0) continue;
-    findings.Refuse(definition.object,
+    findings.Refuse(definition.object(),
                     absl::StrCat(Demangle(name), ", which ", user->second,
                                  " uses, is not defined in the program any "
                                  "more",
