@@ -39,6 +39,7 @@ absl::StatusOr<ElfFile> ElfFile::Read(const std::string& path,
   const std::optional<MemberPath> member = SplitMemberPath(path);
   ElfFile result;
   result.path_ = called.empty() ? path : called;
+  result.copy_path_ = path;
   INSTAR_ASSIGN_OR_RETURN(result.file_,
                           MappedFile::Read(member ? member->archive : path));
   result.bytes_ = result.file_->bytes();

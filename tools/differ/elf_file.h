@@ -92,6 +92,8 @@ class ElfFile {
   ElfFile& operator=(ElfFile&&) = default;
 
   const std::string& path() const { return path_; }
+  // Where it is: path(), unless it is a copy that is called otherwise.
+  const std::string& copy_path() const { return copy_path_; }
   absl::string_view bytes() const { return bytes_; }
   // What names and bytes point into.
   const std::shared_ptr<const MappedFile>& file() const { return file_; }
@@ -128,6 +130,7 @@ class ElfFile {
   absl::Status ReadGroup(const Section& group);
 
   std::string path_;
+  std::string copy_path_;
   std::shared_ptr<const MappedFile> file_;
   absl::string_view bytes_;
   Elf64_Ehdr header_ = {};

@@ -7,8 +7,11 @@
 #include <elf.h>
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <memory>
 
 #include "absl/cleanup/cleanup.h"
@@ -159,11 +162,19 @@ absl::StatusOr<LinkedUnits> LinkedUnits::Of(const ElfFile& image) {
     return absl::InternalError(absl::StrCat("libdwfl: ", dwfl_errmsg(-1)));
   }
   absl::Cleanup end = [dwfl] { dwfl_end(dwfl); };
+  // Debug information that has a file of its own is looked for beside what the
+  // image is a copy of.
+  const int file = open(image.copy_path().c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) {
+    return absl::ErrnoToStatus(
+        errno, absl::StrCat(image.copy_path(), " cannot be opened"));
+  }
   dwfl_report_begin(dwfl);
   Dwfl_Module* const module =
-      dwfl_report_offline(dwfl, "", image.path().c_str(), -1);
+      dwfl_report_offline(dwfl, "", image.path().c_str(), file);
   dwfl_report_end(dwfl, nullptr, nullptr);
   if (module == nullptr) {
+    close(file);  // otherwise libdwfl has it
     return absl::InvalidArgumentError(
         absl::StrCat(image.path(), " cannot be read: ", dwfl_errmsg(-1)));
   }

@@ -140,6 +140,10 @@ def other_objects():
     shutil.copytree("shop.old", "several", copy_function=shutil.copy2)
     compile_in(os.path.abspath("several"), other="int main(void) { return 3; }\n")
     expect(DONE, "2 objects", RELEASE, "shop.old/shop", "several", "-o", "several.release")
+    # Which objects these are is read in the release's own copy of the program.
+    os.rename("shop.old", "elsewhere")
+    expect(NOTHING, "", DIFF, "--old", "several.release", "--new", "several")
+    os.rename("elsewhere", "shop.old")
     os.mkdir("several/lib")
     expect(DONE, "", "ar", "rcs", "several/lib/libprice.a", "several/price.o")
     os.remove("several/price.o")
