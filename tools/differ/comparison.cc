@@ -90,15 +90,24 @@ absl::string_view WithoutPadding(absl::string_view bytes) {
   return bytes;
 }
 
+// The variables of a section that has several, with their places.
+std::multimap<absl::string_view, std::uint64_t> PlacesIn(const Unit& unit) {
+  std::multimap<absl::string_view, std::uint64_t> places;
+  for (const Symbol* symbol : unit.symbols) {
+    places.emplace(symbol->name, symbol->value);
+  }
+  return places;
+}
+
 }  // namespace
 
 Comparison::Comparison(std::vector<ObjectPair> pairs, DebugQuestions questions)
     : pairs_(std::move(pairs)), questions_(std::move(questions)) {
   Match();
-  SeparateLambdas(/*is_compared=*/false);
+  SeparateNumbered(/*is_compared=*/false);
   SeparateChangedClosures();
   Compare();
-  SeparateLambdas(/*is_compared=*/true);
+  CheckMatchesByOrder();
   Judge();
 }
 
@@ -107,20 +116,33 @@ const Unit* Comparison::DefinedByNew(absl::string_view name) const {
   return found == new_globals_.end() ? nullptr : found->second;
 }
 
+// What refers to a unit that is found not to be the one that it was matched
+// with has changed, too. So all is compared anew until no more are found; each
+// round takes at least one of the matches.
 void Comparison::Compare() {
+  while (!CompareOnce()) continue;
+}
+
+// Returns whether all matches are right, as far as this tells.
+bool Comparison::CompareOnce() {
+  known_.clear();
+  found_same_.clear();
+  moved_only_.clear();
+  bool is_right = true;
   for (const ObjectPair& pair : pairs_) {
     if (pair.new_object == nullptr) continue;
     for (const auto& unit : pair.new_object->units()) {
-      if (!unit->is_anonymous()) CompareUnit(*unit);
+      if (!unit->is_anonymous()) is_right &= CompareUnit(*unit);
     }
   }
-  CheckMatchesByOrder();
+  return !SeparateNumbered(/*is_compared=*/true) && is_right;
 }
 
-void Comparison::CompareUnit(Unit& unit) {
+// Returns whether it is still matched with what it was matched with.
+bool Comparison::CompareUnit(Unit& unit) {
   if (unit.old == nullptr) {
     unit.status = UnitStatus::kNew;
-    return;
+    return true;
   }
   unit.why = WhyNotSame(*unit.old, unit);
   unit.status = unit.why.empty() ? UnitStatus::kSame : UnitStatus::kChanged;
@@ -138,11 +160,17 @@ void Comparison::CompareUnit(Unit& unit) {
                        "the version that they began in"));
     }
     Separate(unit);
+    return false;
   }
+  return true;
 }
 
 std::string Comparison::WhyNotSame(const Unit& a, const Unit& b) {
   if (a.parts.size() != b.parts.size()) return "its cold part";
+  if (b.is_variable() && (a.is_compound || b.is_compound) &&
+      PlacesIn(a) != PlacesIn(b)) {
+    return "where its variables are";
+  }
   if (a.is_function() && a.entry != b.entry) return "its thunks";
   for (std::size_t i = 0; i < a.parts.size(); ++i) {
     std::string why =
@@ -343,26 +371,6 @@ std::string Comparison::WhyNotSameTarget(const Object& a,
                : absl::StrCat("constant ", Demangle(unit_b->name), ": ", why);
   }
   return "";
-}
-
-void Comparison::CheckMatchesByOrder() {
-  for (const Unit* variable : by_order_) {
-    for (const auto& unit : variable->object->units()) {
-      if (unit->status == UnitStatus::kSame || unit->is_anonymous()) continue;
-      for (const Section* part : unit->parts) {
-        for (const Relocation& relocation : part->relocations) {
-          if (variable->object->TargetOf(relocation) != variable) continue;
-          findings_.Refuse(
-              variable->object->name(),
-              absl::StrCat("static variables of the name ",
-                           Demangle(WithoutNumbers(variable->name)),
-                           " cannot be told apart, and ", Demangle(unit->name),
-                           ", which uses one, has changed. Give them names of "
-                           "their own, or compile both builds with -g"));
-        }
-      }
-    }
-  }
 }
 
 }  // namespace differ

@@ -48,16 +48,24 @@ struct ObjectPair {
   Object* new_object;
 };
 
-// In which function a static variable stands.
+// In which function a static variable stands, and what it is.
 struct StaticScope {
   std::string base;   // the function and the variable's name
   std::string exact;  // and which it is of those, if it is not the only one
+  // Its qualified name, without anonymous namespaces: what is static may have
+  // gone into one, or out of it.
+  std::string qualified;
+  std::string type;  // as type_names.h spells it: "int[3]"
 };
 
 // What comparison asks of debug information. Each may be left out.
 struct DebugQuestions {
   // Of a static variable; empty if it is not known.
   std::function<StaticScope(const Unit&)> scope_of;
+  // Whether the sources of both builds are there, and the lines from the first
+  // declaration of these variables of the new build to the last one are those
+  // that declared the variables that they were matched with.
+  std::function<bool(const std::vector<Unit*>& variables)> declared_alike;
   // Whether all that differs in the bytes of these two sections of a function
   // are numbers of lines that have moved (__LINE__).
   std::function<bool(const Object& old_object, const Section& old_section,
@@ -110,20 +118,26 @@ class Comparison {
   bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
   void MatchBucket(const ObjectPair& pair, Bucket bucket);
   void RefuseBucket(const ObjectPair& pair, const Bucket& bucket);
-  const std::set<std::string>& UsersOf(const Unit& unit);
+  const std::set<const Unit*>& UsersOf(const Unit& variable);
+  std::set<std::string> UserKeysOf(const Unit& variable);
+  bool HasMovedUser(const Unit& old_unit, const Unit& new_unit);
   StaticScope ScopeOf(const Unit& unit) const;
   std::vector<Bucket> ByScope(std::map<std::string, Bucket> buckets) const;
   void MatchMoved();
+  void MatchRelinked(const ObjectPair& pair);
   void Pair(const Unit* old_unit, Unit* new_unit);
   static void Separate(Unit& unit);
   void SeparateLambda(Unit& unit, absl::string_view why);
   void SeparateChangedClosures();
-  void SeparateLambdas(bool is_compared);
+  bool SeparateNumbered(bool is_compared);
   void CheckDiscriminators(const ObjectPair& pair);
+  // Whether their contents tell variables of one name apart.
+  bool AreToldApart(const Units& variables) const;
   void CheckMatchesByOrder();
 
   void Compare();
-  void CompareUnit(Unit& unit);
+  bool CompareOnce();
+  bool CompareUnit(Unit& unit);
   // Each returns why the two are not the same; empty: they are.
   std::string WhyNotSame(const Unit& a, const Unit& b);
   std::string WhyNotSameFrames(const Unit& a, const Unit& b);
@@ -135,6 +149,8 @@ class Comparison {
   void JudgeVariable(const Unit& unit);
   void JudgeUnusedVariables();
   void JudgeInitializer(const Unit& unit);
+  void JudgeGuard(const Unit& unit);
+  bool IsTable(const Unit& variable) const;
 
   std::vector<ObjectPair> pairs_;
   DebugQuestions questions_;
@@ -147,15 +163,15 @@ class Comparison {
   using SectionPair = std::pair<const Section*, const Section*>;
   std::map<SectionPair, std::string> known_;
   std::vector<SectionPair> found_same_;
-  // Names of the functions that refer to each variable of an object.
-  std::map<const Object*, std::map<const Unit*, std::set<std::string>>> users_;
+  // The functions that refer to each variable of an object.
+  std::map<const Object*, std::map<const Unit*, std::set<const Unit*>>> users_;
   std::vector<const Unit*> moved_only_;
   std::vector<const Unit*> gone_;  // of the old build: the new one has them not
   std::vector<const Unit*> changed_constants_;
   std::set<std::string> separate_closures_;
-  // Static variables that were matched by their order: right if all that use
-  // them are the same then.
-  std::vector<const Unit*> by_order_;
+  // Static variables of one name that were matched by their order: right if all
+  // that use them are the same then, or if their declarations tell.
+  std::vector<Units> by_order_;
 };
 
 }  // namespace differ

@@ -19,17 +19,22 @@ namespace {
 
 using code_internal::Demangle;
 
-// Whether it begins with pointers, and more than one thing: a list of names or
-// functions, say, that is written down in the source and nowhere else. Of
-// another variable the value may be what the program has made of it.
-bool IsTable(const Unit& variable) {
-  return !variable.main().relocations.empty() &&
-         variable.main().size > sizeof(void*);
-}
-
 }  // namespace
 
 // What the changes mean for the program.
+
+// Whether it has pointers, and more than one thing, or is an array, but for a
+// text: a list of names, functions or limits, say, that is written down in the
+// source and nowhere else. Of another variable the value may be what the
+// program has made of it.
+bool Comparison::IsTable(const Unit& variable) const {
+  if (variable.main().size <= sizeof(void*)) return false;
+  if (!variable.main().relocations.empty()) return true;
+  const std::string type = ScopeOf(variable).type;
+  const bool is_text = absl::StartsWith(type, "char[") &&
+                       std::count(type.begin(), type.end(), '[') == 1;
+  return absl::EndsWith(type, "]") && !is_text;
+}
 
 void Comparison::Judge() {
   for (const ObjectPair& pair : pairs_) {
@@ -121,6 +126,7 @@ void Comparison::JudgeVariable(const Unit& unit) {
   const std::string readable = Demangle(unit.name);
   const std::string& object = unit.object->name();
   if (unit.status == UnitStatus::kNew) {
+    if (absl::StartsWith(unit.name, "_ZGV")) JudgeGuard(unit);
     if (IsInOwnSection(unit) && !unit.is_separate) {
       findings_.Refuse(
           object, absl::StrCat("variable ", readable, " is new in section ",
@@ -185,6 +191,23 @@ void Comparison::JudgeVariable(const Unit& unit) {
         object, absl::StrCat("constant ", readable, " has changed (", unit.why,
                              "): functions that use it get the new "
                              "one, pointers to the old one stay"));
+  }
+}
+
+// What tells whether a static variable of a function has been initialized
+// (Itanium C++ ABI 3.3.2): a new one says that it has not.
+void Comparison::JudgeGuard(const Unit& unit) {
+  if (unit.is_separate) return;
+  const std::string guarded = absl::StrCat("_Z", unit.name.substr(4));
+  for (const auto& variable : unit.object->units()) {
+    if (variable->name != guarded || variable->old == nullptr) continue;
+    findings_.Refuse(
+        unit.object->name(),
+        absl::StrCat("variable ", Demangle(guarded),
+                     " has an initializer that runs now, and would be "
+                     "initialized again, over the value that the program has. "
+                     "Initialize it by a constant, or give the new one another "
+                     "name"));
   }
 }
 

@@ -43,6 +43,11 @@ void Comparison::Match() {
   }
   MatchMoved();
   for (const ObjectPair& pair : pairs_) {
+    if (pair.old_object != nullptr && pair.new_object != nullptr) {
+      MatchRelinked(pair);
+    }
+  }
+  for (const ObjectPair& pair : pairs_) {
     if (pair.old_object == nullptr) continue;
     for (const auto& unit : pair.old_object->units()) {
       if (!unit->is_anonymous() && new_of_.count(unit.get()) == 0) {
@@ -146,10 +151,18 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     });
     return;
   }
+  Units numbered = bucket.new_units;
   match_if([&](const Unit& a, const Unit& b) {
     const std::string scope = ScopeOf(a).exact;
     return !scope.empty() && scope == ScopeOf(b).exact;
   });
+  std::map<std::string, Units> by_scope;
+  for (Unit* unit : numbered) {
+    if (unit->old != nullptr) by_scope[ScopeOf(*unit).base].push_back(unit);
+  }
+  for (auto& entry : by_scope) {
+    if (entry.second.size() > 1) by_order_.push_back(std::move(entry.second));
+  }
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;
   std::set<std::string> old_scopes;
   std::set<std::string> new_scopes;
@@ -167,20 +180,22 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     if (has_common) RefuseBucket(pair, bucket);
     return;
   }
-  match_if(
-      [&](const Unit& a, const Unit& b) { return UsersOf(a) == UsersOf(b); });
   match_if([&](const Unit& a, const Unit& b) {
-    const std::set<std::string>& of_b = UsersOf(b);
-    return std::any_of(
-        UsersOf(a).begin(), UsersOf(a).end(),
-        [&](const std::string& user) { return of_b.count(user) != 0; });
+    return UserKeysOf(a) == UserKeysOf(b);
+  });
+  match_if([&](const Unit& a, const Unit& b) {
+    const std::set<std::string> of_a = UserKeysOf(a);
+    const std::set<std::string> of_b = UserKeysOf(b);
+    return std::any_of(of_a.begin(), of_a.end(), [&](const std::string& user) {
+      return of_b.count(user) != 0;
+    });
   });
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;
   if (bucket.old_units.size() == bucket.new_units.size()) {
     for (std::size_t i = 0; i < bucket.new_units.size(); ++i) {
       Pair(bucket.old_units[i], bucket.new_units[i]);
-      by_order_.push_back(bucket.new_units[i]);
     }
+    by_order_.push_back(bucket.new_units);
     return;
   }
   RefuseBucket(pair, bucket);
@@ -199,26 +214,44 @@ void Comparison::RefuseBucket(const ObjectPair& pair, const Bucket& bucket) {
                    "builds with -g"));
 }
 
-const std::set<std::string>& Comparison::UsersOf(const Unit& unit) {
-  auto found = users_.find(unit.object);
-  if (found == users_.end()) {
-    found = users_
-                .emplace(unit.object,
-                         std::map<const Unit*, std::set<std::string>>())
-                .first;
-    for (const auto& user : unit.object->units()) {
+const std::set<const Unit*>& Comparison::UsersOf(const Unit& variable) {
+  const auto known = users_.emplace(
+      variable.object, std::map<const Unit*, std::set<const Unit*>>());
+  std::map<const Unit*, std::set<const Unit*>>& users = known.first->second;
+  if (known.second) {
+    for (const auto& user : variable.object->units()) {
       if (!user->is_function()) continue;
       for (const Section* part : user->parts) {
         for (const Relocation& relocation : part->relocations) {
-          const Unit* target = unit.object->TargetOf(relocation);
+          const Unit* target = variable.object->TargetOf(relocation);
           if (target != nullptr && target->is_variable()) {
-            found->second[target].insert(KeyOf(*user));
+            users[target].insert(user.get());
           }
         }
       }
     }
   }
-  return found->second[&unit];
+  return users[&variable];
+}
+
+std::set<std::string> Comparison::UserKeysOf(const Unit& variable) {
+  std::set<std::string> keys;
+  for (const Unit* user : UsersOf(variable)) keys.insert(KeyOf(*user));
+  return keys;
+}
+
+// Whether a function has gone from the one's object to the other's, and uses
+// the one there and the other here.
+bool Comparison::HasMovedUser(const Unit& old_unit, const Unit& new_unit) {
+  const std::set<const Unit*>& old_users = UsersOf(old_unit);
+  const std::set<const Unit*>& new_users = UsersOf(new_unit);
+  return std::any_of(new_users.begin(), new_users.end(), [&](const Unit* user) {
+    if (user->old != nullptr) return old_users.count(user->old) != 0;
+    return std::any_of(
+        old_users.begin(), old_users.end(), [&](const Unit* before) {
+          return new_of_.count(before) == 0 && KeyOf(*before) == KeyOf(*user);
+        });
+  });
 }
 
 // The buckets, without what debug information tells apart: "n.0" of one
@@ -245,7 +278,8 @@ std::vector<Comparison::Bucket> Comparison::ByScope(
 }
 
 // What has gone to another file: by its global name; of static variables, one
-// that is gone and one that is new, of one name, function and size.
+// that is gone and one that is new, of one name, function and size, if a
+// function that uses it has gone with it.
 void Comparison::MatchMoved() {
   std::map<std::string, Bucket> statics;
   for (const ObjectPair& pair : pairs_) {
@@ -278,7 +312,8 @@ void Comparison::MatchMoved() {
       continue;  // found to be another one
     }
     if (bucket.old_units.size() == 1 && bucket.new_units.size() == 1 &&
-        old_unit.main().size == new_unit.main().size) {
+        old_unit.main().size == new_unit.main().size &&
+        HasMovedUser(old_unit, new_unit)) {
       Pair(&old_unit, &new_unit);
       findings_.Note(
           new_unit.object->name(),
@@ -295,147 +330,41 @@ void Comparison::MatchMoved() {
   }
 }
 
-void Comparison::Separate(Unit& unit) {
-  unit.old = nullptr;
-  unit.status = UnitStatus::kNew;
-  unit.why.clear();
-  unit.is_separate = true;
-}
-
-// Closures that exist go on with their code.
-void Comparison::SeparateLambda(Unit& unit, absl::string_view why) {
-  if (unit.is_variable() && !unit.is_constant() && unit.old != nullptr) {
-    findings_.Refuse(unit.object->name(),
-                     absl::StrCat("static variable ", Demangle(unit.name),
-                                  " is one of a lambda, and ", why,
-                                  ". Put the variable outside of the lambda"));
-  }
-  if (unit.is_function()) {
-    findings_.Warn(unit.object->name(),
-                   absl::StrCat(ClosureIn(unit.name), ": ", why,
-                                "; closures that exist go on with their code"));
-  }
-  Separate(unit);
-}
-
-// What captures other things than before is another lambda.
-void Comparison::SeparateChangedClosures() {
-  if (!questions_.changed_closures) return;
-  const auto has_lambda = [](const ObjectPair& pair) {
-    return pair.old_object != nullptr && pair.new_object != nullptr &&
-           std::any_of(
-               pair.new_object->units().begin(), pair.new_object->units().end(),
-               [](const auto& unit) { return !NumbersIn(unit->name).empty(); });
+// What was static is in an anonymous namespace now, or the other way: another
+// linkage name, and all the same the same variable.
+void Comparison::MatchRelinked(const ObjectPair& pair) {
+  const auto is_in_anonymous = [](const Unit& unit) {
+    return absl::StrContains(unit.name, "_GLOBAL__N_");
   };
-  std::vector<ObjectPair> with_lambdas;
-  std::copy_if(pairs_.begin(), pairs_.end(), std::back_inserter(with_lambdas),
-               has_lambda);
-  if (with_lambdas.empty()) return;
-  for (const std::string& closure : questions_.changed_closures(with_lambdas)) {
-    for (const ObjectPair& pair : with_lambdas) {
-      for (const auto& unit : pair.new_object->units()) {
-        if (unit->is_anonymous() || unit->is_separate ||
-            NumbersIn(unit->name).empty() ||
-            !absl::StrContains(Demangle(unit->name), closure)) {
-          continue;
-        }
-        SeparateLambda(*unit, "it captures other things than before");
-        separate_closures_.insert(closure);
-      }
+  std::map<std::string, Bucket> buckets;
+  for (const auto& unit : pair.old_object->units()) {
+    if (unit->is_variable() && !unit->is_constant() &&
+        new_of_.count(unit.get()) == 0) {
+      buckets[ScopeOf(*unit).qualified].old_units.push_back(unit.get());
     }
   }
-}
-
-// Lambdas and unnamed types are numbered by their order in a function. If there
-// is one more or one less now, or if more than one of them has changed, the
-// number says nothing.
-void Comparison::SeparateLambdas(bool is_compared) {
-  for (const ObjectPair& pair : pairs_) {
-    if (pair.new_object == nullptr || pair.old_object == nullptr) continue;
-    struct Group {
-      std::set<std::string> old_numbers;
-      std::set<std::string> new_numbers;
-      Units units;
+  for (const auto& unit : pair.new_object->units()) {
+    if (unit->is_variable() && !unit->is_constant() && unit->old == nullptr) {
+      buckets[ScopeOf(*unit).qualified].new_units.push_back(unit.get());
+    }
+  }
+  buckets.erase("");
+  for (const auto& entry : buckets) {
+    const Bucket& bucket = entry.second;
+    if (bucket.old_units.empty() || bucket.new_units.empty()) continue;
+    const auto has_other_linkage = [&](const Unit* new_unit) {
+      return is_in_anonymous(*new_unit) !=
+             is_in_anonymous(*bucket.old_units.front());
     };
-    std::map<std::string, Group> groups;
-    for (const auto& unit : pair.old_object->units()) {
-      for (const Symbol* symbol : unit->symbols) {
-        for (const Numbered& name : NumbersIn(symbol->name)) {
-          groups[name.pattern].old_numbers.insert(name.number);
-        }
-      }
+    if (std::none_of(bucket.new_units.begin(), bucket.new_units.end(),
+                     has_other_linkage)) {
+      continue;
     }
-    for (const auto& unit : pair.new_object->units()) {
-      if (unit->is_anonymous()) continue;
-      for (const Symbol* symbol : unit->symbols) {
-        for (const Numbered& name : NumbersIn(symbol->name)) {
-          Group& group = groups[name.pattern];
-          group.new_numbers.insert(name.number);
-          group.units.push_back(unit.get());
-        }
-      }
+    if (bucket.old_units.size() == 1 && bucket.new_units.size() == 1) {
+      Pair(bucket.old_units.front(), bucket.new_units.front());
+    } else {
+      RefuseBucket(pair, bucket);
     }
-    for (auto& entry : groups) {
-      Group& group = entry.second;
-      if (group.units.empty() || group.old_numbers.empty()) continue;
-      const auto changed = std::count_if(
-          group.units.begin(), group.units.end(), [](const Unit* unit) {
-            return unit->status == UnitStatus::kChanged;
-          });
-      const bool is_moved = is_compared
-                                ? group.new_numbers.size() > 1 && changed > 1
-                                : group.old_numbers != group.new_numbers;
-      if (!is_moved) continue;
-      for (Unit* unit : group.units) {
-        if (unit->is_separate ||
-            (is_compared && unit->status != UnitStatus::kChanged)) {
-          continue;
-        }
-        SeparateLambda(*unit,
-                       "which of several lambdas it was before cannot be told");
-      }
-    }
-  }
-}
-
-// Static variables of one name in one function: `_ZZ1fvE1n`, `_ZZ1fvE1n_0`. One
-// more takes the number of another.
-void Comparison::CheckDiscriminators(const ObjectPair& pair) {
-  const auto count = [](const Object& object) {
-    std::map<std::string, std::set<std::string>> result;
-    for (const auto& unit : object.units()) {
-      if (!unit->is_variable() || unit->is_constant() ||
-          !absl::StartsWith(unit->name, "_ZZ")) {
-        continue;
-      }
-      std::string stem = unit->name;
-      std::string number;
-      if (!stem.empty() && stem.back() == '_')
-        stem.pop_back();  // of two digits
-      const std::size_t underscore = stem.rfind('_');
-      if (underscore != std::string::npos && underscore + 1 < stem.size() &&
-          std::all_of(
-              stem.begin() + static_cast<std::ptrdiff_t>(underscore) + 1,
-              stem.end(), absl::ascii_isdigit)) {
-        number = stem.substr(underscore);
-        stem.resize(underscore);
-      }
-      result[stem].insert(number);
-    }
-    return result;
-  };
-  const auto before = count(*pair.old_object);
-  const auto now = count(*pair.new_object);
-  for (const auto& entry : before) {
-    const auto found = now.find(entry.first);
-    if (found == now.end() || found->second == entry.second) continue;
-    findings_.Refuse(
-        pair.new_object->name(),
-        absl::StrCat(Demangle(entry.first), ": ", entry.second.size(), " -> ",
-                     found->second.size(),
-                     " static variables of that name in one function, and "
-                     "which is which cannot be told. Give the new one a name "
-                     "of its own"));
   }
 }
 

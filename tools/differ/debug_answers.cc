@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "tools/differ/dwarf/producer.h"
 
 namespace instar {
@@ -32,6 +33,9 @@ const ObjectDebugInfo* DebugAnswers::InfoOf(const Object& object) {
 DebugQuestions DebugAnswers::Questions() {
   DebugQuestions questions;
   questions.scope_of = [this](const Unit& unit) { return ScopeOf(unit); };
+  questions.declared_alike = [this](const std::vector<Unit*>& variables) {
+    return AreDeclaredAlike(variables);
+  };
   questions.differs_in_lines_only = [this](const Object& old_object,
                                            const Section& old_section,
                                            const Object& new_object,
@@ -89,7 +93,42 @@ StaticScope DebugAnswers::ScopeOf(const Unit& unit) {
   scope.exact = variable.of == 1 ? scope.base
                                  : absl::StrCat(scope.base, " ", variable.order,
                                                 "/", variable.of);
+  scope.qualified = absl::StrReplaceAll(variable.qualified_name,
+                                        {{"(anonymous namespace)::", ""}});
+  scope.type = variable.bare_type;
   return scope;
+}
+
+bool DebugAnswers::AreDeclaredAlike(const std::vector<Unit*>& variables) {
+  std::vector<const StaticVariable*> was;
+  std::vector<const StaticVariable*> is;
+  for (const Unit* unit : variables) {
+    was.push_back(VariableOf(*unit->old));
+    is.push_back(VariableOf(*unit));
+    if (was.back() == nullptr || is.back() == nullptr) return false;
+  }
+  const auto lines_of = [](const std::vector<const StaticVariable*>& declared)
+      -> std::optional<MovedLines::Lines> {
+    MovedLines::Lines lines = {declared.front()->file, declared.front()->line,
+                               declared.front()->line};
+    for (const StaticVariable* variable : declared) {
+      if (variable->file != lines.file || variable->line <= 0) {
+        return std::nullopt;
+      }
+      lines.first = std::min(lines.first, variable->line);
+      lines.last = std::max(lines.last, variable->line);
+    }
+    return lines;
+  };
+  const auto old_lines = lines_of(was);
+  const auto new_lines = lines_of(is);
+  if (!old_lines || !new_lines) return false;
+  for (std::size_t i = 0; i < was.size(); ++i) {
+    if (was[i]->line - old_lines->first != is[i]->line - new_lines->first) {
+      return false;
+    }
+  }
+  return moved_lines_.HaveSameText(*old_lines, *new_lines);
 }
 
 void DebugAnswers::CheckCompilers(const std::vector<ObjectPair>& pairs,

@@ -66,6 +66,7 @@ class DebugAnswers {
 
   Known& KnownOf(const Object& object);
   StaticScope ScopeOf(const Unit& unit);
+  bool AreDeclaredAlike(const std::vector<Unit*>& variables);
 
   std::map<const Object*, Known> known_;
   MovedLines moved_lines_;

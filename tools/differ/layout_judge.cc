@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "code/symbols/images/symbol_name.h"
+#include "tools/differ/dwarf/producer.h"
 #include "tools/differ/dwarf/static_scopes.h"
 #include "tools/differ/dwarf/type_changes.h"
 #include "tools/differ/dwarf/type_users.h"
@@ -22,18 +23,31 @@ namespace instar {
 namespace differ {
 namespace {
 
+// Whether the old code writes no padding of a variable that it gives a value.
+// Without optimization GCC makes the value in a temporary object, which has
+// anything there.
+bool ClearsPadding(const std::vector<ObjectPair>& pairs, DebugAnswers& debug) {
+  return std::all_of(pairs.begin(), pairs.end(), [&](const ObjectPair& pair) {
+    if (pair.old_object == nullptr) return true;
+    const ObjectDebugInfo* const info = debug.InfoOf(*pair.old_object);
+    return info != nullptr && IsOptimized(ProducersOf(*info));
+  });
+}
+
 // Why objects that exist do no harm; empty: they may.
-std::string WhyHarmless(const TypeChange& change) {
+std::string WhyHarmless(const TypeChange& change, bool clears_padding) {
   if (change.verdict == TypeVerdict::kCompatible) {
     return "objects that exist are as the new code expects them";
   }
   if (change.verdict == TypeVerdict::kAmbiguous) return "";
-  if (change.is_on_stacks_only()) {
+  if (change.is_on_stacks_only() && !change.is_enumeration) {
     return "its objects live on stacks, and end with the functions that were "
            "compiled for them";
   }
-  if (change.verdict == TypeVerdict::kUsesPadding && !change.is_pointed_to &&
-      !change.is_thrown && !change.variables.empty()) {
+  // Not what another object may have been copied to, with its padding.
+  if (change.verdict == TypeVerdict::kUsesPadding && clears_padding &&
+      !change.is_pointed_to && !change.is_thrown && !change.is_local_variable &&
+      !change.is_passed_by_value && !change.variables.empty()) {
     return "the new members lie in the padding of static variables, which is "
            "zero";
   }
@@ -167,7 +181,7 @@ std::vector<std::string> ChangedClosures(const std::vector<ObjectPair>& pairs,
   for (const TypeChange& change : CompareTypes(types.was, types.is)) {
     if (!absl::EndsWith(change.name, "}") ||
         !absl::StrContains(change.name, "{lambda(") ||
-        !change.variables.empty() || !WhyHarmless(change).empty()) {
+        !change.variables.empty() || !WhyHarmless(change, false).empty()) {
       continue;
     }
     if (!uses) uses = UsesInOld(pairs, debug);
@@ -199,6 +213,7 @@ std::set<std::string> JudgeLayouts(const Comparison& comparison,
   std::set<std::string> converted_types;
   const std::set<std::string> converted_members = ConvertedMembers(comparison);
   const Types types = TypesOf(comparison.pairs(), debug);
+  const bool clears_padding = ClearsPadding(comparison.pairs(), debug);
   JudgeVariables(comparison, debug, findings);
   for (const std::string& type : IncomparableTypes(types.was, types.is)) {
     findings.Warn("", absl::StrCat("type ", type,
@@ -208,7 +223,7 @@ std::set<std::string> JudgeLayouts(const Comparison& comparison,
   for (const TypeChange& change : CompareTypes(types.was, types.is)) {
     const std::string object =
         change.objects.empty() ? "" : change.objects.front();
-    std::string harmless = WhyHarmless(change);
+    std::string harmless = WhyHarmless(change, clears_padding);
     if (harmless.empty() && IsOfSeparateClosure(change, comparison)) {
       harmless = "objects that exist go on with their code";
     }

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "tools/differ/files/includes.h"
 
 namespace instar {
 namespace differ {
@@ -51,9 +52,29 @@ std::string InFolder(const SourceLine& line) {
              : absl::StrCat(line.folder, "/", line.file);
 }
 
-bool IsOfSystem(absl::string_view path) {
-  return absl::StartsWith(path, "/usr/include/") ||
-         absl::StartsWith(path, "/usr/lib/");
+// The lines that the new text has and the old one has not.
+std::vector<std::string> LinesAdded(const std::vector<std::string>& was,
+                                    const std::vector<std::string>& is) {
+  std::multiset<absl::string_view> known(was.begin(), was.end());
+  std::vector<std::string> added;
+  for (const std::string& line : is) {
+    const auto found = known.find(line);
+    if (found == known.end()) {
+      added.push_back(line);
+    } else {
+      known.erase(found);
+    }
+  }
+  return added;
+}
+
+// Whether one of the lines spells the number, or may as nobody knows them.
+bool Spells(const std::optional<std::vector<std::string>>& lines,
+            std::uint32_t number) {
+  return !lines || std::any_of(lines->begin(), lines->end(),
+                               [&](const std::string& line) {
+                                 return HasNumber(line, absl::StrCat(number));
+                               });
 }
 
 }  // namespace
@@ -107,6 +128,22 @@ const MovedLines::File* MovedLines::ReadOld(const std::string& path,
   return old_path == new_path ? nullptr : &Read(old_path);
 }
 
+bool MovedLines::HaveSameText(const Lines& old_lines, const Lines& new_lines) {
+  const File* const old_file = ReadOld(old_lines.file, new_lines.file);
+  const File& new_file = Read(new_lines.file);
+  const int count = old_lines.last - old_lines.first + 1;
+  const auto has = [&](const File& file, const Lines& lines) {
+    return file.is_there && lines.first > 0 && count > 0 &&
+           static_cast<std::size_t>(lines.last) <= file.lines.size();
+  };
+  return old_file != nullptr && has(*old_file, old_lines) &&
+         has(new_file, new_lines) &&
+         new_lines.last - new_lines.first + 1 == count &&
+         std::equal(old_file->lines.begin() + old_lines.first - 1,
+                    old_file->lines.begin() + old_lines.last,
+                    new_file.lines.begin() + new_lines.first - 1);
+}
+
 bool MovedLines::DifferInLinesOnly(const ObjectLines& old_lines,
                                    const Section& old_section,
                                    const ObjectLines& new_lines,
@@ -151,20 +188,20 @@ bool MovedLines::IsMoved(const Operand& old_operand,
   };
   const std::vector<SourceLine> new_rows = rows(new_operand);
   if (IsLine(rows(old_operand), old_operand.number, new_rows,
-             new_operand.number)) {
+             new_operand.number, new_operand.lines)) {
     return true;
   }
   const std::vector<SourceLine> new_calls = calls(new_operand);
   return IsLine(calls(old_operand), old_operand.number, new_calls,
-                new_operand.number) &&
-         AddNone(new_rows, new_operand.number) &&
-         AddNone(new_calls, new_operand.number);
+                new_operand.number, new_operand.lines) &&
+         AddNone(new_rows, new_operand.number, new_operand.lines) &&
+         AddNone(new_calls, new_operand.number, new_operand.lines);
 }
 
 bool MovedLines::IsLine(const std::vector<SourceLine>& old_lines,
                         std::uint32_t old_number,
                         const std::vector<SourceLine>& new_lines,
-                        std::uint32_t new_number) {
+                        std::uint32_t new_number, const ObjectLines& of_new) {
   const auto is_of = [](const SourceLine& line, std::uint32_t number) {
     return line.line > 0 && static_cast<std::uint32_t>(line.line) == number;
   };
@@ -186,7 +223,7 @@ bool MovedLines::IsLine(const std::vector<SourceLine>& old_lines,
         continue;
       }
       if (old_text->lines[old_number - 1] == new_text.lines[new_number - 1] &&
-          !AddsNumber(*old_text, new_text, new_number)) {
+          !Spells(AddedIn(old_line, new_line, of_new), new_number)) {
         return true;
       }
     }
@@ -195,31 +232,77 @@ bool MovedLines::IsLine(const std::vector<SourceLine>& old_lines,
 }
 
 bool MovedLines::AddNone(const std::vector<SourceLine>& lines,
-                         std::uint32_t number) {
+                         std::uint32_t number, const ObjectLines& of) {
   return std::all_of(lines.begin(), lines.end(), [&](const SourceLine& line) {
-    if (IsOfSystem(line.file)) return true;
-    const File* const old_text = ReadOld(line, line);
-    const File& new_text = ReadNew(line);
-    return old_text != nullptr && old_text->is_there && new_text.is_there &&
-           !AddsNumber(*old_text, new_text, number);
+    return IsOfSystem(line.file) || !Spells(AddedIn(line, line, of), number);
   });
 }
 
-// Whether the new source spells this number in a line that the old one has not.
-bool MovedLines::AddsNumber(const File& old_file, const File& new_file,
-                            std::uint32_t number) {
-  const std::string text = absl::StrCat(number);
-  std::multiset<absl::string_view> known(old_file.lines.begin(),
-                                         old_file.lines.end());
-  for (const std::string& line : new_file.lines) {
-    const auto found = known.find(line);
-    if (found != known.end()) {
-      known.erase(found);
-    } else if (HasNumber(line, text)) {
-      return true;
+const MovedLines::Added& MovedLines::AddedIn(const SourceLine& old_line,
+                                             const SourceLine& new_line,
+                                             const ObjectLines& of) {
+  const auto path_of = [](const SourceLine& line, bool is_there) {
+    return is_there ? std::string(line.file) : InFolder(line);
+  };
+  const bool is_there = Read(std::string(new_line.file)).is_there;
+  const std::string old_path = path_of(old_line, is_there);
+  const std::string new_path = path_of(new_line, is_there);
+  const auto known = added_.emplace(std::make_pair(old_path, new_path),
+                                    std::optional<std::vector<std::string>>());
+  if (known.second) {
+    std::set<std::string> folders = {std::string(new_line.folder)};
+    for (const absl::string_view file : of.numbers->Files()) {
+      const std::string path = InFolder({file, 0, new_line.folder});
+      folders.insert(path.substr(0, path.rfind('/')));
+    }
+    known.first->second = AddedNow(old_path, new_path, folders);
+  }
+  return known.first->second;
+}
+
+MovedLines::Added MovedLines::AddedNow(const std::string& old_path,
+                                       const std::string& new_path,
+                                       const std::set<std::string>& folders) {
+  // What the two have in common at their ends is where a source is in its tree.
+  std::size_t common = 0;
+  while (common < std::min(old_path.size(), new_path.size()) &&
+         old_path[old_path.size() - 1 - common] ==
+             new_path[new_path.size() - 1 - common]) {
+    ++common;
+  }
+  const std::string old_root = old_path.substr(0, old_path.size() - common);
+  const std::string new_root = new_path.substr(0, new_path.size() - common);
+  std::vector<std::string> added;
+  std::set<std::string> seen = {new_path};
+  std::vector<std::string> pending = {new_path};
+  while (!pending.empty()) {
+    const std::string path = std::move(pending.back());
+    pending.pop_back();
+    const File& now = Read(path);
+    const File* const before =
+        absl::StartsWith(path, new_root)
+            ? ReadOld(absl::StrCat(old_root, path.substr(new_root.size())),
+                      path)
+            : nullptr;
+    if (before == nullptr || !before->is_there || !now.is_there) {
+      return std::nullopt;
+    }
+    const std::vector<std::string> got = LinesAdded(before->lines, now.lines);
+    added.insert(added.end(), got.begin(), got.end());
+    for (const std::string& line : now.lines) {
+      const std::optional<Include> include = IncludeOf(line);
+      if (!include) continue;
+      const std::optional<std::string> found = FindInclude(
+          *include, path, folders,
+          [this](const std::string& at) { return Read(at).is_there; });
+      if (!found) {
+        if (!include->is_in_brackets) return std::nullopt;
+      } else if (!IsOfSystem(*found) && seen.insert(*found).second) {
+        pending.push_back(*found);
+      }
     }
   }
-  return false;
+  return added;
 }
 
 }  // namespace differ

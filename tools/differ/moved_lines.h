@@ -10,14 +10,17 @@
 // called there and inlined, as the constructor of an object that knows its
 // line; if the text of the line is the same in both sources; and if no line
 // that was added or changed spells the new number, in none of the sources that
-// the instruction comes from. So both sources have to be there. Whatever is in
-// doubt has changed.
+// the instruction comes from and those that these include, the system's left
+// out. So all of these sources have to be there, in both builds. What they
+// include is looked for beside them, and where any source of the object is.
+// Whatever is in doubt has changed.
 
 #ifndef INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
 #define INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -59,6 +62,17 @@ class MovedLines {
   explicit MovedLines(OldSources old_sources)
       : old_sources_(std::move(old_sources)) {}
 
+  // Lines of a source, as debug information names it; from 1, the last one
+  // included.
+  struct Lines {
+    std::string file;
+    int first;
+    int last;
+  };
+
+  // Whether both sources are there, and these lines are the same in them.
+  bool HaveSameText(const Lines& old_lines, const Lines& new_lines);
+
   bool DifferInLinesOnly(const ObjectLines& old_lines,
                          const Section& old_section,
                          const ObjectLines& new_lines,
@@ -88,13 +102,20 @@ class MovedLines {
   bool IsLine(const std::vector<SourceLine>& old_lines,
               std::uint32_t old_number,
               const std::vector<SourceLine>& new_lines,
-              std::uint32_t new_number);
+              std::uint32_t new_number, const ObjectLines& of_new);
   // Whether these sources are known not to spell the number anew.
-  bool AddNone(const std::vector<SourceLine>& lines, std::uint32_t number);
-  static bool AddsNumber(const File& old_file, const File& new_file,
-                         std::uint32_t number);
+  bool AddNone(const std::vector<SourceLine>& lines, std::uint32_t number,
+               const ObjectLines& of);
+  // The lines that a source, and what it includes, has got. Nothing: it is not
+  // known.
+  using Added = std::optional<std::vector<std::string>>;
+  const Added& AddedIn(const SourceLine& old_line, const SourceLine& new_line,
+                       const ObjectLines& of);
+  Added AddedNow(const std::string& old_path, const std::string& new_path,
+                 const std::set<std::string>& folders);
 
   OldSources old_sources_;
+  std::map<std::pair<std::string, std::string>, Added> added_;  // by paths
   std::map<std::string, File> files_;
   std::map<std::string, File, std::less<>> old_files_;  // of old_sources_.texts
 };

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cstring>
 #include <iterator>
+#include <set>
+#include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -127,6 +129,18 @@ std::uint32_t Payload::FlagsOf(const Unit& unit) {
                         " as it was: what uses its objects belongs into a "
                         "function that returns"));
   }
+  if (is_never_left && !is_asked_for) {
+    const std::set<std::string> before = CaughtBy(*unit.old);
+    for (const std::string& type : CaughtBy(unit)) {
+      if (before.count(type) != 0) continue;
+      Refuse(unit, absl::StrCat(
+                       "is never left, and catches ", type,
+                       " only from its next call on: what throws it would go "
+                       "past the handlers of today. If that is right all the "
+                       "same, say --at-next-call '",
+                       code_internal::QualifiedName(Demangle(unit.name)), "'"));
+    }
+  }
   context_.findings->Note(
       object_.name(),
       absl::StrCat(Demangle(unit.name),
@@ -181,9 +195,14 @@ void Payload::Need(const Unit& unit) {
   // array.
   const bool is_copied_only =
       unit.main().type == SHT_PROGBITS && !object_.source().empty();
-  if (unit.is_anonymous() && unit.main().Has(SHF_WRITE) &&
-      !unit.is_constant() && !absl::StartsWith(unit.name, ".data.rel.") &&
-      !is_copied_only) {
+  if (unit.is_anonymous() && !unit.symbols.empty() && !unit.is_constant() &&
+      unit.main().Has(SHF_WRITE)) {
+    Refuse(unit,
+           "holds addresses of labels, and may hold what the program has put "
+           "there. Make it const");
+  } else if (unit.is_anonymous() && unit.main().Has(SHF_WRITE) &&
+             !unit.is_constant() &&
+             !absl::StartsWith(unit.name, ".data.rel.") && !is_copied_only) {
     Refuse(unit, "holds variables without names, whose values the program has");
   }
   for (const Section* part : unit.parts) {

@@ -10,8 +10,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/dwarf/signatures.h"
+#include "tools/differ/unit_names.h"
 
 namespace instar {
 namespace differ {
@@ -26,8 +28,7 @@ struct Changed {
   bool is_global;
 };
 
-// Those of C, or extern "C", by their units of the old build: in C++ another
-// signature is another name.
+// By their units of the old build. In C++ other parameters are another name.
 std::map<const Unit*, Changed> ChangedSignatures(const Comparison& comparison,
                                                  DebugAnswers& debug) {
   std::map<const Unit*, Changed> result;
@@ -38,22 +39,20 @@ std::map<const Unit*, Changed> ChangedSignatures(const Comparison& comparison,
     if (old_info == nullptr || new_info == nullptr) continue;
     std::map<std::string, FunctionSignature> was;
     for (FunctionSignature& signature : SignaturesOf(*old_info)) {
-      if (signature.is_unmangled) {
-        const std::string name = signature.linkage_name;
-        was.emplace(name, std::move(signature));
-      }
+      const std::string name = signature.linkage_name;
+      was.emplace(name, std::move(signature));
     }
     for (const FunctionSignature& signature : SignaturesOf(*new_info)) {
       const Unit* unit = pair.new_object->UnitOf(signature.place.section);
-      if (!signature.is_unmangled || unit == nullptr || unit->old == nullptr) {
-        continue;
-      }
+      if (unit == nullptr || unit->old == nullptr) continue;
       const auto found = was.find(unit->old->name);
       if (found == was.end()) continue;
       // Parameter types alone: names and attributes mean nothing to a caller.
+      // Those of C++ are in its name, however they are spelled.
       if (found->second.return_type != signature.return_type ||
-          found->second.parameters != signature.parameters ||
-          found->second.is_variadic != signature.is_variadic) {
+          (signature.is_unmangled &&
+           (found->second.parameters != signature.parameters ||
+            found->second.is_variadic != signature.is_variadic))) {
         result[unit->old] = {ToString(found->second), ToString(signature),
                              unit->is_global()};
       }
@@ -61,6 +60,99 @@ std::map<const Unit*, Changed> ChangedSignatures(const Comparison& comparison,
   }
   return result;
 }
+
+// Whether the field is that of a call, or of a jump.
+bool IsCall(const Section& code, const Relocation& relocation) {
+  const auto byte = [&](std::uint64_t back) {
+    return back > relocation.offset ? 0U
+                                    : static_cast<unsigned char>(
+                                          code.bytes[relocation.offset - back]);
+  };
+  switch (relocation.type) {
+    case R_X86_64_PLT32:
+    case R_X86_64_PC32:
+      return byte(1) == 0xe8 || byte(1) == 0xe9 ||
+             (byte(2) == 0x0f && (byte(1) & 0xf0U) == 0x80);
+    case R_X86_64_GOTPCREL:
+    case R_X86_64_GOTPCRELX:
+    case R_X86_64_REX_GOTPCRELX:
+      return byte(2) == 0xff && (byte(1) == 0x15 || byte(1) == 0x25);
+    default:
+      return false;
+  }
+}
+
+// Who calls what has changed, as the references of the old build tell.
+class Callers {
+ public:
+  Callers(const std::map<const Unit*, Changed>& changed,
+          const Comparison& comparison)
+      : changed_(changed), comparison_(comparison) {
+    for (const auto& entry : changed) {
+      if (entry.second.is_global) by_name_[entry.first->name] = &entry.second;
+    }
+    FindTables();
+  }
+
+  // Null: it leads to none of them, nor to a constant that does.
+  const Changed* CalleeOf(const Object& object,
+                          const Relocation& relocation) const {
+    const Symbol& symbol = object.SymbolOf(relocation);
+    const Unit* const target = object.UnitOf(symbol.section);
+    if (target == nullptr) {
+      const auto named = by_name_.find(std::string(symbol.name));
+      return symbol.is_local() || named == by_name_.end() ? nullptr
+                                                          : named->second;
+    }
+    const auto found = changed_.find(target);
+    if (found != changed_.end()) return &found->second;
+    const auto table = tables_.find(target);
+    return table == tables_.end() ? nullptr : table->second;
+  }
+
+  bool IsTable(const Object& object, const Relocation& relocation) const {
+    return tables_.count(object.TargetOf(relocation)) != 0;
+  }
+
+ private:
+  // Constants that lead to one of them, also by other constants; those that
+  // others know by their names included.
+  void FindTables() {
+    bool is_complete = false;
+    while (!is_complete) {
+      is_complete = true;
+      for (const ObjectPair& pair : comparison_.pairs()) {
+        if (pair.old_object == nullptr) continue;
+        for (const auto& unit : pair.old_object->units()) {
+          if (unit->is_function() || !unit->is_constant() ||
+              tables_.count(unit.get()) != 0) {
+            continue;
+          }
+          const Changed* const callee = FirstCalleeOf(*unit);
+          if (callee == nullptr) continue;
+          tables_[unit.get()] = callee;
+          if (unit->is_global()) {
+            by_name_[std::string(unit->global_name())] = callee;
+          }
+          is_complete = false;
+        }
+      }
+    }
+  }
+
+  const Changed* FirstCalleeOf(const Unit& unit) const {
+    for (const Relocation& relocation : unit.main().relocations) {
+      const Changed* const callee = CalleeOf(*unit.object, relocation);
+      if (callee != nullptr) return callee;
+    }
+    return nullptr;
+  }
+
+  const std::map<const Unit*, Changed>& changed_;
+  const Comparison& comparison_;
+  std::map<std::string, const Changed*> by_name_;
+  std::map<const Unit*, const Changed*> tables_;
+};
 
 }  // namespace
 
@@ -98,6 +190,25 @@ bool IsNeverLeft(const Unit& function) {
   return true;
 }
 
+std::set<std::string> CaughtBy(const Unit& function) {
+  std::set<std::string> caught;
+  const Object& object = *function.object;
+  for (const Frame& frame : function.frames) {
+    for (const Relocation& relocation : frame.relocations) {
+      const Unit* const table = object.TargetOf(relocation);
+      if (table == nullptr || !table->is_anonymous()) continue;
+      for (const Relocation& type : table->main().relocations) {
+        absl::string_view name = object.SymbolOf(type).name;
+        absl::ConsumePrefix(&name, "DW.ref.");
+        if (absl::ConsumePrefix(&name, "_ZTI")) {
+          caught.insert(Demangle(absl::StrCat("_Z", name)));
+        }
+      }
+    }
+  }
+  return caught;
+}
+
 std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
                                          DebugAnswers& debug,
                                          Findings& findings) {
@@ -105,9 +216,7 @@ std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
       ChangedSignatures(comparison, debug);
   std::vector<const Unit*> watched;
   if (changed.empty()) return watched;
-  std::map<std::string, const Changed*> by_name;
   for (const auto& entry : changed) {
-    if (entry.second.is_global) by_name[entry.first->name] = &entry.second;
     findings.Note(
         entry.first->object->name(),
         absl::StrCat("signature: ", entry.second.was, " -> ", entry.second.is));
@@ -119,34 +228,43 @@ std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
       if (unit->old != nullptr) new_of[unit->old] = unit.get();
     }
   }
+  const Callers callers(changed, comparison);
   std::set<const Unit*> seen;
   for (const ObjectPair& pair : comparison.pairs()) {
     if (pair.old_object == nullptr) continue;
-    for (const auto& caller : pair.old_object->units()) {
-      if (!caller->is_function()) continue;
-      for (const Section* part : caller->parts) {
+    for (const auto& user : pair.old_object->units()) {
+      // Who uses a constant is seen; who calls by a virtual table is not.
+      if (!user->is_function() && user->is_constant() &&
+          !IsVirtualTable(user->name)) {
+        continue;
+      }
+      for (const Section* part : user->parts) {
         for (const Relocation& relocation : part->relocations) {
-          const Symbol& symbol = pair.old_object->SymbolOf(relocation);
-          const Unit* target = pair.old_object->UnitOf(symbol.section);
-          const Changed* callee = nullptr;
-          const auto found = changed.find(target);
-          if (found != changed.end()) {
-            callee = &found->second;
-          } else if (target == nullptr && !symbol.is_local()) {
-            const auto named = by_name.find(std::string(symbol.name));
-            if (named != by_name.end()) callee = named->second;
-          }
-          if (callee == nullptr || !seen.insert(caller.get()).second) continue;
-          const auto now = new_of.find(caller.get());
-          if (IsNeverLeft(*caller)) {
+          const Changed* callee =
+              callers.CalleeOf(*pair.old_object, relocation);
+          if (callee == nullptr) continue;
+          if (!user->is_function() ||
+              (!IsCall(*part, relocation) &&
+               !callers.IsTable(*pair.old_object, relocation))) {
             findings.Refuse(
                 pair.old_object->name(),
-                absl::StrCat(Demangle(caller->name),
+                absl::StrCat(Demangle(user->name), " keeps the address of ",
+                             callee->was, ", which is ", callee->is,
+                             " now: who calls it by that is not known. Give "
+                             "the new function another name"));
+            continue;
+          }
+          if (!seen.insert(user.get()).second) continue;
+          const auto now = new_of.find(user.get());
+          if (IsNeverLeft(*user)) {
+            findings.Refuse(
+                pair.old_object->name(),
+                absl::StrCat(Demangle(user->name),
                              " is never left, and would call ", callee->is,
                              " as if it were ", callee->was,
                              ". Give the new function another name"));
           } else if (now == new_of.end()) {
-            watched.push_back(caller.get());
+            watched.push_back(user.get());
           }
         }
       }

@@ -1,15 +1,18 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions of C whose parameters or result have changed. All their callers
-// have changed with them; but one that runs while the update is applied and
-// calls on would call the new version as if it were the old one. So such a
-// caller has to be on no stack then, and one that is never left makes the
-// update impossible.
+// Functions whose parameters or result have changed while their name has not:
+// of C, and results of C++. All their callers have changed with them; but one
+// that runs while the update is applied and calls on would call the new version
+// as if it were the old one. So such a caller has to be on no stack then, and
+// one that is never left makes the update impossible. So does an address that
+// is kept where it can be read at any time.
 
 #ifndef INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_
 #define INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_
 
+#include <set>
+#include <string>
 #include <vector>
 
 #include "tools/differ/comparison.h"
@@ -24,6 +27,10 @@ namespace differ {
 // tells: main(), and what has no instruction that returns or goes elsewhere. A
 // loop that has a way out counts as one that is left.
 bool IsNeverLeft(const Unit& function);
+
+// What a function catches, by its type_info: those of the handlers that it has,
+// but for catch (...), which has none.
+std::set<std::string> CaughtBy(const Unit& function);
 
 // Refuses and notes what has to be. Returns the units of the old build that
 // have to be on no stack though they have no new version.

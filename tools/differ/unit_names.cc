@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/symbol_name.h"
 #include "manager/module/generated_module.h"
@@ -18,6 +19,56 @@ namespace {
 using code_internal::Demangle;
 
 bool IsDigit(char c) { return absl::ascii_isdigit(c); }
+
+// Whether a name may be about a class that is local to a function; a variable
+// of a function is not.
+bool IsOfLocalClass(absl::string_view name) {
+  const std::size_t local = name.find('Z', 2);
+  if (local == absl::string_view::npos) return false;
+  const bool is_in_function =
+      (absl::StartsWith(name, "_ZZ") && !absl::StartsWith(name, "_ZZZ")) ||
+      (absl::StartsWith(name, "_ZGVZ") && !absl::StartsWith(name, "_ZGVZZ"));
+  if (!is_in_function) return true;
+  const std::string readable = Demangle(std::string(name));
+  return readable.rfind(')') > readable.rfind("::") &&
+         readable.rfind(')') != std::string::npos;
+}
+
+// Constructors and destructors of one class have several names.
+std::string WithoutVariant(absl::string_view name) {
+  std::string result(name);
+  for (std::size_t at = 0; at + 1 < result.size(); ++at) {
+    if ((result[at] == 'C' || result[at] == 'D') && IsDigit(result[at + 1])) {
+      result[at + 1] = '#';
+    }
+  }
+  return result;
+}
+
+// What is in an anonymous namespace may become static, or the other way:
+// `_ZN12_GLOBAL__N_15countE` and `_ZL5count`. Where a name repeats a part by
+// its number, what is left out moves the numbers, and the two get different
+// keys.
+std::string WithoutAnonymousNamespaces(absl::string_view name) {
+  static const std::string kAnonymous = "12_GLOBAL__N_1";
+  std::string result(name);
+  for (std::size_t at = result.find(kAnonymous); at != std::string::npos;
+       at = result.find(kAnonymous, at)) {
+    result.erase(at, kAnonymous.size());
+    // N5countE, with one name in it, is 5count.
+    std::size_t digits = at;
+    while (digits < result.size() && IsDigit(result[digits])) ++digits;
+    std::size_t length = 0;
+    if (at == 0 || result[at - 1] != 'N' || digits == at ||
+        !absl::SimpleAtoi(result.substr(at, digits - at), &length) ||
+        length >= result.size() - digits || result[digits + length] != 'E') {
+      continue;
+    }
+    result.erase(digits + length, 1);
+    result.erase(at - 1, 1);
+  }
+  return result;
+}
 
 // What is static may become global, or the other way: `_ZL5count` and `count`,
 // `_ZN1nL5countE` and `_ZN1n5countE` get one key. The L before a number may
@@ -114,7 +165,8 @@ std::string KeyOf(const Unit& unit) {
   }
   std::string name = unit.name;
   if (unit.is_function() || !unit.is_global()) name = WithoutNumbers(name);
-  return absl::StrCat(std::string(1, kind), WithoutStaticMark(name));
+  return absl::StrCat(std::string(1, kind),
+                      WithoutStaticMark(WithoutAnonymousNamespaces(name)));
 }
 
 bool IsExported(const Unit& unit) {
@@ -134,6 +186,9 @@ std::vector<Numbered> NumbersIn(absl::string_view name) {
            std::string(name.substr(begin, end - begin))});
     }
   };
+  if (IsOfLocalClass(name)) {
+    result.push_back({Demangle(name), WithoutVariant(name), true});
+  }
   for (std::size_t at = name.find("Ut"); at != absl::string_view::npos;
        at = name.find("Ut", at + 1)) {
     add(at + 2);

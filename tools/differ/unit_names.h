@@ -47,13 +47,17 @@ std::string KeyOf(const Unit& unit);
 bool IsExported(const Unit& unit);
 
 // A name with the number of one lambda or unnamed type in it taken out:
-// "_ZZ1fvENKUlvE0_clEv" is "_ZZ1fvENKUlvE#_clEv" and "0".
+// "_ZZ1fvENKUlvE0_clEv" is "_ZZ1fvENKUlvE#_clEv" and "0". Of a local class,
+// whose number may be anywhere or missing, the readable name, which has none,
+// and in place of the number the name.
 struct Numbered {
   std::string pattern;
   std::string number;
+  bool is_class = false;
 };
 
-// Itanium C++ ABI 5.1.7: Ul <types> E [<number>] _, and Ut [<number>] _.
+// Itanium C++ ABI 5.1.7: Ul <types> E [<number>] _, and Ut [<number>] _; 5.1.5
+// for the discriminators of local classes.
 std::vector<Numbered> NumbersIn(absl::string_view name);
 
 // "f(int)::{lambda()#2}" of the readable form of a name that is about it.

@@ -122,5 +122,14 @@ std::string ProducerDifference(const std::vector<UnitProducer>& old_units,
   return "";
 }
 
+bool IsOptimized(const std::vector<UnitProducer>& units) {
+  return std::all_of(units.begin(), units.end(), [](const UnitProducer& unit) {
+    const auto level = std::find_if(
+        unit.flags.rbegin(), unit.flags.rend(),
+        [](const std::string& flag) { return absl::StartsWith(flag, "-O"); });
+    return level != unit.flags.rend() && *level != "-O0";
+  });
+}
+
 }  // namespace differ
 }  // namespace instar

@@ -32,6 +32,9 @@ struct UnitProducer {
 // Of each unit: an object that a compiler wrote has one.
 std::vector<UnitProducer> ProducersOf(const ObjectDebugInfo& object);
 
+// Whether all of it was compiled with -O1 or more, -Os or -Og.
+bool IsOptimized(const std::vector<UnitProducer>& units);
+
 // Empty if compiler and flags are the same; flags for debug information alone
 // (-g3, -gdwarf-4) may differ. Else a sentence that says what differs and what
 // to do: "src/shop.cc was compiled with -O2 in the old build and without it,

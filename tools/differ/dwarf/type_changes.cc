@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -164,6 +165,7 @@ class TypeComparison {
       if (old_type == was_.types_.end()) continue;
       CompareType(old_type->second, type.second, &changes);
     }
+    CompareRenamed(&changes);
     return changes;
   }
 
@@ -200,8 +202,87 @@ class TypeComparison {
       MakeAmbiguous(old_objects, new_objects, differing, layouts, &change);
     }
     change.objects = std::move(differing);
-    FindObjects(&change);
+    FindObjects(change.name, &change);
     changes->push_back(std::move(change));
+  }
+
+  // Types that only one of the builds has.
+  void CompareRenamed(std::vector<TypeChange>* changes) const {
+    const auto only_in = [](const TypeSet& set, const TypeSet& other) {
+      std::vector<const std::pair<const std::string, Uses>*> result;
+      for (const auto& type : set.types_) {
+        if (other.types_.count(type.first) == 0 && type.second.size() > 0 &&
+            !absl::StrContains(type.first, '<') &&
+            !absl::StrContains(type.first, "{lambda(")) {
+          result.push_back(&type);
+        }
+      }
+      return result;
+    };
+    const auto gone = only_in(was_, is_);
+    if (gone.empty()) return;
+    for (const auto* const come : only_in(is_, was_)) {
+      const TypeLayout& is = *is_.layouts_[come->second.front().layout];
+      for (const auto* const before : gone) {
+        const TypeLayout& was = *was_.layouts_[before->second.front().layout];
+        if (!MayBeRenamed(was, is)) continue;
+        const TypeLayout renamed = Renamed(was, is.name);
+        if (IsSame(renamed, is)) continue;
+        TypeChange change = Judge(renamed, is);
+        if (was.name != is.name) {
+          absl::StrAppend(&change.message, "; it seems to be what was ",
+                          was.name);
+        }
+        change.objects.push_back(is_.objects_[come->second.front().object]);
+        FindObjects(was.name, &change);
+        changes->push_back(std::move(change));
+      }
+    }
+  }
+
+  static bool MayBeRenamed(const TypeLayout& was, const TypeLayout& is) {
+    if (was.name == is.name) return true;  // local to another source
+    if (was.kind != is.kind) return false;
+    const bool is_enumeration = is.kind == TypeLayout::Kind::kEnum;
+    std::set<absl::string_view> names;
+    if (is_enumeration) {
+      for (const Enumerator& e : was.enumerators) names.insert(e.name);
+    } else {
+      for (const MemberLayout& m : was.members) names.insert(m.name);
+    }
+    std::size_t common = 0;
+    for (const Enumerator& e : is.enumerators) common += names.count(e.name);
+    for (const MemberLayout& m : is.members) common += names.count(m.name);
+    if (is_enumeration && absl::StrContains(was.name, "{enum ") &&
+        absl::StrContains(is.name, "{enum ")) {
+      return common > 0;
+    }
+    const auto base = [](absl::string_view path) {
+      return path.substr(path.rfind('/') + 1);
+    };
+    const std::size_t all =
+        std::max(names.size(), is.members.size() + is.enumerators.size());
+    return 2 * common > all && !is.file.empty() &&
+           base(was.file) == base(is.file);
+  }
+
+  // With its own name in its members' types, too: S* next is T* next.
+  static TypeLayout Renamed(const TypeLayout& layout, const std::string& name) {
+    TypeLayout result = layout;
+    result.name = name;
+    for (MemberLayout& member : result.members) {
+      for (std::string* const type : {&member.type, &member.bare_type}) {
+        const auto is_part = [](char c) {
+          return absl::ascii_isalnum(c) || c == '_' || c == ':';
+        };
+        const std::size_t end = layout.name.size();
+        if (absl::StartsWith(*type, layout.name) &&
+            (type->size() == end || !is_part((*type)[end]))) {
+          *type = absl::StrCat(name, type->substr(end));
+        }
+      }
+    }
+    return result;
   }
 
   static ByObject Numbered(const TypeSet& set, const Uses& uses,
@@ -263,12 +344,13 @@ class TypeComparison {
         "different names";
   }
 
-  void FindObjects(TypeChange* change) const {
+  void FindObjects(const std::string& old_name, TypeChange* change) const {
     std::set<std::string> variables;
     for (const TypeSet* const set : {&was_, &is_}) {
       // It, and all that holds it.
-      std::set<std::string> holders = {change->name};
-      std::vector<std::string> pending = {change->name};
+      const std::string& name = set == &was_ ? old_name : change->name;
+      std::set<std::string> holders = {name};
+      std::vector<std::string> pending = {name};
       while (!pending.empty()) {
         const auto held_by = set->held_by_.find(pending.back());
         pending.pop_back();

@@ -19,10 +19,15 @@
 // those of which there are only temporaries, as in throw Error{3} or
 // static_cast<T*>(memory)->x. -fno-eliminate-unused-debug-types describes all.
 //
-// Types are compared by their names, so one that was renamed has gone, and a
-// new one come: neither is a change. What holds a type that changed its size
-// has changed as well, and is named, too. Values are not compared: that a
-// number means something else from now on, only its author knows.
+// Types are compared by their names. One that has come counts as one that has
+// gone, under another name, if it is in the same source and has more than half
+// of its members, or if it is of that name and local to another source; an
+// enumeration without a name, if it has any of the same enumerators. Instances
+// of templates do not. What else has another name is not compared: objects that
+// are reached by a pointer to void have the old layout then. What holds a type
+// that changed its size has changed as well, and is named, too. Values are not
+// compared: that a number means something else from now on, only its author
+// knows.
 //
 // Threads: a TypeSet is changed by one at a time. Lifetime: it keeps no
 // reference to the objects.
@@ -100,6 +105,8 @@ struct TypeChange {
   std::string advice;
   // It derives from instar::Updatable itself (heap/updatable.h).
   bool is_updatable = false;
+  // Of an enumeration, whose values may be kept in integers.
+  bool is_enumeration = false;
   // Members that have come, gone, moved, or are of another type or size.
   std::vector<MemberChange> members;
   std::string file;  // of the new definition

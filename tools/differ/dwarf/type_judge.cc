@@ -86,6 +86,7 @@ class Judgement {
     change_.new_size = is.size;
     change_.file = is.file;
     change_.line = is.line;
+    change_.is_enumeration = is.kind == TypeLayout::Kind::kEnum;
   }
 
   TypeChange Make() {

@@ -168,7 +168,7 @@ class MatrixTest(unittest.TestCase):
                 self.build("closure.cc", 2, flags)
                 self.link(objects, [])
                 module = self.diff("update", 1, 2, "closure.o")
-                self.assertIn("it captures other things than before; closures that exist go on", self.said)
+                self.assertIn("it captures other things than before; closures and objects that exist go on", self.said)
                 self.assertEqual(self.run_program([module]), [
                     "first 2", "updated: first 2, copy 2, second 1101", "undone: first 2, second 1101, third 2"])
 

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,6 +30,7 @@
 #include "tools/differ/dwarf/object_debug_info.h"
 #include "tools/differ/elf_file.h"
 #include "tools/differ/files/archive.h"
+#include "tools/differ/files/includes.h"
 #include "tools/differ/files/mapped_file.h"
 #include "tools/differ/files/program_objects.h"
 #include "tools/differ/findings.h"
@@ -60,20 +62,14 @@ std::string Hexadecimal(std::uint64_t digest) {
   return absl::StrFormat("%016x", digest);
 }
 
-// Lines of the system's headers do not move from one build to the next.
-bool IsOfSystem(absl::string_view source) {
-  return absl::StartsWith(source, "/usr/include/") ||
-         absl::StartsWith(source, "/usr/lib/");
-}
-
 // The file that an object is, or is in.
 std::string FileOf(const std::string& path) {
   const std::optional<MemberPath> member = SplitMemberPath(path);
   return member ? member->archive : path;
 }
 
-// Which sources an object was compiled from, as far as they have not been
-// edited since: `is_same` becomes false for those that have.
+// Which sources an object was compiled from, with what they include, as far as
+// they have not been edited since: `is_same` becomes false for those that have.
 absl::Status AddSourcesOf(const std::string& path,
                           std::map<std::string, bool>& is_same) {
   std::error_code error;
@@ -85,13 +81,33 @@ absl::Status AddSourcesOf(const std::string& path,
   if (absl::IsNotFound(info.status())) return absl::OkStatus();
   INSTAR_RETURN_IF_ERROR(info.status());
   INSTAR_ASSIGN_OR_RETURN(const LineNumbers lines, LineNumbers::Of(**info));
+  std::vector<std::string> pending;
+  std::set<std::string> folders;
   for (const absl::string_view name : lines.Files()) {
-    if (!absl::StartsWith(name, "/") || IsOfSystem(name)) continue;
-    const std::string source(name);
+    if (!absl::StartsWith(name, "/")) continue;
+    folders.emplace(name.substr(0, name.rfind('/')));
+    if (!IsOfSystem(name)) pending.emplace_back(name);
+  }
+  std::set<std::string> seen(pending.begin(), pending.end());
+  while (!pending.empty()) {
+    const std::string source = std::move(pending.back());
+    pending.pop_back();
     const auto inserted = is_same.emplace(source, true);
     const bool is_file = std::filesystem::is_regular_file(source, error);
     const auto edited = std::filesystem::last_write_time(source, error);
     if (!is_file || error || edited > compiled) inserted.first->second = false;
+    std::ifstream text(source);
+    for (std::string line; std::getline(text, line);) {
+      const std::optional<Include> include = IncludeOf(line);
+      if (!include) continue;
+      const std::optional<std::string> found =
+          FindInclude(*include, source, folders, [&](const std::string& at) {
+            return std::filesystem::is_regular_file(at, error);
+          });
+      if (found && !IsOfSystem(*found) && seen.insert(*found).second) {
+        pending.push_back(*found);
+      }
+    }
   }
   return absl::OkStatus();
 }

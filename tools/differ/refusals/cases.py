@@ -1,23 +1,8 @@
-#!/usr/bin/env python3
 # Copyright The Instar Authors
 # SPDX-License-Identifier: Apache-2.0
-"""What instar-diff refuses, warns of, or takes as it is: pairs of small sources.
+"""What instar-diff says of small changes of every kind."""
 
-refusals_test.py INSTAR_DIFF FLAGS_SH
-"""
-
-import collections
-import concurrent.futures
-import os
-import subprocess
-import sys
-import tempfile
-
-DONE, FAILED, REFUSED, NOTHING = 0, 1, 3, 4
-
-# `says`: a part of the report. `link`: which build the program is linked from. `shared`: it is a shared object.
-Case = collections.namedtuple("Case", "name old new code says suffix flags options link shared",
-                              defaults=("cc", [], [], "old", False))
+from case import DONE, FAILED, NOTHING, REFUSED, Case
 
 # A class of which the program finds all objects, as heap/updatable.h has it, and what INSTAR_CONVERT defines.
 UPDATABLE = """
@@ -233,66 +218,3 @@ CASES = [
          "static int a() { return 1; } static int b() { return 2; } "
          "int (*const t[])() = {b, a}; int f(int i) { return t[i](); }", DONE, "changed function f(int)"),
 ]
-
-
-def run(command):
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-
-
-def check(case, differ, flags, link_flags, folder):
-    """Returns what is wrong; an empty string: nothing."""
-    for number, build in enumerate(("old", "new")):
-        os.makedirs(os.path.join(folder, build))
-        source = os.path.join(folder, build, "t." + case.suffix)
-        with open(source, "w", encoding="utf-8") as file:
-            file.write((case.old, case.new)[number] + "\n")
-        compiler = ["gcc"] if case.suffix == "c" else ["g++", "-std=c++17"]
-        command = compiler + flags + ["-g", "-O2"] + (case.flags[number] if case.flags else []) + [
-            "-c", source, "-o", source.rsplit(".", 1)[0] + ".o"]
-        result = run(command)
-        if result.returncode != 0:
-            return result.stdout
-    main = os.path.join(folder, "main.cc")
-    with open(main, "w", encoding="utf-8") as file:
-        file.write("int main() {}\n")
-    program = os.path.join(folder, "program")
-    kind = ["-shared"] if case.shared else [main, "-pie"]
-    result = run(["g++", os.path.join(folder, case.link, "t.o"), "-o", program] + kind +
-                 [flag for flag in link_flags if flag != "-Wl,--gc-sections"])
-    if result.returncode != 0:
-        return result.stdout
-    output = os.path.join(folder, "update.so")
-    result = run([differ, "--program", program, "--old", os.path.join(folder, "old"), "--new",
-                  os.path.join(folder, "new"), "-o", output] + case.options)
-    if result.returncode != case.code or case.says not in result.stdout:
-        return f"exit code {result.returncode}, not {case.code}, or not {case.says!r}:\n{result.stdout}"
-    if os.path.exists(output) != (case.code == DONE):
-        return "the module is " + ("not there" if case.code == DONE else "there")
-    return ""
-
-
-def main():
-    differ, flags_file = sys.argv[1:]
-
-    def flags_of(name):
-        script = f'. {flags_file}; printf "%s\\n" "${{{name}[@]}}"'
-        return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout.splitlines()
-
-    flags, link_flags = flags_of("compile"), flags_of("link")
-    failed = 0
-    with tempfile.TemporaryDirectory(dir=os.environ.get("TEST_TMPDIR")) as folder, \
-            concurrent.futures.ThreadPoolExecutor(2) as pool:
-        wrong = pool.map(
-            lambda numbered: check(numbered[1], os.path.abspath(differ), flags, link_flags,
-                                   os.path.join(folder, str(numbered[0]))), enumerate(CASES))
-        for case, text in zip(CASES, wrong):
-            print("ok  " if not text else "FAIL", case.name)
-            if text:
-                print(text)
-                failed += 1
-    print(f"{len(CASES) - failed} of {len(CASES)} cases as expected")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,145 @@
+# Copyright The Instar Authors
+# SPDX-License-Identifier: Apache-2.0
+"""Changes that look like less than they are: what has one name in both builds is two things, or one thing has two names."""
+
+from case import DONE, NOTHING, REFUSED, Case
+
+# A coroutine that a build may compile.
+COROUTINE = """
+#include <coroutine>
+struct Task {
+  struct promise_type {
+    Task get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    std::suspend_always initial_suspend() noexcept { return {}; }
+    std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() {}
+    void unhandled_exception() {}
+  };
+  std::coroutine_handle<promise_type> handle;
+};
+struct A {}; struct B {};
+__attribute__((noipa)) void g() {} int n;
+Task f() { co_await std::suspend_always(); try { g(); } catch (%s&) { n++; } co_return; }
+"""
+LOCAL_CLASSES = """
+struct B { virtual int v() = 0; };
+B* f(int i, int j) {
+  if (i) { struct L : B { int v() override { return %s; } }; return new L; }
+  %s
+  struct L : B { int v() override { return %s; } }; return new L;
+}
+"""
+TWO_STATICS = "int f(int i) { if (i > 2) { static int n; n += i; return n; } { static int n; n += %s; return n %s; } }"
+SWAPPED_STATICS = ("int f(int i) { int r = 0;\n { static int n; n += 3; r += n; }\n { static int n; n += 5; r += n; }\n return r + i; }",
+                   "int f(int i) { int r = 0;\n { static int n; n += 5; r += n; }\n { static int n; n += 3; r += n; }\n return r - i; }")
+
+CASES = [
+    # Lambdas and local classes.
+    Case("both lambdas of a function",
+         "#include <functional>\nusing F = std::function<int()>;\n"
+         "F f(int i) { if (i) return [i] { return i + 1; }; return [i] { return i + 2; }; }",
+         "#include <functional>\nusing F = std::function<int()>;\n"
+         "F f(int i) { if (i) return [i] { return i + 5; }; return [i] { return i + 7; }; }",
+         DONE, "changed function f(int)"),
+    Case("local class whose number moves", LOCAL_CLASSES % (1, "", 2),
+         LOCAL_CLASSES % (1, "if (j) { struct L : B { int v() override { return 4; } }; return new L; }", 2), DONE,
+         "which of several classes of that name it was before cannot be told"),
+    Case("local classes that change places", LOCAL_CLASSES % (1, "", 2), LOCAL_CLASSES % (2, "", 1), DONE,
+         "which of several classes of that name it was before cannot be told"),
+    Case("what a coroutine catches", COROUTINE % "A", COROUTINE % "B", DONE, "changed function f()"),
+    # Variables of one name.
+    Case("static that goes in one file and comes in another",
+         {"a.c": "static int count; int f(int i) { count += i; return count; }", "b.c": "int g(int i) { return i; }"},
+         {"a.c": "int f(int i) { return i; }", "b.c": "static int count; int g(int i) { count -= i; return count; }"}, REFUSED,
+         "variable count may be one that was in a.o before, or a new one"),
+    Case("static that goes to another file with its function",
+         {"a.c": "static int count; int f(int i) { count += i; return count; } int a() { return 1; }",
+          "b.c": "int g(int i) { return i; }"},
+         {"a.c": "int a() { return 2; }",
+          "b.c": "static int count; int f(int i) { count += i; return count; } int g(int i) { return i; }"}, DONE,
+         "variable count comes from a.o and keeps its value"),
+    Case("two statics of a function of C++ that change places", *SWAPPED_STATICS, REFUSED,
+         "cannot be told apart, and f(int), which uses one, has changed"),
+    Case("two statics of a function of C that change places", *SWAPPED_STATICS, REFUSED,
+         "cannot be told apart, and f, which uses one, has changed", suffix="c"),
+    Case("two statics of a function with other first values",
+         SWAPPED_STATICS[0].replace("int n;", "int n = 7;", 1), SWAPPED_STATICS[0].replace("int n;", "int n = 7;", 1)
+         .replace("r + i", "r - i"), DONE, "changed function f(int)"),
+    Case("two variables of a section that change places",
+         '__attribute__((section("mine"))) int a = 1; __attribute__((section("mine"))) int b = 1; '
+         "int f(int i) { a += i; return a; } int g(int i) { b -= i; return b; }",
+         '__attribute__((section("mine"))) int b = 1; __attribute__((section("mine"))) int a = 1; '
+         "int f(int i) { a += i; return a; } int g(int i) { b -= i; return b; }", REFUSED,
+         "mine has changed (where its variables are)", suffix="c"),
+    Case("static that goes into an anonymous namespace", "static int n; int f(int i) { n += i; return n; }",
+         "namespace { int n; } int f(int i) { n += i; return n + 1; }", DONE, "changed function f(int)", never="new variable"),
+    Case("static of a function that goes into an anonymous namespace",
+         "struct T { int a; }; static __attribute__((noinline)) int g(T& t, T&) { static int n; return n += t.a; } "
+         "int f(T* t) { return g(*t, *t); }",
+         "struct T { int a; }; namespace { __attribute__((noinline)) int g(T& t, T&) { static int n; return n += t.a + 1; } } "
+         "int f(T* t) { return g(*t, *t); }", DONE, "changed function f(T*)", never="new variable"),
+    Case("static that gets an initializer that runs", "int g(int); int f(int i) { static int n = 4; n += i; return n; }",
+         "int g(int i) { return i; } int f(int i) { static int n = g(4); n += i; return n + 1; }", REFUSED,
+         "would be initialized again", link="old", options=[]),
+    Case("labels in a static", "int f(int i) { static void* next; if (next) goto *next; next = &&later; return i; "
+         "later: next = 0; return i + 1; }",
+         "int f(int i) { static void* next = &&later; if (i == 7) goto *next; next = &&later; return i; "
+         "later: next = 0; return i + 3; }", REFUSED, "labels", suffix="c", flags=[["-O0"], ["-O0"]]),
+    # Layouts.
+    Case("enumerators that move, kept in an int",
+         "enum E { A, B }; int kept; void f(int i) { enum E e = i + A; kept = e; } int g() { return kept == B; }",
+         "enum E { X, A, B }; int kept; void f(int i) { enum E e = i + A; kept = e; } int g() { return kept == B; }", REFUSED,
+         "A was 0, is 1", suffix="c"),
+    Case("enumerators of an enumeration without a name", "enum { A = 1, B }; int kept; void f() { kept = B; } int g() { return kept == B; }",
+         "enum { X = 1, A, B }; int kept; void f() { kept = B; } int g() { return kept == B; }", REFUSED,
+         "B was 2, is 3", suffix="c"),
+    Case("type that gets another name and another layout",
+         "void* kept; struct S { int count; int size; }; int f() { struct S* s = kept; return s->count - s->size; }",
+         "void* kept; struct T { int size; int count; }; int f() { struct T* s = kept; return s->count - s->size; }", REFUSED,
+         "type struct T", suffix="c"),
+    Case("type that gets another name", "void* kept; struct S { int count; int size; }; int f() { struct S* s = kept; return s->count; }",
+         "void* kept; struct T { int count; int size; }; int f() { struct T* s = kept; return s->size; }", DONE,
+         "changed function f", suffix="c"),
+    Case("type of an anonymous namespace that goes to another file",
+         {"a.cc": "namespace { struct S { int a, b; }; } void* kept; int f() { S* s = (S*)kept; return s->a; }",
+          "b.cc": "int g(int i) { return i; }"},
+         {"a.cc": "void* kept; int g(int i);",
+          "b.cc": "namespace { struct S { int b, a; }; } extern void* kept; int f() { S* s = (S*)kept; return s->a; } "
+          "int g(int i) { return i; }"}, REFUSED, "type struct (anonymous namespace)::S"),
+    Case("padding of a static, which a local variable may have been copied to",
+         "struct S { char a; int b; }; struct S s; void f(char a) { struct S t; t.a = a; t.b = 1; s = t; } int g() { return s.b; }",
+         "struct S { char a; char c; int b; }; struct S s; void f(char a) { struct S t; t.a = a; t.b = 1; t.c = 2; s = t; } "
+         "int g() { return s.b + s.c; }", REFUSED, "--allow-type 'S'", suffix="c"),
+    Case("padding of a static", "struct S { char a; int b; }; struct S s; void f(char a) { s.a = a; } int g() { return s.b; }",
+         "struct S { char a; char c; int b; }; struct S s; void f(char a) { s.a = a; } int g() { return s.b + s.c; }", DONE,
+         "the padding of static variables, which is zero", suffix="c"),
+    Case("padding of a static, without optimization",
+         "struct S { char a; int b; }; struct S s; void f(char a) { s.a = a; } int g() { return s.b; }",
+         "struct S { char a; char c; int b; }; struct S s; void f(char a) { s.a = a; } int g() { return s.b + s.c; }", REFUSED,
+         "--allow-type 'S'", suffix="c", flags=[["-O0"], ["-O0"]]),
+    # Signatures.
+    Case("result of a function of C++", "__attribute__((noinline)) int g(int i) { return i + 1; } void f() { for (;;) g(1); }",
+         "__attribute__((noinline)) long g(int i) { return i + 2; } void f() { for (;;) g(1); }", REFUSED,
+         "f() is never left, and would call long int g(int)", flags=[["-fno-inline"], ["-fno-inline"]]),
+    Case("signature of a function in a constant table",
+         "static int g(int i) { return i + 1; } int (*const t[])(int) = {g, g}; int n; void loop() { for (;;) t[n](2); }",
+         "static int g(int i, int j) { return i + j; } int (*const t[])(int, int) = {g, g}; int n; "
+         "void loop() { for (;;) t[n](2, 5); }", REFUSED, "loop is never left, and would call int g(int, int)", suffix="c"),
+    Case("signature of a function whose address is kept",
+         "void* kept; static int g(int i) { return i + 1; } void f() { kept = (void*)g; } int h() { return g(2); }",
+         "void* kept; static int g(int i, int j) { return i + j; } void f() { kept = (void*)g; } int h() { return g(2, 3); }",
+         REFUSED, "f keeps the address of int g(int)", suffix="c", flags=[["-fno-inline"], ["-fno-inline"]]),
+    # Constants.
+    Case("constant of a header that is a number of a line, too",
+         {"t.c": '#include "k.h"\nint f(int* x) {\n\n\n\n  *x = K;\n  return 0; }', "k.h": "#define K 6"},
+         {"t.c": '#include "k.h"\nint f(int* x) {\n\n\n\n\n  *x = K;\n  return 0; }', "k.h": "#define K 7"}, DONE,
+         "changed function f", options=["--old-sources", "new=old"]),
+    Case("numbers in an array whose places change", "int t[] = {10, 20, 30}; int f(int i) { return t[i]; } void g(int i) { t[i] = 1; }",
+         "int t[] = {20, 10, 30}; int f(int i) { return t[i + 1]; } void g(int i) { t[i] = 1; }", REFUSED,
+         "variable t has other contents", suffix="c"),
+    Case("what main() catches", "struct A {}; void g(int); int f() { try { g(1); } catch (A&) { return 1; } return 0; } "
+         "void loop() { try { for (;;) g(1); } catch (A&) {  } for (;;) g(2); } void g(int i) { if (i == 2) throw A(); }",
+         "struct A {}; struct B {}; void g(int); int f() { try { g(1); } catch (A&) { return 1; } return 0; } "
+         "void loop() { try { for (;;) g(1); } catch (A&) { } catch (B&) { } for (;;) g(2); } void g(int i) { if (i == 2) throw B(); }",
+         REFUSED, "loop() is never left, and catches"),
+]
