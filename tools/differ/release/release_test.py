@@ -116,8 +116,8 @@ def same_modules():
 
 def same_release():
     """Two releases of one build are the same, if sources are as they were; edited ones are left out."""
-    expect(DONE, "2 objects, 1 sources", RELEASE, "shop.old/shop", "-o", "later.release")
-    expect(DONE, "2 objects, 1 sources", RELEASE, "shop.old/shop", "shop.old", "price.o", "main.o", "-o", "again.release")
+    expect(DONE, "2 objects, 2 sources", RELEASE, "shop.old/shop", "-o", "later.release")
+    expect(DONE, "2 objects, 2 sources", RELEASE, "shop.old/shop", "shop.old", "price.o", "main.o", "-o", "again.release")
     assert read("later.release") == read("again.release")
     expect(DONE, "changed function checked", DIFF, "--old", "later.release", "--new", "shop")
 
@@ -166,7 +166,7 @@ def names_and_sources():
     """Names may be any UTF-8, in any locale; a source that is a folder now is none."""
     shutil.copytree("shop.old", "names", copy_function=shutil.copy2)
     os.rename("names/price.o", "names/pr\u00efce.o")
-    expect(DONE, "2 objects, 1 sources", RELEASE, "shop.old/shop", "names", "-o", "names.release")
+    expect(DONE, "2 objects, 2 sources", RELEASE, "shop.old/shop", "names", "-o", "names.release")
     shutil.copytree("names", "names.next", copy_function=shutil.copy2)
     shutil.copy2("shop/price.o", "names.next/pr\u00efce.o")
     expect(DONE, "changed function price", DIFF, "--old", "names.release", "--new", "names.next")
