@@ -176,7 +176,7 @@ def names_and_sources():
     os.rename("shop/main.c", "main.c")
     os.mkdir("shop/main.c")
     os.utime("shop/main.c", (0, 0))
-    expect(DONE, "2 objects, 0 sources", RELEASE, "shop.old/shop", "-o", "names.release")
+    expect(DONE, "2 objects, 1 sources", RELEASE, "shop.old/shop", "-o", "names.release")
     os.rmdir("shop/main.c")
     os.rename("main.c", "shop/main.c")
 
