@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "tools/differ/dwarf/regrouping.h"
 #include "tools/differ/dwarf/type_judge.h"
 #include "tools/differ/dwarf/type_layout.h"
 
@@ -85,7 +86,8 @@ std::uint32_t TypeSet::LayoutIndex(TypeLayout layout) {
   std::vector<std::uint32_t>& same = by_hash_[HashOf(layout)];
   for (const std::uint32_t index : same) {
     if (layouts_[index]->name == layout.name &&
-        IsSame(*layouts_[index], layout)) {
+        IsSame(*layouts_[index], layout) &&
+        HasSameParts(*layouts_[index], layout)) {
       return index;
     }
   }
@@ -200,6 +202,12 @@ class TypeComparison {
         Judge(*layouts[*old_layouts.rbegin()], *layouts[*new_layouts.rbegin()]);
     if (old_layouts.size() != 1 || new_layouts.size() != 1) {
       MakeAmbiguous(old_objects, new_objects, differing, layouts, &change);
+    } else if (change.verdict != TypeVerdict::kCompatible &&
+               IsRegrouped(old_uses, new_uses)) {
+      change.verdict = TypeVerdict::kCompatible;
+      change.advice.clear();
+      absl::StrAppend(&change.message,
+                      "; all is where it was, in other structures");
     }
     change.objects = std::move(differing);
     FindObjects(change.name, &change);
@@ -299,6 +307,20 @@ class TypeComparison {
       result[set.objects_[use.object]].insert(number);
     }
     return result;
+  }
+
+  // Whether it is that wherever it is described: what is in a structure in it
+  // may be another thing in each object.
+  bool IsRegrouped(const Uses& old_uses, const Uses& new_uses) const {
+    return std::all_of(
+        old_uses.begin(), old_uses.end(), [&](const TypeSet::Use& old_use) {
+          return std::all_of(new_uses.begin(), new_uses.end(),
+                             [&](const TypeSet::Use& new_use) {
+                               return differ::IsRegrouped(
+                                   *was_.layouts_[old_use.layout],
+                                   *is_.layouts_[new_use.layout]);
+                             });
+        });
   }
 
   static std::set<std::size_t> All(const ByObject& objects) {

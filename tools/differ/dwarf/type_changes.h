@@ -56,7 +56,8 @@ enum class TypeVerdict {
   // Objects of the old layout are objects of the new one. Enumerators that have
   // come and whose value was not used; a union of the same size with another
   // member; members of another type whose values are the same bytes (bool ->
-  // uint8_t, int -> unsigned, enum -> int, T* -> const T*).
+  // uint8_t, int -> unsigned, enum -> int, T* -> const T*); members that are in
+  // a plain structure of their own now, or no longer, at the same places.
   kCompatible,
   // New members lie where there was padding, all others are where they were.
   // What the new ones hold in old objects is what the padding holds: zero in

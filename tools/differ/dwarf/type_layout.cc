@@ -58,7 +58,7 @@ class LayoutReader {
       switch (dies_[child].tag) {
         case DW_TAG_inheritance:
         case DW_TAG_member:
-          AddMember(child, &nameless, &layout);
+          AddMember(child, 0, &nameless, &layout);
           break;
         case DW_TAG_enumerator:
           layout.enumerators.push_back(
@@ -103,7 +103,8 @@ class LayoutReader {
     return false;
   }
 
-  void AddMember(DieIndex die, int* nameless, TypeLayout* layout) {
+  // `level`: how many structures it is in, but for the first.
+  void AddMember(DieIndex die, int level, int* nameless, TypeLayout* layout) {
     MemberLayout member;
     member.is_base = dies_[die].tag == DW_TAG_inheritance;
     const DieIndex type = dies_.TypeOf(die);
@@ -122,9 +123,16 @@ class LayoutReader {
     }
     member.is_artificial = dies_[die].is_artificial;
     member.bit_size = 8 * SizeOf(type, 0);
-    member.alignment = AlignmentOf(type, 0);
+    const std::uint64_t asked =
+        dies_.Constant(die, DW_AT_alignment).value_or(0);
+    member.alignment = std::max(asked, AlignmentOf(type, 0));
     member.scalar = ScalarKindOf(dies_, names_.Behind(type));
     member.is_empty = member.is_base && IsEmpty(names_.Behind(type), 0);
+    // Not where an alignment is asked for, also by a typedef.
+    if (!member.is_base &&
+        member.alignment == AlignmentOf(names_.Behind(type), 0)) {
+      member.parts = PartsOf(type, level);
+    }
     if (location != nullptr) {
       if (location->kind == DieAttribute::Kind::kConstant) {
         member.bit_offset = 8 * location->value;
@@ -139,6 +147,35 @@ class LayoutReader {
     }
     AddBits(die, &member);
     layout->members.push_back(std::move(member));
+  }
+
+  std::vector<MemberLayout> PartsOf(DieIndex type, int level) {
+    type = names_.Behind(type);
+    if (type == kNoDie || level > kMostLevels ||
+        dies_[type].tag != DW_TAG_structure_type ||
+        dies_[type].is_declaration ||
+        dies_.Find(type, DW_AT_byte_size) == nullptr ||
+        dies_.Find(type, DW_AT_alignment) != nullptr ||
+        IsPassedByAddress(type, 0)) {
+      return {};
+    }
+    const auto known = parts_.find(type);
+    if (known != parts_.end()) return known->second;
+    TypeLayout layout;
+    int nameless = 0;
+    for (const DieIndex child : dies_.ChildrenOf(type)) {
+      switch (dies_[child].tag) {
+        case DW_TAG_member:
+          AddMember(child, level + 1, &nameless, &layout);
+          break;
+        case DW_TAG_inheritance:
+        case DW_TAG_subprogram:
+          return {};
+        default:
+          break;
+      }
+    }
+    return parts_.emplace(type, std::move(layout.members)).first->second;
   }
 
   void AddBits(DieIndex die, MemberLayout* member) {
@@ -336,6 +373,8 @@ class LayoutReader {
   TypeNames& names_;
   TypeNames bare_names_;
   absl::flat_hash_map<DieIndex, bool> passed_by_address_;
+  // By plain structures.
+  absl::flat_hash_map<DieIndex, std::vector<MemberLayout>> parts_;
 };
 
 bool IsComplete(const DieTree& dies, DieIndex die) {

@@ -36,6 +36,10 @@ struct MemberLayout {
   bool is_empty = false;        // a base without anything in it
   std::uint64_t alignment = 1;  // in bytes; 1 where it is not known
   ScalarKind scalar = ScalarKind::kNone;
+  // Of a plain structure its members, by their place in it: one that has no
+  // bases, no functions and no alignment that is asked for, and that is copied
+  // as bytes. Empty for anything else, an array of them among it.
+  std::vector<MemberLayout> parts;
 
   std::uint64_t end() const { return bit_offset + (is_empty ? 0 : bit_size); }
 };
