@@ -16,9 +16,6 @@ class Description(Server):
     first = "75_71-Auths-fix-possible-OOB-write-in-external-authenticat.patch"
     # The package has had it before all others.
     moved = [("90_localscan_dlopen.dpatch", "70_remove_exim-users_references.dpatch")]
-    options = {"82_05-Fix-SPA-authenticator.-Bug-3106.patch": [
-        (f"--allow-type=SPAAuth{name}", "its members are where they were, in a structure of their own")
-        for name in ("Challenge", "Request", "Response")]}
     # Sessions run as another user, as those of proftpd.
     is_forking = True
     fixes = {
