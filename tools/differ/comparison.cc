@@ -62,16 +62,19 @@ std::string MergedContents(const Object& object, const Relocation& relocation) {
                       section.bytes.substr(begin, end - begin));
 }
 
-std::string Quoted(const Object& object, const Relocation& relocation) {
+// The text that a reference leads to; nothing if it is none.
+std::optional<absl::string_view> TextOf(const Object& object,
+                                        const Relocation& relocation) {
   const Symbol& symbol = object.SymbolOf(relocation);
+  if (symbol.section >= object.elf().sections().size()) return std::nullopt;
   const Section& section = object.elf().sections()[symbol.section];
-  if (!section.Has(SHF_STRINGS)) return "";
-  std::uint64_t at = symbol.value;
-  if (symbol.type == STT_SECTION) {
-    at += static_cast<std::uint64_t>(relocation.addend + 4);
-  }
-  const absl::string_view text = StringAt(section.bytes, at);
-  return absl::StrCat("\"", text.substr(0, 40), "\"");
+  if (!section.Has(SHF_STRINGS) || section.entry_size != 1) return std::nullopt;
+  return StringAt(section.bytes, OffsetInTarget(object, relocation));
+}
+
+std::string Quoted(const Object& object, const Relocation& relocation) {
+  const auto text = TextOf(object, relocation);
+  return text ? absl::StrCat("\"", text->substr(0, 40), "\"") : "";
 }
 
 std::string ReadableTarget(const Object& object, const Relocation& relocation) {
@@ -128,6 +131,7 @@ bool Comparison::CompareOnce() {
   known_.clear();
   found_same_.clear();
   moved_only_.clear();
+  with_moved_texts_.clear();
   bool is_right = true;
   for (const ObjectPair& pair : pairs_) {
     if (pair.new_object == nullptr) continue;
@@ -147,7 +151,8 @@ bool Comparison::CompareUnit(Unit& unit) {
   unit.why = WhyNotSame(*unit.old, unit);
   unit.status = unit.why.empty() ? UnitStatus::kSame : UnitStatus::kChanged;
   if (unit.status == UnitStatus::kSame && unit.is_function() &&
-      unit.main().bytes != unit.old->main().bytes) {
+      (unit.main().bytes != unit.old->main().bytes ||
+       with_moved_texts_.count(&unit.main()) != 0)) {
     moved_only_.push_back(&unit);
   }
   if (unit.status == UnitStatus::kChanged && unit.is_function() &&
@@ -272,9 +277,27 @@ std::string Comparison::WhyNotSameSectionNow(const Object& a,
   for (std::size_t i = 0; i < in_a.relocations.size(); ++i) {
     std::string why =
         WhyNotSameTarget(a, in_a.relocations[i], b, in_b.relocations[i]);
-    if (!why.empty()) return why;
+    if (why.empty()) continue;
+    if (!IsMovedText({a, in_a, in_a.relocations[i].offset}, in_a.relocations[i],
+                     {b, in_b, in_b.relocations[i].offset},
+                     in_b.relocations[i])) {
+      return why;
+    }
+    with_moved_texts_.insert(&in_b);
   }
   return "";
+}
+
+bool Comparison::IsMovedText(const CodePlace& in_a, const Relocation& of_a,
+                             const CodePlace& in_b,
+                             const Relocation& of_b) const {
+  if (!in_a.section.Has(SHF_EXECINSTR) || !questions_.differs_in_line_of_text) {
+    return false;
+  }
+  const auto old_text = TextOf(in_a.object, of_a);
+  const auto new_text = TextOf(in_b.object, of_b);
+  return old_text && new_text &&
+         questions_.differs_in_line_of_text(in_a, *old_text, in_b, *new_text);
 }
 
 std::string Comparison::WhyNotSameTarget(const Object& a,

@@ -27,6 +27,7 @@
 #ifndef INSTAR_TOOLS_DIFFER_COMPARISON_H_
 #define INSTAR_TOOLS_DIFFER_COMPARISON_H_
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <set>
@@ -58,6 +59,13 @@ struct StaticScope {
   std::string type;  // as type_names.h spells it: "int[3]"
 };
 
+// A field of an instruction.
+struct CodePlace {
+  const Object& object;
+  const Section& section;
+  std::uint64_t offset;
+};
+
 // What comparison asks of debug information. Each may be left out.
 struct DebugQuestions {
   // Of a static variable; empty if it is not known.
@@ -71,6 +79,11 @@ struct DebugQuestions {
   std::function<bool(const Object& old_object, const Section& old_section,
                      const Object& new_object, const Section& new_section)>
       differs_in_lines_only;
+  // Whether two texts that an instruction refers to, by the field at `offset`,
+  // differ in the number of its line alone ("shop.cc:12").
+  std::function<bool(const CodePlace& old_place, absl::string_view old_text,
+                     const CodePlace& new_place, absl::string_view new_text)>
+      differs_in_line_of_text;
   // Types of lambdas whose objects have another layout than before, and may
   // exist, but are known to no variable and no function that is not theirs:
   // "f(int)::{lambda()#1}".
@@ -145,6 +158,8 @@ class Comparison {
                                 const Object& b, const Section& in_b);
   std::string WhyNotSameSectionNow(const Object& a, const Section& in_a,
                                    const Object& b, const Section& in_b);
+  bool IsMovedText(const CodePlace& in_a, const Relocation& of_a,
+                   const CodePlace& in_b, const Relocation& of_b) const;
   void Judge();
   void JudgeVariable(const Unit& unit);
   void JudgeUnusedVariables();
@@ -166,6 +181,7 @@ class Comparison {
   // The functions that refer to each variable of an object.
   std::map<const Object*, std::map<const Unit*, std::set<const Unit*>>> users_;
   std::vector<const Unit*> moved_only_;
+  std::set<const Section*> with_moved_texts_;  // of the new build
   std::vector<const Unit*> gone_;  // of the old build: the new one has them not
   std::vector<const Unit*> changed_constants_;
   std::set<std::string> separate_closures_;

@@ -47,6 +47,18 @@ DebugQuestions DebugAnswers::Questions() {
                {old_lines, [&] { return CallsOf(old_object); }}, old_section,
                {new_lines, [&] { return CallsOf(new_object); }}, new_section);
   };
+  questions.differs_in_line_of_text =
+      [this](const CodePlace& old_place, absl::string_view old_text,
+             const CodePlace& new_place, absl::string_view new_text) {
+        const LineNumbers* old_lines = LinesOf(old_place.object);
+        const LineNumbers* new_lines = LinesOf(new_place.object);
+        return old_lines != nullptr && new_lines != nullptr &&
+               moved_lines_.DifferInLineOfText(
+                   {old_lines, [&] { return CallsOf(old_place.object); }},
+                   {old_place.section.index, old_place.offset}, old_text,
+                   {new_lines, [&] { return CallsOf(new_place.object); }},
+                   {new_place.section.index, new_place.offset}, new_text);
+      };
   return questions;
 }
 

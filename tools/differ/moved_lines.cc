@@ -10,6 +10,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "tools/differ/files/includes.h"
@@ -159,14 +160,12 @@ bool MovedLines::DifferInLinesOnly(const ObjectLines& old_lines,
     std::optional<std::uint64_t> end;
     for (std::uint64_t back = 0; back < 4 && back <= at && !end; ++back) {
       const std::uint64_t field = at - back;
-      // The longest instruction that has it begins seven bytes before.
-      const std::uint64_t begin = field - std::min<std::uint64_t>(field, 7);
-      const std::uint64_t size = field - begin + 1;
       const auto old_number = ReadAt<std::uint32_t>(a, field);
       const auto new_number = ReadAt<std::uint32_t>(b, field);
       if (old_number && new_number && IsOperand(a, field) &&
-          IsMoved({old_lines, {old_section.index, begin}, size, *old_number},
-                  {new_lines, {new_section.index, begin}, size, *new_number})) {
+          IsMoved(
+              OperandAt(old_lines, {old_section.index, field}, *old_number),
+              OperandAt(new_lines, {new_section.index, field}, *new_number))) {
         end = field + 4;
       }
     }
@@ -174,6 +173,43 @@ bool MovedLines::DifferInLinesOnly(const ObjectLines& old_lines,
     at = *end;
   }
   return true;
+}
+
+MovedLines::Operand MovedLines::OperandAt(const ObjectLines& lines,
+                                          const ObjectPlace& field,
+                                          std::uint32_t number) {
+  // The longest instruction that has it begins seven bytes before.
+  const std::uint64_t before = std::min<std::uint64_t>(field.offset, 7);
+  return {lines, {field.section, field.offset - before}, before + 1, number};
+}
+
+bool MovedLines::DifferInLineOfText(const ObjectLines& old_lines,
+                                    const ObjectPlace& old_field,
+                                    absl::string_view old_text,
+                                    const ObjectLines& new_lines,
+                                    const ObjectPlace& new_field,
+                                    absl::string_view new_text) {
+  std::size_t begin = 0;
+  while (begin < std::min(old_text.size(), new_text.size()) &&
+         old_text[begin] == new_text[begin]) {
+    ++begin;
+  }
+  while (begin > 0 && absl::ascii_isdigit(old_text[begin - 1])) --begin;
+  const auto number_of = [&](absl::string_view text) {
+    std::size_t end = begin;
+    while (end < text.size() && absl::ascii_isdigit(text[end])) ++end;
+    return text.substr(begin, end - begin);
+  };
+  const absl::string_view was = number_of(old_text);
+  const absl::string_view is = number_of(new_text);
+  std::uint32_t old_number = 0;
+  std::uint32_t new_number = 0;
+  return old_text.substr(begin + was.size()) ==
+             new_text.substr(begin + is.size()) &&
+         absl::SimpleAtoi(was, &old_number) &&
+         absl::SimpleAtoi(is, &new_number) &&
+         IsMoved(OperandAt(old_lines, old_field, old_number),
+                 OperandAt(new_lines, new_field, new_number));
 }
 
 bool MovedLines::IsMoved(const Operand& old_operand,

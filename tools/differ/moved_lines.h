@@ -73,6 +73,15 @@ class MovedLines {
   // Whether both sources are there, and these lines are the same in them.
   bool HaveSameText(const Lines& old_lines, const Lines& new_lines);
 
+  // Whether two texts that instructions refer to, by fields in these places,
+  // differ in a number of its line only ("shop.cc:12").
+  bool DifferInLineOfText(const ObjectLines& old_lines,
+                          const ObjectPlace& old_field,
+                          absl::string_view old_text,
+                          const ObjectLines& new_lines,
+                          const ObjectPlace& new_field,
+                          absl::string_view new_text);
+
   bool DifferInLinesOnly(const ObjectLines& old_lines,
                          const Section& old_section,
                          const ObjectLines& new_lines,
@@ -97,6 +106,9 @@ class MovedLines {
   // Null: it is not known what was in it.
   const File* ReadOld(const SourceLine& line, const SourceLine& new_line);
   const File* ReadOld(const std::string& path, const std::string& new_path);
+  // Of the instruction that has this field.
+  static Operand OperandAt(const ObjectLines& lines, const ObjectPlace& field,
+                           std::uint32_t number);
   bool IsMoved(const Operand& old_operand, const Operand& new_operand);
   // By one of these lines of either build.
   bool IsLine(const std::vector<SourceLine>& old_lines,

@@ -29,6 +29,7 @@
 #include "tools/differ/release/release_file.h"
 #include "tools/differ/report.h"
 #include "tools/differ/signature_judge.h"
+#include "tools/differ/start_judge.h"
 #include "tools/differ/temporary_folder.h"
 #include "tools/differ/update_state.h"
 
@@ -114,11 +115,24 @@ absl::Status AddUsersOf(const std::vector<const Unit*>& constants,
   return absl::OkStatus();
 }
 
-absl::Status AddHiddenNames(const std::vector<ObjectFiles>& files,
-                            const LinkedImage& target,
-                            absl::flat_hash_set<std::string>& names) {
+// Of all objects of the old build.
+struct Names {
+  absl::flat_hash_set<std::string> hidden;
+  // To which objects refer that are not compared.
+  absl::flat_hash_set<std::string> used_elsewhere;
+};
+
+absl::StatusOr<Names> NamesOf(const std::vector<ObjectFiles>& files,
+                              const Comparison& comparison,
+                              const LinkedImage& target) {
+  std::set<absl::string_view> compared;
+  for (const ObjectPair& pair : comparison.pairs()) {
+    if (pair.old_object != nullptr) compared.insert(pair.old_object->name());
+  }
+  Names names;
   for (const ObjectFiles& one : files) {
     if (one.old_path.empty()) continue;
+    const bool is_compared = compared.count(one.name) != 0;
     INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Read(one.old_path));
     for (const Symbol& symbol : elf.symbols()) {
       // Also by a version script.
@@ -126,12 +140,15 @@ absl::Status AddHiddenNames(const std::vector<ObjectFiles>& files,
           (symbol.visibility != STV_DEFAULT &&
            symbol.visibility != STV_PROTECTED) ||
           (target.is_shared_object() && !target.IsExported(symbol.name));
-      if (!symbol.is_local() && symbol.section != kUndefined && is_hidden) {
-        names.insert(std::string(symbol.name));
+      if (symbol.is_local()) continue;
+      if (symbol.section == kUndefined) {
+        if (!is_compared) names.used_elsewhere.emplace(symbol.name);
+      } else if (is_hidden) {
+        names.hidden.emplace(symbol.name);
       }
     }
   }
-  return absl::OkStatus();
+  return names;
 }
 
 void Describe(const Comparison& comparison, UpdateReport& report) {
@@ -280,6 +297,10 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   const std::vector<const Unit*> watched =
       JudgeSignatures(comparison, *compared.debug, findings);
 
+  INSTAR_ASSIGN_OR_RETURN(Names names,
+                          NamesOf(files, comparison, state.target()));
+  JudgeStart(comparison, names.used_elsewhere, findings);
+
   PayloadContext context = {};
   context.state = &state;
   context.comparison = &comparison;
@@ -287,8 +308,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   context.watched.insert(watched.begin(), watched.end());
   context.at_next_call = request.at_next_call;
   context.converts_under = UsersOfTypes(comparison, converted, *compared.debug);
-  INSTAR_RETURN_IF_ERROR(
-      AddHiddenNames(files, state.target(), context.hidden_names));
+  context.hidden_names = std::move(names.hidden);
   ModuleTables tables;
   for (const ObjectPair& pair : comparison.pairs()) {
     bool is_complete = true;

@@ -100,7 +100,7 @@ void TypeSet::Add(const ObjectDebugInfo& object, absl::string_view name) {
   const auto number = static_cast<std::uint32_t>(objects_.size());
   objects_.emplace_back(name);
   for (TypeLayout& layout : LayoutsOf(object)) {
-    // coroutine_frames.h compares the frames of coroutines.
+    // A coroutine that is suspended goes on in the code that made its frame.
     if (absl::EndsWith(layout.name, ".Frame")) continue;
     std::string key = layout.name;
     if (layout.is_local) absl::StrAppend(&key, kIn, name);

@@ -4,6 +4,18 @@
 
 from case import DONE, NOTHING, REFUSED, Case
 
+# A text that has its line.
+LINE_OF_TEXT = """#define TEXT(x) #x
+#define TEXT_OF(x) TEXT(x)
+void say(const char* s) { (void)s; }
+%svoid f(void) { say("t.c:" TEXT_OF(__LINE__) " here"); }"""
+
+
+def with_header(before):
+    return {"t.c": '#include "t.h"\nint at;\n__attribute__((noipa)) void say(int line) { at = line; }\nint f(int i) { check(i); return i; }',
+            "t.h": "void say(int line);\n" + before + "static inline void check(int i) { if (i < 0) say(__LINE__); }"}
+
+
 # A coroutine that a build may compile.
 COROUTINE = """
 #include <coroutine>
@@ -129,6 +141,15 @@ CASES = [
          "void* kept; static int g(int i) { return i + 1; } void f() { kept = (void*)g; } int h() { return g(2); }",
          "void* kept; static int g(int i, int j) { return i + j; } void f() { kept = (void*)g; } int h() { return g(2, 3); }",
          REFUSED, "f keeps the address of int g(int)", suffix="c", flags=[["-fno-inline"], ["-fno-inline"]]),
+    # Numbers of lines.
+    Case("text that has its line", LINE_OF_TEXT % "", LINE_OF_TEXT % "int g(void) { return 9; }\n", NOTHING,
+         "1 of them but for moved lines", suffix="c"),
+    Case("text with the number of its line that the source spells", LINE_OF_TEXT % "",
+         LINE_OF_TEXT.replace("TEXT_OF(__LINE__)", '"5"') % "int g(void) { return 9; }\n", DONE, "changed function f",
+         suffix="c"),
+    Case("line of a header", with_header(""), with_header("\n"), NOTHING, "1 of them but for moved lines"),
+    Case("line of a header that spells the number, too", with_header(""), with_header("#define THREE 3\n"), DONE,
+         "changed function f"),
     # Constants.
     Case("constant of a header that is a number of a line, too",
          {"t.c": '#include "k.h"\nint f(int* x) {\n\n\n\n  *x = K;\n  return 0; }', "k.h": "#define K 6"},
@@ -142,4 +163,10 @@ CASES = [
          "struct A {}; struct B {}; void g(int); int f() { try { g(1); } catch (A&) { return 1; } return 0; } "
          "void loop() { try { for (;;) g(1); } catch (A&) { } catch (B&) { } for (;;) g(2); } void g(int i) { if (i == 2) throw B(); }",
          REFUSED, "loop() is never left, and catches"),
+    # What comes too late.
+    Case("what runs once at start", "int n; __attribute__((noinline)) static void up(void) { n = 1; } void loop(void) { up(); for (;;) n++; }",
+         "int n; __attribute__((noinline)) static void up(void) { n = 2; } void loop(void) { up(); for (;;) n++; }", DONE,
+         "only loop uses up, and is never left", suffix="c"),
+    Case("new variable", "int f(int i) { return i; }", "static int calls; int f(int i) { calls++; return i + calls; }", DONE,
+         "new variables start with their first values (calls)", suffix="c"),
 ]
