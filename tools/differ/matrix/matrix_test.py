@@ -125,7 +125,8 @@ class MatrixTest(unittest.TestCase):
 
     def test_linkers(self):
         for linker, has in ("bfd", ""), ("gold", ""), ("lld", "LLD"):
-            if shutil.which(f"ld.{linker}") is None:
+            # Debian 13 has no gold among what compilers need.
+            if linker == "gold" and shutil.which("ld.gold") is None:
                 print(f"no ld.{linker}: not shown", flush=True)
                 continue
             for pie in "-pie", "-no-pie":
@@ -183,9 +184,6 @@ class MatrixTest(unittest.TestCase):
             line = 1 + file.read().splitlines().index("int tail_call(int n) {")
         said = run(["addr2line", "-e", module, symbols["tail_call(int)"]]).strip()
         self.assertEqual(said, f"{SOURCES}/edge.cc:{line}")
-        if shutil.which("gdb") is None:
-            print("no gdb: not shown", flush=True)
-            return
         with subprocess.Popen([self.path("program")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                               env=dict(os.environ, INSTAR_SOCKET_DIRECTORY=self.folder)) as program:
             program.stdin.write(f"load {module}\nshow\n")
@@ -216,11 +214,15 @@ class MatrixTest(unittest.TestCase):
             modules.append(self.diff(f"update{version}", version - 1, version, "chain.o", after=modules))
         expected = []
         variables = [10 * k for k in range(11)]
-        for version in list(range(11)) + list(range(9, -1, -1)):
-            used = range(version + 1)
-            expected.append(str(1000 * version + version + 1 + sum(variables[k] for k in used)))
-            for k in used:
-                variables[k] += 1
+        for versions in range(11), range(9, -1, -1), range(1, 11), range(9, -1, -1):
+            for version in versions:
+                used = range(version + 1)
+                expected.append(str(1000 * version + version + 1 + sum(variables[k] for k in used)))
+                for k in used:
+                    variables[k] += 1
+            if versions == range(9, -1, -1):
+                # What is applied again brings its variables anew.
+                variables[1:] = [10 * k for k in range(1, 11)]
         self.assertEqual(self.run_program(modules), expected)
 
 
