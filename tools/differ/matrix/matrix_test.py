@@ -6,6 +6,7 @@
 matrix_test.py INSTAR_DIFF FLAGS_SH LIBHARNESS.SO
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -184,6 +185,8 @@ class MatrixTest(unittest.TestCase):
             line = 1 + file.read().splitlines().index("int tail_call(int n) {")
         said = run(["addr2line", "-e", module, symbols["tail_call(int)"]]).strip()
         self.assertEqual(said, f"{SOURCES}/edge.cc:{line}")
+        asked = ["-ex", "info line added", "-ex", "print counter"]
+        environment = {**os.environ, "DEBUGINFOD_URLS": ""}
         with subprocess.Popen([self.path("program")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                               env=dict(os.environ, INSTAR_SOCKET_DIRECTORY=self.folder)) as program:
             program.stdin.write(f"load {module}\nshow\n")
@@ -192,18 +195,42 @@ class MatrixTest(unittest.TestCase):
                 if said.startswith("choice(5)"):
                     break
             result = subprocess.run(
-                ["gdb", "-batch", "-nx", "-p", str(program.pid), "-ex", "info line added", "-ex", "print counter"],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                env={**os.environ, "DEBUGINFOD_URLS": ""})
-            program.stdin.close()
-            program.wait()
+                ["gdb", "-batch", "-nx", "-p", str(program.pid), *asked, "-ex", f"generate-core-file {self.path('core')}"],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, env=environment)
+            # As a crash does, this leaves the module's file.
+            program.kill()
         if "Operation not permitted" in result.stdout:
             print("gdb may not attach: not shown", flush=True)
             return
         expected = Expected()
         list(expected.show(2))
-        self.assertIn('edge.cc" starts at address', result.stdout)
-        self.assertIn(f"= {expected.counter}\n", result.stdout)
+        dumped = run(["gdb", "-batch", "-nx", self.path("program"), self.path("core"), *asked], env=environment)
+        for said in result.stdout, dumped:
+            self.assertIn('edge.cc" starts at address', said)
+            self.assertIn(f"= {expected.counter}\n", said)
+
+    def test_report_is_in_the_module(self):
+        self.link([self.build(source, 1, []) for source in ("edge.cc", "main.cc")], [])
+        self.build("edge.cc", 2, [])
+        run(["objcopy", "--dump-section", ".instar.report=" + self.path("report"), self.diff("update", 1, 2, "edge.o"),
+             self.path("copy.so")])
+        with open(self.path("report"), encoding="utf-8") as file:
+            report = json.load(file)
+        changed = {change["name"] for change in report["changes"] if change["status"] == "changed"}
+        self.assertIn("tail_call(int)", changed)
+
+    def test_thunks_and_variables_without_names(self):
+        for level in "-O0", "-O2":
+            with self.subTest(level):
+                sources = ("literals.c", "thunks.cc")
+                objects = [self.build(source, 1, [level]) for source in sources + ("names_main.c",)]
+                for source in sources:
+                    self.build(source, 2, [level])
+                self.link(objects, [])
+                module = self.path("update.so")
+                run([DIFFER, "--program", self.path("program"), "--old", self.path("1"), "--new", self.path("2"), "-o", module,
+                     "--", "literals.o", "thunks.o"])
+                self.assertEqual(self.run_program([module]), ["1121 1108", "1223 2212", "1324 1116"])
 
     def test_ten_updates(self):
         objects = [self.build("chain.c", 0, []), self.build("chain_main.c", 0, [])]
