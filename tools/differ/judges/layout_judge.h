@@ -5,8 +5,8 @@
 // the old layout, and new code would take them for the new one. The same goes
 // for variables that are of another type than before.
 
-#ifndef INSTAR_TOOLS_DIFFER_LAYOUT_JUDGE_H_
-#define INSTAR_TOOLS_DIFFER_LAYOUT_JUDGE_H_
+#ifndef INSTAR_TOOLS_DIFFER_JUDGES_LAYOUT_JUDGE_H_
+#define INSTAR_TOOLS_DIFFER_JUDGES_LAYOUT_JUDGE_H_
 
 #include <map>
 #include <set>
@@ -41,4 +41,4 @@ std::map<std::string, std::string> UsersOfTypes(
 }  // namespace differ
 }  // namespace instar
 
-#endif  // INSTAR_TOOLS_DIFFER_LAYOUT_JUDGE_H_
+#endif  // INSTAR_TOOLS_DIFFER_JUDGES_LAYOUT_JUDGE_H_

@@ -4,8 +4,8 @@
 // What a program does once, when it starts: an update comes after that. Static
 // initializers and constructors are the comparison's to tell.
 
-#ifndef INSTAR_TOOLS_DIFFER_START_JUDGE_H_
-#define INSTAR_TOOLS_DIFFER_START_JUDGE_H_
+#ifndef INSTAR_TOOLS_DIFFER_JUDGES_START_JUDGE_H_
+#define INSTAR_TOOLS_DIFFER_JUDGES_START_JUDGE_H_
 
 #include <string>
 
@@ -27,4 +27,4 @@ void JudgeStart(const Comparison& comparison,
 }  // namespace differ
 }  // namespace instar
 
-#endif  // INSTAR_TOOLS_DIFFER_START_JUDGE_H_
+#endif  // INSTAR_TOOLS_DIFFER_JUDGES_START_JUDGE_H_

@@ -8,8 +8,8 @@
 // one that is never left makes the update impossible. So does an address that
 // is kept where it can be read at any time.
 
-#ifndef INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_
-#define INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_
+#ifndef INSTAR_TOOLS_DIFFER_JUDGES_SIGNATURE_JUDGE_H_
+#define INSTAR_TOOLS_DIFFER_JUDGES_SIGNATURE_JUDGE_H_
 
 #include <set>
 #include <string>
@@ -41,4 +41,4 @@ std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
 }  // namespace differ
 }  // namespace instar
 
-#endif  // INSTAR_TOOLS_DIFFER_SIGNATURE_JUDGE_H_
+#endif  // INSTAR_TOOLS_DIFFER_JUDGES_SIGNATURE_JUDGE_H_

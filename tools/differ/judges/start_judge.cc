@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tools/differ/start_judge.h"
+#include "tools/differ/judges/start_judge.h"
 
 #include <map>
 #include <set>
@@ -11,8 +11,8 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/symbol_name.h"
+#include "tools/differ/judges/signature_judge.h"
 #include "tools/differ/object.h"
-#include "tools/differ/signature_judge.h"
 #include "tools/differ/unit_names.h"
 
 namespace instar {

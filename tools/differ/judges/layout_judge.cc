@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "tools/differ/layout_judge.h"
+#include "tools/differ/judges/layout_judge.h"
 
 #include <algorithm>
 #include <optional>
