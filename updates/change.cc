@@ -16,6 +16,7 @@
 #include "stack/stack_snapshot.h"
 #include "threads/blocking_region.h"
 #include "threads/internal/stopped_wait.h"
+#include "threads/thread_state.h"
 #include "updates/internal/rehearsal.h"
 #include "updates/internal/transition.h"
 #include "updates/mechanisms/internal/built_in.h"
@@ -69,6 +70,15 @@ Pacing::Options PacingOf(const ChangeOptions& options) {
   return pacing;
 }
 
+Blocker NotRegistered(const ThreadRef& thread) {
+  Blocker blocker;
+  blocker.thread = thread.name();
+  blocker.tid = thread.tid();
+  blocker.reason = "it is not registered with the manager, and is not asked";
+  blocker.remedy = "let the program register it";
+  return blocker;
+}
+
 }  // namespace
 
 struct Change::State {
@@ -120,6 +130,21 @@ struct Change::State {
     return options.limit.value_or(kForcedLimit);
   }
 
+  // Whether those that may be asked are enough for the options.
+  absl::Status CheckAsked() {
+    const std::lock_guard<ForkMutex> guard(shown_lock);
+    if (ask_only == nullptr || options.stacks != Stacks::kAllThreads) {
+      return absl::OkStatus();
+    }
+    return absl::FailedPreconditionError(absl::StrCat(
+        name,
+        ": all threads of the process would be stopped (Stacks::kAllThreads), "
+        "but only registered ones may be; choose Stacks::kControlledThreads"));
+  }
+  // Those that kControlledThreads are; nothing: all. Adds to `left_out` those
+  // of the options that may not be asked.
+  std::optional<std::vector<ThreadRef>> Asked(std::vector<ThreadRef>& left_out);
+
   absl::Status PrepareLocked(bool again, UpdateForecast& forecast);
   absl::Status StartWatch(UpdateContext* context);
   Attempt TryOnce(Direction direction, UpdateContext* context,
@@ -145,13 +170,39 @@ struct Change::State {
   bool is_first = true;  // the next attempt, since the latest change
   std::string reason;    // of the latest attempt
 
-  ForkMutex blockers_lock;
+  // Of the rest, which others see and set during an attempt.
+  ForkMutex shown_lock;
   std::vector<Blocker> blockers;  // of the latest attempt
+  std::function<std::vector<ThreadRef>()> ask_only;
 };
+
+std::optional<std::vector<ThreadRef>> Change::State::Asked(
+    std::vector<ThreadRef>& left_out) {
+  std::function<std::vector<ThreadRef>()> only;
+  {
+    const std::lock_guard<ForkMutex> guard(shown_lock);
+    only = ask_only;
+  }
+  if (options.threads == nullptr) {
+    if (only == nullptr) return std::nullopt;
+    return only();
+  }
+  std::vector<ThreadRef> asked = options.threads();
+  if (only == nullptr) return asked;
+  const std::vector<ThreadRef> allowed = only();
+  for (const ThreadRef& thread : asked) {
+    if (thread.state() != ThreadState::kEnded &&
+        std::find(allowed.begin(), allowed.end(), thread) == allowed.end()) {
+      left_out.push_back(thread);
+    }
+  }
+  return asked;
+}
 
 absl::Status Change::State::PrepareLocked(bool again,
                                           UpdateForecast& forecast) {
   INSTAR_RETURN_IF_ERROR(CheckKnown());
+  INSTAR_RETURN_IF_ERROR(CheckAsked());
   if (transition.is_applied() || (is_prepared && !again)) {
     return absl::OkStatus();
   }
@@ -210,7 +261,6 @@ Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
   stop.context = context;
   stop.limit = limit.value_or(options.limit.value_or(kLastLimit));
   stop.point = options.point;
-  if (options.threads != nullptr) stop.threads = options.threads();
   attempt_options.thorough = !is_first;
   attempt_options.never_wait = true;
   if (is_first && stop.stacks == Stacks::kAllThreads) {
@@ -218,15 +268,20 @@ Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
   }
   is_first = false;
   Obstacles obstacles(/*most=*/1);
-  Attempt attempt = transition.Try(
-      direction, std::move(attempt_options),
-      StacksOf(context) == Stacks::kThisThread || limit.has_value() ? nullptr
-                                                                    : &retries,
-      obstacles);
+  std::vector<ThreadRef> left_out;
+  if (stop.stacks == Stacks::kControlledThreads) stop.threads = Asked(left_out);
+  for (const ThreadRef& thread : left_out) obstacles.Add(NotRegistered(thread));
+  const bool is_paced =
+      stop.stacks != Stacks::kThisThread && !limit.has_value();
+  Attempt attempt =
+      left_out.empty()
+          ? transition.Try(direction, std::move(attempt_options),
+                           is_paced ? &retries : nullptr, obstacles)
+          : Attempt::NotYet("");
   {
     std::vector<Blocker> found;
     if (attempt.is_not_yet()) found = obstacles.ToBlockers();
-    const std::lock_guard<ForkMutex> guard(blockers_lock);
+    const std::lock_guard<ForkMutex> guard(shown_lock);
     blockers.swap(found);
   }
   return attempt.is_not_yet() ? obstacles.ToAttempt() : attempt;
@@ -306,6 +361,7 @@ Attempt Change::State::Try(Direction direction, UpdateContext* context) {
     guard = Lock();
   }
   absl::Status known = CheckKnown();
+  if (known.ok()) known = CheckAsked();
   if (!known.ok()) return Attempt::Failed(std::move(known));
   const bool applies = direction == Direction::kApply;
   const bool is_of_this_thread = context != nullptr && built_in != nullptr &&
@@ -331,6 +387,7 @@ absl::StatusOr<std::vector<Blocker>> Change::State::Check(const ThreadRef* in,
   }
   UpdateForecast unwanted;
   INSTAR_RETURN_IF_ERROR(PrepareLocked(/*again=*/true, unwanted));
+  std::vector<ThreadRef> left_out;
   RehearsalOptions how;
   how.stacks = StacksOf(/*in_update_function=*/in != nullptr);
   how.point = options.point;
@@ -340,8 +397,15 @@ absl::StatusOr<std::vector<Blocker>> Change::State::Check(const ThreadRef* in,
     how.threads = {*in};
     how.point = std::move(point);
   } else if (how.stacks == Stacks::kControlledThreads) {
-    how.threads =
-        options.threads != nullptr ? options.threads() : ControlledThreads();
+    std::optional<std::vector<ThreadRef>> asked = Asked(left_out);
+    how.threads = asked.has_value() ? *std::move(asked) : ControlledThreads();
+    if (!left_out.empty()) {
+      std::vector<Blocker> blockers;
+      for (const ThreadRef& thread : left_out) {
+        blockers.push_back(NotRegistered(thread));
+      }
+      return blockers;
+    }
   }
   // Between two attempts there may be one.
   const bool is_watched = transition.watch() != nullptr;
@@ -379,10 +443,15 @@ std::vector<std::string> Change::LostByUndo() const {
   return state_->transition.LostByUndo();
 }
 
+void Change::AskOnly(std::function<std::vector<ThreadRef>()> threads) {
+  const std::lock_guard<ForkMutex> guard(state_->shown_lock);
+  state_->ask_only = std::move(threads);
+}
+
 Attempt Change::Apply() { return state_->Try(Direction::kApply, nullptr); }
 Attempt Change::Undo() { return state_->Try(Direction::kUndo, nullptr); }
 std::vector<Blocker> Change::Blockers() const {
-  const std::lock_guard<ForkMutex> guard(state_->blockers_lock);
+  const std::lock_guard<ForkMutex> guard(state_->shown_lock);
   return state_->blockers;
 }
 absl::StatusOr<std::vector<Blocker>> Change::Check() {
@@ -406,6 +475,11 @@ bool Change::is_applied() const { return state_->transition.is_applied(); }
 
 bool Change::is_converting() const {
   return state_->transition.progress().is_converting;
+}
+
+std::vector<ThreadRef> Change::StartedThreads() const {
+  const std::unique_lock<ForkMutex> lock = state_->Lock();
+  return state_->transition.StartedThreads();
 }
 
 std::chrono::nanoseconds Change::time_stopped() const {

@@ -128,6 +128,14 @@ class Change {
   // What it would lose, a sentence each.
   std::vector<std::string> LostByUndo() const;
 
+  // For schedules: whom alone the program lets be asked, as
+  // ApplyOptions::threads (updates/update.h) says; null: all. What follows
+  // keeps to it: kControlledThreads are these, a thread of
+  // ChangeOptions::threads that is not among them is waited for, and
+  // kAllThreads is FailedPrecondition. The function is called by each attempt,
+  // on its thread, until it is replaced.
+  void AskOnly(std::function<std::vector<ThreadRef>()> threads);
+
   // Stops threads, looks, and changes everything or nothing: the table above
   // says what each does in which state. Apply() prepares first.
   Attempt Apply();
@@ -150,6 +158,8 @@ class Change {
   bool is_applied() const;
   // It is applied, and objects are converted in the background.
   bool is_converting() const;
+  // Threads that were started and run because it is applied.
+  std::vector<ThreadRef> StartedThreads() const;
   // For how long all attempts together have kept other threads stopped.
   std::chrono::nanoseconds time_stopped() const;
 

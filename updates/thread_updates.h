@@ -40,6 +40,10 @@
 // that no thread has had is NotFound, unless it is declared
 // (threads/known_names.h).
 //
+// ApplyOptions::threads, which a manager of registered threads gives, holds of
+// all of it: other threads of a name are not updated, and changes neither stop
+// nor look at them (Change::AskOnly() of updates/change.h).
+//
 // If one fails, or the time is up, or Cancel() is called, those that are not
 // done are withdrawn, and those that are done are undone, stages backwards: the
 // program is as before. What has no undo, or whose undo fails or takes longer

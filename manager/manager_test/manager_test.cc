@@ -26,14 +26,21 @@
 #include "threads/controlled_thread.h"
 #include "threads/testing/looping.h"
 #include "threads/update_point.h"
+#include "updates/mechanisms/mechanism.h"
+#include "updates/mechanisms/new_thread.h"
 #include "updates/testing/functions_for_test.h"
+#include "updates/thread_updates.h"
 #include "updates/update_plan.h"
 
 namespace instar {
 namespace {
 
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsSupersetOf;
+using testing::Not;
+using testing::UnorderedElementsAre;
 using updates_test::Price;
 
 int NewPrice(int article) { return 1000 + article; }
@@ -56,6 +63,20 @@ struct CrateV2 : Crate {
     while (waits) std::this_thread::yield();
   }
   static inline std::atomic<bool> waits{false};
+};
+
+// Notes whom it is applied, or undone, with.
+struct CountHeld final : Mechanism {
+  std::string name() const override { return "count threads"; }
+  Attempt Apply(const StoppedWorld& world) override {
+    held.clear();
+    for (const HeldThread& thread : world.threads()) {
+      held.push_back(thread.thread.name());
+    }
+    return Attempt::Done();
+  }
+  Attempt Undo(const StoppedWorld& world) override { return Apply(world); }
+  std::vector<std::string> held;
 };
 
 // Of a thread that has not begun, nothing is waited for.
@@ -223,6 +244,48 @@ TEST_F(ManagerTest, OnlyRegisteredThreads) {
   EXPECT_THAT(others, ElementsAre("stubborn"));
   ASSERT_TRUE(manager.Undo().ok());
   stop = true;
+}
+
+// What is held by a part of a thread, or of none, as well.
+TEST_F(ManagerTest, OnlyRegisteredThreadsAreAskedByUpdatesOfThreads) {
+  ManagerOptions options;
+  options.only_registered_threads = true;
+  Manager manager = Start(options);
+  std::atomic<bool> stop{false};
+  // Never comes to an update point.
+  ControlledThread stubborn = StartPassiveThread("stubborn", [&stop] {
+    while (!stop) {
+    }
+  });
+  AwaitBegin(stubborn);
+  Looping looping("looping"), named("named");
+  looping.AwaitRounds();
+  manager.Register(looping.ref());
+  manager.Register(named.ref());
+  ThreadUpdates threads("counts");
+  const auto count = std::make_shared<CountHeld>();
+  const auto here = std::make_shared<CountHeld>();
+  threads.Start(NewThread("started", ThreadKind::kPassive, [&stop] {
+    while (!stop) UpdatePoint();
+  }));
+  threads.Then();
+  threads.Start(here);
+  threads.Add("named", count);
+  const auto applied =
+      manager.Apply(MakeUpdate(std::move(threads)), std::chrono::seconds(20));
+  stop = !applied.ok();
+  ASSERT_TRUE(applied.ok()) << applied.status();
+  // The update's own thread is among them.
+  EXPECT_THAT(here->held, UnorderedElementsAre("looping", "named", "started"));
+  EXPECT_THAT(count->held, IsSupersetOf({"looping", "started"}));
+  EXPECT_THAT(count->held, Not(Contains("stubborn")));
+  for (const ThreadReport& thread : manager.Status().threads) {
+    EXPECT_EQ(thread.is_registered, thread.name != "stubborn") << thread.name;
+  }
+  const auto undone = manager.Undo();
+  stop = true;
+  ASSERT_TRUE(undone.ok()) << undone.status();
+  EXPECT_THAT(here->held, Not(Contains("stubborn")));
 }
 
 TEST_F(ManagerTest, WhatBlocksAnUpdateIsInItsStatusAndItsError) {

@@ -113,6 +113,55 @@ Attempt ThreadSchedule::Requirements() {
                            : Attempt::NotYet(absl::StrJoin(obstacles, "; "));
 }
 
+// --- Whom it asks.
+
+std::vector<ThreadRef> ThreadSchedule::Asked::All() {
+  std::function<std::vector<ThreadRef>()> threads;
+  {
+    const std::lock_guard<std::mutex> lock(lock_);
+    if (threads_ == nullptr) return latest_;
+    threads = threads_;
+  }
+  // Without the lock: it is not ours.
+  std::vector<ThreadRef> all = threads();
+  const std::lock_guard<std::mutex> lock(lock_);
+  for (const ThreadRef& thread : started_) {
+    if (!Contains(all, thread)) all.push_back(thread);
+  }
+  latest_ = all;
+  return all;
+}
+
+void ThreadSchedule::Asked::AddStarted(const std::vector<ThreadRef>& threads) {
+  const std::lock_guard<std::mutex> lock(lock_);
+  started_.insert(started_.end(), threads.begin(), threads.end());
+}
+
+void ThreadSchedule::Asked::End() {
+  const std::lock_guard<std::mutex> lock(lock_);
+  threads_ = nullptr;
+}
+
+std::shared_ptr<ThreadSchedule::Asked> ThreadSchedule::AskOnly(
+    const ApplyOptions& options) {
+  std::shared_ptr<Asked> asked;
+  if (options.threads != nullptr) {
+    asked = std::make_shared<Asked>(options.threads);
+  }
+  for (const Part& part : parts_) {
+    if (part.change == nullptr) continue;
+    if (asked == nullptr) {
+      part.change->AskOnly(nullptr);
+    } else {
+      asked->AddStarted(part.change->StartedThreads());
+      part.change->AskOnly([asked] { return asked->All(); });
+    }
+  }
+  return asked;
+}
+
+// --- Prepare(), Apply() and Undo().
+
 absl::StatusOr<UpdateForecast> ThreadSchedule::Prepare() {
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
   UpdateForecast forecast;
@@ -153,13 +202,17 @@ absl::Status ThreadSchedule::Apply(const ApplyOptions& options) {
     run_.End(before);
     return status;
   }
+  const std::shared_ptr<Asked> asked = AskOnly(options);
+  const absl::Cleanup end_asking = [&] {
+    if (asked != nullptr) asked->End();
+  };
   UpdateForecast forecast;
   status = PrepareParts(forecast);
   if (!status.ok()) {
     run_.End(UpdatePhase::kNew);
     return status;
   }
-  status = Run(Direction::kApply, options);
+  status = Run(Direction::kApply, options, asked);
   run_.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
   return status;
 }
@@ -205,13 +258,28 @@ std::vector<std::string> ThreadSchedule::LostByUndo() const {
   return all;
 }
 
+std::vector<ThreadRef> ThreadSchedule::StartedThreads() const {
+  std::vector<ThreadRef> started;
+  for (const Part& part : parts_) {
+    if (part.change == nullptr) continue;
+    for (ThreadRef& thread : part.change->StartedThreads()) {
+      started.push_back(std::move(thread));
+    }
+  }
+  return started;
+}
+
 absl::Status ThreadSchedule::Undo(const ApplyOptions& options) {
   INSTAR_RETURN_IF_ERROR(CanUndo());
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
   absl::Status status =
       StartWatch(DeadlineAfter(run_.begin(), options.timeout));
   const absl::Cleanup end_watch = [this] { EndWatch(); };
-  if (status.ok()) status = Run(Direction::kUndo, options);
+  const std::shared_ptr<Asked> asked = AskOnly(options);
+  const absl::Cleanup end_asking = [&] {
+    if (asked != nullptr) asked->End();
+  };
+  if (status.ok()) status = Run(Direction::kUndo, options, asked);
   run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
   return status;
 }
@@ -221,6 +289,10 @@ absl::Status ThreadSchedule::Undo(const ApplyOptions& options) {
 absl::StatusOr<std::vector<Blocker>> ThreadSchedule::Rehearse(
     const ApplyOptions& options) {
   INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
+  const std::shared_ptr<Asked> asked = AskOnly(options);
+  const absl::Cleanup end_asking = [&] {
+    if (asked != nullptr) asked->End();
+  };
   UpdateForecast forecast;
   absl::Status status = PrepareParts(forecast);
   if (!status.ok()) {
@@ -238,8 +310,7 @@ absl::StatusOr<std::vector<Blocker>> ThreadSchedule::Rehearse(
     blockers.emplace_back().reason = requirements.reason();
     return blockers;
   }
-  const Way way{
-      Direction::kApply, Clock::time_point::max(), options.threads, false, {}};
+  const Way way{Direction::kApply, Clock::time_point::max(), asked, false, {}};
   for (const Part& part : parts_) {
     if (part.is_started_here()) {
       if (part.is_started || options.without_stacks) continue;

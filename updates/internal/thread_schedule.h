@@ -83,16 +83,33 @@ class ThreadSchedule final : public Update {
   void Cancel() override { run_.Cancel(); }
   UpdateProgress Progress() const override;
   HoldTimes hold_times() const override;
-  std::vector<ThreadRef> StartedThreads() const override { return {}; }
+  std::vector<ThreadRef> StartedThreads() const override;
 
  private:
   using Clock = UpdateRun::Clock;
   struct Pending;
+  // Whom ApplyOptions::threads lets be asked, and whom the update has started.
+  // Shared with update functions that outlive the call.
+  class Asked {
+   public:
+    explicit Asked(std::function<std::vector<ThreadRef>()> threads)
+        : threads_(std::move(threads)) {}
+
+    std::vector<ThreadRef> All();
+    void AddStarted(const std::vector<ThreadRef>& threads);
+    // From now on those of the latest All().
+    void End();
+
+   private:
+    std::mutex lock_;
+    std::function<std::vector<ThreadRef>()> threads_;  // null: over
+    std::vector<ThreadRef> latest_, started_;
+  };
   // One way through the stages, or what takes it back.
   struct Way {
     Direction direction;
     Clock::time_point until;
-    std::function<std::vector<ThreadRef>()> threads;
+    std::shared_ptr<Asked> asked;  // null: all may be
     // Goes on where it can be gone on, whatever fails, and is not cancelled.
     bool takes_back = false;
     std::vector<std::string> failures;  // of what takes back
@@ -111,8 +128,11 @@ class ThreadSchedule final : public Update {
   absl::Status CheckInThread(const Part& part, const ThreadRef& thread,
                              const ApplyOptions& options,
                              std::vector<Blocker>& blockers);
+  // Lets all changes keep to it; null if the options let all be asked.
+  std::shared_ptr<Asked> AskOnly(const ApplyOptions& options);
   absl::Status AwaitRequirements(const Way& way);
-  absl::Status Run(Direction direction, const ApplyOptions& options);
+  absl::Status Run(Direction direction, const ApplyOptions& options,
+                   std::shared_ptr<Asked> asked);
   absl::Status RunStage(Way& way, int stage);
   absl::Status RunHere(Way& way, Part& part);
   absl::Status RunInThreads(Way& way, int stage);

@@ -50,13 +50,14 @@ absl::Status ThreadSchedule::AwaitRequirements(const Way& way) {
 }
 
 absl::Status ThreadSchedule::Run(Direction direction,
-                                 const ApplyOptions& options) {
+                                 const ApplyOptions& options,
+                                 std::shared_ptr<Asked> asked) {
   const auto stage_at = [&](int i) {
     return direction == Direction::kApply ? i : stages_ - 1 - i;
   };
   Way way{direction,
           DeadlineAfter(run_.begin(), options.timeout),
-          options.threads,
+          asked,
           false,
           {}};
   held_.clear();
@@ -79,7 +80,7 @@ absl::Status ThreadSchedule::Run(Direction direction,
   const bool applies = direction == Direction::kApply;
   Way back{applies ? Direction::kUndo : Direction::kApply,
            DeadlineAfter(std::max(options.timeout, kLeastTimeToTakeBack)),
-           options.threads, true, std::move(way.failures)};
+           std::move(asked), true, std::move(way.failures)};
   while (begun > 0) {
     // Nothing but its own failures, which are kept there.
     static_cast<void>(RunStage(back, stage_at(--begun)));
@@ -127,6 +128,9 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
       SetObstacles({});
       part.is_started = applies;
       part.is_changed_here = !way.takes_back;
+      if (way.asked != nullptr) {
+        way.asked->AddStarted(part.change->StartedThreads());
+      }
       // If it was given up it is taken back.
       return way.takes_back ? absl::OkStatus() : status;
     }
@@ -146,11 +150,11 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
 absl::StatusOr<std::vector<ThreadRef>> ThreadSchedule::ThreadsOf(
     const Way& way, const Part& part) const {
   std::vector<ThreadRef> all;
-  if (way.threads == nullptr) {
+  if (way.asked == nullptr) {
     all = ControlledThreads();
   } else {
     INSTAR_RETURN_IF_ERROR(Call("what says which threads there are", [&] {
-      all = way.threads();
+      all = way.asked->All();
       return absl::OkStatus();
     }));
   }
