@@ -174,6 +174,7 @@ struct Change::State {
   ForkMutex shown_lock;
   std::vector<Blocker> blockers;  // of the latest attempt
   std::function<std::vector<ThreadRef>()> ask_only;
+  Holds holds;
 };
 
 std::optional<std::vector<ThreadRef>> Change::State::Asked(
@@ -281,8 +282,14 @@ Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
   {
     std::vector<Blocker> found;
     if (attempt.is_not_yet()) found = obstacles.ToBlockers();
+    std::vector<nanoseconds> held;
+    if (attempt.is_done()) held = transition.HoldTimes();
     const std::lock_guard<ForkMutex> guard(shown_lock);
     blockers.swap(found);
+    if (attempt.is_done()) {
+      holds.times.insert(holds.times.end(), held.begin(), held.end());
+      holds.by_signal += static_cast<int>(transition.stopped_by_signal());
+    }
   }
   return attempt.is_not_yet() ? obstacles.ToAttempt() : attempt;
 }
@@ -480,6 +487,11 @@ bool Change::is_converting() const {
 std::vector<ThreadRef> Change::StartedThreads() const {
   const std::unique_lock<ForkMutex> lock = state_->Lock();
   return state_->transition.StartedThreads();
+}
+
+Change::Holds Change::TakeHolds() {
+  const std::lock_guard<ForkMutex> guard(state_->shown_lock);
+  return std::exchange(state_->holds, Holds());
 }
 
 std::chrono::nanoseconds Change::time_stopped() const {

@@ -160,6 +160,14 @@ class Change {
   bool is_converting() const;
   // Threads that were started and run because it is applied.
   std::vector<ThreadRef> StartedThreads() const;
+  // Of the attempts that were done, since this was last called: for how long
+  // they held each thread but the calling one, and how many of those were
+  // stopped by a signal. At any time, by any thread.
+  struct Holds {
+    std::vector<std::chrono::nanoseconds> times;
+    int by_signal = 0;
+  };
+  Holds TakeHolds();
   // For how long all attempts together have kept other threads stopped.
   std::chrono::nanoseconds time_stopped() const;
 

@@ -66,8 +66,9 @@
 //
 // Progress() names each thread that is not done, with what its update function
 // answered the last time, or with where the thread is. Hold times are those of
-// the calls that were done: what an update function does to other threads is
-// not in them, nor is the unwinding of a thread that is rebooted.
+// the calls that were done, and of each thread that a change has stopped for
+// itself; what an update function of your own does to other threads is not in
+// them, nor is the unwinding of a thread that is rebooted.
 //
 // Lifetime: update functions are kept, and called again if the update is
 // applied again after an Undo(). Threads: a ThreadUpdates belongs to one

@@ -82,8 +82,9 @@ struct UpdateProgress {
   bool is_unchanged = false;
 };
 
-// For how long threads were held by the latest Apply() or Undo() that succeeded
-// (update functions hold each thread at its own time).
+// For how long threads were held by the latest Apply() or Undo() that
+// succeeded. What holds a thread several times, as several update functions do,
+// is counted each time.
 struct HoldTimes {
   int threads = 0;
   std::chrono::nanoseconds median{};
@@ -106,9 +107,9 @@ struct ApplyOptions {
   // Of Rehearse(): no thread is stopped. What is active on a stack, and who
   // comes to no update point, is not known then.
   bool without_stacks = false;
-  // Of Rehearse() and Apply(): filled in with what is in nobody's way, and
-  // should be known: threads that are not asked for, and are in a function that
-  // is redefined. Of Apply() with the warnings of the forecast as well.
+  // Of Rehearse() and Apply(): what is in nobody's way, and should be known, is
+  // appended: threads that are not asked for, and are in a function that is
+  // redefined. Of Apply() the warnings of the forecast as well.
   std::vector<std::string>* remarks = nullptr;
   // Of Apply(): what let the change be quick is left as it is until Settle(),
   // so that whoever waits for the answer has it sooner. Calls of redefined

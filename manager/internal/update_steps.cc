@@ -319,8 +319,10 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const Job& job) {
                      "and ",
                      module.why_loaded_again()));
   }
-  std::vector<std::string> remarks = module.remarks();
-  options.remarks = &remarks;
+  for (const std::string& remark : module.remarks()) {
+    report.forecast.remarks.push_back(remark);
+  }
+  options.remarks = &report.forecast.remarks;
   absl::StatusOr<std::vector<Blocker>> blockers = update->Rehearse(options);
   if (absl::IsUnimplemented(blockers.status())) {
     report.forecast.remarks.emplace_back(
@@ -329,9 +331,6 @@ absl::StatusOr<CheckReport> UpdateDriver::CheckNow(const Job& job) {
   }
   INSTAR_RETURN_IF_ERROR(blockers.status());
   report.blockers = *std::move(blockers);
-  for (std::string& remark : remarks) {
-    report.forecast.remarks.push_back(std::move(remark));
-  }
   if (job.without_stacks) {
     report.forecast.remarks.emplace_back(
         "no thread was stopped: what is active on their stacks, and who comes "

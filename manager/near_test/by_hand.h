@@ -44,7 +44,7 @@ __asm__(
           "    .quad 9b - by_hand_names\n"                             \
           ".popsection\n")
 
-/* kind: 1 is kAbsolute64, 2 kRelative32. */
+/* kind: 1 is kAbsolute64, 2 kRelative32, 6 kMayBeOther. */
 #define IMPORT_(place, target, addend, kind, image, name) \
   NAME_(name)                                             \
   ".pushsection .instar.imports, \"\", @progbits\n"                     \

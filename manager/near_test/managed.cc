@@ -15,6 +15,7 @@
 #include <iterator>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -57,6 +58,28 @@ std::set<std::string> ModuleFiles(const std::string& folder) {
   return found;
 }
 
+// Whether it is among them that the C library has a function of a name, too.
+void ExpectRemark(const std::vector<std::string>& remarks, const char* where) {
+  for (const std::string& remark : remarks) {
+    if (absl::StrContains(remark, "abs of the program is preempted")) return;
+  }
+  Expect(false, absl::StrCat("the ", where,
+                             " does not say what the module's "
+                             "functions do not reach: ",
+                             absl::StrJoin(remarks, "; ")));
+}
+
+void Check(const std::string& socket) {
+  auto client = instar::ControlClient::Connect(socket);
+  if (!client.ok()) return Expect(false, client.status().ToString());
+  for (const bool without_stacks : {true, false}) {
+    const auto report = client->Check(
+        std::filesystem::absolute(kModule).string(), without_stacks);
+    if (!report.ok()) return Expect(false, report.status().ToString());
+    ExpectRemark(report->forecast.remarks, "check");
+  }
+}
+
 // By the manager's own threads. What a thread has in its hands just then may
 // lead to a module for a moment.
 void Unload(const std::string& socket) {
@@ -82,12 +105,17 @@ void Unload(const std::string& socket) {
 void Run(const std::string& folder) {
   auto manager = instar::Manager::Start();
   if (!manager.ok()) return Expect(false, manager.status().ToString());
+  Check(manager->socket_path());
   // Its counter has another value than at first, so that each load is a new
   // one.
   std::set<std::string> files;
   for (std::size_t i = 1; i <= 3 && failures == 0; ++i) {
     const auto loaded = manager->Load(kModule);
     Expect(loaded.ok(), loaded.status().ToString());
+    if (loaded.ok()) {
+      ExpectRemark(loaded->remarks, "answer");
+      ExpectRemark(manager->Status().remarks, "status");
+    }
     Expect(Step() == 10, "it counts as before");
     files = ModuleFiles(folder);
     Expect(

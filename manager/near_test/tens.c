@@ -19,6 +19,10 @@ REDEFINE(PROGRAM_AT_near_wait, near_wait, 0, WAIT_FLAGS, "near_wait");
 int* near_counter_pointer = (int*)1; /* its bytes lie in the file */
 IMPORT_INTO(near_counter_pointer, PROGRAM_AT_near_counter, 0, "near_counter");
 
+#ifdef MAY_BE_OTHER /* the C library has another */
+__asm__(IMPORT_("0", PROGRAM_AT_near_counter, "0", "6", 0, "abs"));
+#endif
+
 DEBUG_VARIABLE("near_counter_as_seen_here", PROGRAM_AT_near_counter, 0);
 
 int near_tens_counted; /* of this module: a later one uses it */

@@ -179,7 +179,6 @@ absl::StatusOr<std::vector<ThreadRef>> PlanSchedule::ThreadsOf(
 
 absl::StatusOr<std::vector<Blocker>> PlanSchedule::Rehearse(
     const ApplyOptions& options) {
-  if (options.remarks != nullptr) options.remarks->clear();
   // When threads have been asked, which show where they come.
   const absl::Cleanup remark = [&] {
     if (options.remarks == nullptr) return;
@@ -257,7 +256,8 @@ absl::Status PlanSchedule::Apply(const ApplyOptions& options) {
   }
   status = Run(Direction::kApply, options, until);
   if (status.ok() && options.remarks != nullptr) {
-    *options.remarks = std::move(forecast.warnings);
+    std::move(forecast.warnings.begin(), forecast.warnings.end(),
+              std::back_inserter(*options.remarks));
     // All others were looked at when it was applied.
     const absl::StatusOr<std::vector<ThreadRef>> threads =
         !StopsOthers(options)

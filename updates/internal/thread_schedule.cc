@@ -213,6 +213,10 @@ absl::Status ThreadSchedule::Apply(const ApplyOptions& options) {
     return status;
   }
   status = Run(Direction::kApply, options, asked);
+  if (status.ok() && options.remarks != nullptr) {
+    std::move(forecast.warnings.begin(), forecast.warnings.end(),
+              std::back_inserter(*options.remarks));
+  }
   run_.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
   return status;
 }
@@ -302,7 +306,6 @@ absl::StatusOr<std::vector<Blocker>> ThreadSchedule::Rehearse(
   const absl::Cleanup end = [this] { run_.End(UpdatePhase::kPrepared); };
   INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode)));
   const absl::Cleanup end_watch = [this] { EndWatch(); };
-  if (options.remarks != nullptr) options.remarks->clear();
   std::vector<Blocker> blockers;
   const Attempt requirements = Requirements();
   if (requirements.is_failed()) return requirements.status();

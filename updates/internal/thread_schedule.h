@@ -133,6 +133,7 @@ class ThreadSchedule final : public Update {
   absl::Status AwaitRequirements(const Way& way);
   absl::Status Run(Direction direction, const ApplyOptions& options,
                    std::shared_ptr<Asked> asked);
+  void NoteHoldTimes();  // of the way that is done
   absl::Status RunStage(Way& way, int stage);
   absl::Status RunHere(Way& way, Part& part);
   absl::Status RunInThreads(Way& way, int stage);

@@ -64,6 +64,8 @@ absl::Status ThreadSchedule::Run(Direction direction,
   for (Part& part : parts_) {
     part.changed_in.clear();
     part.is_changed_here = false;
+    // What came of an earlier one.
+    if (part.change != nullptr) part.change->TakeHolds();
   }
   absl::Status status = absl::OkStatus();
   if (direction == Direction::kApply) status = AwaitRequirements(way);
@@ -73,8 +75,7 @@ absl::Status ThreadSchedule::Run(Direction direction,
     status = RunStage(way, stage_at(begun++));
   }
   if (status.ok()) {
-    std::lock_guard<std::mutex> lock(lock_);
-    hold_times_ = HoldTimesOf(held_);
+    NoteHoldTimes();
     return status;
   }
   const bool applies = direction == Direction::kApply;
@@ -90,6 +91,19 @@ absl::Status ThreadSchedule::Run(Direction direction,
       status.message(), "; and what had been ", applies ? "done" : "undone",
       " could not be ", applies ? "taken back: " : "put back: ",
       absl::StrJoin(back.failures, "; ")));
+}
+
+void ThreadSchedule::NoteHoldTimes() {
+  int by_signal = 0;
+  for (const Part& part : parts_) {
+    if (part.change == nullptr) continue;
+    const Change::Holds holds = part.change->TakeHolds();
+    held_.insert(held_.end(), holds.times.begin(), holds.times.end());
+    by_signal += holds.by_signal;
+  }
+  std::lock_guard<std::mutex> lock(lock_);
+  hold_times_ = HoldTimesOf(held_);
+  hold_times_.by_signal = by_signal;
 }
 
 absl::Status ThreadSchedule::RunStage(Way& way, int stage) {

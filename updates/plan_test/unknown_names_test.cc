@@ -102,6 +102,7 @@ TEST(UnknownNamesTest, APointToWhichNobodyHasComeIsRemarked) {
       "is declared; similar: 'after an order'");
   absl::StatusOr<std::vector<Blocker>> blockers;
   do {
+    remarks.clear();
     blockers = update->Rehearse(options);
     ASSERT_TRUE(blockers.ok()) << blockers.status();
     ASSERT_EQ(remarks.size(), 1);

@@ -150,6 +150,7 @@ TEST(UpdatePlanOthersTest, AreLeftAloneIfThatIsSaid) {
     std::vector<std::string> remarks;
     options.remarks = &remarks;
     do {
+      remarks.clear();
       const auto blockers = update->Rehearse(options);
       ASSERT_TRUE(blockers.ok()) << blockers.status();
     } while (remarks.empty() ||

@@ -82,6 +82,20 @@ TEST(UpdateRemarksTest, NothingIsSaidWhereThereAreProxies) {
   EXPECT_TRUE(update->Undo({}).ok());
 }
 
+// A manager's, of the module.
+TEST(UpdateRemarksTest, WhatWasSaidBeforeStays) {
+  UpdatePlan plan("nothing");
+  plan.ConvertLazily<Item<5>, ItemV2<5>>();
+  const auto update = MakeUpdate(std::move(plan));
+  std::vector<std::string> remarks = {"said before"};
+  ApplyOptions options;
+  options.remarks = &remarks;
+  ASSERT_TRUE(update->Rehearse(options).ok());
+  EXPECT_THAT(remarks, Contains("said before"));
+  ASSERT_TRUE(update->Apply(options).ok());
+  EXPECT_THAT(remarks, Contains("said before"));
+}
+
 std::atomic<bool> is_inside{false};
 std::atomic<bool> stop{false};
 
