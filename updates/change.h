@@ -147,7 +147,8 @@ class Change {
   // What would make Apply() wait now; nothing: it would have been done. A
   // moment later it may be otherwise. Prepares, and stops controlled threads
   // one after the other (kAllThreads: all at once), each for less than a
-  // millisecond; changes nothing. Errors: those at which Apply() would give up;
+  // millisecond; changes nothing. Threads that it does not come to within some
+  // seconds are in the answer. Errors: those at which Apply() would give up;
   // FailedPrecondition if it is applied.
   absl::StatusOr<std::vector<Blocker>> Check();
   // The same of it as an update function of this thread, at update points of

@@ -109,7 +109,8 @@ struct ApplyOptions {
   bool without_stacks = false;
   // Of Rehearse() and Apply(): what is in nobody's way, and should be known, is
   // appended: threads that are not asked for, and are in a function that is
-  // redefined. Of Apply() the warnings of the forecast as well.
+  // redefined, or could not be looked at. Of Apply() the warnings of the
+  // forecast as well.
   std::vector<std::string>* remarks = nullptr;
   // Of Apply(): what let the change be quick is left as it is until Settle(),
   // so that whoever waits for the answer has it sooner. Calls of redefined
@@ -132,7 +133,9 @@ class Update {
   // What would make Apply() wait now; nothing: it would have taken effect. A
   // moment later it may be otherwise. Prepares, and stops one thread after the
   // other, each once (twice where more has to be looked up), to look at its
-  // stacks, which takes less than a millisecond; none waits for another.
+  // stacks, which takes less than a millisecond; none waits for another. What
+  // it does not come to within some seconds is said: threads that it has not
+  // asked are in the answer, others that it could not look at in the remarks.
   // Errors: those of Prepare() and those at which Apply() would give up.
   // Unimplemented by a schedule that has nothing of the kind.
   virtual absl::StatusOr<std::vector<Blocker>> Rehearse(

@@ -39,9 +39,9 @@ Pacing::Options PacingOfPlans() {
 constexpr nanoseconds kFairLimit = milliseconds(10);
 
 // Of threads that are not waited for.
-std::vector<std::string> RemarksOn(const std::vector<Blocker>& others) {
-  std::vector<std::string> remarks;
-  for (const Blocker& other : others) {
+std::vector<std::string> RemarksOn(OtherThreadsSeen others) {
+  std::vector<std::string> remarks = std::move(others.unknown);
+  for (const Blocker& other : others.inside) {
     remarks.push_back(absl::StrCat(
         "thread ", other.tid,
         " is not registered, and is not waited for: ", other.reason,
@@ -223,11 +223,11 @@ absl::StatusOr<std::vector<Blocker>> PlanSchedule::Rehearse(
   };
   add(rehearsal.blockers);
   if (StopsOthers(options)) {
-    add(rehearsal.others);
-    rehearsal.others.clear();
+    add(rehearsal.others.inside);
+    rehearsal.others.inside.clear();
   }
   if (options.remarks != nullptr) {
-    for (std::string& remark : RemarksOn(rehearsal.others)) {
+    for (std::string& remark : RemarksOn(std::move(rehearsal.others))) {
       options.remarks->push_back(std::move(remark));
     }
   }

@@ -12,11 +12,14 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "base/linux/deadline.h"
 #include "base/linux/own_thread.h"
 #include "base/linux/tasks.h"
 #include "base/status_macros.h"
 #include "stack/activity.h"
+#include "stack/function_set.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_snapshot.h"
 #include "updates/quiescence/obstacles.h"
@@ -34,7 +37,7 @@ constexpr nanoseconds kFairLimit = milliseconds(10);
 constexpr nanoseconds kLimitOfAll = std::chrono::seconds(2);
 // To see where others are: how long a signal may take, and what of a stack is
 // looked at.
-constexpr nanoseconds kSignalLimit = milliseconds(5);
+constexpr nanoseconds kSignalLimit = milliseconds(20);
 constexpr std::size_t kCopiedStack = 256 << 10;
 
 void AddNew(std::vector<Blocker> found, std::vector<Blocker>& blockers) {
@@ -45,6 +48,22 @@ void AddNew(std::vector<Blocker> found, std::vector<Blocker>& blockers) {
         });
     if (!is_known) blockers.push_back(std::move(blocker));
   }
+}
+
+Blocker NotAsked(const ThreadRef& thread) {
+  Blocker blocker;
+  blocker.thread = thread.name();
+  blocker.tid = thread.tid();
+  blocker.reason = absl::StrCat(
+      "it was not asked, because that had taken ",
+      std::chrono::duration_cast<milliseconds>(kLimitOfAll).count(),
+      " ms for others");
+  return blocker;
+}
+
+std::string Unknown(pid_t tid, absl::string_view because) {
+  return absl::StrCat("thread '", PlainNameOf(tid), "' (", tid,
+                      ") could not be looked at, because ", because);
 }
 
 absl::StatusOr<Rehearsal> AskEach(Transition& transition,
@@ -60,7 +79,12 @@ absl::StatusOr<Rehearsal> AskEach(Transition& transition,
   }
   bool is_first = true;
   for (std::vector<ThreadRef>& group : groups) {
-    if (!std::exchange(is_first, false) && Clock::now() >= until) break;
+    if (!std::exchange(is_first, false) && Clock::now() >= until) {
+      for (const ThreadRef& thread : group) {
+        rehearsal.blockers.push_back(NotAsked(thread));
+      }
+      continue;
+    }
     Transition::TryOptions attempt_options;
     StopOptions& stop = attempt_options.stop;
     stop.stacks = options.stacks;
@@ -81,7 +105,7 @@ absl::StatusOr<Rehearsal> AskEach(Transition& transition,
   }
   if (options.looks_at_others) {
     rehearsal.others = LookAtOthers(transition, options.threads);
-    is_active |= !rehearsal.others.empty();
+    is_active |= !rehearsal.others.inside.empty();
   }
   return rehearsal;
 }
@@ -99,8 +123,13 @@ absl::StatusOr<Rehearsal> Rehearse(Transition& transition,
   return AskEach(transition, options, /*thorough=*/true, is_active);
 }
 
-std::vector<Blocker> LookAtOthers(const Transition& transition,
-                                  absl::Span<const ThreadRef> threads) {
+OtherThreadsSeen LookAtOthers(const Transition& transition,
+                              absl::Span<const ThreadRef> threads) {
+  std::vector<const WatchedFunctions*> all_watched;
+  for (const auto& watched : transition.watched()) {
+    if (!watched->is_empty()) all_watched.push_back(&*watched);
+  }
+  if (all_watched.empty()) return {};
   std::vector<pid_t> known = {static_cast<pid_t>(syscall(SYS_gettid))};
   for (const ThreadRef& thread : threads) known.push_back(thread.tid());
   std::vector<pid_t> others;
@@ -113,16 +142,33 @@ std::vector<Blocker> LookAtOthers(const Transition& transition,
   });
   const Clock::time_point until = DeadlineAfter(kLimitOfAll);
   std::vector<char> room(kCopiedStack);
-  std::vector<Blocker> blockers;
-  for (const pid_t tid : others) {
-    if (Clock::now() >= until) break;
+  OtherThreadsSeen seen;
+  for (std::size_t i = 0; i < others.size(); ++i) {
+    const pid_t tid = others[i];
+    if (Clock::now() >= until) {
+      seen.unknown.push_back(
+          absl::StrCat(Unknown(tid, "that had taken too long for others"),
+                       "; nor could ", others.size() - i - 1, " more"));
+      break;
+    }
     const absl::StatusOr<StackSnapshot> copy =
         CopyThread(tid, kSignalLimit, room.data(), room.size());
-    if (!copy.ok()) continue;
-    for (const auto& watched : transition.watched()) {
+    if (absl::IsNotFound(copy.status())) continue;  // it has ended
+    if (!copy.ok()) {
+      seen.unknown.push_back(Unknown(tid, copy.status().message()));
+      continue;
+    }
+    std::string why_not;
+    bool is_inside = false;
+    for (const WatchedFunctions* const watched : all_watched) {
       const Activity activity = watched->FindOn(*copy);
+      if (activity.kind == ActivityKind::kUnknown) {
+        why_not = absl::StrCat("its stack is not known to its end: ",
+                               activity.walk.ToString());
+      }
       if (activity.kind != ActivityKind::kActive) continue;
-      Blocker& blocker = blockers.emplace_back();
+      is_inside = true;
+      Blocker& blocker = seen.inside.emplace_back();
       blocker.thread = PlainNameOf(tid);
       blocker.tid = tid;
       blocker.function = watched->NameOf(activity);
@@ -133,8 +179,11 @@ std::vector<Blocker> LookAtOthers(const Transition& transition,
           "let the update reboot it";
       break;
     }
+    if (!is_inside && !why_not.empty()) {
+      seen.unknown.push_back(Unknown(tid, why_not));
+    }
   }
-  return blockers;
+  return seen;
 }
 
 }  // namespace updates_internal

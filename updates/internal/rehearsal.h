@@ -51,11 +51,18 @@ struct RehearsalOptions {
   std::chrono::nanoseconds limit = kRehearsalLimit;
 };
 
+// Threads that are not among those that were asked for, nor the caller.
+struct OtherThreadsSeen {
+  // Those that are inside of what must be quiescent.
+  std::vector<Blocker> inside;
+  // Of which it is not known whether they are; sentences that say why.
+  std::vector<std::string> unknown;
+};
+
 struct Rehearsal {
+  // With those that there was no time to ask.
   std::vector<Blocker> blockers;
-  // Threads that are not among those that were asked for, nor the caller, and
-  // are inside of what must be quiescent.
-  std::vector<Blocker> others;
+  OtherThreadsSeen others;
 };
 
 // An error: Apply() would give up.
@@ -63,8 +70,8 @@ absl::StatusOr<Rehearsal> Rehearse(Transition& transition,
                                    const RehearsalOptions& options);
 
 // Rehearsal::others, by what the latest attempt has looked for.
-std::vector<Blocker> LookAtOthers(const Transition& transition,
-                                  absl::Span<const ThreadRef> threads);
+OtherThreadsSeen LookAtOthers(const Transition& transition,
+                              absl::Span<const ThreadRef> threads);
 
 }  // namespace updates_internal
 }  // namespace instar

@@ -6,10 +6,16 @@
 
 #include "updates/internal/rehearsal.h"
 
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -18,6 +24,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "base/testing/sanitizers.h"
 #include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
@@ -33,10 +40,13 @@
 #include "updates/mechanisms/redefine.h"
 #include "updates/testing/functions_for_test.h"
 #include "updates/thread_updates.h"
+#include "updates/update_plan.h"
 
 namespace instar {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -164,6 +174,59 @@ TEST(ChangeBlockersTest, AreThoseOfTheLatestAttempt) {
   while (change.Apply().is_not_yet()) std::this_thread::yield();
   EXPECT_THAT(change.Blockers(), IsEmpty());
   while (change.Undo().is_not_yet()) std::this_thread::yield();
+}
+
+// They would take longer than all of it may.
+TEST(ChangeCheckTest, ThreadsThatWereNotAskedAreNamed) {
+  constexpr std::size_t kThreads = 30;
+  std::vector<std::unique_ptr<Relaying>> threads;
+  for (std::size_t i = 0; i < kThreads; ++i) {
+    threads.push_back(std::make_unique<Relaying>("relay"));
+  }
+  ChangeOptions options(Stacks::kControlledThreads);
+  options.point = "nowhere";
+  Change change(MakeHook("look", [] { return absl::OkStatus(); }), options);
+  const auto blockers = change.Check();
+  ASSERT_TRUE(blockers.ok()) << blockers.status();
+  std::set<pid_t> named;
+  for (const Blocker& blocker : *blockers) named.insert(blocker.tid);
+  EXPECT_EQ(named.size(), kThreads);
+  EXPECT_THAT(blockers->back().reason, HasSubstr("not asked"));
+}
+
+// It could be inside of Relay(), for all that one can tell.
+TEST(PlanRehearsalTest, AThreadThatCannotBeLookedAtIsARemark) {
+  std::atomic<pid_t> tid{0};
+  std::atomic<bool> stop{false};
+  std::thread deaf([&] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    pthread_setname_np(pthread_self(), "deaf");
+    tid = gettid();
+    while (!stop) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  const absl::Cleanup end = [&] {
+    stop = true;
+    deaf.join();
+  };
+  while (tid == 0) std::this_thread::yield();
+  for (const bool only_registered : {true, false}) {
+    UpdatePlan plan("relay");
+    plan.Redefine(Relay, &Relay2);
+    if (only_registered) plan.OnlyRegisteredThreads();
+    const auto update = MakeUpdate(std::move(plan));
+    std::vector<std::string> remarks;
+    ApplyOptions options;
+    options.remarks = &remarks;
+    const auto blockers = update->Rehearse(options);
+    ASSERT_TRUE(blockers.ok()) << blockers.status();
+    EXPECT_THAT(*blockers, IsEmpty());
+    EXPECT_THAT(remarks,
+                Contains(AllOf(HasSubstr("thread 'deaf'"),
+                               HasSubstr(absl::StrCat(tid.load())),
+                               HasSubstr("could not be looked at, because"))));
+  }
 }
 
 TEST(ChangePointTest, ThreadsAreHeldThereOnly) {

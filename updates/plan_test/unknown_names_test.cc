@@ -105,9 +105,9 @@ TEST(UnknownNamesTest, APointToWhichNobodyHasComeIsRemarked) {
     remarks.clear();
     blockers = update->Rehearse(options);
     ASSERT_TRUE(blockers.ok()) << blockers.status();
-    ASSERT_EQ(remarks.size(), 1);
-  } while (remarks[0].find("similar") == std::string::npos);
-  EXPECT_THAT(remarks, ElementsAre(is_similar));
+    ASSERT_FALSE(remarks.empty());
+  } while (remarks.back().find("similar") == std::string::npos);
+  EXPECT_THAT(remarks.back(), is_similar);
   blockers = update->Rehearse(options);
   ASSERT_TRUE(blockers.ok()) << blockers.status();
   ASSERT_FALSE(blockers->empty());
