@@ -4,6 +4,7 @@
 #include "updates/change.h"
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -166,6 +167,8 @@ struct Change::State {
   Retries retries;
   bool is_unknown = false;
   absl::Status broken;  // why it can neither be applied nor undone any more
+  // Relaxed: whoever asks makes no other use of it.
+  std::atomic<bool> is_broken{false};
   bool is_prepared = false;
   bool is_first = true;  // the next attempt, since the latest change
   std::string reason;    // of the latest attempt
@@ -309,6 +312,7 @@ Attempt Change::State::TryOrForce(Direction direction, UpdateContext* context) {
   if (attempt.is_failed() && transition.is_broken()) {
     broken = absl::DataLossError(
         absl::StrCat(name, " was given up half way: ", attempt.reason()));
+    is_broken.store(true, std::memory_order_relaxed);
   }
   if (!attempt.is_not_yet()) transition.EndWatch();
   if (attempt.is_done()) {
@@ -479,6 +483,10 @@ UpdateFunction Change::UndoFunction() const {
 }
 
 bool Change::is_applied() const { return state_->transition.is_applied(); }
+
+bool Change::is_broken() const {
+  return state_->is_broken.load(std::memory_order_relaxed);
+}
 
 bool Change::is_converting() const {
   return state_->transition.progress().is_converting;

@@ -157,6 +157,8 @@ class Change {
                                                const std::string& point = "");
 
   bool is_applied() const;
+  // DATA_LOSS is all that it answers. At any time, by any thread.
+  bool is_broken() const;
   // It is applied, and objects are converted in the background.
   bool is_converting() const;
   // Threads that were started and run because it is applied.

@@ -49,7 +49,9 @@
 // program is as before. What has no undo, or whose undo fails or takes longer
 // than the update's own time limit (10 s at least), stays in effect, and the
 // error is DataLoss and names it. Apply() may be called again then, and does
-// the rest.
+// the rest; Undo() likewise. If the code of a part has not returned, or was
+// given up half way, it is not known what is in effect, and the update is
+// broken (updates/update.h).
 //
 // Undo() is Apply() with the undo of each, and the stages backwards. It runs in
 // the threads in which the update functions ran; if all of those have ended, in

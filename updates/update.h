@@ -26,8 +26,12 @@
 //   broken   | error                 | error              | error
 // After the slash: on an error the program is as it was before the call, but
 // for what hooks did that nothing undoes, which the error names. Where that is
-// not so, the error is DataLoss, "the state of the program is unknown", and the
-// update is broken for good.
+// not so, the error is DataLoss, and says which of two it is:
+//   - The state of the program is unknown: a rollback failed, or code of the
+//     author was given up that may still run. The update is broken, for good.
+//   - Of an update whose parts take effect one by one
+//     (updates/thread_updates.h): these parts stay in effect. The state is that
+//     after the slash, and the same call again does the rest.
 //
 // Threads: name(), Cancel() and Progress() by any, at any time. All others by
 // one thread at a time, which is not among those that are held: they call what
@@ -153,7 +157,7 @@ class Update {
   //   DeadlineExceeded    no such moment came; the message names the blockers
   //   Cancelled           Cancel() was called
   //   FailedPrecondition  it has been applied; a requirement says "never"
-  //   DataLoss            the state of the program is unknown: see above
+  //   DataLoss            the program is not as it was before: see above
   //   any other           what a step or a hook answered
   virtual absl::Status Apply(const ApplyOptions& options) = 0;
   // After an Apply() with ApplyOptions::settle_later, by who called that.

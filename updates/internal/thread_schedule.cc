@@ -217,7 +217,9 @@ absl::Status ThreadSchedule::Apply(const ApplyOptions& options) {
     std::move(forecast.warnings.begin(), forecast.warnings.end(),
               std::back_inserter(*options.remarks));
   }
-  run_.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
+  run_.End(status.ok()  ? UpdatePhase::kApplied
+           : IsBroken() ? UpdatePhase::kBroken
+                        : UpdatePhase::kPrepared);
   return status;
 }
 
@@ -246,6 +248,13 @@ absl::Status ThreadSchedule::AskCanUndo() const {
     return absl::FailedPreconditionError(absl::StrCat(part.name(), why_not));
   }
   return absl::OkStatus();
+}
+
+bool ThreadSchedule::IsBroken() const {
+  return has_unfinished_ ||
+         std::any_of(parts_.begin(), parts_.end(), [](const Part& part) {
+           return part.change != nullptr && part.change->is_broken();
+         });
 }
 
 std::vector<std::string> ThreadSchedule::LostByUndo() const {
@@ -284,7 +293,9 @@ absl::Status ThreadSchedule::Undo(const ApplyOptions& options) {
     if (asked != nullptr) asked->End();
   };
   if (status.ok()) status = Run(Direction::kUndo, options, asked);
-  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kApplied);
+  run_.End(status.ok()  ? UpdatePhase::kPrepared
+           : IsBroken() ? UpdatePhase::kBroken
+                        : UpdatePhase::kApplied);
   return status;
 }
 

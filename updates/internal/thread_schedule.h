@@ -123,6 +123,8 @@ class ThreadSchedule final : public Update {
                     absl::FunctionRef<absl::Status()> function) const;
   absl::Status PrepareParts(UpdateForecast& forecast);
   absl::Status AskCanUndo() const;
+  // It is not known what is in effect, and will not be.
+  bool IsBroken() const;
   // What would make this thread's update function wait; what it decides itself
   // is a remark.
   absl::Status CheckInThread(const Part& part, const ThreadRef& thread,
@@ -160,6 +162,7 @@ class ThreadSchedule final : public Update {
   // Of the thread that calls Prepare(), Apply() and Undo().
   std::vector<Part> parts_;
   std::vector<std::chrono::nanoseconds> held_;
+  bool has_unfinished_ = false;  // what may still take effect
   // Something is changed, or may be, since the latest Begin(). Relaxed: for
   // people.
   std::atomic<bool> has_begun_{false};

@@ -306,6 +306,7 @@ void ThreadSchedule::ForgetRequests(Way& way) {
   }
   for (const Pending& p : pending) {
     if (!p.request.is_finished()) {
+      has_unfinished_ = true;
       way.failures.push_back(
           absl::StrCat(p.part->name(),
                        " was being called and has not returned: it may still "

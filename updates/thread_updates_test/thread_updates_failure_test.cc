@@ -173,10 +173,49 @@ TEST(ThreadUpdatesFailureTest, TakingBackFailsAtEachPosition) {
                       HasSubstr(absl::StrCat("part ", k, ": broken"))));
     EXPECT_EQ(six.CountInEffect(), 1);
     EXPECT_TRUE(six.in_effect[k]);
+    EXPECT_EQ(update->Progress().phase, UpdatePhase::kPrepared);
     // Applied again, the rest is done.
     fails = false;
     EXPECT_TRUE(update->Apply(kPatiently).ok());
     EXPECT_EQ(six.CountInEffect(), Six::kParts - 1);
+  }
+}
+
+// The last to be undone fails, and part k, which has been undone, cannot be
+// put back.
+TEST(ThreadUpdatesFailureTest, PuttingBackFailsAtEachPosition) {
+  for (int k = 1; k < Six::kParts; ++k) {
+    SCOPED_TRACE(k);
+    Six six;
+    bool fails = true;
+    ThreadUpdates threads("lost");
+    threads.SetUpdateFunction(
+        "c", [](UpdateContext&) { return Attempt::Done(); },
+        [&](UpdateContext&) {
+          return fails ? Attempt::Failed(absl::UnavailableError("it fails"))
+                       : Attempt::Done();
+        });
+    threads.Then();
+    threads.Start(std::make_shared<Six::Part>(&six, 0));
+    for (int i = 1; i < Six::kParts; ++i) six.AddTo(threads, "a", i);
+    const auto update = MakeUpdate(std::move(threads));
+    ASSERT_TRUE(update->Apply(kPatiently).ok());
+    six.fails_at = k;
+    six.fails_forwards = true;
+    const absl::Status failed = update->Undo(kPatiently);
+    EXPECT_TRUE(absl::IsDataLoss(failed)) << failed;
+    EXPECT_THAT(
+        MessageOf(failed),
+        AllOf(HasSubstr("it fails"), HasSubstr("could not be put back: "),
+              HasSubstr(absl::StrCat("part ", k, ": broken"))));
+    EXPECT_EQ(six.CountInEffect(), Six::kParts - 1);
+    EXPECT_FALSE(six.in_effect[k]);
+    EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
+    // Undone again, the rest is.
+    fails = false;
+    const absl::Status undone = update->Undo(kPatiently);
+    EXPECT_TRUE(undone.ok()) << undone;
+    EXPECT_EQ(six.CountInEffect(), 0);
   }
 }
 

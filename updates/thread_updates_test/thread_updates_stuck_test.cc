@@ -61,6 +61,13 @@ class Applying {
     thread_.join();
     return status_;
   }
+  // What is in effect is not known, and never will be.
+  void ExpectBroken() {
+    EXPECT_EQ(update_->Progress().phase, UpdatePhase::kBroken);
+    EXPECT_TRUE(absl::IsFailedPrecondition(update_->Prepare().status()));
+    EXPECT_TRUE(absl::IsFailedPrecondition(update_->Apply({})));
+    EXPECT_TRUE(absl::IsFailedPrecondition(update_->Undo({})));
+  }
   UpdateProgress Progress() const { return update_->Progress(); }
 
  private:
@@ -93,6 +100,7 @@ TEST(ThreadUpdatesStuckTest, OneThatIsStarted) {
   EXPECT_THAT(std::string(status.message()),
               HasSubstr("Convert() of instar::(anonymous namespace)::Item<0>"));
   EXPECT_EQ(second->Version(), 1);  // none began after it
+  applying.ExpectBroken();
 }
 
 TEST(ThreadUpdatesStuckTest, OneInAThread) {
@@ -111,6 +119,7 @@ TEST(ThreadUpdatesStuckTest, OneInAThread) {
                     HasSubstr("was being called and has not returned")));
   ItemV2<1>::leave = true;
   worker.AwaitRounds();
+  applying.ExpectBroken();
 }
 
 }  // namespace
