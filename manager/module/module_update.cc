@@ -124,21 +124,14 @@ class DoneHook final : public Mechanism {
  public:
   explicit DoneHook(void (*hook)()) : hook_(hook) {}
   std::string name() const override { return "hook when the update is done"; }
-  Attempt Apply(const StoppedWorld&) override {
-    is_applied_ = true;
-    return Attempt::Done();
-  }
-  Attempt Undo(const StoppedWorld&) override {
-    is_applied_ = false;
-    return Attempt::Done();
-  }
+  Attempt Apply(const StoppedWorld&) override { return Attempt::Done(); }
+  Attempt Undo(const StoppedWorld&) override { return Attempt::Done(); }
   void AfterStop(AttemptResult result) override {
-    if (result == AttemptResult::kTookEffect && is_applied_) hook_();
+    if (result == AttemptResult::kApplied) hook_();
   }
 
  private:
   const FunctionOfModule<void()> hook_;
-  bool is_applied_ = false;
 };
 
 std::unique_ptr<Update> MakeGeneratedUpdate(const LoadedModule& module) {

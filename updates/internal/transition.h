@@ -187,6 +187,8 @@ class Transition {
   Verdict ChangeAll(Direction direction, const StoppedWorld& world);
   Attempt Change(const Part& part, Direction direction,
                  const StoppedWorld& world);
+  Attempt RollBack(const Part& part, Direction direction,
+                   const StoppedWorld& world);
   absl::Status Call(const Part& part,
                     absl::FunctionRef<absl::Status()> function);
   Attempt Call(const Part& part, absl::FunctionRef<Attempt()> function);

@@ -121,8 +121,9 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   }
   // Whatever was begun when the threads were released under it stays so.
   if (!threads_were_released() || !is_broken_) {
-    AfterStop(took_effect ? AttemptResult::kTookEffect
-                          : AttemptResult::kNothing);
+    AfterStop(!took_effect                     ? AttemptResult::kNothing
+              : direction == Direction::kApply ? AttemptResult::kApplied
+                                               : AttemptResult::kUndone);
   }
   if (is_cancelled) error = absl::CancelledError("the update was cancelled");
   if (!obstacles.failure().ok()) error = obstacles.failure();
@@ -247,10 +248,14 @@ Attempt Transition::Change(const Part& part, Direction direction,
   });
 }
 
+Attempt Transition::RollBack(const Part& part, Direction direction,
+                             const StoppedWorld& world) {
+  return Call(part, [&] { return part.mechanism->RollBack(world, direction); });
+}
+
 Transition::Verdict Transition::ChangeAll(Direction direction,
                                           const StoppedWorld& world) {
   const bool applies = direction == Direction::kApply;
-  const Direction back = applies ? Direction::kUndo : Direction::kApply;
   const std::size_t count = parts_.size();
   const auto part_at = [&](std::size_t i) -> const Part& {
     return parts_[applies ? i : count - 1 - i];
@@ -265,7 +270,7 @@ Transition::Verdict Transition::ChangeAll(Direction direction,
     is_broken_ = threads_were_released();
     while (i-- > 0 && !threads_were_released()) {
       const Part& before = part_at(i);
-      Attempt rolled_back = Change(before, back, world);
+      Attempt rolled_back = RollBack(before, direction, world);
       if (rolled_back.is_done()) continue;
       is_broken_ |= !applies || !absl::IsUnimplemented(rolled_back.status());
       failure_->not_rolled_back.emplace_back(&before, std::move(rolled_back));

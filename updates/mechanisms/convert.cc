@@ -76,9 +76,7 @@ class ConvertMechanism final : public BuiltInMechanism {
     return attempt;
   }
   void AfterStop(AttemptResult result) override {
-    if (result == AttemptResult::kTookEffect && is_applied_) {
-      RememberWatch(watch_);
-    }
+    if (result == AttemptResult::kApplied) RememberWatch(watch_);
   }
 
   Progress progress() const override {

@@ -34,9 +34,8 @@
 //   threads stand  | Ready() of all mechanisms of the update, and
 //                  | EndsFunctionOf(); if all are done, and what must be
 //                  | quiescent is, Apply() of all, in order, or Undo() of all,
-//                  | backwards. If one fails or is not yet, those before it are
-//                  | rolled back: Undo(), or Apply(), at the same stop, the
-//                  | other way round
+//                  | backwards. If one fails or is not yet, RollBack() of those
+//                  | before it, the other way round
 //   threads run    | Blockers(), if Ready() or the change said not yet;
 //                  | AfterStop(), after each attempt
 //
@@ -86,8 +85,9 @@ struct QuiescentCode {
 
 // What came of an attempt.
 enum class AttemptResult {
-  kTookEffect,  // the change of all mechanisms of the update
-  kNothing,     // nothing was changed, or all was rolled back
+  kApplied,  // all mechanisms of the update
+  kUndone,   // the same
+  kNothing,  // nothing was changed, or all was rolled back
 };
 
 class Mechanism {
@@ -144,12 +144,18 @@ class Mechanism {
     return false;
   }
 
-  // All or nothing. Undo() follows an Apply() that was done: at the same stop,
-  // which is a rollback, or at a later one. Apply() may follow such an Undo()
-  // in the same way. Unimplemented from an Undo() that is a rollback: what
-  // Apply() did stays in effect, and the update's error says so.
+  // All or nothing. Undo() is on request: it follows an Apply() that was done
+  // at an earlier stop.
   virtual Attempt Apply(const StoppedWorld& world) = 0;
   virtual Attempt Undo(const StoppedWorld& world) = 0;
+
+  // Takes back the Apply(), or the Undo(), that was done at this stop: nobody
+  // has run since. A mechanism that leaves this as it is does what it would do
+  // on request. Unimplemented of an Apply(): what that did stays in effect, and
+  // the update's error says so.
+  virtual Attempt RollBack(const StoppedWorld& world, Direction direction) {
+    return direction == Direction::kApply ? Undo(world) : Apply(world);
+  }
 
   // When the threads have gone on.
   virtual void AfterStop(AttemptResult result) { static_cast<void>(result); }

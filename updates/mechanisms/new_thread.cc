@@ -53,23 +53,17 @@ class StartMechanism final : public updates_internal::BuiltInMechanism {
   bool EndsFunctionOf(const ThreadRef& thread) const override {
     return targets_.EndsFunctionOf(thread);
   }
-  // Each takes back the other, if that was at the same stop.
-  Attempt Apply(const StoppedWorld&) override {
-    if (std::exchange(ends_, false)) {
-      targets_.Cancel();
-    } else {
-      starts_ = true;
-    }
-    return Attempt::Done();
-  }
+  // It starts when the threads go on.
+  Attempt Apply(const StoppedWorld&) override { return Attempt::Done(); }
   Attempt Undo(const StoppedWorld&) override {
-    if (!std::exchange(starts_, false)) {
-      targets_.Begin();
-      ends_ = true;
-    }
+    targets_.Begin();
     return Attempt::Done();
   }
-  void AfterStop(AttemptResult) override;
+  Attempt RollBack(const StoppedWorld&, Direction direction) override {
+    if (direction == Direction::kUndo) targets_.Cancel();
+    return Attempt::Done();
+  }
+  void AfterStop(AttemptResult result) override;
   std::vector<Blocker> Blockers() const override { return targets_.Blockers(); }
   std::vector<ThreadRef> StartedThreads() const override {
     if (!started_.has_value()) return {};
@@ -81,8 +75,6 @@ class StartMechanism final : public updates_internal::BuiltInMechanism {
   const ThreadKind kind_;
   const std::function<void()> main_;
   std::optional<ParkedThread> parked_;  // when prepared
-  bool starts_ = false;                 // when the threads go on
-  bool ends_ = false;                   // when the threads go on
   std::optional<ThreadRef> started_;
   const ThreadMain nothing_{[] {}};  // what it runs when it has ended
   RebootTargets targets_;
@@ -110,12 +102,12 @@ Attempt StartMechanism::Ready(const StoppedWorld& world, Direction direction) {
       nothing_);
 }
 
-void StartMechanism::AfterStop(AttemptResult) {
-  if (std::exchange(starts_, false)) {
+void StartMechanism::AfterStop(AttemptResult result) {
+  if (result == AttemptResult::kApplied) {
     started_ = parked_->Start();
     parked_.reset();
   }
-  if (std::exchange(ends_, false)) {
+  if (result == AttemptResult::kUndone) {
     targets_.Released();
     started_.reset();
   }

@@ -58,28 +58,24 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
     return targets_.EndsFunctionOf(thread);
   }
   Attempt Apply(const StoppedWorld& world) override {
-    return world.context() == nullptr ? BeginOrCancel()
-                                      : RebootHere(*world.context(), new_main_);
+    return RebootAll(world, new_main_);
   }
   Attempt Undo(const StoppedWorld& world) override {
-    return world.context() == nullptr
-               ? BeginOrCancel()
-               : RebootHere(*world.context(), main_when_undone_);
+    return RebootAll(world, main_when_undone_);
   }
-  void AfterStop(AttemptResult) override {
-    if (std::exchange(begins_, false)) targets_.Released();
+  Attempt RollBack(const StoppedWorld&, Direction) override {
+    targets_.Cancel();
+    return Attempt::Done();
+  }
+  void AfterStop(AttemptResult result) override {
+    if (result != AttemptResult::kNothing) targets_.Released();
   }
   std::vector<Blocker> Blockers() const override;
 
  private:
-  // A second change at one stop takes the first one back.
-  Attempt BeginOrCancel() {
-    if (begins_) {
-      targets_.Cancel();
-    } else {
-      targets_.Begin();
-    }
-    begins_ = !begins_;
+  Attempt RebootAll(const StoppedWorld& world, const ThreadMain& main) {
+    if (world.context() != nullptr) return RebootHere(*world.context(), main);
+    targets_.Begin();
     return Attempt::Done();
   }
   // In an update function of that thread.
@@ -90,7 +86,6 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
   const ThreadMain new_main_;
   const ThreadMain main_when_undone_;
   RebootTargets targets_;
-  bool begins_ = false;  // when the threads go on
   bool no_thread_ = false;
 };
 

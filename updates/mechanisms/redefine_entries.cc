@@ -48,7 +48,7 @@ class EntriesMechanism final : public updates_internal::BuiltInMechanism {
   }
   // What was watched may be unloaded before the next time.
   void AfterStop(AttemptResult result) override {
-    if (result != AttemptResult::kTookEffect) return;
+    if (result == AttemptResult::kNothing) return;
     watched_.reset();
     watched_at_.reset();
   }

@@ -73,15 +73,14 @@ class ReplaceMechanism final : public BuiltInMechanism {
   absl::Status BeforeStop() override;
   Attempt Ready(const StoppedWorld& world, Direction direction) override;
   Attempt Apply(const StoppedWorld& world) override {
-    return ReplaceOrCancel(world);
+    return ReplaceAll(world);
   }
-  Attempt Undo(const StoppedWorld& world) override {
-    return ReplaceOrCancel(world);
+  Attempt Undo(const StoppedWorld& world) override { return ReplaceAll(world); }
+  Attempt RollBack(const StoppedWorld& world, Direction) override {
+    Cancel(/*is_own=*/world.context() != nullptr);
+    return Attempt::Done();
   }
-  void AfterStop(AttemptResult) override {
-    targets_.clear();
-    are_replaced_ = false;
-  }
+  void AfterStop(AttemptResult) override { targets_.clear(); }
   std::vector<Blocker> Blockers() const override;
 
   std::uintptr_t UnwindsUpTo(const ThreadRef& thread) const override {
@@ -107,8 +106,7 @@ class ReplaceMechanism final : public BuiltInMechanism {
   };
 
   void Find(const HeldThread& thread, bool is_own, Direction direction);
-  // A second change at one stop takes the first one back.
-  Attempt ReplaceOrCancel(const StoppedWorld& world);
+  Attempt ReplaceAll(const StoppedWorld& world);
   Attempt Replace(Target& target, bool is_own);
   void Cancel(bool is_own);
 
@@ -118,7 +116,6 @@ class ReplaceMechanism final : public BuiltInMechanism {
   const ReplaceActivationOptions options_;
   std::vector<Target> targets_;
   std::vector<Obstacle> obstacles_;
-  bool are_replaced_ = false;  // at this stop
 };
 
 absl::Status ReplaceMechanism::Prepare(UpdateForecast& forecast) {
@@ -143,7 +140,6 @@ absl::Status ReplaceMechanism::Prepare(UpdateForecast& forecast) {
 
 absl::Status ReplaceMechanism::BeforeStop() {
   const std::size_t count = ControlledThreads(thread_name_).size();
-  are_replaced_ = false;
   targets_.clear();
   targets_.reserve(count);
   obstacles_.clear();
@@ -196,20 +192,14 @@ Attempt ReplaceMechanism::Ready(const StoppedWorld& world,
   return obstacles_.empty() ? Attempt::Done() : Attempt::NotYet("");
 }
 
-Attempt ReplaceMechanism::ReplaceOrCancel(const StoppedWorld& world) {
+Attempt ReplaceMechanism::ReplaceAll(const StoppedWorld& world) {
   const bool is_own = world.context() != nullptr;
-  if (are_replaced_) {
-    Cancel(is_own);
-    are_replaced_ = false;
-    return Attempt::Done();
-  }
   for (Target& target : targets_) {
     Attempt attempt = Replace(target, is_own);
     if (attempt.is_done()) continue;
     Cancel(is_own);
     return attempt;
   }
-  are_replaced_ = true;
   return Attempt::Done();
 }
 

@@ -42,7 +42,6 @@ class SetExposedMechanism final : public BuiltInMechanism {
     return {"what the program has written to it since"};
   }
   absl::Status BeforeStop() override {
-    is_changed_ = false;
     targets_.clear();
     obstacles_.clear();
     return absl::OkStatus();
@@ -53,6 +52,11 @@ class SetExposedMechanism final : public BuiltInMechanism {
   }
   Attempt Undo(const StoppedWorld&) override {
     return Change(Direction::kUndo);
+  }
+  Attempt RollBack(const StoppedWorld&, Direction) override {
+    const AuthorsCode its_types;
+    SwapAll();
+    return Attempt::Done();
   }
   void AfterStop(AttemptResult result) override;
   std::vector<Blocker> Blockers() const override;
@@ -70,8 +74,8 @@ class SetExposedMechanism final : public BuiltInMechanism {
 
   // An error that is final.
   absl::Status Find(const ThreadRef& thread, Direction direction);
-  // A second change at one stop takes the first one back.
   Attempt Change(Direction direction);
+  void SwapAll();
   const Value* KeptOf(const ThreadRef& thread) const {
     const auto found = std::find_if(
         kept_.begin(), kept_.end(),
@@ -93,8 +97,6 @@ class SetExposedMechanism final : public BuiltInMechanism {
   std::vector<Value> targets_;
   std::vector<Obstacle> obstacles_;
   std::vector<ThreadRef> asked_;
-  bool is_changed_ = false;
-  Direction direction_ = Direction::kCheck;
 };
 
 absl::Status SetExposedMechanism::Prepare(UpdateForecast& forecast) {
@@ -129,7 +131,6 @@ Attempt SetExposedMechanism::Ready(const StoppedWorld& world,
   targets_.clear();
   obstacles_.clear();
   asked_.clear();
-  direction_ = direction;
   absl::Status status;
   if (UpdateContext* const context = world.context()) {
     const absl::Status is_of_this_thread =
@@ -154,24 +155,25 @@ Attempt SetExposedMechanism::Ready(const StoppedWorld& world,
 
 Attempt SetExposedMechanism::Change(Direction direction) {
   const AuthorsCode its_types;
-  if (!is_changed_) {
-    for (Value& target : targets_) {
-      target.other = direction == Direction::kApply
-                         ? type_->MakeNew()
-                         : type_->Copy(KeptOf(target.thread)->other.get());
-    }
+  for (Value& target : targets_) {
+    target.other = direction == Direction::kApply
+                       ? type_->MakeNew()
+                       : type_->Copy(KeptOf(target.thread)->other.get());
   }
-  for (const Value& target : targets_) {
-    type_->Swap(target.variable, target.other.get());
-  }
-  is_changed_ = !is_changed_;
+  SwapAll();
   return Attempt::Done();
 }
 
+void SetExposedMechanism::SwapAll() {
+  for (const Value& target : targets_) {
+    type_->Swap(target.variable, target.other.get());
+  }
+}
+
 void SetExposedMechanism::AfterStop(AttemptResult result) {
-  if (result == AttemptResult::kTookEffect) {
+  if (result != AttemptResult::kNothing) {
     for (const ThreadRef& thread : asked_) Forget(thread);
-    if (direction_ == Direction::kApply) {
+    if (result == AttemptResult::kApplied) {
       for (Value& target : targets_) kept_.push_back(std::move(target));
     }
   }

@@ -32,31 +32,24 @@ class TransferMechanism final : public BuiltInMechanism {
     return QuiescentCode{parts_.quiescent, {}};
   }
 
-  // Each takes back the other, if that was at the same stop.
-  Attempt Apply(const StoppedWorld&) override {
-    return Change(parts_.apply, parts_.redo);
-  }
-  Attempt Undo(const StoppedWorld&) override {
-    return Change(parts_.undo, parts_.roll_back);
-  }
-  void AfterStop(AttemptResult) override { is_changed_ = false; }
-
- private:
-  Attempt Change(const std::function<absl::Status()>& change,
-                 const std::function<void()>& roll_back) {
+  Attempt Apply(const StoppedWorld&) override { return Change(parts_.apply); }
+  Attempt Undo(const StoppedWorld&) override { return Change(parts_.undo); }
+  Attempt RollBack(const StoppedWorld&, Direction direction) override {
     const AuthorsCode its_types;
-    if (is_changed_) {
-      roll_back();
-    } else {
-      absl::Status status = change();
-      if (!status.ok()) return Attempt::Failed(std::move(status));
-    }
-    is_changed_ = !is_changed_;
+    const std::function<void()>& back =
+        direction == Direction::kApply ? parts_.roll_back : parts_.redo;
+    back();
     return Attempt::Done();
   }
 
+ private:
+  static Attempt Change(const std::function<absl::Status()>& change) {
+    const AuthorsCode its_types;
+    absl::Status status = change();
+    return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
+  }
+
   const TransferParts parts_;
-  bool is_changed_ = false;  // at this stop
 };
 
 }  // namespace

@@ -141,23 +141,19 @@ class Faulty final : public Mechanism {
   Faulty(std::string name, const Fault& fault)
       : name_(std::move(name)), fault_(fault) {}
   std::string name() const override { return name_; }
-  Attempt Apply(const StoppedWorld&) override {
-    return Change(is_changed_ ? fault_.cancel_undo : fault_.apply);
+  Attempt Apply(const StoppedWorld&) override { return Change(fault_.apply); }
+  Attempt Undo(const StoppedWorld&) override { return Change(fault_.undo); }
+  Attempt RollBack(const StoppedWorld&, Direction direction) override {
+    return Change(direction == Direction::kApply ? fault_.cancel_apply
+                                                 : fault_.cancel_undo);
   }
-  Attempt Undo(const StoppedWorld&) override {
-    return Change(is_changed_ ? fault_.cancel_apply : fault_.undo);
-  }
-  void AfterStop(AttemptResult) override { is_changed_ = false; }
 
  private:
-  Attempt Change(Way way) {
+  static Attempt Change(Way way) {
     absl::Status status = Fail(way);
-    if (!status.ok()) return Attempt::Failed(std::move(status));
-    is_changed_ = !is_changed_;
-    return Attempt::Done();
+    return status.ok() ? Attempt::Done() : Attempt::Failed(std::move(status));
   }
 
-  bool is_changed_ = false;  // at this stop: the next change is a rollback
   const std::string name_;
   const Fault& fault_;
 };

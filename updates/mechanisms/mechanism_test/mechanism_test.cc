@@ -150,7 +150,9 @@ class Recording final : public Mechanism {
   }
   absl::Status CanUndo() const override { return Called("CanUndo"); }
   void AfterStop(AttemptResult result) override {
-    Called(result == AttemptResult::kTookEffect ? "Took effect" : "Nothing")
+    Called(result == AttemptResult::kApplied  ? "Applied"
+           : result == AttemptResult::kUndone ? "Undone"
+                                              : "Nothing")
         .IgnoreError();
   }
 
@@ -213,12 +215,12 @@ TEST_F(MechanismTest, OrderOfApplyAndUndo) {
                           "run b.BeforeStop",  //
                           "held a.Ready", "held b.Ready", "held a.Apply",
                           "held b.Apply",  //
-                          "run a.Took effect", "run b.Took effect"));
+                          "run a.Applied", "run b.Applied"));
   ASSERT_EQ(Undo(), absl::OkStatus());
   EXPECT_THAT(Calls(), ElementsAre("run a.BeforeStop", "run b.BeforeStop",  //
                                    "held a.ReadyToUndo", "held b.ReadyToUndo",
                                    "held b.Undo", "held a.Undo",  //
-                                   "run a.Took effect", "run b.Took effect"));
+                                   "run a.Undone", "run b.Undone"));
   const std::vector<std::string> questions = observed_.TakeQuestions();
   for (const char* const question :
        {"run a.MustBeQuiescent", "run b.MustBeQuiescent", "run a.CanUndo",
@@ -239,7 +241,7 @@ TEST_F(MechanismTest, OrderWhenItIsNotYet) {
                           "run b.BeforeStop",  //
                           "held a.Ready", "held b.Ready", "held a.Apply",
                           "held b.Apply",  //
-                          "run a.Took effect", "run b.Took effect"));
+                          "run a.Applied", "run b.Applied"));
   b_->ready = Attempt::NotYet("a moment");
   ASSERT_EQ(Undo(), absl::OkStatus());
   EXPECT_THAT(Calls(),
@@ -250,7 +252,7 @@ TEST_F(MechanismTest, OrderWhenItIsNotYet) {
                           "run b.BeforeStop",  //
                           "held a.ReadyToUndo", "held b.ReadyToUndo",
                           "held b.Undo", "held a.Undo",  //
-                          "run a.Took effect", "run b.Took effect"));
+                          "run a.Undone", "run b.Undone"));
 }
 
 // A mechanism that finds out only when it is applied: those before it are
@@ -267,7 +269,7 @@ TEST_F(MechanismTest, OrderWhenAChangeIsNotYet) {
                           "run a.BeforeStop", "run b.BeforeStop",  //
                           "held a.Ready", "held b.Ready", "held a.Apply",
                           "held b.Apply",  //
-                          "run a.Took effect", "run b.Took effect"));
+                          "run a.Applied", "run b.Applied"));
 }
 
 TEST_F(MechanismTest, OrderWhenOneFails) {
@@ -379,16 +381,17 @@ TEST_F(MechanismTest, WhoNamesTheThreadsMayThrow) {
 
 TEST_F(MechanismTest, AnExceptionOfWhatAnswersNothingIsSaid) {
   for (const bool apply : {true, false}) {
+    const std::string told = apply ? "Applied" : "Undone";
     Calls();
-    observed_.Throw("a.Took effect");
+    observed_.Throw("a." + told);
     testing::internal::CaptureStderr();
     EXPECT_EQ(apply ? Apply() : Undo(), absl::OkStatus());
     EXPECT_THAT(testing::internal::GetCapturedStderr(),
-                AllOf(HasSubstr("step a"), HasSubstr("no Took effect")));
+                AllOf(HasSubstr("step a"), HasSubstr("no " + told)));
     EXPECT_EQ(update_->Progress().phase,
               apply ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
     // The others are told nevertheless.
-    EXPECT_THAT(Calls(), testing::Contains("run b.Took effect"));
+    EXPECT_THAT(Calls(), testing::Contains("run b." + told));
   }
 }
 
