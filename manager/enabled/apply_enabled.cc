@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "manager/enabled/enabled_store.h"
 #include "manager/enabled/start_mark.h"
@@ -123,7 +124,7 @@ class Start {
   const ApplyEnabledOptions& options_;
   Journal& journal_;
   const absl::FunctionRef<absl::Status(const std::string&, nanoseconds)> load_;
-  const Clock::time_point end_ = Clock::now() + options_.limit;
+  const Clock::time_point end_ = DeadlineAfter(options_.limit);
   std::vector<std::string> applied_;
   std::vector<std::string> remarks_;
 };

@@ -301,6 +301,12 @@ TEST_F(ApplyEnabledTest, TheStartEndsWithItsTime) {
   EXPECT_THAT(Skipped(), ElementsAre(HasSubstr("used up the time")));
 }
 
+TEST_F(ApplyEnabledTest, ATimeWithoutEndIsNotUsedUp) {
+  Enable("ratings.so");
+  options_.limit = nanoseconds::max();
+  EXPECT_THAT(Start(), ElementsAre("ratings"));
+}
+
 }  // namespace
 }  // namespace manager_internal
 }  // namespace instar

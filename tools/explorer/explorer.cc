@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/linux/deadline.h"
 #include "base/linux/tasks.h"
 #include "base/status_macros.h"
 #include "code/entry_interception.h"
@@ -54,6 +55,8 @@ class Exploration {
     report_.update = update.name();
     has_own_judge_ = options_.judge != nullptr;
     if (!has_own_judge_) options_.judge = &OldThenNew;
+    // Twice as much, and more, is waited for.
+    options_.patience = std::min(options_.patience, kLongestLimit / 4);
     if (options_.limit == 0) options_.limit = explorer_flags.limit;
     if (options_.jobs == 0) options_.jobs = explorer_flags.jobs;
     if (options_.jobs == 0) {

@@ -7,7 +7,7 @@
 //
 //   INSTAR_ASSIGN_OR_RETURN(
 //       ForcedQuiescence forced,
-//       ForcedQuiescence::Begin({f, g}, watched, Clock::now() + limit));
+//       ForcedQuiescence::Begin({f, g}, watched, DeadlineAfter(limit)));
 //   ... look, with pauses, until they are quiescent, and change something ...
 //   // the calls go on, in the new version, when it goes
 //

@@ -12,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/linux/deadline.h"
 #include "base/linux/own_thread.h"
 #include "base/linux/tasks.h"
 #include "base/system_call_code.h"
@@ -232,7 +233,8 @@ bool StoppedWorld::StopListed(Obstacles& obstacles) {
   if (!listed) return fail(Kind::kNoList, 0);
   if (!has_memory) return false;
   const Clock::time_point begin = Clock::now();
-  if (!interrupted_.Hold(options_.limit + interrupted_.size() * kStopLimitEach,
+  if (!interrupted_.Hold(std::min(options_.limit, kLongestLimit) +
+                             interrupted_.size() * kStopLimitEach,
                          InterruptedThreads::Deaf::kTrace)) {
     return fail(Kind::kNoTurn, 0);
   }

@@ -90,6 +90,23 @@ TEST(QuiescenceOfAllThreadsTest, ACopyOfAThreadIsInNobodysWay) {
   EXPECT_EQ(failed, 0);
 }
 
+TEST(QuiescenceOfAllThreadsTest, ALimitWithoutEndIsNotOver) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
+  std::atomic<bool> begun{false}, stop{false};
+  std::thread busy([&] {
+    begun = true;
+    while (!stop) {
+    }
+  });
+  while (!begun) std::this_thread::yield();
+  const Attempt attempt =
+      WhenQuiescent(Watch(&Depth), Stacks::kAllThreads, &Nothing,
+                    std::chrono::nanoseconds::max());
+  EXPECT_TRUE(attempt.is_done()) << attempt.reason();
+  stop = true;
+  busy.join();
+}
+
 // More than could be stopped by signals at a time.
 TEST(QuiescenceAtRendezvousTest, AnyNumberOfThreadsStandsStillForTheChange) {
   std::atomic<long> steps{0};

@@ -16,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "base/linux/deadline.h"
 #include "base/linux/own_descriptor.h"
 #include "base/linux/tasks.h"
 #include "manager/module/scan/mapping_kind.h"
@@ -405,17 +406,17 @@ std::optional<Reference> ReferenceScan::RunOnThisStack(
     InterruptedThreads threads;
     why = Hold(threads);
     has_room = why != nullptr ||
-               stacks_.Note(threads, memory_, Clock::now() + longest_hold);
+               stacks_.Note(threads, memory_, DeadlineAfter(longest_hold));
   }
   if (why != nullptr) return kept(why);
   if (!has_room) return kept("it starts threads all the time");
-  End end = ScanAll(/*is_held=*/false, Clock::now() + longest_hold);
+  End end = ScanAll(/*is_held=*/false, DeadlineAfter(longest_hold));
   if (end != End::kNothing) return Found(end, longest_hold);
   {
     InterruptedThreads threads;
     why = Hold(threads);
     if (why == nullptr) {
-      const Clock::time_point until = Clock::now() + longest_hold;
+      const Clock::time_point until = DeadlineAfter(longest_hold);
       if (!has_memory()) why = kNoMemory;
       has_room = stacks_.Note(threads, memory_, until);
       if (why == nullptr && has_room) end = ScanAll(/*is_held=*/true, until);

@@ -47,6 +47,12 @@ TEST_F(ReferenceScanTest, InTheHeap) {
   *word = 0;
 }
 
+TEST_F(ReferenceScanTest, WithoutALimit) {
+  const std::optional<Reference> found =
+      ScanOfAllThreads(std::chrono::nanoseconds::max());
+  if (found.has_value()) ADD_FAILURE() << found->where;
+}
+
 TEST_F(ReferenceScanTest, InAVariable) {
   static std::uintptr_t word = 1;  // in the program's file
   Plant(&word);

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <vector>
 
+#include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "code/function_entry.h"
 #include "code/symbols/function.h"
@@ -28,8 +29,7 @@ extern const Function f, g;
 extern const WatchedFunctions watched;
 
 namespace forced_quiescence_h {
-using Clock = ForcedQuiescence::Clock;
-extern const Clock::duration limit;
+extern const std::chrono::nanoseconds limit;
 }  // namespace forced_quiescence_h
 
 namespace obstacles_h {

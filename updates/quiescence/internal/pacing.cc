@@ -36,7 +36,10 @@ void Pacing::Note(Clock::time_point begin, Clock::time_point end,
   last_ = (last_ + 1) % kRemembered;
   const Clock::time_point forgotten = stops_[last_].end;
   stops_[last_] = Stop{end, length};
-  if (was_too_short) limit_ = std::min(2 * limit_, options_.last_limit);
+  if (was_too_short) {
+    limit_ =
+        limit_ < options_.last_limit / 2 ? 2 * limit_ : options_.last_limit;
+  }
   // What the next attempt is expected to take: as this one, or what it may wait
   // if that was too short; no more than the part, or it would never begin.
   const Duration expected =
@@ -47,7 +50,8 @@ void Pacing::Note(Clock::time_point begin, Clock::time_point end,
   // if it may.
   const Duration longest = was_too_short ? std::max(length, limit_) : length;
   if (longest > options_.per_second) {
-    const Duration pause = longest * (Duration(kSecond) / options_.per_second);
+    const Duration pause = std::min<Duration>(longest, kLongestPause) *
+                           (Duration(kSecond) / options_.per_second);
     next_ = std::max(next_, end + std::min<Duration>(pause, kLongestPause));
     return;
   }

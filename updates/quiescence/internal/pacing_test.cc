@@ -109,6 +109,18 @@ TEST(PacingTest, LimitsGrowWhenTheyWereTooShort) {
   }
 }
 
+TEST(PacingTest, ALimitWithoutEndStaysOne) {
+  Pacing::Options options;
+  options.first_limit = options.last_limit = nanoseconds::max();
+  Pacing pacing(options);
+  const TimePoint now = TimePoint() + std::chrono::hours(1);
+  pacing.Note(now, now + microseconds(1), /*was_too_short=*/true);
+  EXPECT_EQ(pacing.limit(), nanoseconds::max());
+  // It is tried again some time.
+  EXPECT_GT(pacing.next(), now);
+  EXPECT_LE(pacing.next(), now + seconds(61));
+}
+
 // Threads that share a processor with many need a while to stop.
 TEST(PacingTest, AllStopInTheEndAndTheTimeForItIsAfforded) {
   Pacing::Options options;
