@@ -26,9 +26,9 @@
 // the other threads of the process by a signal for that moment, unless it says
 // otherwise (updates/update_plan.h). A program can register the ones concerned
 // instead (ManagerOptions::only_registered_threads): others are then neither
-// held nor looked at, and an update that names one waits until it is
-// registered, and says so. Threads that an update starts are registered with
-// it.
+// held nor looked at, an update that names one waits until it is registered,
+// and says so, and one that would stop all of the process (Stacks::kAllThreads)
+// is refused. Threads that an update starts are registered with it.
 //
 // Updates are applied one at a time, in the order in which they were asked for.
 // One that waits for others, which it requires, or for a condition of its own,

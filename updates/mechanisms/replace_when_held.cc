@@ -70,6 +70,12 @@ class ReplaceMechanism final : public BuiltInMechanism {
         absl::StrCat("an activation in thread '", thread_name_,
                      "' was replaced, and what has come of it is not known"));
   }
+  std::vector<std::string> LostByUndo() const override {
+    if (when_undone_.empty()) return {};
+    return {
+        "what the new function has in local variables, but for what is "
+        "captured of them when it is undone"};
+  }
   absl::Status BeforeStop() override;
   Attempt Ready(const StoppedWorld& world, Direction direction) override;
   Attempt Apply(const StoppedWorld& world) override {

@@ -10,11 +10,14 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
 #include "heap/updatable.h"
+#include "stack/stack_snapshot.h"
 #include "threads/known_names.h"
+#include "updates/mechanisms/replace_when_held.h"
 #include "updates/mechanisms/transfer.h"
 #include "updates/thread_updates.h"
 #include "updates/update_plan.h"
@@ -130,6 +133,30 @@ TEST(WhatUndoLosesTest, ARebootWithoutAWayBackIsForGood) {
   EXPECT_THAT(other->lost_by_undo,
               ElementsAre(HasSubstr("thread 'scales': what its new function "
                                     "has in local variables")));
+}
+
+__attribute__((noinline)) int Weigh(int grams) { return grams + 1; }
+__attribute__((noinline)) int WeighRest(int grams) { return grams + 2; }
+
+TEST(WhatUndoLosesTest, WhatAReplacedActivationHas) {
+  DeclareThread("scales");
+  const auto capture = [](StackBounds) { return absl::StatusOr<int>(1); };
+  UpdatePlan plan("and back");
+  plan.Add(ReplaceWhenHeld("scales", {Replacement(&Weigh, &WeighRest, capture)},
+                           {Replacement(&WeighRest, &Weigh, capture)}));
+  const auto forecast = MakeUpdate(std::move(plan))->Prepare();
+  ASSERT_TRUE(forecast.ok()) << forecast.status();
+  EXPECT_EQ(forecast->can_undo, absl::OkStatus());
+  EXPECT_THAT(forecast->lost_by_undo,
+              ElementsAre(HasSubstr("thread 'scales': what the new function "
+                                    "has in local variables, but for what")));
+
+  UpdatePlan for_good("for good");
+  for_good.Add(ReplaceWhenHeld("scales", &Weigh, &WeighRest, capture));
+  const auto other = MakeUpdate(std::move(for_good))->Prepare();
+  ASSERT_TRUE(other.ok()) << other.status();
+  EXPECT_TRUE(absl::IsFailedPrecondition(other->can_undo));
+  EXPECT_THAT(other->lost_by_undo, IsEmpty());
 }
 
 TEST(WhatUndoLosesTest, ThreadUpdatesSayItToo) {

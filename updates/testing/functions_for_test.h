@@ -49,8 +49,6 @@ class Site {
 };
 int NewRender(const Site* site, int scale);
 
-// An endless loop around Price(), until `*stop`. Counts calls, and answers that
-// are neither of the first version nor of the second.
 // Takes some microseconds; returns a + 1, Dwell2() a + 2.
 int Dwell(int a);
 int Dwell2(int a);
@@ -59,6 +57,8 @@ struct Calls {
   long count = 0;
   long wrong = 0;
 };
+// An endless loop around Price(), until `*stop`. Counts calls, and answers that
+// are neither of the first version nor of the second.
 Calls CallPrice(const volatile bool* stop);
 // The same of Dwell(1). No moment is without a call when several do it.
 Calls CallDwell(const volatile bool* stop);

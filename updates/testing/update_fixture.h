@@ -19,8 +19,8 @@
 //   }
 //
 // The test links the update's sources like any other, and the program's
-// libraries as updatable ones (tools/defs.bzl); it is linked as a program that
-// can be updated: linkopts = UPDATABLE_LINKOPTS, linkstatic = True.
+// libraries as updatable ones; it is an updatable_cc_test, which is linked as a
+// program that can be updated (tools/defs.bzl).
 //
 // What is applied at the end of a test is undone if it can be, and the test
 // fails if that fails. Then the threads are stopped and joined.
