@@ -22,9 +22,9 @@
 #include "updates/internal/transition.h"
 #include "updates/mechanisms/internal/built_in.h"
 #include "updates/quiescence/forced_quiescence.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/pacing.h"
 #include "updates/quiescence/internal/retries.h"
-#include "updates/quiescence/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
 
 namespace instar {

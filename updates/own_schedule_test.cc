@@ -1,26 +1,16 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// A schedule of one's own, with public headers alone.
+// A schedule of one's own, with public headers alone: one mechanism after the
+// other, each at a moment of its own.
 
-#include <cstddef>
-#include <string>
-#include <utility>
-#include <vector>
-
-#include "absl/status/status.h"
-#include "base/status_macros.h"
 #include "gtest/gtest.h"
 #include "updates/change.h"
 #include "updates/mechanisms/hook.h"
-#include "updates/update.h"
 #include "updates/update_run.h"
 
 namespace instar {
-namespace {
 
-// One mechanism after the other, each at a moment of its own, with a pause in
-// between in which somebody may look at the program, and say stop.
 class OneByOne final : public Update {
  public:
   explicit OneByOne(std::vector<Change> changes) : changes_(changes) {}
@@ -28,61 +18,78 @@ class OneByOne final : public Update {
   const std::string& name() const override { return run_.name(); }
   absl::StatusOr<UpdateForecast> Prepare() override {
     UpdateForecast forecast;
-    for (Change& change : changes_) {
-      INSTAR_RETURN_IF_ERROR(change.Prepare(&forecast));
-    }
+    absl::Status status;
+    for (Change& each : changes_) status.Update(each.Prepare(&forecast));
+    if (!status.ok()) return status;
     return forecast;
   }
-  absl::Status Apply(const ApplyOptions& o) override { return Run(true, o); }
-  absl::Status Undo(const ApplyOptions& o) override { return Run(false, o); }
   absl::Status CanUndo() const override {
     absl::Status status;
-    for (const Change& change : changes_) status.Update(change.CanUndo());
+    for (const Change& each : changes_) status.Update(each.CanUndo());
     return status;
+  }
+  absl::Status Apply(const ApplyOptions& options) override {
+    return Go(UpdatePhase::kPrepared, Direction::kApply, options);
+  }
+  absl::Status Undo(const ApplyOptions& options) override {
+    return Go(UpdatePhase::kApplied, Direction::kUndo, options);
   }
   void Cancel() override { run_.Cancel(); }
   UpdateProgress Progress() const override { return run_.Progress(); }
 
  private:
-  absl::Status Run(bool applies, const ApplyOptions& options) {
-    const auto from = applies ? UpdatePhase::kPrepared : UpdatePhase::kApplied;
-    const auto to = applies ? UpdatePhase::kApplied : UpdatePhase::kPrepared;
-    INSTAR_RETURN_IF_ERROR(run_.Begin(from));
-    const auto step = [&](std::size_t i, bool apply) {
-      Change& change = changes_[applies ? i : changes_.size() - 1 - i];
-      return run_.Repeat(
-          apply ? Direction::kApply : Direction::kUndo, options,
-          [&] { return apply ? change.Apply() : change.Undo(); });
-    };
-    absl::Status status;
-    std::size_t done = 0;
-    while (done < changes_.size() && (status = step(done, applies)).ok())
-      ++done;
-    while (!status.ok() && done > 0) step(--done, !applies).IgnoreError();
-    run_.End(status.ok() ? to : from);
-    return status;
+  // What is between two of them may be looked at, and cancelled.
+  absl::Status Go(UpdatePhase from, Direction to, const ApplyOptions& options) {
+    absl::Status status = run_.Begin(from);
+    if (!status.ok()) return status;
+    const std::size_t before = done_;
+    const std::size_t wanted = to == Direction::kApply ? changes_.size() : 0;
+    for (Change& each : changes_) each.AskOnly(options.threads);
+    while (status.ok() && done_ != wanted)
+      status = run_.Repeat(to, options, [&] { return Step(wanted); });
+    absl::Status back;
+    while (!status.ok() && back.ok() && done_ != before)
+      back = run_.TakeBack(to, options, [&] { return Step(before); });
+    run_.End(!back.ok()   ? UpdatePhase::kBroken
+             : done_ == 0 ? UpdatePhase::kPrepared
+                          : UpdatePhase::kApplied);
+    return back.ok() ? status : absl::DataLossError(back.message());
+  }
+  Attempt Step(std::size_t towards) {
+    const bool applies = done_ < towards;
+    Attempt attempt =
+        applies ? changes_[done_].Apply() : changes_[done_ - 1].Undo();
+    if (attempt.is_done()) done_ = applies ? done_ + 1 : done_ - 1;
+    return attempt;
   }
 
   UpdateRun run_{"one by one"};
   std::vector<Change> changes_;
+  std::size_t done_ = 0;
 };
 
 TEST(OwnScheduleTest, OneByOne) {
-  std::string done;
+  std::string log;
   const auto hook = [&](const char* what) {
-    return [&done, what] { return done += what, absl::OkStatus(); };
+    return [&log, what] { return log += what, absl::OkStatus(); };
   };
-  OneByOne update({Change(MakeHook("a", hook("a"), hook("-a"))),
-                   Change(MakeHook("b", hook("b"), hook("-b")))});
+  const Change a(MakeHook("a", hook("a"), hook("-a")));
+  OneByOne update({a, Change(MakeHook("b", hook("b"), hook("-b")))});
+  EXPECT_TRUE(absl::IsFailedPrecondition(update.Undo({})));
   EXPECT_EQ(update.Apply({}), absl::OkStatus());
   EXPECT_EQ(update.Undo({}), absl::OkStatus());
-  EXPECT_EQ(std::exchange(done, ""), "ab-b-a");
+  EXPECT_EQ(log, "ab-b-a");
   const auto fail = [] { return absl::InternalError("no c"); };
-  OneByOne failing({Change(MakeHook("a", hook("a"), hook("-a"))),
-                    Change(MakeHook("c", fail, hook("-c")))});
+  OneByOne failing({a, Change(MakeHook("c", fail, hook("-c")))});
   EXPECT_TRUE(absl::IsInternal(failing.Apply({})));
-  EXPECT_EQ(done, "a-a");
+  EXPECT_EQ(log, "ab-b-aa-a");
+  // Taken back, though nobody waits any more.
+  OneByOne* cancelled = nullptr;
+  const auto cancel = [&] { return cancelled->Cancel(), absl::OkStatus(); };
+  OneByOne of_two({a, Change(MakeHook("d", cancel, hook("-d"))), a});
+  cancelled = &of_two;
+  EXPECT_TRUE(absl::IsCancelled(of_two.Apply({})));
+  EXPECT_EQ(log, "ab-b-aa-aa-d-a");
 }
 
-}  // namespace
 }  // namespace instar

@@ -47,6 +47,10 @@ absl::Status UpdateRun::Begin(UpdatePhase required) {
     return absl::FailedPreconditionError(
         absl::StrCat("update '", name_, "' is applied"));
   }
+  if (required == UpdatePhase::kApplied && phase() != required) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("update '", name_, "' is not applied"));
+  }
   std::lock_guard<std::mutex> lock(lock_);
   INSTAR_CHECK(!is_running_)
       << "update '" << name_ << "' is used by two threads at once";
@@ -83,10 +87,26 @@ void UpdateRun::End(UpdatePhase phase) {
 
 absl::Status UpdateRun::Repeat(Direction direction, const ApplyOptions& options,
                                absl::FunctionRef<Attempt()> attempt) {
-  const Clock::time_point until = DeadlineAfter(begin_, options.timeout);
+  return RepeatUntil(direction, DeadlineAfter(begin_, options.timeout),
+                     /*can_be_cancelled=*/true, attempt);
+}
+
+absl::Status UpdateRun::TakeBack(Direction direction,
+                                 const ApplyOptions& options,
+                                 absl::FunctionRef<Attempt()> attempt) {
+  return RepeatUntil(direction,
+                     DeadlineAfter(std::max<std::chrono::nanoseconds>(
+                         options.timeout, kLeastTimeToTakeBack)),
+                     /*can_be_cancelled=*/false, attempt);
+}
+
+absl::Status UpdateRun::RepeatUntil(Direction direction,
+                                    Clock::time_point until,
+                                    bool can_be_cancelled,
+                                    absl::FunctionRef<Attempt()> attempt) {
   updates_internal::Pauses pauses;
   while (true) {
-    if (is_cancelled()) {
+    if (can_be_cancelled && is_cancelled()) {
       return absl::CancelledError("the update was cancelled");
     }
     Enter(UpdatePhase::kWaiting);
@@ -98,7 +118,7 @@ absl::Status UpdateRun::Repeat(Direction direction, const ApplyOptions& options,
     SetBlockers(std::move(blockers));
     if (tried.is_done()) return absl::OkStatus();
     if (Clock::now() >= until) return TimeIsUp(direction, Progress());
-    WaitUntil(std::min(until, Clock::now() + pauses.Next()));
+    WaitUntil(std::min(until, Clock::now() + pauses.Next()), can_be_cancelled);
   }
 }
 

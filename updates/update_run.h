@@ -35,6 +35,8 @@ HoldTimes HoldTimesOf(std::vector<std::chrono::nanoseconds> held);
 class UpdateRun {
  public:
   using Clock = std::chrono::steady_clock;
+  // What is done is given this long at least to be taken back.
+  static constexpr std::chrono::seconds kLeastTimeToTakeBack{10};
 
   explicit UpdateRun(std::string name) : name_(std::move(name)) {}
 
@@ -42,8 +44,9 @@ class UpdateRun {
 
   // --- Of the thread that works on it.
 
-  // FailedPrecondition if the update is applied and that is not `required`. A
-  // check fails if another thread works on it.
+  // FailedPrecondition if the update is applied and that is not `required`, or
+  // is not applied and that is; or if it is broken. A check fails if another
+  // thread works on it.
   absl::Status Begin(UpdatePhase required);
   void Enter(UpdatePhase phase);
   void CountAttempts(int more);
@@ -57,6 +60,11 @@ class UpdateRun {
   // Progress().
   absl::Status Repeat(Direction direction, const ApplyOptions& options,
                       absl::FunctionRef<Attempt()> attempt);
+
+  // The same, to take back what was done: Cancel() does not end it, and its
+  // time begins now, and is kLeastTimeToTakeBack at least.
+  absl::Status TakeBack(Direction direction, const ApplyOptions& options,
+                        absl::FunctionRef<Attempt()> attempt);
 
   // What is in the way at the moment, and since when; in Progress().
   void SetBlockers(std::vector<Blocker> blockers);
@@ -78,6 +86,10 @@ class UpdateRun {
   UpdateProgress Progress() const;
 
  private:
+  absl::Status RepeatUntil(Direction direction, Clock::time_point until,
+                           bool can_be_cancelled,
+                           absl::FunctionRef<Attempt()> attempt);
+
   const std::string name_;
 
   // Relaxed: nothing else is published by them. Not guarded: the phase changes

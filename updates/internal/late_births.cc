@@ -16,8 +16,8 @@
 #include "updates/internal/transition.h"
 #include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/internal/class_watch.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/pacing.h"
-#include "updates/quiescence/obstacles.h"
 
 namespace instar {
 

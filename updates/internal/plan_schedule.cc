@@ -16,9 +16,9 @@
 #include "threads/known_names.h"
 #include "updates/internal/author_calls.h"
 #include "updates/internal/rehearsal.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/pacing.h"
 #include "updates/quiescence/internal/retries.h"
-#include "updates/quiescence/obstacles.h"
 
 namespace instar {
 namespace updates_internal {
@@ -35,8 +35,6 @@ Pacing::Options PacingOfPlans() {
   options.last_limit = kLastLimit;
   return options;
 }
-// At least one attempt is a fair one.
-constexpr nanoseconds kFairLimit = milliseconds(10);
 
 // Of threads that are not waited for.
 std::vector<std::string> RemarksOn(OtherThreadsSeen others) {

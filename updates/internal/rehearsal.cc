@@ -22,7 +22,8 @@
 #include "stack/function_set.h"
 #include "stack/interrupted_thread.h"
 #include "stack/stack_snapshot.h"
-#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/internal/obstacles.h"
+#include "updates/quiescence/internal/pacing.h"
 
 namespace instar {
 namespace updates_internal {
@@ -32,8 +33,7 @@ using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
 using Clock = std::chrono::steady_clock;
 
-// For how long a thread is waited for at least, and all of them at most.
-constexpr nanoseconds kFairLimit = milliseconds(10);
+// For how long all of them are waited for at most.
 constexpr nanoseconds kLimitOfAll = std::chrono::seconds(2);
 // To see where others are: how long a signal may take, and what of a stack is
 // looked at.
@@ -90,7 +90,8 @@ absl::StatusOr<Rehearsal> AskEach(Transition& transition,
     stop.stacks = options.stacks;
     stop.limit = std::clamp<nanoseconds>(
         until - Clock::now(), milliseconds(1),
-        std::max(kFairLimit, std::min(options.limit, kRehearsalLimit)));
+        std::max<nanoseconds>(kFairLimit,
+                              std::min(options.limit, kRehearsalLimit)));
     stop.point = options.point;
     stop.points = options.points;
     stop.threads = std::move(group);

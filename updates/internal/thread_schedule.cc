@@ -18,7 +18,7 @@
 #include "updates/internal/author_calls.h"
 #include "updates/internal/rehearsal.h"
 #include "updates/internal/thread_schedule_pending.h"
-#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
 
 namespace instar {

@@ -31,9 +31,8 @@ using std::chrono::nanoseconds;
 // How late a failure of another thread, Cancel(), or the end of the time is
 // noticed while one thread is waited for. That it is done is noticed at once.
 constexpr nanoseconds kLook = milliseconds(5);
-// What is done is given this long at least to be taken back, and update
-// functions that are just running to return.
-constexpr nanoseconds kLeastTimeToTakeBack = std::chrono::seconds(10);
+// Update functions that are just running are given as long to return.
+constexpr nanoseconds kLeastTimeToTakeBack = UpdateRun::kLeastTimeToTakeBack;
 
 }  // namespace
 

@@ -52,8 +52,8 @@
 #include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/internal/code_version.h"
 #include "updates/mechanisms/mechanism.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/retries.h"
-#include "updates/quiescence/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
 
 namespace instar {

@@ -20,7 +20,7 @@
 #include "updates/internal/author_calls.h"
 #include "updates/internal/transition.h"
 #include "updates/mechanisms/internal/background_work.h"
-#include "updates/quiescence/look.h"
+#include "updates/quiescence/internal/look.h"
 
 namespace instar {
 namespace updates_internal {

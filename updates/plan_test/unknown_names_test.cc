@@ -19,7 +19,7 @@
 #include "stack/exposed_values.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
-#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/testing/within.h"
 #include "updates/thread_updates.h"
 #include "updates/update_plan.h"

@@ -20,7 +20,7 @@
 #include "updates/change.h"
 #include "updates/mechanisms/redefine.h"
 #include "updates/quiescence/blocker.h"
-#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
 #include "updates/testing/functions_for_test.h"
 

@@ -21,8 +21,8 @@
 #include "stack/interrupted_thread.h"
 #include "stack/stack_walker.h"
 #include "threads/internal/may_stay_interrupted.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/own_stacks.h"
-#include "updates/quiescence/obstacles.h"
 
 namespace instar {
 namespace {

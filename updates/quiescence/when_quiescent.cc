@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "base/error_text.h"
-#include "updates/quiescence/look.h"
-#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/internal/look.h"
+#include "updates/quiescence/internal/obstacles.h"
 
 namespace instar {
 

@@ -7,8 +7,6 @@
 #ifndef INSTAR_UPDATES_QUIESCENCE_INTERNAL_HEADER_EXAMPLES_H_
 #define INSTAR_UPDATES_QUIESCENCE_INTERNAL_HEADER_EXAMPLES_H_
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <vector>
 
@@ -17,12 +15,13 @@
 #include "code/function_entry.h"
 #include "code/symbols/function.h"
 #include "stack/function_set.h"
+#include "updates/quiescence/internal/look.h"
+#include "updates/quiescence/internal/obstacles.h"
 
 namespace instar {
 namespace header_examples {
 
 using updates_internal::IsQuiescent;
-using updates_internal::Obstacle;
 using updates_internal::Obstacles;
 
 extern const Function f, g;
@@ -31,10 +30,6 @@ extern const WatchedFunctions watched;
 namespace forced_quiescence_h {
 extern const std::chrono::nanoseconds limit;
 }  // namespace forced_quiescence_h
-
-namespace obstacles_h {
-extern const pid_t tid;
-}  // namespace obstacles_h
 
 namespace when_quiescent_h {
 extern Redirection redirection;

@@ -34,6 +34,10 @@
 namespace instar {
 namespace updates_internal {
 
+// For how long threads are waited for at least, however little time is left: at
+// least one attempt is a fair one.
+inline constexpr std::chrono::milliseconds kFairLimit(10);
+
 // The pauses between attempts that stop nobody, or are paced elsewhere: each
 // twice as long as the one before, up to the last.
 class Pauses {

@@ -31,8 +31,8 @@
 #include <vector>
 
 #include "threads/rendezvous.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/pacing.h"
-#include "updates/quiescence/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
 
 namespace instar {

@@ -14,8 +14,8 @@
 #include "threads/rendezvous.h"
 #include "threads/thread_ref.h"
 #include "threads/thread_state.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/pacing.h"
-#include "updates/quiescence/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
 
 namespace instar {

@@ -12,8 +12,8 @@
 //
 // Threads: one. Adding allocates nothing and takes no lock.
 
-#ifndef INSTAR_UPDATES_QUIESCENCE_OBSTACLES_H_
-#define INSTAR_UPDATES_QUIESCENCE_OBSTACLES_H_
+#ifndef INSTAR_UPDATES_QUIESCENCE_INTERNAL_OBSTACLES_H_
+#define INSTAR_UPDATES_QUIESCENCE_INTERNAL_OBSTACLES_H_
 
 #include <sys/types.h>
 
@@ -118,4 +118,4 @@ class Obstacles {
 }  // namespace updates_internal
 }  // namespace instar
 
-#endif  // INSTAR_UPDATES_QUIESCENCE_OBSTACLES_H_
+#endif  // INSTAR_UPDATES_QUIESCENCE_INTERNAL_OBSTACLES_H_

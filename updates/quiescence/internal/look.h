@@ -4,14 +4,14 @@
 // The look at the stacks of a stopped world: whether functions are quiescent.
 // Internal to this package.
 
-#ifndef INSTAR_UPDATES_QUIESCENCE_LOOK_H_
-#define INSTAR_UPDATES_QUIESCENCE_LOOK_H_
+#ifndef INSTAR_UPDATES_QUIESCENCE_INTERNAL_LOOK_H_
+#define INSTAR_UPDATES_QUIESCENCE_INTERNAL_LOOK_H_
 
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "stack/function_set.h"
 #include "threads/thread_ref.h"
-#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/stopped_world.h"
 
 namespace instar {
@@ -31,4 +31,4 @@ bool IsQuiescent(
 }  // namespace updates_internal
 }  // namespace instar
 
-#endif  // INSTAR_UPDATES_QUIESCENCE_LOOK_H_
+#endif  // INSTAR_UPDATES_QUIESCENCE_INTERNAL_LOOK_H_

@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "updates/quiescence/look.h"
+#include "updates/quiescence/internal/look.h"
 
 #include <algorithm>
 #include <cstring>

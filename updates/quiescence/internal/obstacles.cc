@@ -1,7 +1,7 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 
-#include "updates/quiescence/obstacles.h"
+#include "updates/quiescence/internal/obstacles.h"
 
 #include <algorithm>
 #include <cstring>
