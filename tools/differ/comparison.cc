@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -225,6 +226,11 @@ std::string Comparison::WhyNotSameSection(const Object& a, const Section& in_a,
   // Two that refer to each other are the same if nothing else says otherwise.
   // If something does, what has been found to be the same meanwhile may rest on
   // that, and is forgotten.
+  // No table leads on and on.
+  constexpr int kMostDepth = 2000;
+  if (depth_ > kMostDepth) return "what it leads to, far away";
+  ++depth_;
+  const absl::Cleanup leave = [this] { --depth_; };
   known_[key] = "";
   const std::size_t begin = found_same_.size();
   std::string why = WhyNotSameSectionNow(a, in_a, b, in_b);
@@ -324,8 +330,18 @@ std::string Comparison::WhyNotSameTarget(const Object& a,
   if (is_named_a && is_named_b) {
     if (of_a.name != of_b.name || in_a.addend != in_b.addend) return other();
     if (unit_b == nullptr) unit_b = DefinedByNew(of_b.name);
-    if (unit_b == nullptr) return "";
+    if (unit_b == nullptr) {
+      const auto shared = shared_constants_.find(of_b.name);
+      if (shared == shared_constants_.end()) return "";
+      unit_b = shared->second;
+    }
     if (unit_b->is_separate) return other();
+    // What has the name now may be what had another one, or none.
+    const auto was = old_globals_.find(of_a.name);
+    if (was != old_globals_.end() && IsExported(*unit_b) &&
+        unit_b->old != was->second) {
+      return other();
+    }
     if (unit_b->old != nullptr && unit_b->is_variable() &&
         unit_b->is_constant() && !IsVirtualTable(unit_b->name) &&
         !IsTypeInfo(unit_b->name)) {

@@ -138,6 +138,8 @@ class Comparison {
   std::vector<Bucket> ByScope(std::map<std::string, Bucket> buckets) const;
   void MatchMoved();
   void MatchRelinked(const ObjectPair& pair);
+  void MatchByOtherNames(const ObjectPair& pair);
+  bool IsNameOfOther(const Unit& old_unit, const Unit& new_unit) const;
   void Pair(const Unit* old_unit, Unit* new_unit);
   static void Separate(Unit& unit);
   void SeparateLambda(Unit& unit, absl::string_view why);
@@ -165,6 +167,7 @@ class Comparison {
   void JudgeUnusedVariables();
   void JudgeInitializer(const Unit& unit);
   void JudgeGuard(const Unit& unit);
+  void NoteGuarded(const Unit& function);
   bool IsTable(const Unit& variable) const;
 
   std::vector<ObjectPair> pairs_;
@@ -173,10 +176,13 @@ class Comparison {
   absl::flat_hash_map<const Unit*, Unit*> new_of_;  // by matched old units
   absl::flat_hash_map<absl::string_view, const Unit*> old_globals_;
   absl::flat_hash_map<absl::string_view, const Unit*> new_globals_;
+  // Constants of the new build that several objects may have, in COMDAT groups.
+  absl::flat_hash_map<absl::string_view, const Unit*> shared_constants_;
   // Why pairs of sections are not the same. While one is being compared it
   // counts as the same; found_same_ are those that turned out to be.
   using SectionPair = std::pair<const Section*, const Section*>;
   std::map<SectionPair, std::string> known_;
+  int depth_ = 0;  // of the sections that are being compared
   std::vector<SectionPair> found_same_;
   // The functions that refer to each variable of an object.
   std::map<const Object*, std::map<const Unit*, std::set<const Unit*>>> users_;

@@ -19,6 +19,17 @@ namespace {
 
 using code_internal::Demangle;
 
+// Whether each thread runs it before it uses the object's thread_local
+// variables (Itanium C++ ABI 3.3.3).
+bool InitializesThreadLocals(const Unit& unit) {
+  return unit.is_function() &&
+         std::any_of(unit.symbols.begin(), unit.symbols.end(),
+                     [](const Symbol* symbol) {
+                       return symbol->name == "__tls_init" ||
+                              absl::StartsWith(symbol->name, "_ZTH");
+                     });
+}
+
 }  // namespace
 
 // What the changes mean for the program.
@@ -59,10 +70,22 @@ void Comparison::Judge() {
                 unit->is_function()
                     ? "functions: compile both builds with -ffunction-sections"
                     : "variables: compile both builds with -fdata-sections"));
+      } else if (InitializesThreadLocals(*unit) &&
+                 unit->status != UnitStatus::kSame) {
+        findings_.Refuse(
+            pair.new_object->name(),
+            "thread_local variables get initializers that run, or other ones, "
+            "and threads that exist have run theirs. Initialize the new ones "
+            "by constants, or put them into functions, as static thread_local");
       } else if (unit->is_initializer()) {
         JudgeInitializer(*unit);
       } else if (unit->is_variable()) {
         JudgeVariable(*unit);
+      }
+    }
+    for (const auto& unit : pair.new_object->units()) {
+      if (unit->is_function() && unit->status == UnitStatus::kChanged) {
+        NoteGuarded(*unit);
       }
     }
     for (const Unit* unit : pair.new_object->constructors()) {
@@ -191,6 +214,28 @@ void Comparison::JudgeVariable(const Unit& unit) {
         object, absl::StrCat("constant ", readable, " has changed (", unit.why,
                              "): functions that use it get the new "
                              "one, pointers to the old one stay"));
+  }
+}
+
+// Static variables of a changed function that have been initialized, or are by
+// the next call of it.
+void Comparison::NoteGuarded(const Unit& function) {
+  std::set<std::string> variables;
+  for (const Section* part : function.parts) {
+    for (const Relocation& relocation : part->relocations) {
+      const Unit* const guard = function.object->TargetOf(relocation);
+      if (guard != nullptr && guard->old != nullptr &&
+          absl::StartsWith(guard->name, "_ZGV")) {
+        variables.insert(Demangle(absl::StrCat("_Z", guard->name.substr(4))));
+      }
+    }
+  }
+  for (const std::string& variable : variables) {
+    findings_.Note(
+        function.object->name(),
+        absl::StrCat("variable ", variable,
+                     " keeps its value if it has been initialized: another "
+                     "initializer does not run again"));
   }
 }
 

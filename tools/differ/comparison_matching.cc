@@ -29,11 +29,22 @@ void Comparison::Match() {
       const Object* object = is_new ? pair.new_object : pair.old_object;
       if (object == nullptr) continue;
       for (const auto& unit : object->units()) {
-        if (!IsExported(*unit)) continue;
+        if (!IsExported(*unit)) {
+          if (is_new && unit->is_variable() && unit->is_constant() &&
+              unit->is_global()) {
+            shared_constants_.emplace(unit->global_name(), unit.get());
+          }
+          continue;
+        }
         for (const Symbol* symbol : unit->symbols) {
           if (symbol->is_local()) continue;
-          (is_new ? new_globals_ : old_globals_)
-              .emplace(symbol->name, unit.get());
+          auto& globals = is_new ? new_globals_ : old_globals_;
+          // A weak definition gives way to one that is not.
+          if (symbol->binding == STB_WEAK) {
+            globals.emplace(symbol->name, unit.get());
+          } else {
+            globals.insert_or_assign(symbol->name, unit.get());
+          }
         }
       }
     }
@@ -44,6 +55,7 @@ void Comparison::Match() {
   MatchMoved();
   for (const ObjectPair& pair : pairs_) {
     if (pair.old_object != nullptr && pair.new_object != nullptr) {
+      MatchByOtherNames(pair);
       MatchRelinked(pair);
     }
   }
@@ -88,6 +100,20 @@ StaticScope Comparison::ScopeOf(const Unit& unit) const {
   return questions_.scope_of ? questions_.scope_of(unit) : StaticScope();
 }
 
+// Whether one of the two is known to others, and what has that name in the
+// other build is another unit: a static beside a global of its name.
+bool Comparison::IsNameOfOther(const Unit& old_unit,
+                               const Unit& new_unit) const {
+  if (IsExported(old_unit) == IsExported(new_unit)) return false;
+  const Unit& exported = IsExported(old_unit) ? old_unit : new_unit;
+  const auto& others = IsExported(old_unit) ? new_globals_ : old_globals_;
+  return std::any_of(exported.symbols.begin(), exported.symbols.end(),
+                     [&](const Symbol* symbol) {
+                       return !symbol->is_local() &&
+                              others.count(symbol->name) != 0;
+                     });
+}
+
 // If there is one on each side; returns whether there is nothing left to do.
 bool Comparison::MatchOnlyOne(const ObjectPair& pair, Bucket& bucket) {
   if (bucket.old_units.size() != 1 || bucket.new_units.size() != 1) {
@@ -95,6 +121,7 @@ bool Comparison::MatchOnlyOne(const ObjectPair& pair, Bucket& bucket) {
   }
   const Unit& old_unit = *bucket.old_units.front();
   Unit& new_unit = *bucket.new_units.front();
+  if (IsNameOfOther(old_unit, new_unit)) return true;
   if (new_unit.is_variable() && !new_unit.is_compound &&
       !new_unit.is_global() && !old_unit.is_global() &&
       !new_unit.is_constant()) {
@@ -326,6 +353,27 @@ void Comparison::MatchMoved() {
                        " may be one that was in ", old_unit.object->name(),
                        " before, or a new one. Give it another name if it is "
                        "new, or leave it in its file"));
+    }
+  }
+}
+
+// A variable that has got or lost another name, an alias.
+void Comparison::MatchByOtherNames(const ObjectPair& pair) {
+  std::map<absl::string_view, const Unit*> gone;
+  for (const auto& unit : pair.old_object->units()) {
+    if (!unit->is_variable() || new_of_.count(unit.get()) != 0) continue;
+    for (const Symbol* symbol : unit->symbols) gone[symbol->name] = unit.get();
+  }
+  for (const auto& unit : pair.new_object->units()) {
+    if (!unit->is_variable() || unit->old != nullptr) continue;
+    for (const Symbol* symbol : unit->symbols) {
+      const auto was = gone.find(symbol->name);
+      if (was == gone.end() || unit->old != nullptr ||
+          new_of_.count(was->second) != 0 ||
+          WithoutNumbers(symbol->name) != symbol->name) {
+        continue;
+      }
+      Pair(was->second, unit.get());
     }
   }
 }

@@ -22,11 +22,6 @@ std::string ContentsOf(const Unit& variable) {
   const Section& section = variable.main();
   std::string contents = absl::StrCat(section.size, ",", section.alignment, ",",
                                       section.flags, ",", section.bytes);
-  for (const Relocation& relocation : section.relocations) {
-    const Symbol& symbol = variable.object->SymbolOf(relocation);
-    absl::StrAppend(&contents, ",", relocation.offset, ",", symbol.name, "+",
-                    relocation.addend);
-  }
   return contents;
 }
 
@@ -102,6 +97,7 @@ bool Comparison::SeparateNumbered(bool is_compared) {
       bool is_class = false;
     };
     std::map<std::string, Group> groups;
+    std::map<std::string, std::set<std::string>> changed;  // lambdas, by scope
     for (const auto& unit : pair.old_object->units()) {
       for (const Symbol* symbol : unit->symbols) {
         for (const Numbered& name : NumbersIn(symbol->name)) {
@@ -116,23 +112,37 @@ bool Comparison::SeparateNumbered(bool is_compared) {
           Group& group = groups[name.pattern];
           group.new_numbers.insert(name.number);
           group.is_class = name.is_class;
+          if (is_compared && !name.is_class &&
+              (unit->is_separate || unit->status == UnitStatus::kChanged)) {
+            changed[ScopeOfLambdas(unit->name)].insert(ClosureIn(unit->name));
+          }
           if (group.units.empty() || group.units.back() != unit.get()) {
             group.units.push_back(unit.get());
           }
         }
       }
     }
+    // All names that are about lambdas of one function go together: what calls
+    // a closure, and what copies and destroys it.
+    std::set<std::string> moved_scopes;
+    std::map<std::string, Units> by_scope;
     for (auto& entry : groups) {
       Group& group = entry.second;
       if (group.units.empty() || group.old_numbers.empty()) continue;
-      const auto changed = std::count_if(
+      for (Unit* unit : group.units) {
+        by_scope[ScopeOfLambdas(unit->name)].push_back(unit);
+      }
+      const auto changed_units = std::count_if(
           group.units.begin(), group.units.end(), [](const Unit* unit) {
             return unit->status == UnitStatus::kChanged || unit->is_separate;
           });
-      const bool is_moved = is_compared
-                                ? group.new_numbers.size() > 1 && changed > 1
-                                : group.old_numbers != group.new_numbers;
+      const bool is_moved =
+          is_compared ? group.new_numbers.size() > 1 && changed_units > 1
+                      : group.old_numbers != group.new_numbers;
       if (!is_moved) continue;
+      if (!group.is_class) {
+        moved_scopes.insert(ScopeOfLambdas(group.units.front()->name));
+      }
       for (Unit* unit : group.units) {
         if (unit->is_separate ||
             (is_compared && unit->status != UnitStatus::kChanged)) {
@@ -143,6 +153,20 @@ bool Comparison::SeparateNumbered(bool is_compared) {
                                     "was before cannot be told"
                                   : "which of several lambdas it was before "
                                     "cannot be told");
+        are_any = true;
+      }
+    }
+    for (const auto& scope : changed) {
+      if (scope.second.size() > 1) moved_scopes.insert(scope.first);
+    }
+    for (const std::string& scope : moved_scopes) {
+      for (Unit* unit : by_scope[scope]) {
+        if (unit->is_separate ||
+            (is_compared && unit->status != UnitStatus::kChanged)) {
+          continue;
+        }
+        SeparateLambda(*unit,
+                       "which of several lambdas it was before cannot be told");
         are_any = true;
       }
     }
@@ -161,19 +185,8 @@ void Comparison::CheckDiscriminators(const ObjectPair& pair) {
           !absl::StartsWith(unit->name, "_ZZ")) {
         continue;
       }
-      std::string stem = unit->name;
-      std::string number;
-      if (!stem.empty() && stem.back() == '_')
-        stem.pop_back();  // of two digits
-      const std::size_t underscore = stem.rfind('_');
-      if (underscore != std::string::npos && underscore + 1 < stem.size() &&
-          std::all_of(
-              stem.begin() + static_cast<std::ptrdiff_t>(underscore) + 1,
-              stem.end(), absl::ascii_isdigit)) {
-        number = stem.substr(underscore);
-        stem.resize(underscore);
-      }
-      result[stem][number] = unit.get();
+      // That has no number.
+      result[Demangle(unit->name)][unit->name] = unit.get();
     }
     return result;
   };
@@ -201,7 +214,7 @@ void Comparison::CheckDiscriminators(const ObjectPair& pair) {
     }
     findings_.Refuse(
         pair.new_object->name(),
-        absl::StrCat(Demangle(entry.first), ": ", entry.second.size(), " -> ",
+        absl::StrCat(entry.first, ": ", entry.second.size(), " -> ",
                      found->second.size(),
                      " static variables of that name in one function, and "
                      "which is which cannot be told. Give the new one a name "
@@ -213,6 +226,8 @@ bool Comparison::AreToldApart(const Units& variables) const {
   std::set<std::string> known;
   return std::all_of(variables.begin(), variables.end(),
                      [&](const Unit* variable) {
+                       // What it leads to may be another thing now.
+                       if (!variable->main().relocations.empty()) return false;
                        const std::string contents = ContentsOf(*variable);
                        return contents == ContentsOf(*variable->old) &&
                               known.insert(contents).second;

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "tools/differ/files/includes.h"
 
@@ -40,7 +41,10 @@ bool HasNumber(absl::string_view text, const std::string& number) {
        at = text.find(number, at + 1)) {
     const bool begins = at == 0 || !absl::ascii_isalnum(text[at - 1]);
     const std::size_t end = at + number.size();
-    if (begins && (end == text.size() || !absl::ascii_isdigit(text[end]))) {
+    const bool is_hexadecimal = absl::StartsWith(number, "0x");
+    if (begins && (end == text.size() ||
+                   !(is_hexadecimal ? absl::ascii_isxdigit(text[end])
+                                    : absl::ascii_isdigit(text[end])))) {
       return true;
     }
   }
@@ -72,10 +76,27 @@ std::vector<std::string> LinesAdded(const std::vector<std::string>& was,
 // Whether one of the lines spells the number, or may as nobody knows them.
 bool Spells(const std::optional<std::vector<std::string>>& lines,
             std::uint32_t number) {
-  return !lines || std::any_of(lines->begin(), lines->end(),
-                               [&](const std::string& line) {
-                                 return HasNumber(line, absl::StrCat(number));
-                               });
+  std::vector<std::string> spelled = {absl::StrFormat("%u", number),
+                                      absl::StrFormat("0x%x", number),
+                                      absl::StrFormat("0%o", number)};
+  if (number < 256) {
+    spelled.push_back(absl::StrFormat("'\\%o'", number));
+    spelled.push_back(absl::StrFormat("'\\%03o'", number));
+    spelled.push_back(absl::StrFormat("'\\x%x'", number));
+  }
+  return !lines ||
+         std::any_of(
+             lines->begin(), lines->end(), [&](const std::string& line) {
+               const std::string lower = absl::AsciiStrToLower(line);
+               return std::any_of(spelled.begin(), spelled.end(),
+                                  [&](const std::string& text) {
+                                    return HasNumber(lower, text);
+                                  }) ||
+                      (number < 256 &&
+                       absl::StrContains(
+                           line,
+                           absl::StrFormat("'%c'", static_cast<char>(number))));
+             });
 }
 
 }  // namespace

@@ -86,7 +86,9 @@ bool Unit::is_indirect() const {
 
 bool Unit::is_initializer() const {
   static constexpr absl::string_view kPrefixes[] = {
-      "_GLOBAL__sub_I_", "_GLOBAL__sub_D_", "_GLOBAL__I_", "_GLOBAL__D_"};
+      "_GLOBAL__sub_I_", "_GLOBAL__sub_D_", "_GLOBAL__I_", "_GLOBAL__D_",
+      // With a priority: _GLOBAL__sub_I.00200_
+      "_GLOBAL__sub_I.", "_GLOBAL__sub_D.", "_GLOBAL__I.", "_GLOBAL__D."};
   return std::any_of(
       std::begin(kPrefixes), std::end(kPrefixes),
       [&](absl::string_view prefix) { return absl::StartsWith(name, prefix); });

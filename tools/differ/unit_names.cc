@@ -85,8 +85,11 @@ std::string WithoutStaticMark(absl::string_view name) {
   std::size_t digits = 2;
   while (digits < result.size() && IsDigit(result[digits])) ++digits;
   if (digits > 2) {
-    const std::size_t length = std::stoul(result.substr(2, digits - 2));
-    if (result.size() - digits == length) return result.substr(digits);
+    std::size_t length = 0;
+    if (absl::SimpleAtoi(result.substr(2, digits - 2), &length) &&
+        result.size() - digits == length) {
+      return result.substr(digits);
+    }
   }
   return result;
 }
@@ -156,9 +159,11 @@ bool IsInOwnSection(const Unit& unit) {
 std::string KeyOf(const Unit& unit) {
   const char kind = unit.is_function() ? 'f' : 'v';
   if (unit.is_initializer()) {
-    return absl::StrCat(
-        std::string(1, kind),
-        absl::StartsWith(unit.name, "_GLOBAL__sub_D") ? "end" : "start");
+    return absl::StrCat(std::string(1, kind),
+                        absl::StartsWith(unit.name, "_GLOBAL__sub_D") ||
+                                absl::StartsWith(unit.name, "_GLOBAL__D")
+                            ? "end"
+                            : "start");
   }
   if (unit.is_compound || (unit.is_variable() && IsInOwnSection(unit))) {
     return absl::StrCat(std::string(1, kind), " ", unit.main().name);
@@ -228,6 +233,11 @@ std::string ClosureIn(const std::string& name) {
     }
   }
   return readable.substr(at, end + 1 - at);
+}
+
+std::string ScopeOfLambdas(const std::string& name) {
+  const std::string closure = ClosureIn(name);
+  return closure.substr(0, closure.rfind('#'));
 }
 
 bool IsReplacedConstant(const Unit& unit) {

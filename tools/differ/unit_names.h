@@ -60,6 +60,9 @@ struct Numbered {
 // for the discriminators of local classes.
 std::vector<Numbered> NumbersIn(absl::string_view name);
 
+// "f(int)::{lambda()" of the readable form of a name that is about one of them.
+std::string ScopeOfLambdas(const std::string& name);
+
 // "f(int)::{lambda()#2}" of the readable form of a name that is about it.
 std::string ClosureIn(const std::string& name);
 

@@ -100,7 +100,11 @@ absl::Status AddUsersOf(const std::vector<const Unit*>& constants,
                         const std::vector<ObjectFiles>& files,
                         std::set<std::string>& besides) {
   absl::flat_hash_set<absl::string_view> names;
-  for (const Unit* constant : constants) names.insert(constant->global_name());
+  for (const Unit* constant : constants) {
+    for (const Symbol* symbol : constant->symbols) {
+      if (!symbol->is_local()) names.insert(symbol->name);
+    }
+  }
   if (names.empty()) return absl::OkStatus();
   for (const ObjectFiles& one : files) {
     if (!one.is_identical || besides.count(one.name) != 0) continue;

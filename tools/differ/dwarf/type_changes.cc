@@ -106,11 +106,7 @@ void TypeSet::Add(const ObjectDebugInfo& object, absl::string_view name) {
     if (layout.is_local) absl::StrAppend(&key, kIn, name);
     const std::uint32_t index = LayoutIndex(std::move(layout));
     std::vector<Use>& uses = types_[std::move(key)];
-    const bool is_known =
-        std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
-          return use.object == number && use.layout == index;
-        });
-    if (!is_known) uses.push_back({number, index});
+    uses.push_back({number, index});
   }
   TypeUses uses = UsesOf(object);
   pointed_to_.insert(uses.pointed_to.begin(), uses.pointed_to.end());
@@ -132,6 +128,12 @@ bool TypeSet::Describes(const std::string& name) const {
   const auto at = types_.lower_bound(name);
   return at != types_.end() &&
          (at->first == name || absl::StartsWith(at->first, name + kIn));
+}
+
+bool TypeSet::IsUnion(const std::string& name) const {
+  const auto type = types_.find(name);
+  return type != types_.end() && layouts_[type->second.front().layout]->kind ==
+                                     TypeLayout::Kind::kUnion;
 }
 
 std::vector<std::string> TypeSet::Undescribed() const {
@@ -174,8 +176,9 @@ class TypeComparison {
  private:
   using Uses = std::vector<TypeSet::Use>;
   // An object's name -> the numbers of this type's layouts in it, where those
-  // of both builds are counted together.
-  using ByObject = std::map<std::string, std::set<std::size_t>>;
+  // of both builds are counted together; in the order of their descriptions, or
+  // one, if all are the same. (Several are those of several blocks.)
+  using ByObject = std::map<std::string, std::vector<std::size_t>>;
 
   void CompareType(const Uses& old_uses, const Uses& new_uses,
                    std::vector<TypeChange>* changes) {
@@ -190,11 +193,12 @@ class TypeComparison {
       const auto before = old_objects.find(object.first);
       // What an object that is new, or uses the type anew, says of it is either
       // what another one said already, or a change.
-      const bool differs =
-          before == old_objects.end()
-              ? !std::includes(old_layouts.begin(), old_layouts.end(),
-                               object.second.begin(), object.second.end())
-              : before->second != object.second;
+      // Of several nobody knows which one it was.
+      const bool differs = before == old_objects.end()
+                               ? old_layouts.size() != 1 ||
+                                     object.second.size() != 1 ||
+                                     object.second[0] != *old_layouts.begin()
+                               : before->second != object.second;
       if (differs) differing.push_back(object.first);
     }
     if (differing.empty()) return;
@@ -304,7 +308,14 @@ class TypeComparison {
         ++number;
       }
       if (number == layouts->size()) layouts->push_back(layout);
-      result[set.objects_[use.object]].insert(number);
+      result[set.objects_[use.object]].push_back(number);
+    }
+    for (auto& object : result) {
+      std::vector<std::size_t>& numbers = object.second;
+      if (std::count(numbers.begin(), numbers.end(), numbers.front()) ==
+          static_cast<std::ptrdiff_t>(numbers.size())) {
+        numbers.resize(1);
+      }
     }
     return result;
   }
@@ -341,7 +352,9 @@ class TypeComparison {
       std::map<std::size_t, std::vector<std::string>> by_layout;
       for (const auto& object : objects) {
         for (const std::size_t layout : object.second) {
-          by_layout[layout].push_back(object.first);
+          std::vector<std::string>& in = by_layout[layout];
+          if (in.empty() || in.back() != object.first)
+            in.push_back(object.first);
         }
       }
       std::vector<std::string> parts;
@@ -382,6 +395,7 @@ class TypeComparison {
         }
       }
       for (const std::string& holder : holders) {
+        change->is_in_union |= set->IsUnion(holder);
         const auto found = set->variables_.find(holder);
         if (found != set->variables_.end()) {
           variables.insert(found->second.begin(), found->second.end());

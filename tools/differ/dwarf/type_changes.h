@@ -119,6 +119,8 @@ struct TypeChange {
   //
   // Variables of static and thread storage that are of it or hold it, by name.
   std::vector<std::string> variables;
+  // It is a union, or one holds it: what is written is another member.
+  bool is_in_union = false;
   // There are pointers or references to it, or to what holds it: objects may be
   // anywhere.
   bool is_pointed_to = false;
@@ -165,6 +167,7 @@ class TypeSet {
   };
 
   bool Describes(const std::string& name) const;
+  bool IsUnion(const std::string& name) const;
   std::uint32_t LayoutIndex(TypeLayout layout);
 
   std::vector<std::string> objects_;

@@ -6,7 +6,9 @@
 #include <dwarf.h>
 
 #include <cstdint>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
@@ -290,22 +292,48 @@ DieIndex TypeNames::CallOperatorOf(DieIndex closure) const {
   return call;
 }
 
+// Among those of its function and its parameters, in whatever block, by their
+// places in the source, as linkage names number them (Itanium C++ ABI 5.1.8).
+int TypeNames::OrderOfLambda(DieIndex closure, const std::string& parameters) {
+  const auto is_block = [this](DieIndex die) {
+    return dies_[die].tag == DW_TAG_lexical_block ||
+           dies_[die].tag == DW_TAG_try_block ||
+           dies_[die].tag == DW_TAG_catch_block;
+  };
+  const auto place_of = [this](DieIndex die) {
+    return std::make_tuple(dies_.ConstantOf(die, DW_AT_decl_line).value_or(0),
+                           dies_.ConstantOf(die, DW_AT_decl_column).value_or(0),
+                           die);
+  };
+  DieIndex scope = dies_[closure].parent;
+  while (scope != kNoDie && is_block(scope)) scope = dies_[scope].parent;
+  if (scope == kNoDie) return 1;
+  int order = 1;
+  std::vector<DieIndex> pending = {scope};
+  while (!pending.empty()) {
+    const DieIndex at = pending.back();
+    pending.pop_back();
+    for (const DieIndex other : dies_.ChildrenOf(at)) {
+      if (is_block(other)) pending.push_back(other);
+      if (other == closure || !dies_.IsClass(other) ||
+          dies_[other].name != nullptr) {
+        continue;
+      }
+      const DieIndex call = CallOperatorOf(other);
+      if (call != kNoDie && place_of(other) < place_of(closure) &&
+          ParametersOf(call) == parameters) {
+        ++order;
+      }
+    }
+  }
+  return order;
+}
+
 std::string TypeNames::NameOfNameless(DieIndex die) {
   const DieIndex call = CallOperatorOf(die);
   if (call != kNoDie) {
     const std::string parameters = ParametersOf(call);
-    int order = 1;
-    const DieIndex scope = dies_[die].parent;
-    if (scope != kNoDie) {
-      for (const DieIndex other : dies_.ChildrenOf(scope)) {
-        if (other == die) break;
-        if (!dies_.IsClass(other) || dies_[other].name != nullptr) continue;
-        const DieIndex other_call = CallOperatorOf(other);
-        if (other_call != kNoDie && ParametersOf(other_call) == parameters) {
-          ++order;
-        }
-      }
-    }
+    const int order = OrderOfLambda(die, parameters);
     return absl::StrCat(ScopeOf(die), "{lambda(", parameters, ")#", order, "}");
   }
   const auto namer = namers_.find(die);

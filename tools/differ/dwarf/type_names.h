@@ -67,6 +67,7 @@ class TypeNames {
   std::string NameOfNameless(DieIndex die);
   bool IsConstMember(DieIndex function) const;
   DieIndex CallOperatorOf(DieIndex closure) const;
+  int OrderOfLambda(DieIndex closure, const std::string& parameters);
   void FindNamers();
 
   const DieTree& dies_;

@@ -16,6 +16,7 @@
 #include "tools/differ/dwarf/static_scopes.h"
 #include "tools/differ/dwarf/type_changes.h"
 #include "tools/differ/dwarf/type_users.h"
+#include "tools/differ/judges/signature_judge.h"
 #include "tools/differ/object.h"
 #include "tools/differ/unit_names.h"
 
@@ -46,8 +47,9 @@ std::string WhyHarmless(const TypeChange& change, bool clears_padding) {
   }
   // Not what another object may have been copied to, with its padding.
   if (change.verdict == TypeVerdict::kUsesPadding && clears_padding &&
-      !change.is_pointed_to && !change.is_thrown && !change.is_local_variable &&
-      !change.is_passed_by_value && !change.variables.empty()) {
+      !change.is_pointed_to && !change.is_thrown && !change.is_in_union &&
+      !change.is_local_variable && !change.is_passed_by_value &&
+      !change.variables.empty()) {
     return "the new members lie in the padding of static variables, which is "
            "zero";
   }
@@ -99,6 +101,28 @@ bool IsUsedByItsOwn(const std::string& closure, const TypeUseIndex& uses) {
     return !user.is_direct || readable == maker ||
            absl::StrContains(readable, closure);
   });
+}
+
+// A function that uses the type directly and that no thread leaves, so that an
+// object on its stack stays; empty: there is none.
+std::string UserThatIsNeverLeft(const std::string& type,
+                                const Comparison& comparison,
+                                const TypeUseIndex& uses) {
+  std::map<std::string, const Unit*> functions;
+  for (const ObjectPair& pair : comparison.pairs()) {
+    if (pair.old_object == nullptr) continue;
+    for (const auto& unit : pair.old_object->units()) {
+      if (unit->is_function()) functions.emplace(unit->name, unit.get());
+    }
+  }
+  for (const TypeUser& user : uses.FunctionsOf(type)) {
+    const auto function = functions.find(user.linkage_name);
+    if (user.is_direct && function != functions.end() &&
+        IsNeverLeft(*function->second)) {
+      return user.name;
+    }
+  }
+  return "";
 }
 
 // A closure, or an instance of a template for it, of which no variable is.
@@ -220,10 +244,22 @@ std::set<std::string> JudgeLayouts(const Comparison& comparison,
                                    " is described in one of the builds only: "
                                    "if it has changed, nobody knows"));
   }
-  for (const TypeChange& change : CompareTypes(types.was, types.is)) {
+  std::optional<TypeUseIndex> uses;
+  for (TypeChange& change : CompareTypes(types.was, types.is)) {
     const std::string object =
         change.objects.empty() ? "" : change.objects.front();
     std::string harmless = WhyHarmless(change, clears_padding);
+    if (change.is_on_stacks_only() && !harmless.empty() &&
+        change.verdict != TypeVerdict::kCompatible) {
+      if (!uses) uses = UsesInOld(comparison.pairs(), debug);
+      const std::string user =
+          UserThatIsNeverLeft(change.name, comparison, *uses);
+      if (!user.empty()) {
+        absl::StrAppend(&change.message, "; ", user,
+                        " is never left, and has one");
+        harmless.clear();
+      }
+    }
     if (harmless.empty() && IsOfSeparateClosure(change, comparison)) {
       harmless = "objects that exist go on with their code";
     }

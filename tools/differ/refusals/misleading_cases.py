@@ -169,4 +169,87 @@ CASES = [
          "only loop uses up, and is never left", suffix="c"),
     Case("new variable", "int f(int i) { return i; }", "static int calls; int f(int i) { calls++; return i + calls; }", DONE,
          "new variables start with their first values (calls)", suffix="c"),
+    # A name that is one thing's in one build, and another one's in the other.
+    Case("static function of a name that a global one takes",
+         {"a.c": "static __attribute__((noinline)) int f(int i) { return i + 1; } int fa(int i) { return f(i); }",
+          "b.c": "int f(int i) { return i + 100; } int fb(int i) { return f(i); }", "c.c": "int f(int); int fc(int i) { return f(i); }"},
+         {"a.c": "int f(int i) { return i + 200; } int fa(int i) { return f(i); }",
+          "b.c": "int f(int); int fb(int i) { return f(i); }", "c.c": "int f(int); int fc(int i) { return f(i); }"}, DONE,
+         "2 functions the same; 2 functions to be redefined"),
+    Case("static variable of a name that a global one takes",
+         {"a.c": "static int count; int fa(int i) { return count += i; }", "b.c": "int count; int fb(int i) { return count += i; }"},
+         {"a.c": "int count; int fa(int i) { return count += i; }", "b.c": "extern int count; int fb(int i) { return count += i; }"},
+         DONE, "changed function fa"),
+    Case("alias of a static", "static int count; int f(int i) { return count += i; }",
+         'static int count; extern int other __attribute__((alias("count"))); int f(int i) { return count += i + 1; }', DONE,
+         "changed function f", suffix="c", never="new variable"),
+    Case("thread_local variable that gets an initializer that runs",
+         "int g(int i) { return i; } thread_local int n = 4; int f(int i) { n += i; return n; }",
+         "int g(int i) { return i; } thread_local int n = g(4); int f(int i) { n += i; return n; }", REFUSED,
+         "thread_local variables get initializers that run"),
+    Case("new variable with an initializer of a priority", "int f(int i) { return i; }",
+         "struct V { int i; V(int i) : i(i + 1) {} __attribute__((noinline)) int get() { return i; } }; int one = 1; "
+         "V v __attribute__((init_priority(200))) (one); int f(int i) { return i + v.get(); }", REFUSED,
+         "is new and has an initializer that runs"),
+    Case("name that is no linkage name", "int _Z99999999999999999999999(int i) { return i; }",
+         "int _Z99999999999999999999999(int i) { return i + 1; }", DONE, "changed function", suffix="c"),
+    Case("lambdas of three blocks, of which one captures other things",
+         "#include <functional>\n#include <vector>\nstd::vector<std::function<int()>> v;\n"
+         "void f(int k, int a, int b) {\n if (k == 0) { v.push_back([a] { return a; }); return; }\n"
+         " if (k == 1) { v.push_back([a] { return a + 1; }); return; }\n v.push_back([b, a] { return b * 100 + a; }); }",
+         "#include <functional>\n#include <vector>\nstd::vector<std::function<int()>> v;\n"
+         "void f(int k, int a, int b) {\n if (k == 0) { v.push_back([b, a] { return b * 1000 + a; }); return; }\n"
+         " if (k == 1) { v.push_back([a] { return a + 1; }); return; }\n v.push_back([b, a] { return b * 100 + a; }); }", REFUSED,
+         "type struct f(int, int, int)::{lambda()#1} (4 -> 8 bytes)"),
+    Case("structures of one name in three blocks",
+         "void* kept[3]; int f(int k) { if (k == 0) { struct S { int a, b; }; static struct S s; kept[0] = &s; return s.a; } "
+         "if (k == 1) { struct S { int a, b; }; static struct S t; kept[1] = &t; return t.a; } "
+         "{ struct S { int b, a; }; static struct S u; kept[2] = &u; return u.a; } }",
+         "void* kept[3]; int f(int k) { if (k == 0) { struct S { int b, a; }; static struct S s; kept[0] = &s; return s.a; } "
+         "if (k == 1) { struct S { int a, b; }; static struct S t; kept[1] = &t; return t.a; } "
+         "{ struct S { int b, a; }; static struct S u; kept[2] = &u; return u.a; } }", REFUSED, "names several types", suffix="c"),
+    Case("constant of a template that is instantiated elsewhere",
+         {"k.h": "template <class T> struct K { static const int limit; }; extern template struct K<int>;",
+          "a.cc": '#include "k.h"\ntemplate <class T> const int K<T>::limit = 5; template struct K<int>;',
+          "c.cc": '#include "k.h"\nint f() { return K<int>::limit; }'},
+         {"k.h": "template <class T> struct K { static const int limit; }; extern template struct K<int>;",
+          "a.cc": '#include "k.h"\ntemplate <class T> const int K<T>::limit = 6; template struct K<int>;',
+          "c.cc": '#include "k.h"\nint f() { return K<int>::limit; }'}, DONE, "changed function f()"),
+    Case("constant with a weak definition, too",
+         {"a.c": "__attribute__((weak)) const int limit = 1;", "b.c": "const int limit = 5;",
+          "c.c": "extern const int limit; int f(void) { return limit; }"},
+         {"a.c": "__attribute__((weak)) const int limit = 1;", "b.c": "const int limit = 6;",
+          "c.c": "extern const int limit; int f(void) { return limit; }"}, DONE, "changed function f"),
+    Case("constant that is used by its other name",
+         {"a.c": 'const int limit = 5; extern const int other __attribute__((alias("limit")));',
+          "c.c": "extern const int other; int f(void) { return other; }"},
+         {"a.c": 'const int limit = 6; extern const int other __attribute__((alias("limit")));',
+          "c.c": "extern const int other; int f(void) { return other; }"}, DONE, "changed function f"),
+    Case("object on the stack of a loop",
+         "void* kept; void step(void); struct S { int a, b; }; int get(void) { return ((struct S*)kept)->a; } "
+         "void loop(void) { struct S s; s.a = 1; s.b = 2; kept = &s; for (;;) step(); } void step(void) {}",
+         "void* kept; void step(void); struct S { int b, a; }; int get(void) { return ((struct S*)kept)->a; } "
+         "void loop(void) { struct S s; s.a = 1; s.b = 2; kept = &s; for (;;) step(); } void step(void) {}", REFUSED,
+         "--allow-type 'S'", suffix="c", flags=[["-fno-inline"], ["-fno-inline"]]),
+    Case("padding of a union's member",
+         "struct S { char a; int b; }; static union { struct S s; unsigned raw[2]; } u; "
+         "void set(unsigned r) { u.raw[0] = r; } int f(void) { return u.s.a; }",
+         "struct S { char a; char c; int b; }; static union { struct S s; unsigned raw[2]; } u; "
+         "void set(unsigned r) { u.raw[0] = r; } int f(void) { return u.s.a + u.s.c; }", REFUSED, "--allow-type 'S'", suffix="c"),
+    Case("two statics with texts that change places",
+         'int f(int i) { if (i) {\n static const char* n = "a"; if (i == 2) n = "x"; return n[0]; }\n'
+         ' { static const char* n = "b"; if (i == 3) n = "y"; return n[0]; } }',
+         'int f(int i) { if (!i) {\n static const char* n = "b"; if (i == 3) n = "y"; return n[0]; }\n'
+         ' { static const char* n = "a"; if (i == 2) n = "x"; return n[0]; } }', REFUSED, "cannot be told apart"),
+    Case("hexadecimal constant of a header that is a number of a line, too",
+         {"t.c": '#include "k.h"\nint f(int* x) {\n\n\n\n  *x = K;\n  return 0; }', "k.h": "#define K 0x6"},
+         {"t.c": '#include "k.h"\nint f(int* x) {\n\n\n\n\n  *x = K;\n  return 0; }', "k.h": "#define K 0x7"}, DONE,
+         "changed function f"),
+    Case("variables whose names end like numbers",
+         "int f(int i) { static int n_1, n_2; n_1 += i; n_2 -= i; return n_1 + n_2; }",
+         "int f(int i) { static int n_1, n_2, n_3; n_1 += i; n_2 -= i; return n_1 + n_2 + n_3++; }", DONE, "new variable f(int)::n_3"),
+    Case("static of a function with another initializer",
+         "int g(int i) { return i; } int f(int i) { static int n = g(1); return n += i; }",
+         "int g(int i) { return i; } int f(int i) { static int n = g(2); return n += i; }", DONE, "another initializer does not run again",
+         flags=[["-fno-inline"], ["-fno-inline"]]),
 ]
