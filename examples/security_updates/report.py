@@ -200,7 +200,7 @@ def stops(found):
     busy = {name: result for name, result in found.items() if name not in quiet}
     longest = sorted(update["longest_stop_ms"] for updates in all_updates(busy).values() for update in updates)
     if longest:
-        lines += ["", f"Not in these figures: {len(longest)} loads and undos of {' and '.join(busy)}, on the same machine while programs were "
+        lines += ["", f"Not in these figures: {len(longest)} loads and undos of {', '.join(busy)}, on the same machine while programs were "
                   f"compiled at no lower priority. The longest stop of a thread was {in_short(longest)}."]
     return lines
 

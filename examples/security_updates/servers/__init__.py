@@ -4,7 +4,7 @@
 
 import importlib
 
-NAMES = ["redis", "nginx", "mosquitto", "dnsmasq", "haproxy", "proftpd", "unbound", "exim4", "squid"]
+NAMES = ["redis", "nginx", "mosquitto", "dnsmasq", "haproxy", "proftpd", "unbound", "exim4", "xorg", "squid"]
 
 
 def server(name):

@@ -190,6 +190,13 @@ TEST_P(RegroupingTest, AnotherTypePlaceOrSize) {
                 "struct order { struct group g; char c; };");
 }
 
+// All the same but a place, in a structure without padding.
+TEST_P(RegroupingTest, AnotherPlaceInTheSameSize) {
+  ExpectRefused("struct order { char a; short b; int c; };",
+                "struct group { char a; short b; } __attribute__((packed)); "
+                "struct order { struct group g; int c; };");
+}
+
 TEST_P(RegroupingTest, AStructureOfAnotherTypeAroundMore) {
   ExpectRefused(
       "struct one { int x; }; struct order { struct one g; int y; };",
