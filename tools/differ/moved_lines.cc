@@ -307,11 +307,8 @@ const MovedLines::Added& MovedLines::AddedIn(const SourceLine& old_line,
   const auto known = added_.emplace(std::make_pair(old_path, new_path),
                                     std::optional<std::vector<std::string>>());
   if (known.second) {
-    std::set<std::string> folders = {std::string(new_line.folder)};
-    for (const absl::string_view file : of.numbers->Files()) {
-      const std::string path = InFolder({file, 0, new_line.folder});
-      folders.insert(path.substr(0, path.rfind('/')));
-    }
+    std::set<std::string> folders = of.numbers->folders();
+    folders.insert(std::string(new_line.folder));
     known.first->second = AddedNow(old_path, new_path, folders);
   }
   return known.first->second;

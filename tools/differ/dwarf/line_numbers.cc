@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace instar {
@@ -35,6 +36,7 @@ absl::StatusOr<LineNumbers> LineNumbers::Of(const ObjectDebugInfo& object) {
     Dwarf_Attribute attribute;
     const char* const folder =
         dwarf_formstring(dwarf_attr(&die, DW_AT_comp_dir, &attribute));
+    result.AddFolders(die, folder == nullptr ? "" : folder);
     result.rows_.reserve(result.rows_.size() + count);
     for (std::size_t i = 0; i < count; ++i) {
       Dwarf_Line* const line = dwarf_onesrcline(lines, i);
@@ -60,6 +62,21 @@ absl::StatusOr<LineNumbers> LineNumbers::Of(const ObjectDebugInfo& object) {
         return std::tie(a.place, a_begins) < std::tie(b.place, b_begins);
       });
   return result;
+}
+
+void LineNumbers::AddFolders(Dwarf_Die& unit, const std::string& compiled_in) {
+  Dwarf_Files* files = nullptr;
+  std::size_t count = 0;
+  if (dwarf_getsrcfiles(&unit, &files, &count) != 0) return;
+  for (std::size_t i = 0; i < count; ++i) {
+    const char* const name = dwarf_filesrc(files, i, nullptr, nullptr);
+    if (name == nullptr) continue;
+    const std::string file = absl::StartsWith(name, "/")
+                                 ? std::string(name)
+                                 : absl::StrCat(compiled_in, "/", name);
+    const std::size_t slash = file.rfind('/');
+    if (slash != std::string::npos) folders_.insert(file.substr(0, slash));
+  }
 }
 
 std::set<absl::string_view> LineNumbers::Files() const {

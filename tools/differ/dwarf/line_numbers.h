@@ -13,9 +13,12 @@
 #ifndef INSTAR_TOOLS_DIFFER_DWARF_LINE_NUMBERS_H_
 #define INSTAR_TOOLS_DIFFER_DWARF_LINE_NUMBERS_H_
 
+#include <elfutils/libdw.h>
+
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -39,6 +42,10 @@ class LineNumbers {
   // The names of all files that a row names.
   std::set<absl::string_view> Files() const;
 
+  // Where the sources are that the tables list, also those without a row, as
+  // headers of declarations.
+  const std::set<std::string>& folders() const { return folders_; }
+
   // The row that covers this instruction, the last of those that begin at one
   // address. Nothing where no row is, or one that says that no line is meant.
   std::optional<SourceLine> Find(const ObjectPlace& place) const;
@@ -60,9 +67,12 @@ class LineNumbers {
     const char* folder;
   };
 
+  void AddFolders(Dwarf_Die& unit, const std::string& compiled_in);
+
   // The first row that begins where the one that covers `place` does.
   std::vector<Row>::const_iterator FirstAt(const ObjectPlace& place) const;
 
+  std::set<std::string> folders_;
   std::vector<Row> rows_;  // by place; of one place in the table's order
 };
 

@@ -150,6 +150,12 @@ CASES = [
     Case("line of a header", with_header(""), with_header("\n"), NOTHING, "1 of them but for moved lines"),
     Case("line of a header that spells the number, too", with_header(""), with_header("#define THREE 3\n"), DONE,
          "changed function f"),
+    Case("line of a source whose header of declarations has a folder of its own",
+         {"include/d.h": "struct D { int i; };", "include/k.h": "#define K 77", "t.c": '#include "d.h"\n#include "k.h"\n'
+          "struct D d; void say(int l); void say(int l) { d.i = l; }\nint f(int i) { if (i) say(__LINE__); return K; }"},
+         {"include/d.h": "struct D { int i; };", "include/k.h": "#define K 77", "t.c": '#include "d.h"\n#include "k.h"\n'
+          "struct D d; void say(int l); void say(int l) { d.i = l; }\n\nint f(int i) { if (i) say(__LINE__); return K; }"},
+         NOTHING, "1 of them but for moved lines", flags=[["-fno-ipa-cp", "-fno-inline"], ["-fno-ipa-cp", "-fno-inline"]]),
     # Constants.
     Case("constant of a header that is a number of a line, too",
          {"t.c": '#include "k.h"\nint f(int* x) {\n\n\n\n  *x = K;\n  return 0; }', "k.h": "#define K 6"},

@@ -32,14 +32,16 @@ def check(case, differ, flags, link_flags, folder):
         if isinstance(files, str):
             files = {"t." + case.suffix: files}
         for name, text in files.items():
-            with open(os.path.join(folder, build, name), "w", encoding="utf-8") as file:
+            path = os.path.join(folder, build, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
                 file.write(text + "\n")
         for name in files:
             stem, suffix = os.path.splitext(os.path.join(folder, build, name))
             if suffix == ".h":
                 continue
             compiler = ["gcc"] if suffix == ".c" else ["g++", "-std=c++20" if "co_" in files[name] else "-std=c++17"]
-            result = run(compiler + flags + ["-g", "-O2"] + (case.flags[number] if case.flags else []) + [
+            result = run(compiler + flags + ["-g", "-O2", "-I" + os.path.join(folder, build, "include")] + (case.flags[number] if case.flags else []) + [
                 "-c", stem + suffix, "-o", stem + ".o"])
             if result.returncode != 0:
                 return result.stdout

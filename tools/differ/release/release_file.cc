@@ -82,11 +82,10 @@ absl::Status AddSourcesOf(const std::string& path,
   INSTAR_RETURN_IF_ERROR(info.status());
   INSTAR_ASSIGN_OR_RETURN(const LineNumbers lines, LineNumbers::Of(**info));
   std::vector<std::string> pending;
-  std::set<std::string> folders;
   for (const absl::string_view name : lines.Files()) {
-    if (!absl::StartsWith(name, "/")) continue;
-    folders.emplace(name.substr(0, name.rfind('/')));
-    if (!IsOfSystem(name)) pending.emplace_back(name);
+    if (absl::StartsWith(name, "/") && !IsOfSystem(name)) {
+      pending.emplace_back(name);
+    }
   }
   std::set<std::string> seen(pending.begin(), pending.end());
   while (!pending.empty()) {
@@ -100,8 +99,8 @@ absl::Status AddSourcesOf(const std::string& path,
     for (std::string line; std::getline(text, line);) {
       const std::optional<Include> include = IncludeOf(line);
       if (!include) continue;
-      const std::optional<std::string> found =
-          FindInclude(*include, source, folders, [&](const std::string& at) {
+      const std::optional<std::string> found = FindInclude(
+          *include, source, lines.folders(), [&](const std::string& at) {
             return std::filesystem::is_regular_file(at, error);
           });
       if (found && !IsOfSystem(*found) && seen.insert(*found).second) {
