@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Debian's cross compiler for arm64, a folder of arm64's libraries, and qemu to run what is built: for tools/test_on,
-# which sources this file and defines fail().
+# which sources this file and bare_debian.sh, and defines fail().
 
 # What docs/processors.md says works.
 arm64_targets() {
@@ -32,28 +32,44 @@ arm64_packages() {
   done <"$1"
 }
 
-# arm64_install FOLDER LIST: installs the tools into this machine, with sudo when not root, and the libraries, with all
-# that they need, into FOLDER/sysroot, once.
-arm64_install() {
-  local folder=$1 list=$2 as_root=() tools=(g++-aarch64-linux-gnu qemu-user) package options link
-  [[ ! -e $folder/installed ]] || return 0
+# arm64_tools PACKAGE...: installs them into this machine, with sudo when not root.
+arm64_tools() {
+  local as_root=() package
   ((EUID == 0)) || as_root=(sudo)
-  for package in "${tools[@]}"; do
+  for package in "$@"; do
     dpkg-query --show "$package" >/dev/null 2>&1 && continue
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${tools[@]}" >&2 ||
-      fail "installing failed; by hand: apt-get install ${tools[*]}"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 ||
+      fail "installing failed; by hand: apt-get install $*"
     break
   done
+}
+
+# arm64_apt FOLDER TOOL ARGUMENTS...: apt-get or apt-cache of a system for arm64 that has nothing installed and keeps its
+# state in FOLDER. It asks where this machine's apt asks, or what FOLDER/sources.list says.
+arm64_apt() {
+  local folder=$1 tool=$2 options
+  mkdir -p "$folder"/{lists/partial,cache/archives/partial,state}
+  : >"$folder/state/status"
+  options=(-o APT::Architecture=arm64 -o APT::Architectures=arm64 -o "Dir::State=$folder/state"
+    -o "Dir::State::status=$folder/state/status" -o "Dir::State::lists=$folder/lists"
+    -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=root -o Debug::NoLocking=1)
+  [[ ! -e $folder/sources.list ]] ||
+    options+=(-o "Dir::Etc::SourceList=$folder/sources.list" -o Dir::Etc::SourceParts=/dev/null)
+  "$tool" "${options[@]}" "${@:3}"
+}
+
+# arm64_install FOLDER LIST: installs the tools into this machine, and the libraries, with all that they need, into
+# FOLDER/sysroot, once.
+arm64_install() {
+  local folder=$1 list=$2 package link
+  [[ ! -e $folder/installed ]] || return 0
+  arm64_tools g++-aarch64-linux-gnu qemu-user
   printf '%s: downloading libraries for arm64 into %s\n' "${0##*/}" "$folder" >&2
   rm -rf "$folder/apt" "$folder/sysroot"
-  mkdir -p "$folder"/{apt/lists/partial,apt/cache/archives/partial,apt/state,sysroot}
-  : >"$folder/apt/state/status"
-  options=(-o APT::Architecture=arm64 -o APT::Architectures=arm64 -o "Dir::State=$folder/apt/state"
-    -o "Dir::State::status=$folder/apt/state/status" -o "Dir::State::lists=$folder/apt/lists"
-    -o "Dir::Cache=$folder/apt/cache" -o APT::Sandbox::User=root -o Debug::NoLocking=1)
-  apt-get "${options[@]}" update -qq >&2 || fail "apt-get update for arm64 failed"
+  mkdir -p "$folder/sysroot"
+  arm64_apt "$folder/apt" apt-get update -qq >&2 || fail "apt-get update for arm64 failed"
   # shellcheck disable=SC2046
-  apt-get "${options[@]}" install -y -qq --no-install-recommends --download-only libc6-dev libstdc++6 \
+  arm64_apt "$folder/apt" apt-get install -y -qq --no-install-recommends --download-only libc6-dev libstdc++6 \
     "libstdc++-$(aarch64-linux-gnu-gcc -dumpversion)-dev" $(arm64_packages "$list") >&2 ||
     fail "downloading libraries for arm64 failed"
   for package in "$folder"/apt/cache/archives/*.deb; do
@@ -65,6 +81,41 @@ arm64_install() {
     ln -sfn "$(realpath -m --relative-to="$(dirname "$link")" "$folder/sysroot$(readlink "$link")")" "$link"
   done
   : >"$folder/installed"
+}
+
+# arm64_kernel_install FOLDER PAGES: Debian 13's kernel for pages of 4k or 16k, as FOLDER/kernel/PAGES, and its busybox,
+# once; and qemu for a whole system, into this machine.
+arm64_kernel_install() {
+  local folder=$1/kernel pages=$2 name=linux-image-arm64 mirror package
+  [[ $pages == 4k ]] || name+=-$pages
+  arm64_tools qemu-system-arm
+  [[ ! -e $folder/$pages ]] || return 0
+  printf '%s: downloading a kernel for arm64 into %s\n' "${0##*/}" "$folder" >&2
+  mirror=$(debian_mirror) || exit
+  mkdir -p "$folder/apt"
+  printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' "$mirror" >"$folder/apt/sources.list"
+  arm64_apt "$folder/apt" apt-get update -qq >&2 || fail "apt-get update for arm64 failed"
+  # The package of that name is empty, and depends on one with the version in its name.
+  package=$(arm64_apt "$folder/apt" apt-cache depends "$name" | awk '/Depends: linux-image/ { print $2 }')
+  [[ -n $package ]] || fail "Debian 13 has no package $name"
+  # Their dependencies are for installing a kernel: the files alone are wanted.
+  rm -rf "$folder/files"
+  mkdir -p "$folder/files"
+  (cd "$folder/files" && arm64_apt "$folder/apt" apt-get download -qq "$package" busybox-static >&2 &&
+    for package in *.deb; do
+      dpkg-deb --fsys-tarfile "$package" | tar -x --wildcards './boot/vmlinuz*' './usr/bin/busybox' 2>/dev/null || true
+    done) || fail "downloading $package failed"
+  mv "$folder/files/usr/bin/busybox" "$folder/busybox" || fail "busybox-static has no /usr/bin/busybox"
+  mv "$folder"/files/boot/vmlinuz* "$folder/$pages" || fail "$package has no /boot/vmlinuz"
+  rm -rf "$folder/files"
+}
+
+# arm64_kernel_run FOLDER PAGES COMMAND ARGUMENTS...: the bazel command, whose tests each run under a kernel of its own.
+arm64_kernel_run() {
+  local folder=$1 pages=$2
+  INSTAR_ARM64_SYSROOT=$folder/sysroot tools/bazelw "$3" --config=arm64 --local_test_jobs=1 \
+    --run_under="$PWD/tools/arm64_kernel/boot.py --kernel $folder/kernel/$pages --busybox $folder/kernel/busybox --sysroot \
+$folder/sysroot" "${@:4}"
 }
 
 # arm64_run FOLDER COMMAND...: where programs for arm64 are run by qemu, with the libraries of FOLDER. Nobody else on

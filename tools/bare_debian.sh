@@ -13,16 +13,22 @@ bare_debian_release() {
   esac
 }
 
-# bare_debian_install RELEASE FOLDER: by debootstrap, once. Packages come from where this machine's apt takes its own
-# ($INSTAR_DEBIAN_MIRROR says otherwise).
+# debian_mirror: where this machine's apt takes its packages ($INSTAR_DEBIAN_MIRROR says otherwise).
+debian_mirror() {
+  local mirror
+  mirror=${INSTAR_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' 2>/dev/null |
+    awk '$2 !~ /security/ { print $1; exit }')}
+  [[ -n $mirror ]] || fail "apt names no mirror; set INSTAR_DEBIAN_MIRROR"
+  printf '%s' "$mirror"
+}
+
+# bare_debian_install RELEASE FOLDER: by debootstrap, once.
 bare_debian_install() {
   local release=$1 folder=$2 mirror log configuration
   [[ ! -e $folder/installed ]] || return 0
   ((EUID == 0)) || fail "installing a release into a folder needs root: sudo $0 $release"
   command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install debootstrap"
-  mirror=${INSTAR_DEBIAN_MIRROR:-$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' 2>/dev/null |
-    awk '$2 !~ /security/ { print $1; exit }')}
-  [[ -n $mirror ]] || fail "apt names no mirror; set INSTAR_DEBIAN_MIRROR"
+  mirror=$(debian_mirror) || exit
 
   printf '%s: installing %s into %s\n' "${0##*/}" "$release" "$folder" >&2
   rm -rf "$folder"
