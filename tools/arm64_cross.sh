@@ -102,11 +102,10 @@ arm64_kernel_install() {
   rm -rf "$folder/files"
   mkdir -p "$folder/files"
   (cd "$folder/files" && arm64_apt "$folder/apt" apt-get download -qq "$package" busybox-static >&2 &&
-    for package in *.deb; do
-      dpkg-deb --fsys-tarfile "$package" | tar -x --wildcards './boot/vmlinuz*' './usr/bin/busybox' 2>/dev/null || true
-    done) || fail "downloading $package failed"
+    dpkg-deb --fsys-tarfile linux-image-*.deb | tar -x --wildcards './boot/vmlinuz-*' &&
+    dpkg-deb --extract busybox-static*.deb .) || fail "downloading $package failed"
   mv "$folder/files/usr/bin/busybox" "$folder/busybox" || fail "busybox-static has no /usr/bin/busybox"
-  mv "$folder"/files/boot/vmlinuz* "$folder/$pages" || fail "$package has no /boot/vmlinuz"
+  mv "$folder"/files/boot/vmlinuz-* "$folder/$pages"
   rm -rf "$folder/files"
 }
 
