@@ -4,6 +4,7 @@
 #include "heap/weak_object_pool.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 
 #include "heap/internal/slab.h"
@@ -28,14 +29,25 @@ using heap_internal::VirtualTableOf;
 
 constexpr Mark kVersions = 256;
 
+// Acquire, partner: the release after a conversion. Who sees the number of a
+// version finds its virtual table. A birth is not ordered: on any processor the
+// virtual table may then be that of the object that the slot had before.
+Mark MarkOf(const std::atomic<Mark>& mark) {
+  return mark.load(std::memory_order_acquire);
+}
+
+// Acquire, partner: the release where the record is entered, complete.
+const VersionRecord* VersionOf(const UpdatableClass* root, Mark number) {
+  return root->versions[number].load(std::memory_order_acquire);
+}
+
 // Sorts objects into the figures of ObjectCounts.
 class Counter {
  public:
   explicit Counter(UpdatableClass* root) : root_(root) {
     counts_.class_name = root->name();
     for (Mark number = kBorn; number < kVersions; ++number) {
-      at_first_[number] =
-          root->versions[number].load(std::memory_order_acquire);
+      at_first_[number] = VersionOf(root, number);
     }
   }
 
@@ -73,15 +85,12 @@ class Counter {
         subclasses[heap_internal::NameOf(*type)] += count;
       }
     }
-    const VersionRecord* const first =
-        root_->versions[kBorn].load(std::memory_order_acquire);
-    if (first == nullptr) {
+    if (VersionOf(root_, kBorn) == nullptr) {
       counts_.by_version.emplace_back(root_->name(), born);
     }
     for (Mark number = kBorn; number < kVersions; ++number) {
       // One that has been taken back since had objects, and they had that.
-      const VersionRecord* record =
-          root_->versions[number].load(std::memory_order_acquire);
+      const VersionRecord* record = VersionOf(root_, number);
       if (record == nullptr && by_number_[number] > 0) {
         record = at_first_[number];
       }
@@ -155,12 +164,12 @@ ObjectCounts CountObjects(UpdatableClass* root) {
   Counter counter(root);
   ForEachSlab(root, [&](Slab* s) {
     for (std::uint32_t i = 0; i < s->slot_count; ++i) {
-      const Mark mark = s->marks()[i].load(std::memory_order_acquire);
+      const Mark mark = MarkOf(s->marks()[i]);
       if (mark != kNoObject) counter.Add(s->slot(i), mark);
     }
   });
   root->ForEachOutside([&](void* object, OutsideObject& entry) {
-    counter.Add(object, entry.mark.load(std::memory_order_acquire));
+    counter.Add(object, MarkOf(entry.mark));
     if (entry.capacity == 0) ++counter.counts().outside;
     if (entry.automatic) ++counter.counts().automatic;
   });
@@ -185,9 +194,7 @@ void VisitObjects(UpdatableClass* root, const std::type_info& type,
   };
   ForEachSlab(root, [&](Slab* s) {
     for (std::uint32_t i = 0; i < s->slot_count; ++i) {
-      if (s->marks()[i].load(std::memory_order_acquire) != kNoObject) {
-        visit_one(s->slot(i));
-      }
+      if (MarkOf(s->marks()[i]) != kNoObject) visit_one(s->slot(i));
     }
   });
   std::vector<void*> outside;

@@ -162,6 +162,8 @@ bool BackgroundSweep::SweepPortion() {
       continue;
     }
     std::atomic<Mark>& mark = slab_->marks()[index_];
+    // Relaxed: the compare and swap that takes the object acquires, and fails
+    // if the mark is another one by then.
     const Mark seen = mark.load(std::memory_order_relaxed);
     if (seen != kNoObject && (seen & kEpochMask) != now && !(seen & kBusy)) {
       // A failure is marked in the object, and counted from there.

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <utility>
 
@@ -39,7 +40,9 @@ class ForkHandling {
  public:
   static void Prepare() {
     // Whoever holds threads must not keep this one, which owns locks now.
+    // Fences as of Busy.
     was_busy_ = this_thread.busy.exchange(true, std::memory_order_relaxed);
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     owns_entries_ = RequestWorker::Get().TryLockEntriesForFork();
     Registry::Get().lock_.lock();
     if (this_thread.record != nullptr) this_thread.record->lock.lock();
@@ -50,13 +53,14 @@ class ForkHandling {
     RequestWorker::Get().UnlockAfterFork(owns_entries_);
     if (this_thread.record != nullptr) this_thread.record->lock.unlock();
     Registry::Get().lock_.unlock();
+    std::atomic_signal_fence(std::memory_order_seq_cst);
     this_thread.busy.store(was_busy_, std::memory_order_relaxed);
   }
 
   static void InChild() {
     RequestWorker::Get().ForgetAllInChild(owns_entries_);
     KeepCallingThread();
-    missing_threads.store(0, std::memory_order_relaxed);
+    missing_threads.store(0, std::memory_order_relaxed);  // nobody reads it
     Unlock();
   }
 

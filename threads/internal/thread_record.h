@@ -68,7 +68,8 @@ struct PerThread {
   // is wanted passes intercepted entries fast.
   std::atomic<std::uint32_t> entry_attention;
   // While kAttentionHold is set: as ThreadRecord::hold_needs. Points in loops
-  // that allow less need not look closer.
+  // that allow less need not look closer. Relaxed as that word is: who finds
+  // the bit with an older value here asks the lock, or comes by once more.
   std::atomic<PointAllows> hold_needs;
   // Of NoUpdateScope. Read by a rendezvous that has interrupted the thread.
   std::atomic<std::uint32_t> no_update_depth;
@@ -125,6 +126,7 @@ struct ThreadRecord : std::enable_shared_from_this<ThreadRecord> {
 
   // Written by the thread itself, under `lock`; read by anyone. Atomic because
   // of readers that only want to show it, and of its own signal handlers.
+  // Relaxed: without the lock it says nothing about what else the thread did.
   std::atomic<ThreadState> state{ThreadState::kNew};
   std::atomic<pid_t> tid{0};
 

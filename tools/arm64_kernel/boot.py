@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 
+ARM64 = 183
 NO_VERDICT = 125
 
 # Variables that name what is not there: files of this machine that a test would write, and libraries for this processor.
@@ -33,6 +34,7 @@ _LIBRARY_FOLDERS = ("lib/aarch64-linux-gnu", "usr/lib/aarch64-linux-gnu")
 
 _INIT = """#!/bin/busybox sh
 /bin/busybox --install -s /bin
+unset TERM  # busybox says linux
 mkdir -p /proc /sys /dev /tmp
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -86,11 +88,16 @@ class Image:
         self._entry("TRAILER!!!", 0, b"")
 
 
-def needed_libraries(path):
-    """What a file for arm64 asks for: names of libraries, and the path of its loader; none if it is something else."""
+def machine(path):
+    """Of a program or library, what its header says (elf.h: EM_AARCH64 is 183); None if it is something else."""
     with open(path, "rb") as opened:
         header = opened.read(20)
-    if header[:4] != b"\x7fELF" or header[18:20] != b"\xb7\0":
+    return int.from_bytes(header[18:20], "little") if header[:4] == b"\x7fELF" else None
+
+
+def needed_libraries(path):
+    """What a file for arm64 asks for: names of libraries, and the path of its loader; none if it is something else."""
+    if machine(path) != ARM64:
         return []
     command = ["readelf", "--dynamic", "--program-headers", path]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -173,6 +180,8 @@ def main():
 
     verdict = "boot.py: the program has ended with"
     try:
+        if machine(options.program) not in (ARM64, None):  # a script has none
+            raise OSError(f"{options.program} is for another processor")
         with tempfile.NamedTemporaryFile(prefix="arm64-image-") as image:
             make_image(image, os.path.abspath(options.program), options.arguments, options.busybox, options.sysroot, verdict)
             code = NO_VERDICT

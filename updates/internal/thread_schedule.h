@@ -163,8 +163,9 @@ class ThreadSchedule final : public Update {
   std::vector<Part> parts_;
   std::vector<std::chrono::nanoseconds> held_;
   bool has_unfinished_ = false;  // what may still take effect
-  // Something is changed, or may be, since the latest Begin(). Relaxed: for
-  // people.
+  // Something is changed, or may be, since the latest Begin(). Relaxed: it is
+  // read of a call that was given up, which was begun after it was written, and
+  // AuthorWatch has ordered both (calls_since_, and the lock of running()).
   std::atomic<bool> has_begun_{false};
 
   mutable std::mutex lock_;  // of the rest
