@@ -181,9 +181,11 @@ TEST_F(ManagerTest, AControlledThreadUpdatesItsOwnProgram) {
   Looping other("other");
   std::atomic<int> price{0};
   ControlledThread self = StartPassiveThread("self", [&] {
-    EXPECT_TRUE(manager.Apply(Prices()).ok());
+    const auto applied = manager.Apply(Prices());
+    EXPECT_TRUE(applied.ok()) << applied.status();
     price = Price(1);
-    EXPECT_TRUE(manager.Undo().ok());
+    const auto undone = manager.Undo();
+    EXPECT_TRUE(undone.ok()) << undone.status();
   });
   self.Join();
   EXPECT_EQ(price, 1001);
