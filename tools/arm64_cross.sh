@@ -19,6 +19,16 @@ arm64_targets() {
     //examples:tour_test
 }
 
+# What works under a kernel, besides: what qemu's user mode has not the system calls for, what is about signals and
+# pages, and what takes long there.
+arm64_kernel_targets() {
+  printf '%s ' //base/linux:mapped_array_test //base/linux:mapped_file_test //base/linux:maps_test \
+    //base/linux:stack_bounds_test //continuation:continulet_errors_test //continuation:stack_memory_test \
+    //manager/manager_test:manager_test //manager/module_test:module_file_test \
+    //threads/rendezvous_test:interrupted_rendezvous_test //threads/rendezvous_test:rendezvous_litmus_test \
+    //threads/rendezvous_test:rendezvous_test
+}
+
 # arm64_packages LIST: the libraries of debian_packages.txt, each as this release calls it.
 arm64_packages() {
   local line alternative

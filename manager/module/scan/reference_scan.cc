@@ -27,6 +27,7 @@ namespace instar {
 namespace manager_internal {
 namespace {
 
+// Of x86-64: elsewhere nothing is scanned (WordSearch::kKnowsLibc).
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kBuffer = 256 * 1024;
 constexpr std::size_t kWord = sizeof(std::uintptr_t);

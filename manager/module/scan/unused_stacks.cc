@@ -17,6 +17,7 @@ namespace instar {
 namespace manager_internal {
 namespace {
 
+// Of x86-64, as in reference_scan.cc.
 constexpr std::uintptr_t kPage = 4096;
 // The record of a thread (struct pthread of glibc), which has the head of its
 // robust mutexes and the place of its stack. It lies at the upper end of that.
