@@ -24,7 +24,7 @@ arm64_targets() {
 arm64_kernel_targets() {
   printf '%s ' //base/linux:mapped_array_test //base/linux:mapped_file_test //base/linux:maps_test \
     //base/linux:stack_bounds_test //continuation:continulet_errors_test //continuation:stack_memory_test \
-    //manager/manager_test:manager_test //manager/module_test:module_file_test \
+    //code:redefinable_test //manager/manager_test:manager_test \
     //threads/rendezvous_test:interrupted_rendezvous_test //threads/rendezvous_test:rendezvous_litmus_test \
     //threads/rendezvous_test:rendezvous_test
 }
