@@ -376,12 +376,13 @@ void NoteRefusal(ThreadRecord& record, const StackSnapshot& where) {
 
 void NoteNotTaken(ThreadRecord& record) {
   char text[256];
-  std::uintptr_t pc = 1;
-  std::uintptr_t sp = 0;
+  // Where it was refused, if it runs: the signal has woken it there, and on a
+  // busy machine it was not its turn since.
+  std::uintptr_t pc = record.refusal.pc == 0 ? 1 : record.refusal.pc;
+  std::uintptr_t sp = record.refusal.sp;
   if (ReadTaskFile(record.tid.load(std::memory_order_relaxed), "syscall", text,
-                   sizeof(text)) &&
-      !WaitsAt(text, &pc, &sp)) {
-    pc = 1;
+                   sizeof(text))) {
+    WaitsAt(text, &pc, &sp);  // else they stay
   }
   Note(record.refusal, pc, sp);
 }
