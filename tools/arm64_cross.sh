@@ -26,7 +26,7 @@ arm64_kernel_targets() {
     //base/linux:stack_bounds_test //continuation:continulet_errors_test //continuation:stack_memory_test \
     //code:redefinable_test //manager/manager_test:manager_test \
     //threads/rendezvous_test:interrupted_rendezvous_test //threads/rendezvous_test:rendezvous_litmus_test \
-    //threads/rendezvous_test:rendezvous_test
+    //threads/rendezvous_test:rendezvous_test //threads/rendezvous_test:refused_place_test
 }
 
 # arm64_packages LIST: the libraries of debian_packages.txt, each as this release calls it.
