@@ -121,10 +121,12 @@ arm64_kernel_install() {
 
 # arm64_kernel_run FOLDER PAGES COMMAND ARGUMENTS...: the bazel command, whose tests each run under a kernel of its own.
 arm64_kernel_run() {
-  local folder=$1 pages=$2
+  local folder=$1 pages=$2 code=0
   INSTAR_ARM64_SYSROOT=$folder/sysroot tools/bazelw "$3" --config=arm64 --local_test_jobs=1 \
     --run_under="$PWD/tools/arm64_kernel/boot.py --kernel $folder/kernel/$pages --busybox $folder/kernel/busybox --sysroot \
-$folder/sysroot" "${@:4}"
+$folder/sysroot" "${@:4}" || code=$?
+  bazel shutdown >/dev/null 2>&1 || true
+  return $code
 }
 
 # arm64_run FOLDER COMMAND...: where programs for arm64 are run by qemu, with the libraries of FOLDER. Nobody else on
