@@ -163,26 +163,48 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
       unit = bucket.new_units.erase(unit);
     }
   };
-  // A name that holds no made-up number.
-  match_if([](const Unit& a, const Unit& b) {
-    return a.name == b.name &&
-           (a.is_function() ? !IsClone(a.name)
-                            : WithoutNumbers(a.name) == a.name);
+  // Those of which a key tells, if it is one's alone in both builds; an empty
+  // one tells nothing.
+  const auto match_by = [&](const auto& key_of) {
+    std::map<std::string, Bucket> by_key;
+    for (const Unit* unit : bucket.old_units) {
+      by_key[key_of(*unit)].old_units.push_back(unit);
+    }
+    for (Unit* unit : bucket.new_units) {
+      by_key[key_of(*unit)].new_units.push_back(unit);
+    }
+    by_key.erase("");
+    for (const auto& entry : by_key) {
+      const Bucket& both = entry.second;
+      if (both.old_units.size() != 1 || both.new_units.size() != 1) continue;
+      Pair(both.old_units.front(), both.new_units.front());
+    }
+    const auto is_matched = [&](const Unit* unit) {
+      return new_of_.count(unit) != 0;
+    };
+    bucket.old_units.erase(std::remove_if(bucket.old_units.begin(),
+                                          bucket.old_units.end(), is_matched),
+                           bucket.old_units.end());
+    bucket.new_units.erase(
+        std::remove_if(bucket.new_units.begin(), bucket.new_units.end(),
+                       [](const Unit* unit) { return unit->old != nullptr; }),
+        bucket.new_units.end());
+  };
+  match_by([](const Unit& unit) -> std::string {
+    const bool is_made_up = unit.is_function()
+                                ? IsClone(unit.name)
+                                : WithoutNumbers(unit.name) != unit.name;
+    return is_made_up ? "" : unit.name;
   });
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;
   if (bucket.new_units.front()->is_function()) {
     // Clones, or statics of one name: the same bytes, or none. What they refer
     // to is compared as for all others.
-    match_if([](const Unit& a, const Unit& b) {
-      return a.main().bytes == b.main().bytes;
-    });
+    match_by([](const Unit& unit) { return std::string(unit.main().bytes); });
     return;
   }
   Units numbered = bucket.new_units;
-  match_if([&](const Unit& a, const Unit& b) {
-    const std::string scope = ScopeOf(a).exact;
-    return !scope.empty() && scope == ScopeOf(b).exact;
-  });
+  match_by([&](const Unit& unit) { return ScopeOf(unit).exact; });
   std::map<std::string, Units> by_scope;
   for (Unit* unit : numbered) {
     if (unit->old != nullptr) by_scope[ScopeOf(*unit).base].push_back(unit);
@@ -207,9 +229,8 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     if (has_common) RefuseBucket(pair, bucket);
     return;
   }
-  match_if([&](const Unit& a, const Unit& b) {
-    return UserKeysOf(a) == UserKeysOf(b);
-  });
+  match_by(
+      [&](const Unit& unit) { return absl::StrJoin(UserKeysOf(unit), "\n"); });
   match_if([&](const Unit& a, const Unit& b) {
     const std::set<std::string> of_a = UserKeysOf(a);
     const std::set<std::string> of_b = UserKeysOf(b);
