@@ -36,7 +36,11 @@ def main():
         results = os.path.join(work, "results")
         code = subprocess.run([evaluate, "--work", work, "--instar", prefix, "--differ", differ, "--results", results, "redis"] +
                               [f"--patch=^{re.escape(patch)}$" for patch in PATCHES], check=False).returncode
-        with open(os.path.join(results, "redis.json"), encoding="utf-8") as file:
+        recorded = os.path.join(results, "redis.json")
+        if not os.path.exists(recorded):
+            print(f"evaluate ended with code {code} and has recorded nothing: what it said is above")
+            return 1
+        with open(recorded, encoding="utf-8") as file:
             seen = json.load(file)["patches"]
     wrong = [f"exit code {code}"] if code else []
     for patch, has_effect in PATCHES.items():
