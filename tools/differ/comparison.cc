@@ -223,14 +223,14 @@ std::string Comparison::WhyNotSameSection(const Object& a, const Section& in_a,
   const auto key = std::make_pair(&in_a, &in_b);
   const auto found = known_.find(key);
   if (found != known_.end()) return found->second;
-  // Two that refer to each other are the same if nothing else says otherwise.
-  // If something does, what has been found to be the same meanwhile may rest on
-  // that, and is forgotten.
-  // No table leads on and on.
+  // A stack has an end; a list of constants may be longer.
   constexpr int kMostDepth = 2000;
   if (depth_ > kMostDepth) return "what it leads to, far away";
   ++depth_;
   const absl::Cleanup leave = [this] { --depth_; };
+  // Two that refer to each other are the same if nothing else says otherwise.
+  // If something does, what has been found to be the same meanwhile may rest on
+  // that, and is forgotten.
   known_[key] = "";
   const std::size_t begin = found_same_.size();
   std::string why = WhyNotSameSectionNow(a, in_a, b, in_b);

@@ -69,7 +69,9 @@ void Comparison::Match() {
   }
 }
 
+// Unless the name says that they are not one, whatever they have in common.
 void Comparison::Pair(const Unit* old_unit, Unit* new_unit) {
+  if (IsNameOfOther(*old_unit, *new_unit)) return;
   new_unit->old = old_unit;
   new_of_[old_unit] = new_unit;
 }
@@ -121,7 +123,6 @@ bool Comparison::MatchOnlyOne(const ObjectPair& pair, Bucket& bucket) {
   }
   const Unit& old_unit = *bucket.old_units.front();
   Unit& new_unit = *bucket.new_units.front();
-  if (IsNameOfOther(old_unit, new_unit)) return true;
   if (new_unit.is_variable() && !new_unit.is_compound &&
       !new_unit.is_global() && !old_unit.is_global() &&
       !new_unit.is_constant()) {
@@ -229,8 +230,9 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     if (has_common) RefuseBucket(pair, bucket);
     return;
   }
-  match_by(
-      [&](const Unit& unit) { return absl::StrJoin(UserKeysOf(unit), "\n"); });
+  match_by([&](const Unit& unit) {
+    return absl::StrCat("used by ", absl::StrJoin(UserKeysOf(unit), "\n"));
+  });
   match_if([&](const Unit& a, const Unit& b) {
     const std::set<std::string> of_a = UserKeysOf(a);
     const std::set<std::string> of_b = UserKeysOf(b);
@@ -243,7 +245,11 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     for (std::size_t i = 0; i < bucket.new_units.size(); ++i) {
       Pair(bucket.old_units[i], bucket.new_units[i]);
     }
-    by_order_.push_back(bucket.new_units);
+    bucket.new_units.erase(
+        std::remove_if(bucket.new_units.begin(), bucket.new_units.end(),
+                       [](const Unit* unit) { return unit->old == nullptr; }),
+        bucket.new_units.end());
+    if (!bucket.new_units.empty()) by_order_.push_back(bucket.new_units);
     return;
   }
   RefuseBucket(pair, bucket);

@@ -76,27 +76,26 @@ std::vector<std::string> LinesAdded(const std::vector<std::string>& was,
 // Whether one of the lines spells the number, or may as nobody knows them.
 bool Spells(const std::optional<std::vector<std::string>>& lines,
             std::uint32_t number) {
+  if (!lines) return true;
   std::vector<std::string> spelled = {absl::StrFormat("%u", number),
                                       absl::StrFormat("0x%x", number),
                                       absl::StrFormat("0%o", number)};
+  std::string character;
   if (number < 256) {
     spelled.push_back(absl::StrFormat("'\\%o'", number));
     spelled.push_back(absl::StrFormat("'\\%03o'", number));
     spelled.push_back(absl::StrFormat("'\\x%x'", number));
+    character = absl::StrFormat("'%c'", static_cast<char>(number));
   }
-  return !lines ||
-         std::any_of(
-             lines->begin(), lines->end(), [&](const std::string& line) {
-               const std::string lower = absl::AsciiStrToLower(line);
-               return std::any_of(spelled.begin(), spelled.end(),
-                                  [&](const std::string& text) {
-                                    return HasNumber(lower, text);
-                                  }) ||
-                      (number < 256 &&
-                       absl::StrContains(
-                           line,
-                           absl::StrFormat("'%c'", static_cast<char>(number))));
-             });
+  return std::any_of(
+      lines->begin(), lines->end(), [&](const std::string& line) {
+        const std::string lower = absl::AsciiStrToLower(line);
+        return (!character.empty() && absl::StrContains(line, character)) ||
+               std::any_of(spelled.begin(), spelled.end(),
+                           [&](const std::string& text) {
+                             return HasNumber(lower, text);
+                           });
+      });
 }
 
 }  // namespace

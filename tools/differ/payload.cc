@@ -195,15 +195,15 @@ void Payload::Need(const Unit& unit) {
   // array.
   const bool is_copied_only =
       unit.main().type == SHT_PROGBITS && !object_.source().empty();
-  if (unit.is_anonymous() && !unit.symbols.empty() && !unit.is_constant() &&
-      unit.main().Has(SHF_WRITE)) {
-    Refuse(unit,
-           "holds addresses of labels, and may hold what the program has put "
-           "there. Make it const");
-  } else if (unit.is_anonymous() && unit.main().Has(SHF_WRITE) &&
-             !unit.is_constant() &&
-             !absl::StartsWith(unit.name, ".data.rel.") && !is_copied_only) {
-    Refuse(unit, "holds variables without names, whose values the program has");
+  if (unit.is_anonymous() && !unit.is_constant()) {
+    if (!unit.symbols.empty()) {
+      Refuse(unit,
+             "holds addresses of labels, and may hold what the program has put "
+             "there. Make it const");
+    } else if (!absl::StartsWith(unit.name, ".data.rel.") && !is_copied_only) {
+      Refuse(unit,
+             "holds variables without names, whose values the program has");
+    }
   }
   for (const Section* part : unit.parts) {
     CopySection(unit, *part);

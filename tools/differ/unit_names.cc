@@ -50,10 +50,10 @@ std::string WithoutVariant(absl::string_view name) {
 // its number, what is left out moves the numbers, and the two get different
 // keys.
 std::string WithoutAnonymousNamespaces(absl::string_view name) {
-  static const std::string kAnonymous = "12_GLOBAL__N_1";
+  constexpr absl::string_view kAnonymous = "12_GLOBAL__N_1";
   std::string result(name);
-  for (std::size_t at = result.find(kAnonymous); at != std::string::npos;
-       at = result.find(kAnonymous, at)) {
+  for (std::size_t at = name.find(kAnonymous); at != std::string::npos;
+       at = absl::string_view(result).find(kAnonymous, at)) {
     result.erase(at, kAnonymous.size());
     // N5countE, with one name in it, is 5count.
     std::size_t digits = at;
