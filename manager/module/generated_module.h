@@ -73,10 +73,10 @@ struct Import {
   std::uint64_t name;   // of the target, for messages
 };
 
-// Functions that change: calls of the old entry go to the new one. At least
-// one. An old entry in the target is always the function's own, whatever
-// earlier modules have redirected it to; one that an earlier module has brought
-// is an entry in that one.
+// Functions that change: calls of the old entry go to the new one. None if all
+// that the update does is done by hooks. An old entry in the target is always
+// the function's own, whatever earlier modules have redirected it to; one that
+// an earlier module has brought is an entry in that one.
 inline constexpr char kRedefinitionsSection[] = ".instar.redefine";
 enum RedefinitionFlags : std::uint32_t {
   // The old function, in every version that it ever had, has to be on no stack,

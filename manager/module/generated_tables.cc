@@ -53,11 +53,11 @@ absl::StatusOr<GeneratedTables> GeneratedTables::Read(const ElfImage& image) {
       tables.ReadTable(generated_module::kImportsSection, tables.imports_));
   INSTAR_RETURN_IF_ERROR(tables.ReadTable(
       generated_module::kRedefinitionsSection, tables.redefinitions_));
-  if (tables.redefinitions_.empty()) {
-    // Both are gone if one is: the linker of binutils takes them for garbage.
+  if (tables.redefinitions_.empty() &&
+      image.DefinedWithPrefix(generated_module::kHookPrefix).empty()) {
     return absl::InvalidArgumentError(
-        "redefines nothing, as if the linker had dropped its tables; link it "
-        "without --gc-sections");
+        "redefines nothing and has no hook, as if the linker had dropped its "
+        "tables; link it without --gc-sections");
   }
   INSTAR_RETURN_IF_ERROR(tables.CheckImports());
   INSTAR_RETURN_IF_ERROR(tables.CheckRedefinitions());
@@ -109,6 +109,7 @@ absl::Status GeneratedTables::ReadImages() {
   std::vector<ImageRecord> records;
   INSTAR_RETURN_IF_ERROR(ReadTable(generated_module::kImagesSection, records));
   if (records.empty() || records.size() > kMaxImages) {
+    // With --gc-sections the linker of binutils drops the tables.
     return Damaged("it says not what it was made for, in .instar.images");
   }
   for (const ImageRecord& record : records) {

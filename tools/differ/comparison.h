@@ -165,7 +165,6 @@ class Comparison {
   void Judge();
   void JudgeVariable(const Unit& unit);
   void JudgeUnusedVariables();
-  void JudgeInitializer(const Unit& unit);
   void JudgeGuard(const Unit& unit);
   void NoteGuarded(const Unit& function);
   bool IsTable(const Unit& variable) const;

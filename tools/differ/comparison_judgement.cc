@@ -77,8 +77,6 @@ void Comparison::Judge() {
             "thread_local variables get initializers that run, or other ones, "
             "and threads that exist have run theirs. Initialize the new ones "
             "by constants, or put them into functions, as static thread_local");
-      } else if (unit->is_initializer()) {
-        JudgeInitializer(*unit);
       } else if (unit->is_variable()) {
         JudgeVariable(*unit);
       }
@@ -254,40 +252,6 @@ void Comparison::JudgeGuard(const Unit& unit) {
                      "Initialize it by a constant, or give the new one another "
                      "name"));
   }
-}
-
-void Comparison::JudgeInitializer(const Unit& unit) {
-  if (unit.status == UnitStatus::kSame) return;
-  const std::string& object = unit.object->name();
-  std::set<std::string> refused;
-  bool has_streams_only = unit.status == UnitStatus::kNew;
-  for (const Section* part : unit.parts) {
-    for (const Relocation& relocation : part->relocations) {
-      const Unit* target = unit.object->TargetOf(relocation);
-      if (target == nullptr || !target->is_variable()) continue;
-      // What <iostream> brings into each file that includes it: the loader has
-      // std::cout and the others initialized.
-      if (target->name == "_ZStL8__ioinit") continue;
-      has_streams_only = false;
-      if (target->status == UnitStatus::kNew) {
-        refused.insert(Demangle(target->name));
-      }
-    }
-  }
-  if (has_streams_only) return;
-  for (const std::string& name : refused) {
-    findings_.Refuse(
-        object,
-        absl::StrCat("variable ", name,
-                     " is new and has an initializer that runs when a program "
-                     "starts. Initialize it by a constant, or make it a static "
-                     "variable of a function that returns it"));
-  }
-  findings_.Warn(
-      object, absl::StrCat("static initializers have changed (",
-                           unit.status == UnitStatus::kNew ? std::string("new")
-                                                           : unit.why,
-                           "): they do not run again"));
 }
 
 }  // namespace differ

@@ -68,6 +68,7 @@ void Payload::Choose() {
     if (IsHook(*unit)) {
       // One that the last update had as well is not called again.
       if (unit->status != UnitStatus::kSame && !IsBroughtByOther(*unit)) {
+        ++hooks_;
         Need(*unit);
       }
     } else if (unit->is_function() && !unit->is_initializer()) {

@@ -79,10 +79,11 @@ class Payload {
   Payload& operator=(const Payload&) = delete;
 
   const Object& object() const { return object_; }
-  bool is_empty() const { return included_.empty(); }
   const std::vector<RedirectedFunction>& redirected() const {
     return redirected_;
   }
+  // Functions that the update calls (IsHook()).
+  std::size_t hooks() const { return hooks_; }
   const std::set<std::string>& imported_names() const {
     return imported_names_;
   }
@@ -193,6 +194,7 @@ class Payload {
   std::map<std::string, std::pair<generated_module::ImportKind, Place>>
       checked_names_;
   std::vector<RedirectedFunction> redirected_;
+  std::size_t hooks_ = 0;
   absl::flat_hash_set<const Unit*> is_redirected_;
   std::set<std::string> imported_names_;
 };

@@ -114,7 +114,11 @@ std::string ToText(const UpdateReport& report) {
                     " of them but for moved lines");
   }
   absl::StrAppend(&out, "; ", Counted(report.redirected_functions, "function"),
-                  " to be redefined\n");
+                  " to be redefined");
+  if (report.hooks != 0) {
+    absl::StrAppend(&out, ", ", Counted(report.hooks, "hook"));
+  }
+  out += '\n';
   if (report.is_empty() && !report.is_refused()) {
     out +=
         "No function of the program has changed: there is nothing to apply\n";
@@ -160,6 +164,7 @@ std::string ToJson(const UpdateReport& report) {
   json["moved_functions"] = report.moved_functions;
   json["new_instances"] = report.new_instances;
   json["redirected_functions"] = report.redirected_functions;
+  json["hooks"] = report.hooks;
   json["is_refused"] = report.is_refused();
   // Names of symbols and files need not be UTF-8.
   return json.dump(2, ' ', /*ensure_ascii=*/false,

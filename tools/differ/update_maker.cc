@@ -122,8 +122,7 @@ absl::Status AddUsersOf(const std::vector<const Unit*>& constants,
 // Of all objects of the old build.
 struct Names {
   absl::flat_hash_set<std::string> hidden;
-  // To which objects refer that are not compared.
-  absl::flat_hash_set<std::string> used_elsewhere;
+  StartNames start;
 };
 
 absl::StatusOr<Names> NamesOf(const std::vector<ObjectFiles>& files,
@@ -146,10 +145,11 @@ absl::StatusOr<Names> NamesOf(const std::vector<ObjectFiles>& files,
           (target.is_shared_object() && !target.IsExported(symbol.name));
       if (symbol.is_local()) continue;
       if (symbol.section == kUndefined) {
-        if (!is_compared) names.used_elsewhere.emplace(symbol.name);
-      } else if (is_hidden) {
-        names.hidden.emplace(symbol.name);
+        if (!is_compared) names.start.used_elsewhere.emplace(symbol.name);
+        continue;
       }
+      names.start.defined.emplace(symbol.name);
+      if (is_hidden) names.hidden.emplace(symbol.name);
     }
   }
   return names;
@@ -303,7 +303,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
 
   INSTAR_ASSIGN_OR_RETURN(Names names,
                           NamesOf(files, comparison, state.target()));
-  JudgeStart(comparison, names.used_elsewhere, findings);
+  JudgeStart(comparison, names.start, findings);
 
   PayloadContext context = {};
   context.state = &state;
@@ -332,6 +332,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   for (const ModuleTables::ComparedObject& one : tables.objects) {
     payloads.push_back(std::make_unique<Payload>(context, *one.object));
     report.redirected_functions += payloads.back()->redirected().size();
+    report.hooks += payloads.back()->hooks();
     for (const std::string& name : payloads.back()->imported_names()) {
       imports.insert(Demangle(name));
     }

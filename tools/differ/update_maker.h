@@ -84,13 +84,14 @@ struct UpdateReport {
   std::uint64_t same_functions = 0;
   std::uint64_t moved_functions = 0;  // differ in numbers of lines only
   std::uint64_t redirected_functions = 0;
+  std::uint64_t hooks = 0;  // that the update calls
   // New instances of templates and inline functions, in all objects.
   std::uint64_t new_instances = 0;
 
   bool is_refused() const;
   // Nothing would run otherwise than before: the new build has the same code,
   // or what differs is used by no function.
-  bool is_empty() const { return redirected_functions == 0; }
+  bool is_empty() const { return redirected_functions == 0 && hooks == 0; }
 };
 
 // Without a refusal in the report, the module has been written, unless the

@@ -63,23 +63,68 @@ const Unit* OnlyUser(const std::set<const Unit*>& users) {
   return users.empty() ? nullptr : *users.begin();
 }
 
+// Each object that knows an inline variable has its initializer, which the
+// first one that runs does, and a guard for the others.
+bool IsInProgram(const Unit& variable, const StartNames& names) {
+  return !variable.main().group.empty() &&
+         names.defined.contains(variable.global_name());
+}
+
+void JudgeInitializer(const Unit& unit, const StartNames& names,
+                      Findings& findings) {
+  if (unit.status == UnitStatus::kSame) return;
+  const std::string& object = unit.object->name();
+  std::set<std::string> refused;
+  bool has_nothing_to_do = unit.status == UnitStatus::kNew;
+  for (const Section* part : unit.parts) {
+    for (const Relocation& relocation : part->relocations) {
+      const Unit* target = unit.object->TargetOf(relocation);
+      if (target == nullptr || !target->is_variable()) continue;
+      // What <iostream> brings into each file that includes it: the loader has
+      // std::cout and the others initialized.
+      if (target->name == "_ZStL8__ioinit") continue;
+      if (target->status == UnitStatus::kNew && IsInProgram(*target, names)) {
+        continue;
+      }
+      has_nothing_to_do = false;
+      if (target->status == UnitStatus::kNew) {
+        refused.insert(Demangle(target->name));
+      }
+    }
+  }
+  if (has_nothing_to_do) return;
+  for (const std::string& name : refused) {
+    findings.Refuse(
+        object,
+        absl::StrCat("variable ", name,
+                     " is new and has an initializer that runs when a program "
+                     "starts. Initialize it by a constant, or make it a static "
+                     "variable of a function that returns it"));
+  }
+  findings.Warn(
+      object, absl::StrCat("static initializers have changed (",
+                           unit.status == UnitStatus::kNew ? std::string("new")
+                                                           : unit.why,
+                           "): they do not run again"));
+}
+
 }  // namespace
 
-void JudgeStart(const Comparison& comparison,
-                const absl::flat_hash_set<std::string>& used_elsewhere,
+void JudgeStart(const Comparison& comparison, const StartNames& names,
                 Findings& findings) {
   const auto users = UsersIn(comparison);
   for (const ObjectPair& pair : comparison.pairs()) {
     if (pair.new_object == nullptr) continue;
     std::vector<std::string> variables;
     for (const auto& unit : pair.new_object->units()) {
+      if (unit->is_initializer()) JudgeInitializer(*unit, names, findings);
       if (unit->is_variable() && unit->status == UnitStatus::kNew &&
           !unit->is_constant() && !unit->is_separate &&
           unit->main().group.empty() && !absl::StartsWith(unit->name, "_ZGV")) {
         variables.push_back(Demangle(unit->name));
       }
       if (!unit->is_function() || unit->status != UnitStatus::kChanged ||
-          used_elsewhere.contains(unit->old->global_name())) {
+          names.used_elsewhere.contains(unit->old->global_name())) {
         continue;
       }
       const auto of_unit = users.find(unit->old);

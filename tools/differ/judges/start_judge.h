@@ -1,8 +1,8 @@
 // Copyright The Instar Authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a program does once, when it starts: an update comes after that. Static
-// initializers and constructors are the comparison's to tell.
+// What a program does once, when it starts: an update comes after that. Of
+// constructors (__attribute__((constructor))) the comparison tells.
 
 #ifndef INSTAR_TOOLS_DIFFER_JUDGES_START_JUDGE_H_
 #define INSTAR_TOOLS_DIFFER_JUDGES_START_JUDGE_H_
@@ -16,12 +16,21 @@
 namespace instar {
 namespace differ {
 
+// What objects of the old build, all of them, say of names.
+struct StartNames {
+  absl::flat_hash_set<std::string> defined;  // for others
+  // To which objects refer that are not compared.
+  absl::flat_hash_set<std::string> used_elsewhere;
+};
+
+// Refuses new variables whose initializers would have to run, unless the
+// program has them already (inline variables that one more file includes), and
+// warns of other initializers that have changed.
+//
 // Notes the changed functions that nothing uses but main() and other functions
 // that are never left, and new variables, whose first values know nothing of
-// what the program has done. `used_elsewhere`: names that objects refer to
-// which are not compared.
-void JudgeStart(const Comparison& comparison,
-                const absl::flat_hash_set<std::string>& used_elsewhere,
+// what the program has done.
+void JudgeStart(const Comparison& comparison, const StartNames& names,
                 Findings& findings);
 
 }  // namespace differ

@@ -252,6 +252,16 @@ class MatrixTest(unittest.TestCase):
                 variables[1:] = [10 * k for k in range(1, 11)]
         self.assertEqual(self.run_program(modules), expected)
 
+    def test_hooks_alone(self):
+        objects = [self.build("hooks.c", 0, []), self.build("chain_main.c", 0, [])]
+        self.link(objects, [])
+        modules = []
+        for version in 1, 2:
+            self.build("hooks.c", version, [])
+            modules.append(self.diff(f"update{version}", version - 1, version, "hooks.o", after=modules))
+            self.assertIn("0 functions to be redefined, 2 hooks", self.said)
+        self.assertEqual(self.run_program(modules), ["6", "16", "36", "16", "6"] + ["16", "36", "16", "6"])
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1] + sys.argv[4:], verbosity=2)
