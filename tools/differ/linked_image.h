@@ -34,6 +34,8 @@ namespace differ {
 // one's section.
 struct Places {
   absl::flat_hash_map<const Unit*, std::uint64_t> address_of;
+  // Of functions that have one: where the section of the cold part is.
+  absl::flat_hash_map<const Unit*, std::uint64_t> cold_part_of;
   // Whether what is not there is nowhere in the image. If not, it may be.
   bool is_complete = false;
 };
@@ -50,6 +52,8 @@ class LinkedImage {
   const ElfFile& elf() const { return elf_; }
   const std::string& build_id() const { return build_id_; }  // hexadecimal
   bool is_shared_object() const { return is_shared_object_; }
+  // False: stripped, so that it has but the names that others can use.
+  bool has_symbols() const { return !files_.empty(); }
 
   // Error: InvalidArgument if the image was not linked from `object`.
   absl::StatusOr<Places> Locate(const Object& object) const;

@@ -123,6 +123,7 @@ class LinkedImage::Search {
           break;
         }
       }
+      if (unit->parts.size() > 1) AddColdPart(*unit, places);
     }
     return places;
   }
@@ -147,6 +148,25 @@ class LinkedImage::Search {
     return absl::InvalidArgumentError(absl::StrCat(
         image_.elf_.path(), " was not linked from ", object_.name(), " (", why,
         "): give the objects of the very build that it comes from"));
+  }
+
+  // What has been split off a function, to which its code leads; of a weak one,
+  // by its name. (GCC splits no function of a COMDAT group.)
+  void AddColdPart(const Unit& function, Places& places) const {
+    const Section& cold = *function.parts[1];
+    const auto found = at_.find(cold.index);
+    if (found != at_.end()) {
+      places.cold_part_of[&function] = found->second;
+      return;
+    }
+    for (const Symbol* symbol : function.symbols) {
+      const Symbol* const linked =
+          symbol->section == cold.index ? image_.Find(symbol->name) : nullptr;
+      if (linked != nullptr &&
+          IsSame(cold, AddressOf(*linked) - symbol->value)) {
+        places.cold_part_of[&function] = AddressOf(*linked) - symbol->value;
+      }
+    }
   }
 
   // What this section's contents in the image refer to.

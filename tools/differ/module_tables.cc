@@ -100,6 +100,19 @@ absl::Status WriteModuleTables(const ModuleTables& tables,
     names.Refer(objects, at + offsetof(ObjectRecord, name),
                 compared.object->name());
   }
+  const ObjectWriter::SectionId redefinitions =
+      AddTable(writer, generated_module::kRedefinitionsSection);
+  for (const WatchedCode& watched : tables.watched) {
+    generated_module::Redefinition record = {};
+    record.old_entry = watched.place.address;
+    record.image = watched.place.image;
+    record.flags = generated_module::kOnlyWatched;
+    const std::uint64_t at = writer.BytesOf(redefinitions).size();
+    Append(writer.BytesOf(redefinitions), record);
+    names.Refer(redefinitions,
+                at + offsetof(generated_module::Redefinition, name),
+                watched.name);
+  }
   const ObjectWriter::SectionId report =
       AddTable(writer, generated_module::kReportSection);
   writer.BytesOf(report) = tables.report;

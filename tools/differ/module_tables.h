@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "tools/differ/object.h"
+#include "tools/differ/payload.h"
 #include "tools/differ/update_state.h"
 
 namespace instar {
@@ -27,6 +28,7 @@ struct ModuleTables {
     bool is_complete;
   };
   std::vector<ComparedObject> objects;
+  std::vector<WatchedCode> watched;
   std::string report;  // JSON
 };
 

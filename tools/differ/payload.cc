@@ -86,6 +86,9 @@ void Payload::Choose() {
               {unit.get(),
                {place->image, place->address + unit->old->entry},
                FlagsOf(*unit)});
+          if (redirected_.back().flags & generated_module::kMustBeQuiescent) {
+            WatchColdPart(*unit->old, *place, context_);
+          }
           is_redirected_.insert(unit.get());
           Need(*unit);
         } else if (unit->main().group.empty()) {
@@ -402,46 +405,42 @@ absl::Status Payload::Write(const std::string& path, std::uint64_t number) {
                 at + offsetof(generated_module::Redefinition, name),
                 function.unit->name);
   }
-  for (const Unit* unit : context_.watched) {
-    const auto place = context_.place_of.find(unit);
-    if (unit->object->name() != object_.name() ||
-        place == context_.place_of.end()) {
-      continue;
-    }
-    generated_module::Redefinition record = {};
-    record.old_entry = place->second.address + unit->entry;
-    record.image = place->second.image;
-    record.flags = generated_module::kOnlyWatched;
-    const std::uint64_t at = writer_.BytesOf(redefinitions).size();
-    Append(writer_.BytesOf(redefinitions), record);
-    names.Refer(redefinitions,
-                at + offsetof(generated_module::Redefinition, name),
-                unit->name);
-  }
   const ObjectWriter::SectionId units = AddTable(writer_, kUnitsSection);
+  // `section`: of this module, if it is there.
+  const auto add = [&](const Unit& unit, const Place& where, RecordKind kind,
+                       const Section& section) {
+    const UnitRecord record = {number, 0, where.address, where.image, kind};
+    const std::uint64_t at = writer_.BytesOf(units).size();
+    Append(writer_.BytesOf(units), record);
+    names.Refer(units, at + offsetof(UnitRecord, name), unit.name);
+    if (where.image == kThisModule) {
+      writer_.AddRelocation(
+          units, {at + offsetof(UnitRecord, address), R_X86_64_64,
+                  writer_.SectionSymbol(section_of_.at(section.index)), 0});
+    }
+  };
   for (const auto& unit : object_.units()) {
     if (unit->is_anonymous()) continue;
     const std::optional<Place> place = PlaceOf(*unit);
     const bool is_here = is_included_.contains(unit.get()) &&
                          (!place || IsReplacedConstant(*unit));
     if (!is_here && !place) continue;
-    UnitRecord record = {};
-    record.object = number;
-    record.image = is_here ? kThisModule : place->image;
+    Place where = is_here ? Place{kThisModule, 0} : *place;
     // So that the entry is where it was, wherever the new section has it.
-    record.address = is_here ? 0 : place->address;
     if (!is_here && unit->is_function() && unit->old != nullptr) {
-      record.address += unit->old->entry - unit->entry;
+      where.address += unit->old->entry - unit->entry;
     }
-    record.is_global = unit->is_global() && !unit->is_separate ? 1 : 0;
-    const std::uint64_t at = writer_.BytesOf(units).size();
-    Append(writer_.BytesOf(units), record);
-    names.Refer(units, at + offsetof(UnitRecord, name), unit->name);
-    if (is_here) {
-      writer_.AddRelocation(
-          units,
-          {at + offsetof(UnitRecord, address), R_X86_64_64,
-           writer_.SectionSymbol(section_of_.at(unit->main().index)), 0});
+    add(*unit, where,
+        unit->is_global() && !unit->is_separate ? RecordKind::kGlobal
+                                                : RecordKind::kLocal,
+        unit->main());
+    if (unit->parts.size() > 1 && is_included_.contains(unit.get())) {
+      add(*unit, {kThisModule, 0}, RecordKind::kColdPart, *unit->parts[1]);
+    }
+    const auto cold_parts = context_.cold_parts_of.find(unit->old);
+    if (cold_parts == context_.cold_parts_of.end()) continue;
+    for (const Place& part : cold_parts->second) {
+      add(*unit, part, RecordKind::kColdPart, unit->main());
     }
   }
   return writer_.Write(path);

@@ -38,12 +38,21 @@
 namespace instar {
 namespace differ {
 
+// Code of the old build that gets no new version, and has to be on no stack
+// when the update is applied: functions, and what has been split off one (which
+// the loader cannot tell in a program without symbols).
+struct WatchedCode {
+  Place place;
+  std::string name;  // linkage name of the function
+};
+
 // What all payloads of a module have in common.
 struct PayloadContext {
   const UpdateState* state;
   const Comparison* comparison;
   // Where units of the old build are.
   absl::flat_hash_map<const Unit*, Place> place_of;
+  absl::flat_hash_map<const Unit*, std::vector<Place>> cold_parts_of;
   // Objects of the old build of which all units are in `place_of` that are
   // anywhere.
   std::set<const Object*> complete;
@@ -51,9 +60,6 @@ struct PayloadContext {
   // images (STV_HIDDEN).
   absl::flat_hash_set<std::string> hidden_names;
   Findings* findings;
-  // Units of the old build that have no new version, and have to be on no
-  // stack.
-  std::set<const Unit*> watched;
   // Functions that need not be: linkage names, or qualified names.
   std::set<std::string> at_next_call;
   // Functions that know a class whose objects are converted, by linkage name:
@@ -62,7 +68,16 @@ struct PayloadContext {
 
   // Set while payloads are made: which object brings a COMDAT group.
   std::map<std::string, const Object*> brought_by;
+  std::vector<WatchedCode> watched;
 };
+
+// Has this function of the old build watched, with its cold part. One that is
+// nowhere in the program is on no stack; what may be somewhere is refused.
+void Watch(const Unit& function, PayloadContext& context);
+// The same for the cold part alone of a function that is redefined, and is at
+// `place`.
+void WatchColdPart(const Unit& function, const Place& place,
+                   PayloadContext& context);
 
 // A function of what runs that gets a new version.
 struct RedirectedFunction {

@@ -309,7 +309,6 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   context.state = &state;
   context.comparison = &comparison;
   context.findings = &findings;
-  context.watched.insert(watched.begin(), watched.end());
   context.at_next_call = request.at_next_call;
   context.converts_under = UsersOfTypes(comparison, converted, *compared.debug);
   context.hidden_names = std::move(names.hidden);
@@ -322,6 +321,8 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
       is_complete = located.is_complete;
       if (is_complete) context.complete.insert(pair.old_object);
       context.place_of.insert(located.place_of.begin(), located.place_of.end());
+      context.cold_parts_of.insert(located.cold_parts_of.begin(),
+                                   located.cold_parts_of.end());
     }
     if (pair.new_object != nullptr) {
       tables.objects.push_back({pair.new_object, is_complete});
@@ -337,6 +338,8 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
       imports.insert(Demangle(name));
     }
   }
+  for (const Unit* function : watched) Watch(*function, context);
+  tables.watched = std::move(context.watched);
   report.imports.assign(imports.begin(), imports.end());
   report.findings = findings.all();
   if (report.is_refused() || report.is_empty() || request.output.empty()) {

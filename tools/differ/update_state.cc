@@ -110,7 +110,7 @@ absl::Status UpdateState::AddModule(const std::string& path) {
     const auto record = ReadAt<ObjectRecord>(objects, at);
     if (!record) break;
     KnownObject& object = objects_[std::string(StringAt(names, record->name))];
-    object = {record->digest, record->is_complete != 0, {}};
+    object = {record->digest, record->is_complete != 0, {}, {}};
     known.push_back(&object);
   }
   const absl::string_view units = bytes_of(kUnitsSection);
@@ -125,8 +125,15 @@ absl::Status UpdateState::AddModule(const std::string& path) {
     const Place place = {is_here ? number : image_of[record->image],
                          record->address};
     const std::string name(StringAt(names, record->name));
-    known[record->object]->units[name] = place;
-    if (is_here && record->is_global != 0) globals_.emplace(name, place);
+    KnownObject& object = *known[record->object];
+    if (record->kind == RecordKind::kColdPart) {
+      object.cold_parts[name].push_back(place);
+      continue;
+    }
+    object.units[name] = place;
+    if (is_here && record->kind == RecordKind::kGlobal) {
+      globals_.emplace(name, place);
+    }
   }
   return absl::OkStatus();
 }
@@ -147,6 +154,9 @@ absl::StatusOr<UpdateState::Located> UpdateState::Locate(
     for (const auto& entry : places.address_of) {
       located.place_of[entry.first] = {0, entry.second};
     }
+    for (const auto& entry : places.cold_part_of) {
+      located.cold_parts_of[entry.first].push_back({0, entry.second});
+    }
     return located;
   }
   if (known->second.digest != DigestOf(object.elf().bytes())) {
@@ -160,6 +170,10 @@ absl::StatusOr<UpdateState::Located> UpdateState::Locate(
     const auto place = known->second.units.find(unit->name);
     if (!unit->is_anonymous() && place != known->second.units.end()) {
       located.place_of[unit.get()] = place->second;
+    }
+    const auto cold_parts = known->second.cold_parts.find(unit->name);
+    if (!unit->is_anonymous() && cold_parts != known->second.cold_parts.end()) {
+      located.cold_parts_of[unit.get()] = cold_parts->second;
     }
   }
   return located;

@@ -44,12 +44,19 @@ struct ObjectRecord {
 };
 inline constexpr char kUnitsSection[] = ".instar.units";
 inline constexpr std::uint32_t kThisModule = 0xffff'ffff;
+enum class RecordKind : std::uint32_t {
+  kLocal = 0,
+  kGlobal = 1,
+  // What was split off a function that has this name: one for each version that
+  // it has had.
+  kColdPart = 2,
+};
 struct UnitRecord {
   std::uint64_t object;   // index in .instar.objects
   std::uint64_t name;     // linkage name
   std::uint64_t address;  // of its section's contents
   std::uint32_t image;    // or kThisModule
-  std::uint32_t is_global;
+  RecordKind kind;
 };
 
 // An update that has been generated and applied before.
@@ -84,6 +91,8 @@ class UpdateState {
   // Error: InvalidArgument for an object that what runs was not made of.
   struct Located {
     absl::flat_hash_map<const Unit*, Place> place_of;
+    // Of each version that a function has had.
+    absl::flat_hash_map<const Unit*, std::vector<Place>> cold_parts_of;
     bool is_complete = false;
   };
   absl::StatusOr<Located> Locate(const Object& object) const;
@@ -98,6 +107,7 @@ class UpdateState {
     std::uint64_t digest;
     bool is_complete;
     std::map<std::string, Place> units;
+    std::map<std::string, std::vector<Place>> cold_parts;
   };
 
   absl::Status AddModule(const std::string& path);

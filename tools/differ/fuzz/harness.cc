@@ -4,6 +4,7 @@
 // What a program of fuzz.py has of Instar: a manager, by functions of C. Each
 // returns a null pointer, or what went wrong.
 
+#include <chrono>
 #include <string>
 
 #include "absl/functional/function_ref.h"
@@ -34,6 +35,13 @@ const char* Ask(
 extern "C" const char* HarnessLoad(const char* path) {
   return Ask(
       [path](instar::Manager& manager) { return manager.Load(path).status(); });
+}
+
+// Gives up after that many milliseconds.
+extern "C" const char* HarnessLoadWithin(const char* path, int milliseconds) {
+  return Ask([&](instar::Manager& manager) {
+    return manager.Load(path, std::chrono::milliseconds(milliseconds)).status();
+  });
 }
 
 extern "C" const char* HarnessUndo() {

@@ -9,6 +9,7 @@ matrix_test.py INSTAR_DIFF FLAGS_SH LIBHARNESS.SO
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -261,6 +262,38 @@ class MatrixTest(unittest.TestCase):
             modules.append(self.diff(f"update{version}", version - 1, version, "hooks.o", after=modules))
             self.assertIn("0 functions to be redefined, 2 hooks", self.said)
         self.assertEqual(self.run_program(modules), ["6", "16", "36", "16", "6"] + ["16", "36", "16", "6"])
+
+    def test_cold_part_on_a_stack(self):
+        objects = [self.build(source, 1, []) for source in ("cold.c", "cold_main.c")]
+        for version in 2, 3:
+            self.build("cold.c", version, [])
+        self.assertIn(" split.cold", run(["nm", objects[0]]))
+        for stripped in False, True:
+            self.link(objects, [])
+            if stripped:
+                run(["strip", self.path("program")])
+            one = self.diff("one", 1, 3, "cold.o")
+            first = self.diff("first", 1, 2, "cold.o")
+            for modules in [one], [first, self.diff("second", 2, 3, "cold.o", after=[first])]:
+                with self.subTest(stripped=stripped, modules=len(modules)):
+                    said = self.run_program(modules)
+                    self.assertIn("inside: DEADLINE_EXCEEDED", said[0])
+                    self.assertIn("active: " + ("program+0x" if stripped else "split"), said[0])
+                    self.assertEqual(said[1:], ["10", "outside: loaded"])
+
+    def test_caller_of_another_signature_in_a_file_that_is_gone(self):
+        self.link([self.build(source, 1, []) for source in ("cold.c", "cold_main.c", "gone.c")], [])
+        self.build("cold.c", 2, [])
+        self.build("cold_main.c", 2, [])
+        module = self.path("update.so")
+        run([DIFFER, "--program", self.path("program"), "--old", self.path("1"), "--new", self.path("2"), "-o", module])
+        run(["objcopy", "-O", "binary", "--only-section=.instar.redefine", "--set-section-flags", ".instar.redefine=alloc",
+             module, self.path("rows")])
+        with open(self.path("rows"), "rb") as file:
+            rows = list(struct.iter_unpack("<QQQII", file.read()))
+        watched = [row[0] for row in rows if row[4] == 2]  # kOnlyWatched
+        (address,) = [line.split()[0] for line in run(["nm", self.path("program")]).splitlines() if line.endswith(" caller")]
+        self.assertIn(int(address, 16), watched)
 
 
 if __name__ == "__main__":

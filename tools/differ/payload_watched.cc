@@ -1,0 +1,57 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+//
+// What has to be on no stack and gets no new version.
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "code/symbols/images/symbol_name.h"
+#include "tools/differ/payload.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+using code_internal::Demangle;
+
+void Refuse(const Unit& function, const char* what, PayloadContext& context) {
+  context.findings->Refuse(
+      function.object->name(),
+      absl::StrCat(what, Demangle(function.name),
+                   " has to be on no stack when the update is applied, and "
+                   "cannot be found in the program: give the program with its "
+                   "symbols"));
+}
+
+}  // namespace
+
+void WatchColdPart(const Unit& function, const Place& place,
+                   PayloadContext& context) {
+  const auto found = context.cold_parts_of.find(&function);
+  if (found != context.cold_parts_of.end()) {
+    for (const Place& part : found->second) {
+      context.watched.push_back({part, function.name});
+    }
+  } else if (function.parts.size() > 1 && place.image == 0 &&
+             !context.state->target().has_symbols()) {
+    Refuse(function, "the cold part of ", context);
+  }
+}
+
+void Watch(const Unit& function, PayloadContext& context) {
+  const auto found = context.place_of.find(&function);
+  if (found == context.place_of.end()) {
+    if (context.complete.count(function.object) == 0) {
+      Refuse(function, "", context);
+    }
+    return;
+  }
+  const Place& place = found->second;
+  context.watched.push_back(
+      {{place.image, place.address + function.entry}, function.name});
+  WatchColdPart(function, place, context);
+}
+
+}  // namespace differ
+}  // namespace instar
