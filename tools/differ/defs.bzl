@@ -120,6 +120,8 @@ def _diff_update_module_impl(ctx):
         arguments.add("--allow-type", type_name)
     for function in ctx.attr.at_next_call:
         arguments.add("--at-next-call", function)
+    for function in ctx.attr.wait_for:
+        arguments.add("--wait-for", function)
     ctx.actions.run(
         executable = ctx.executable._differ,
         arguments = [arguments],
@@ -165,6 +167,7 @@ _diff_update_module = rule(
         "update_name": attr.string(doc = "by default the name of the target"),
         "allow_types": attr.string_list(doc = "as instar-diff's --allow-type"),
         "at_next_call": attr.string_list(doc = "as instar-diff's --at-next-call"),
+        "wait_for": attr.string_list(doc = "as instar-diff's --wait-for"),
         "_differ": attr.label(
             default = "//tools/differ:instar-diff",
             executable = True,
@@ -185,7 +188,7 @@ def diff_update_module(name, new, old, program = None, **kwargs):
       old: the updatable_cc_libraries that the program was linked from and that have a next version; or the label of a
         release file (instar_release, or a file that was kept).
       program: the updatable_cc_binary that runs; a release file has it.
-      **kwargs: after, update_name, allow_types, at_next_call; what every rule has.
+      **kwargs: after, update_name, allow_types, at_next_call, wait_for; what every rule has.
     """
     _diff_update_module(
         name = name,

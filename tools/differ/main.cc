@@ -88,6 +88,7 @@ int Run(int argc, char** argv) {
   std::vector<std::string> old_sources;
   std::vector<std::string> allowed_types;
   std::vector<std::string> at_next_call;
+  std::vector<std::string> waits_for;
   bool is_quiet = false;
   CLI::App app(kDescription, "instar-diff");
   app.footer(kFooter);
@@ -134,6 +135,12 @@ int Run(int argc, char** argv) {
                  "a changed function that may be running when the update is "
                  "applied, as an event loop is: it takes effect at its next "
                  "call; may be given again")
+      ->type_name("FUNCTION");
+  app.add_option("--wait-for", waits_for,
+                 "a function that has not changed and has to be on no stack "
+                 "when the update is applied, nor when it is undone: objects "
+                 "of a type that --allow-type names live in its calls, say; "
+                 "may be given again")
       ->type_name("FUNCTION");
   app.add_option("--explain", request.explained,
                  "a function of which to say how it has changed: its first "
@@ -215,6 +222,7 @@ int Run(int argc, char** argv) {
   }
   request.allowed_types.insert(allowed_types.begin(), allowed_types.end());
   request.at_next_call.insert(at_next_call.begin(), at_next_call.end());
+  request.waits_for.insert(waits_for.begin(), waits_for.end());
   request.compiler = Compiler();
 
   const absl::StatusOr<UpdateReport> report = MakeUpdate(request);

@@ -32,6 +32,7 @@
 #include "tools/differ/report.h"
 #include "tools/differ/temporary_folder.h"
 #include "tools/differ/update_state.h"
+#include "tools/differ/waited_functions.h"
 
 namespace instar {
 namespace differ {
@@ -264,13 +265,15 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   // What a build system has made is as it should be.
   if (!request.old_folder.empty()) WarnOfAges(files, findings);
   std::set<std::string> besides;
+  INSTAR_RETURN_IF_ERROR(AddObjectsWith(request.waits_for, files, besides));
   Compared compared;
-  for (std::size_t known = 1; known != besides.size();) {
+  std::size_t known = 0;
+  do {
     known = besides.size();
     INSTAR_ASSIGN_OR_RETURN(compared, Compare(files, besides, request));
     INSTAR_RETURN_IF_ERROR(
         AddUsersOf(compared.comparison->changed_constants(), files, besides));
-  }
+  } while (known != besides.size());
   const Comparison& comparison = *compared.comparison;
   UpdateReport report;
   report.objects = files.size();
@@ -298,8 +301,14 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   INSTAR_RETURN_IF_ERROR(JudgeDefinitions(files, findings));
   const std::set<std::string> converted = JudgeLayouts(
       comparison, request.allowed_types, *compared.debug, findings);
-  const std::vector<const Unit*> watched =
+  std::vector<const Unit*> watched =
       JudgeSignatures(comparison, *compared.debug, findings);
+  for (const std::string& name : request.waits_for) {
+    INSTAR_ASSIGN_OR_RETURN(
+        const std::vector<const Unit*> functions,
+        WaitedFunctions(name, comparison, *compared.debug, findings));
+    watched.insert(watched.end(), functions.begin(), functions.end());
+  }
 
   INSTAR_ASSIGN_OR_RETURN(Names names,
                           NamesOf(files, comparison, state.target()));

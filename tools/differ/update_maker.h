@@ -54,6 +54,8 @@ struct UpdateRequest {
   // Functions, by linkage name or qualified name, that may be running when they
   // are redefined: who is inside goes on with the old version.
   std::set<std::string> at_next_call;
+  // Functions that have to be on no stack besides (WaitedFunctions()).
+  std::set<std::string> waits_for;
   // Functions of which the report is to say how they have changed: linkage or
   // qualified names, or `*` for all.
   std::vector<std::string> explained;

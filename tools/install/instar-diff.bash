@@ -22,11 +22,11 @@ _instar_diff() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
-    --old-object | --new-object | --old-sources | --allow-type | --at-next-call | --exclude | --unchanged | --explain | --name) return ;;
+    --old-object | --new-object | --old-sources | --allow-type | --at-next-call | --wait-for | --exclude | --unchanged | --explain | --name) return ;;
   esac
   if [[ $word == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "--program --old --new --after --old-object --new-object --old-sources \
-      --allow-type --at-next-call --exclude --unchanged --explain --output --name --json --quiet --help" -- "$word")
+      --allow-type --at-next-call --wait-for --exclude --unchanged --explain --output --name --json --quiet --help" -- "$word")
     return
   fi
   compopt -o filenames 2>/dev/null

@@ -25,9 +25,9 @@ _instar_live() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
       ;;
-    --run | --pid | --allow-type | --at-next-call | --exclude | --unchanged) return ;;
+    --run | --pid | --allow-type | --at-next-call | --wait-for | --exclude | --unchanged) return ;;
   esac
-  mapfile -t COMPREPLY < <(compgen -W "--program --objects --sources --run --pid --allow-type --at-next-call --exclude \
+  mapfile -t COMPREPLY < <(compgen -W "--program --objects --sources --run --pid --allow-type --at-next-call --wait-for --exclude \
     --unchanged --help --" -- "$word")
 }
 complete -F _instar_live instar-live

@@ -56,6 +56,22 @@ std::vector<std::string> InlinedAt(const ObjectDebugInfo& object,
   return names;
 }
 
+std::vector<Inliner> InlinersOf(const ObjectDebugInfo& object) {
+  const DieTree& dies = object.dies();
+  TypeNames spelled(dies);
+  std::vector<Inliner> result;
+  for (DieIndex function = 0; function < dies.size(); ++function) {
+    if (dies[function].tag != DW_TAG_subprogram) continue;
+    const auto code = object.CodeOf(function);
+    if (code.empty()) continue;
+    for (DieIndex die = function + 1; die < dies.EndOf(function); ++die) {
+      if (dies[die].tag != DW_TAG_inlined_subroutine) continue;
+      result.push_back({spelled.FunctionName(die), code.front().begin});
+    }
+  }
+  return result;
+}
+
 InlinedCalls InlinedCalls::Of(const ObjectDebugInfo& object) {
   const DieTree& dies = object.dies();
   InlinedCalls result;

@@ -23,6 +23,13 @@ namespace differ {
 std::vector<std::string> InlinedAt(const ObjectDebugInfo& object,
                                    const ObjectPlace& place);
 
+// A function of an object into which another one has been inlined.
+struct Inliner {
+  std::string inlined;  // readable name of the other one
+  ObjectPlace place;    // where the code of the function begins
+};
+std::vector<Inliner> InlinersOf(const ObjectDebugInfo& object);
+
 // All lines of an object in which a function is called that is inlined there.
 // Lifetime and threads: as of LineNumbers.
 class InlinedCalls {

@@ -86,11 +86,11 @@ class MatrixTest(unittest.TestCase):
         run(["g++"] + objects + ["-o", self.path("program"), "-pie"] + LINK + flags +
             [HARNESS, "-Wl,-rpath," + os.path.dirname(HARNESS)])
 
-    def diff(self, name, old, new, source, after=(), linker=""):
+    def diff(self, name, old, new, source, after=(), linker="", options=()):
         """The module from one version to another."""
         module = self.path(name + ".so")
         command = [DIFFER, "--program", self.path("program"), "--old", self.path(str(old)), "--new", self.path(str(new)),
-                   "--name", name, "-o", module]
+                   "--name", name, "-o", module, *options]
         for earlier in after:
             command += ["--after", earlier]
         self.said = run(command + ["--", source], env=dict(os.environ, INSTAR_CXX="c++ " + linker))
@@ -280,6 +280,16 @@ class MatrixTest(unittest.TestCase):
                     self.assertIn("inside: DEADLINE_EXCEEDED", said[0])
                     self.assertIn("active: " + ("program+0x" if stripped else "split"), said[0])
                     self.assertEqual(said[1:], ["10", "outside: loaded"])
+
+    def test_function_to_wait_for(self):
+        self.link([self.build(source, 1, []) for source in ("cold.c", "cold_main.c")], [])
+        self.build("cold.c", 2, [])
+        self.assertEqual(self.run_program([self.diff("update", 1, 2, "cold.o")])[0], "inside: loaded")
+        module = self.diff("update", 1, 2, "cold.o", options=["--wait-for", "split"])
+        self.assertIn("note: the update waits until split is on no stack", self.said)
+        said = self.run_program([module])
+        self.assertIn("inside: DEADLINE_EXCEEDED", said[0])
+        self.assertEqual(said[1:], ["10", "outside: loaded"])
 
     def test_caller_of_another_signature_in_a_file_that_is_gone(self):
         self.link([self.build(source, 1, []) for source in ("cold.c", "cold_main.c", "gone.c")], [])
