@@ -218,7 +218,10 @@ absl::Status CheckTargets(const GeneratedTables& tables,
     }
   }
   for (const Redefinition& redefinition : tables.redefinitions()) {
-    if (IsIn(images[redefinition.image], redefinition.old_entry)) continue;
+    if (redefinition.image == generated_module::kThisModule ||
+        IsIn(images[redefinition.image], redefinition.old_entry)) {
+      continue;
+    }
     return Outside(tables.NameAt(redefinition.name), redefinition.old_entry,
                    tables.images()[redefinition.image]);
   }

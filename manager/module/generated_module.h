@@ -84,17 +84,21 @@ enum RedefinitionFlags : std::uint32_t {
   // into, and its callers, are records of their own. (Not set: threads may be
   // inside, and go on in the version that they are in.)
   kMustBeQuiescent = 1,
-  // Not to be redirected: only watched, because it was compiled for another
-  // signature or another layout of what it calls or uses. new_entry is 0;
-  // old_entry is any address in it. Of a program without symbols, what the
-  // compiler split off a function (f.cold) is a record of its own.
+  // Not to be redirected: only watched, because it has no other version and was
+  // compiled for what it calls or uses as it is before the change, or after it.
+  // new_entry is 0; old_entry is any address in it. Of a program without
+  // symbols, what the compiler split off a function (f.cold) is a record of its
+  // own.
   kOnlyWatched = 2,
 };
+// Of a record that is only watched: a function of this module, which is on no
+// stack when the update is undone.
+inline constexpr std::uint32_t kThisModule = 0xffff'ffff;
 struct Redefinition {
   std::uint64_t old_entry;  // address in the image
   std::uint64_t new_entry;  // address in the module, as linked at address 0
   std::uint64_t name;       // linkage name
-  std::uint32_t image;
+  std::uint32_t image;      // or kThisModule
   std::uint32_t flags;
 };
 

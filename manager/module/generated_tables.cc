@@ -206,13 +206,19 @@ absl::Status GeneratedTables::CheckRedefinitions() const {
       return Damaged(absl::StrCat("the redefinition of ",
                                   NameAt(redefinition.name), ": ", what));
     };
-    if (redefinition.image >= images_.size()) return damaged("its image");
     if ((redefinition.flags & ~kAllFlags) != 0) return damaged("its flags");
-    if (redefinition.old_entry > kMaxMoved) return damaged("its old entry");
-    if ((redefinition.flags & generated_module::kOnlyWatched) != 0) {
-      if (redefinition.new_entry != 0) return damaged("its new entry");
-      continue;
+    const bool is_watched =
+        (redefinition.flags & generated_module::kOnlyWatched) != 0;
+    if (is_watched && redefinition.new_entry != 0) {
+      return damaged("its new entry");
     }
+    if (is_watched && redefinition.image == generated_module::kThisModule) {
+      if (image_->OffsetOfCode(redefinition.old_entry, 1).has_value()) continue;
+      return damaged("its old entry is no code of the module");
+    }
+    if (redefinition.image >= images_.size()) return damaged("its image");
+    if (redefinition.old_entry > kMaxMoved) return damaged("its old entry");
+    if (is_watched) continue;
     if (!image_->OffsetOfCode(redefinition.new_entry, 1).has_value()) {
       return damaged("its new entry is no code of the module");
     }

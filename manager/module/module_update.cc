@@ -156,8 +156,10 @@ std::unique_ptr<Update> MakeGeneratedUpdate(const LoadedModule& module) {
   for (const generated_module::Redefinition& redefinition :
        tables.redefinitions()) {
     EntryRedefinition& entry = entries.emplace_back();
-    entry.from =
-        module.image_bases()[redefinition.image] + redefinition.old_entry;
+    const bool is_own = redefinition.image == generated_module::kThisModule;
+    entry.from = redefinition.old_entry +
+                 (is_own ? module.load_base()
+                         : module.image_bases()[redefinition.image]);
     entry.from_may_go = redefinition.image != 0;
     entry.name = std::string(tables.NameAt(redefinition.name));
     const bool only_watched =

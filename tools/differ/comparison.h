@@ -101,6 +101,8 @@ class Comparison {
 
   // Functions that differ in numbers of lines only, and count as the same.
   const std::vector<const Unit*>& moved_only() const { return moved_only_; }
+  // Units of the old build that the new one does not have.
+  const std::vector<const Unit*>& gone() const { return gone_; }
   // Constants with a name that other objects know, and another value.
   const std::vector<const Unit*>& changed_constants() const {
     return changed_constants_;
@@ -187,7 +189,7 @@ class Comparison {
   std::map<const Object*, std::map<const Unit*, std::set<const Unit*>>> users_;
   std::vector<const Unit*> moved_only_;
   std::set<const Section*> with_moved_texts_;  // of the new build
-  std::vector<const Unit*> gone_;  // of the old build: the new one has them not
+  std::vector<const Unit*> gone_;
   std::vector<const Unit*> changed_constants_;
   std::set<std::string> separate_closures_;
   // Static variables of one name that were matched by their order: right if all

@@ -118,10 +118,7 @@ void Payload::Choose() {
 // old caller calls new functions that were made for each other.
 std::uint32_t Payload::FlagsOf(const Unit& unit) {
   const bool is_never_left = IsNeverLeft(*unit.old);
-  const bool is_asked_for =
-      context_.at_next_call.count(unit.name) != 0 ||
-      context_.at_next_call.count(
-          code_internal::QualifiedName(Demangle(unit.name))) != 0;
+  const bool is_asked_for = IsAtNextCall(unit, context_);
   if (!is_never_left && !is_asked_for) {
     return generated_module::kMustBeQuiescent;
   }
@@ -404,6 +401,28 @@ absl::Status Payload::Write(const std::string& path, std::uint64_t number) {
     names.Refer(redefinitions,
                 at + offsetof(generated_module::Redefinition, name),
                 function.unit->name);
+  }
+  // New functions are on no stack when the update is undone: they would call
+  // what it has changed as if it still were so.
+  for (const Unit* unit : included_) {
+    if (!unit->is_function() || unit->status != UnitStatus::kNew ||
+        !unit->main().group.empty() || IsHook(*unit) ||
+        MayBeActive(*unit, context_)) {
+      continue;
+    }
+    generated_module::Redefinition record = {};
+    record.image = generated_module::kThisModule;
+    record.flags = generated_module::kOnlyWatched;
+    const std::uint64_t at = writer_.BytesOf(redefinitions).size();
+    Append(writer_.BytesOf(redefinitions), record);
+    writer_.AddRelocation(
+        redefinitions,
+        {at + offsetof(generated_module::Redefinition, old_entry), R_X86_64_64,
+         writer_.SectionSymbol(section_of_.at(unit->main().index)),
+         static_cast<std::int64_t>(unit->entry)});
+    names.Refer(redefinitions,
+                at + offsetof(generated_module::Redefinition, name),
+                unit->name);
   }
   const ObjectWriter::SectionId units = AddTable(writer_, kUnitsSection);
   // `section`: of this module, if it is there.

@@ -38,9 +38,9 @@
 namespace instar {
 namespace differ {
 
-// Code of the old build that gets no new version, and has to be on no stack
-// when the update is applied: functions, and what has been split off one (which
-// the loader cannot tell in a program without symbols).
+// Code of the old build that is not redefined, and has to be on no stack when
+// the update is applied: functions without a new version, and what has been
+// split off one (which the loader cannot tell in a program without symbols).
 struct WatchedCode {
   Place place;
   std::string name;  // linkage name of the function
@@ -71,6 +71,12 @@ struct PayloadContext {
   std::vector<WatchedCode> watched;
 };
 
+// Whether the author says that the function may be on a stack when the update
+// is applied, and when it is undone.
+bool IsAtNextCall(const Unit& function, const PayloadContext& context);
+// The same, or it has to be, since it is never left.
+bool MayBeActive(const Unit& function, const PayloadContext& context);
+
 // Has this function of the old build watched, with its cold part. One that is
 // nowhere in the program is on no stack; what may be somewhere is refused.
 void Watch(const Unit& function, PayloadContext& context);
@@ -78,6 +84,11 @@ void Watch(const Unit& function, PayloadContext& context);
 // `place`.
 void WatchColdPart(const Unit& function, const Place& place,
                    PayloadContext& context);
+// The same for those that are gone: one that is active would call what has
+// changed as it was before. What may be active is left out, and instances of
+// templates and inline functions, which other objects may have; so is what is
+// not found.
+void WatchGone(PayloadContext& context);
 
 // A function of what runs that gets a new version.
 struct RedirectedFunction {

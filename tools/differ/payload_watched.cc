@@ -7,7 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/symbol_name.h"
+#include "tools/differ/judges/signature_judge.h"
 #include "tools/differ/payload.h"
+#include "tools/differ/unit_names.h"
 
 namespace instar {
 namespace differ {
@@ -26,6 +28,16 @@ void Refuse(const Unit& function, const char* what, PayloadContext& context) {
 
 }  // namespace
 
+bool IsAtNextCall(const Unit& function, const PayloadContext& context) {
+  return context.at_next_call.count(function.name) != 0 ||
+         context.at_next_call.count(
+             code_internal::QualifiedName(Demangle(function.name))) != 0;
+}
+
+bool MayBeActive(const Unit& function, const PayloadContext& context) {
+  return IsNeverLeft(function) || IsAtNextCall(function, context);
+}
+
 void WatchColdPart(const Unit& function, const Place& place,
                    PayloadContext& context) {
   const auto found = context.cold_parts_of.find(&function);
@@ -36,6 +48,16 @@ void WatchColdPart(const Unit& function, const Place& place,
   } else if (function.parts.size() > 1 && place.image == 0 &&
              !context.state->target().has_symbols()) {
     Refuse(function, "the cold part of ", context);
+  }
+}
+
+void WatchGone(PayloadContext& context) {
+  for (const Unit* unit : context.comparison->gone()) {
+    if (unit->is_function() && !unit->is_initializer() && !IsHook(*unit) &&
+        unit->main().group.empty() && context.place_of.contains(unit) &&
+        !MayBeActive(*unit, context)) {
+      Watch(*unit, context);
+    }
   }
 }
 

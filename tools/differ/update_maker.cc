@@ -348,6 +348,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
     }
   }
   for (const Unit* function : watched) Watch(*function, context);
+  WatchGone(context);
   tables.watched = std::move(context.watched);
   report.imports.assign(imports.begin(), imports.end());
   report.findings = findings.all();

@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "manager/module/generated_module.h"
 #include "tools/differ/linked_image.h"
 #include "tools/differ/object.h"
 
@@ -43,7 +44,7 @@ struct ObjectRecord {
   std::uint64_t is_complete;  // 1: units without a record are nowhere
 };
 inline constexpr char kUnitsSection[] = ".instar.units";
-inline constexpr std::uint32_t kThisModule = 0xffff'ffff;
+using generated_module::kThisModule;
 enum class RecordKind : std::uint32_t {
   kLocal = 0,
   kGlobal = 1,

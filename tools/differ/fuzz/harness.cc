@@ -37,7 +37,7 @@ extern "C" const char* HarnessLoad(const char* path) {
       [path](instar::Manager& manager) { return manager.Load(path).status(); });
 }
 
-// Gives up after that many milliseconds.
+// These two give up after that many milliseconds.
 extern "C" const char* HarnessLoadWithin(const char* path, int milliseconds) {
   return Ask([&](instar::Manager& manager) {
     return manager.Load(path, std::chrono::milliseconds(milliseconds)).status();
@@ -46,4 +46,10 @@ extern "C" const char* HarnessLoadWithin(const char* path, int milliseconds) {
 
 extern "C" const char* HarnessUndo() {
   return Ask([](instar::Manager& manager) { return manager.Undo().status(); });
+}
+
+extern "C" const char* HarnessUndoWithin(int milliseconds) {
+  return Ask([&](instar::Manager& manager) {
+    return manager.Undo(std::chrono::milliseconds(milliseconds)).status();
+  });
 }

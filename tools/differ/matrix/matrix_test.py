@@ -281,6 +281,21 @@ class MatrixTest(unittest.TestCase):
                     self.assertIn("active: " + ("program+0x" if stripped else "split"), said[0])
                     self.assertEqual(said[1:], ["10", "outside: loaded"])
 
+    def test_functions_that_are_gone_and_new_on_a_stack(self):
+        objects = [self.build(source, 1, []) for source in ("tail.c", "tail_main.c")]
+        self.build("tail.c", 2, [])
+        for stripped in False, True:
+            with self.subTest(stripped=stripped):
+                self.link(objects, [])
+                if stripped:
+                    run(["strip", self.path("program")])
+                said = self.run_program([self.diff("update", 1, 2, "tail.o")])
+                self.assertIn("inside: DEADLINE_EXCEEDED", said[0])
+                self.assertEqual(said[1:3], ["10", "outside: done"])
+                self.assertIn("inside: DEADLINE_EXCEEDED", said[3])
+                self.assertIn("active: fresh", said[3])
+                self.assertEqual(said[4:], ["40", "outside: done"])
+
     def test_function_to_wait_for(self):
         self.link([self.build(source, 1, []) for source in ("cold.c", "cold_main.c")], [])
         self.build("cold.c", 2, [])
