@@ -12,7 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/symbol_name.h"
-#include "tools/differ/judges/signature_judge.h"
+#include "tools/differ/judges/never_left.h"
 #include "tools/differ/unit_names.h"
 
 namespace instar {
@@ -139,6 +139,13 @@ std::uint32_t Payload::FlagsOf(const Unit& unit) {
                        " only from its next call on: what throws it would go "
                        "past the handlers of today. If that is right all the "
                        "same, say --at-next-call '",
+                       code_internal::QualifiedName(Demangle(unit.name)), "'"));
+    }
+    for (const std::string& name : MayThrowOnlyNow(*unit.old, unit)) {
+      Refuse(unit, absl::StrCat(
+                       "is never left, and was compiled for a ", name,
+                       " that throws nothing: an exception would end the "
+                       "program. If there is none, say --at-next-call '",
                        code_internal::QualifiedName(Demangle(unit.name)), "'"));
     }
   }

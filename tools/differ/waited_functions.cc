@@ -10,7 +10,7 @@
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/dwarf/inlined_calls.h"
 #include "tools/differ/elf_file.h"
-#include "tools/differ/judges/signature_judge.h"
+#include "tools/differ/judges/never_left.h"
 
 namespace instar {
 namespace differ {

@@ -16,7 +16,7 @@
 #include "tools/differ/dwarf/static_scopes.h"
 #include "tools/differ/dwarf/type_changes.h"
 #include "tools/differ/dwarf/type_users.h"
-#include "tools/differ/judges/signature_judge.h"
+#include "tools/differ/judges/never_left.h"
 #include "tools/differ/object.h"
 #include "tools/differ/unit_names.h"
 

@@ -10,9 +10,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/dwarf/signatures.h"
+#include "tools/differ/judges/never_left.h"
 #include "tools/differ/unit_names.h"
 
 namespace instar {
@@ -155,59 +155,6 @@ class Callers {
 };
 
 }  // namespace
-
-bool IsNeverLeft(const Unit& function) {
-  if (function.name == "main") return true;
-  for (const Section* part : function.parts) {
-    // A byte that is ret wherever it stands: too many rather than too few.
-    if (part->bytes.find('\xc3') != absl::string_view::npos ||
-        part->bytes.find('\xc2') != absl::string_view::npos) {
-      return false;
-    }
-    // So is an indirect jump: a switch, or a call in the place of a return.
-    for (std::size_t at = part->bytes.find('\xff');
-         at != absl::string_view::npos && at + 1 < part->bytes.size();
-         at = part->bytes.find('\xff', at + 1)) {
-      if ((static_cast<unsigned char>(part->bytes[at + 1]) >> 3 & 7) == 4) {
-        return false;
-      }
-    }
-    // A jump out of it.
-    for (const Relocation& relocation : part->relocations) {
-      if (relocation.type != R_X86_64_PLT32 &&
-          relocation.type != R_X86_64_PC32 &&
-          relocation.type != R_X86_64_GOTPCRELX) {
-        continue;
-      }
-      if (relocation.offset == 0) continue;
-      const Unit* target = function.object->TargetOf(relocation);
-      const char before = part->bytes[relocation.offset - 1];
-      if (target != &function && (before == '\xe9' || before == '\x25')) {
-        return false;
-      }
-    }
-  }
-  return true;
-}
-
-std::set<std::string> CaughtBy(const Unit& function) {
-  std::set<std::string> caught;
-  const Object& object = *function.object;
-  for (const Frame& frame : function.frames) {
-    for (const Relocation& relocation : frame.relocations) {
-      const Unit* const table = object.TargetOf(relocation);
-      if (table == nullptr || !table->is_anonymous()) continue;
-      for (const Relocation& type : table->main().relocations) {
-        absl::string_view name = object.SymbolOf(type).name;
-        absl::ConsumePrefix(&name, "DW.ref.");
-        if (absl::ConsumePrefix(&name, "_ZTI")) {
-          caught.insert(Demangle(absl::StrCat("_Z", name)));
-        }
-      }
-    }
-  }
-  return caught;
-}
 
 std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
                                          DebugAnswers& debug,

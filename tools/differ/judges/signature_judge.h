@@ -23,15 +23,6 @@
 namespace instar {
 namespace differ {
 
-// Whether a function is never left once it has been called, as far as its code
-// tells: main(), and what has no instruction that returns or goes elsewhere. A
-// loop that has a way out counts as one that is left.
-bool IsNeverLeft(const Unit& function);
-
-// What a function catches, by its type_info: those of the handlers that it has,
-// but for catch (...), which has none.
-std::set<std::string> CaughtBy(const Unit& function);
-
 // Refuses and notes what has to be. Returns the units of the old build that
 // have to be on no stack though they have no new version.
 std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,

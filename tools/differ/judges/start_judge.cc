@@ -11,7 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/symbol_name.h"
-#include "tools/differ/judges/signature_judge.h"
+#include "tools/differ/judges/never_left.h"
 #include "tools/differ/object.h"
 #include "tools/differ/unit_names.h"
 

@@ -53,7 +53,7 @@ CASES = [
     Case("loop that knows an updatable class", GROWN[0] + "void loop() { P* p = new P; for (;;) f(p); }",
          GROWN[1] + (CONVERTED % "c") + (CONVERTED % "b").replace("struct V{}; ", "") +
          "void loop() { P* p = new P; for (;;) f(p); }", REFUSED,
-         "loop() may be running, and was compiled for P as it was", options=["--at-next-call", "loop"]),
+         "loop() is never left, and was compiled for P as it was", options=["--at-next-call", "loop"]),
     Case("streams", "#include <string>\nint f() { return std::stoi(std::string(40, '1')); }",
          "#include <iostream>\nint f() { std::cout << 2; return 1; }", DONE, "changed function f()"),
     Case("virtual table",
@@ -103,6 +103,19 @@ CASES = [
          REFUSED, "loop(int) is never left, and f is inlined there", options=["--wait-for", "f"]),
     Case("function to wait for that is not there", "int f() { return 1; }", "int f() { return 2; }", FAILED,
          "no function h in the objects of the old build", options=["--wait-for", "h"]),
+    Case("callee of a loop that throws only now",
+         "struct E {}; volatile int kept; __attribute__((noinline)) void may() { if (kept == 3) throw E(); } "
+         "__attribute__((noinline)) void step() noexcept { kept = kept + 1; } "
+         "void loop() { for (;;) try { may(); step(); } catch (const E&) { kept = 0; } }",
+         "struct E {}; volatile int kept; __attribute__((noinline)) void may() { if (kept == 3) throw E(); } "
+         "__attribute__((noinline)) void step() { if (kept == 5) throw E(); kept = kept + 1; } "
+         "void loop() { for (;;) try { may(); step(); } catch (const E&) { kept = 0; } }", REFUSED,
+         "loop() is never left, and was compiled for a step() that throws nothing"),
+    Case("loop with a byte that is no return",
+         "int next(void); volatile int kept; void loop(void) { for (;;) { int i = next(); kept = i; kept = next() + i; } } int f(void) { return 1; } "
+         "__attribute__((noinline)) int next(void) { return kept; }",
+         "int next(void); volatile int kept; void loop(void) { for (;;) { int i = next(); kept = i; kept = next() - i; } } int f(void) { return 1; } "
+         "__attribute__((noinline)) int next(void) { return kept; }", DONE, "loop is never left", suffix="c"),
     Case("another initializer", '#include <string>\nstd::string text("old"); int f() { return (int)text.size(); }',
          '#include <string>\nstd::string text("brand-new"); int f() { return (int)text.size() + 1; }', DONE,
          "static initializers have changed"),
