@@ -488,8 +488,9 @@ bool Change::is_broken() const {
   return state_->is_broken.load(std::memory_order_relaxed);
 }
 
-bool Change::is_converting() const {
-  return state_->transition.progress().is_converting;
+Change::Objects Change::objects() const {
+  const BuiltInMechanism::Progress progress = state_->transition.progress();
+  return {progress.converted, progress.total, progress.is_converting};
 }
 
 std::vector<ThreadRef> Change::StartedThreads() const {

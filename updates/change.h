@@ -65,6 +65,7 @@
 #define INSTAR_UPDATES_CHANGE_H_
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -159,8 +160,15 @@ class Change {
   bool is_applied() const;
   // DATA_LOSS is all that it answers. At any time, by any thread.
   bool is_broken() const;
-  // It is applied, and objects are converted in the background.
-  bool is_converting() const;
+  // Of a conversion: objects so far; those that are to be converted before it
+  // is applied; whether it is applied, and some are converted in the
+  // background. At any time, by any thread.
+  struct Objects {
+    std::size_t converted = 0;
+    std::size_t total = 0;
+    bool is_converting = false;
+  };
+  Objects objects() const;
   // Threads that were started and run because it is applied.
   std::vector<ThreadRef> StartedThreads() const;
   // Of the attempts that were done, since this was last called: for how long

@@ -407,6 +407,13 @@ absl::Status ThreadSchedule::Begin(UpdatePhase required) {
 
 UpdateProgress ThreadSchedule::Progress() const {
   UpdateProgress progress = run_.Progress();
+  for (const Part& part : parts_) {
+    if (part.change == nullptr) continue;
+    const Change::Objects objects = part.change->objects();
+    progress.objects_converted += objects.converted;
+    progress.objects_total += objects.total;
+    progress.is_converting |= objects.is_converting;
+  }
   std::vector<Pending> pending;
   std::shared_ptr<AuthorWatch> watch;
   {

@@ -159,7 +159,8 @@ class ThreadSchedule final : public Update {
   const int stages_;
   const std::vector<std::function<Attempt()>> requirements_;
 
-  // Of the thread that calls Prepare(), Apply() and Undo().
+  // Of the thread that calls Prepare(), Apply() and Undo(), but for which there
+  // are, and their changes: those stay as they are.
   std::vector<Part> parts_;
   std::vector<std::chrono::nanoseconds> held_;
   bool has_unfinished_ = false;  // what may still take effect

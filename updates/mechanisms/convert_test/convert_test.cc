@@ -283,7 +283,7 @@ TEST(ConvertLazilyTest, ProgressivelyInTheBackground) {
   Attempt attempt = update.Apply();
   while (attempt.is_not_yet()) attempt = update.Apply();
   ASSERT_TRUE(attempt.is_done()) << attempt.reason();
-  while (update.is_converting()) std::this_thread::yield();
+  while (update.objects().is_converting) std::this_thread::yield();
   for (const auto& item : items) EXPECT_EQ(item.address()->Version(), 2);
 }
 
