@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "updates/mechanisms/internal/built_in.h"
 
@@ -33,6 +34,14 @@ class ShadowDataMechanism final : public BuiltInMechanism {
   std::vector<std::string> LostByUndo() const override {
     return {"what has been attached"};
   }
+  absl::Status BeforeStop() override {
+    may_be_attached_ = false;
+    return absl::OkStatus();
+  }
+  Attempt Ready(const StoppedWorld&, Direction direction) override {
+    may_be_attached_ = direction != Direction::kCheck;
+    return Attempt::Done();
+  }
   Attempt Apply(const StoppedWorld&) override {
     is_applied_ = true;
     return Attempt::Done();
@@ -42,13 +51,15 @@ class ShadowDataMechanism final : public BuiltInMechanism {
     return Attempt::Done();
   }
   void AfterStop(AttemptResult) override {
-    if (!is_applied_) end_();
+    if (!is_applied_ && may_be_attached_) end_();
   }
 
  private:
   const std::string name_;
   const std::function<void()> end_;
   bool is_applied_ = false;
+  // Of the latest stop: hooks of the update may have run.
+  bool may_be_attached_ = false;
 };
 
 }  // namespace

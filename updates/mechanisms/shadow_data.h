@@ -14,7 +14,10 @@
 // nothing (a hook may have attached already), the data end: after the threads
 // have gone on, so their destructors may take locks of the program. What they
 // hold is lost, which `check` says. What must not be is carried back before, by
-// a hook's undo, which sees them all by ForEach().
+// a hook's undo, which sees them all by ForEach(). A check ends nothing.
+//
+// In per-thread updates it has a moment of its own: add it before those that
+// attach (ThreadUpdates::Start(), Then()), so that it is undone after them.
 //
 // So nothing may use the data any more once the update is undone: functions
 // that do are redefined by it, so that none of them is active then. Not by

@@ -12,6 +12,10 @@
 #include "gtest/gtest.h"
 #include "heap/shadow/shadow.h"
 #include "heap/updatable.h"
+#include "threads/attempt.h"
+#include "threads/testing/looping.h"
+#include "updates/change.h"
+#include "updates/quiescence/stopped_world.h"
 #include "updates/update.h"
 #include "updates/update_plan.h"
 
@@ -19,6 +23,7 @@ namespace instar {
 namespace {
 
 using testing::ElementsAre;
+using testing::IsEmpty;
 
 struct Product : Updatable<Product> {};
 
@@ -87,6 +92,31 @@ TEST_F(ShadowDataTest, EndsWhenTheUpdateFails) {
   EXPECT_EQ(Counted::live, 0);
   apply_fails_ = false;
   ASSERT_EQ(update->Apply({}), absl::OkStatus());
+  EXPECT_EQ(Counted::live, 1);
+}
+
+// What the program has attached itself.
+TEST_F(ShadowDataTest, ACheckEndsNothing) {
+  const auto update = Make();
+  counted.Attach(&product_);
+  const auto blockers = update->Rehearse({});
+  ASSERT_TRUE(blockers.ok()) << blockers.status();
+  EXPECT_THAT(*blockers, IsEmpty());
+  EXPECT_EQ(Change(EndWithUpdate(&counted)).Check().status(), absl::OkStatus());
+  EXPECT_EQ(Counted::live, 1);
+  ASSERT_EQ(update->Apply({}), absl::OkStatus());
+  EXPECT_EQ(Counted::live, 1);
+}
+
+// Nor does an attempt for which the threads did not come.
+TEST_F(ShadowDataTest, AnAttemptThatStopsNobodyEndsNothing) {
+  Looping worker("worker");
+  worker.AwaitRounds();
+  ChangeOptions elsewhere(Stacks::kControlledThreads);
+  elsewhere.point = "elsewhere";
+  counted.Attach(&product_);
+  const Attempt attempt = Change(EndWithUpdate(&counted), elsewhere).Apply();
+  EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
   EXPECT_EQ(Counted::live, 1);
 }
 
