@@ -240,8 +240,8 @@ absl::Status Change::State::PrepareLocked(bool again,
       !built_in->CanBeForced()) {
     return absl::InvalidArgumentError(absl::StrCat(
         name,
-        ": only functions can be forced to be quiescent: a slot has no entry "
-        "at which calls could wait, and nothing else has one"));
+        ": only what Redefine() redefines can be forced to be quiescent, where "
+        "it is no slot: calls wait at the entries"));
   }
   is_prepared = true;
   is_first = true;

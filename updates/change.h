@@ -43,7 +43,7 @@
 // until all have drained (updates/quiescence/forced_quiescence.h says what
 // waits, and what passes). At the limit it is given up, all threads go on, and
 // the answer is "not yet". It needs kControlledThreads or kAllThreads, is for
-// redefinitions of functions alone (a slot has no entry), and is not tried
+// Redefine() of functions alone (a slot has no entry), and is not tried
 // while the calling thread itself is inside of a function, which cannot drain
 // then. Its attempts are not paced: the limit says for how long callers may
 // stand still.

@@ -7,36 +7,47 @@
 // undone again, with the same words.
 
 #include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <ostream>
 #include <string>
 #include <thread>
 #include <tuple>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "base/testing/eventually.h"
 #include "base/testing/sanitizers.h"
 #include "code/redefinable.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "heap/appended_member.h"
 #include "heap/lazy_proxy.h"
+#include "heap/shadow/shadow.h"
 #include "heap/updatable.h"
 #include "stack/exposed_values.h"
 #include "threads/controlled_thread.h"
 #include "threads/update_point.h"
 #include "updates/change.h"
+#include "updates/mechanisms/append_members.h"
 #include "updates/mechanisms/convert.h"
 #include "updates/mechanisms/hook.h"
 #include "updates/mechanisms/mechanism.h"
 #include "updates/mechanisms/new_thread.h"
 #include "updates/mechanisms/reboot.h"
 #include "updates/mechanisms/redefine.h"
+#include "updates/mechanisms/redefine_entries.h"
 #include "updates/mechanisms/replace_when_held.h"
 #include "updates/mechanisms/set_exposed.h"
+#include "updates/mechanisms/shadow_data.h"
 #include "updates/mechanisms/transfer.h"
 #include "updates/testing/within.h"
 #include "updates/thread_updates.h"
@@ -46,6 +57,7 @@
 namespace instar {
 namespace matrix_test {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 // --- A program with one thread, which shows its version: 1, or 2.
@@ -81,6 +93,11 @@ __attribute__((noinline)) int One() { return 1; }
 int Two() { return 2; }
 Redefinable<int()> g_slot(&One);
 
+template <typename F>
+std::uintptr_t At(F* function) {
+  return reinterpret_cast<std::uintptr_t>(function);
+}
+
 // Objects.
 template <int kNumber>
 struct Item : Updatable<Item<kNumber>> {
@@ -92,6 +109,32 @@ struct ItemV2 : Item<kNumber> {
       : Item<kNumber>(std::move(old)) {}
   int Version() const override { return 2; }
 };
+
+// A member of them that the next build has at its end: how many there are.
+std::atomic<int> g_members{0};
+AppendedMember Member() {
+  using Object = Item<4>;
+  constexpr std::size_t kAt = sizeof(Object);
+  return {&Object::Class,
+          &typeid(Object),
+          "member",
+          kAt,
+          kAt + sizeof(double),
+          [](void* object) {
+            ::new (static_cast<char*>(object) + kAt) double(0.5);
+            ++g_members;
+          },
+          [](void*) noexcept { --g_members; }};
+}
+
+// What is attached to them.
+struct Mark {
+  Mark() { ++count; }
+  ~Mark() { --count; }
+  static inline std::atomic<int> count{0};
+};
+Shadow<Mark> g_marks("marks");
+Item<5> g_marked;
 
 // Variables. What the next version has is shown.
 int old_rate = 20;
@@ -136,6 +179,8 @@ struct Case {
   // it goes on (a new one that it ends, when that is undone) needs one that has
   // come to a point.
   bool works_anywhere = true;
+  // What the program does once it is applied.
+  std::function<void()> then = [] {};
 };
 
 void PrintTo(const Case& it, std::ostream* out) { *out << it.name; }
@@ -166,6 +211,16 @@ std::vector<Case> AllCases() {
        [] { return RedefineAtOnce(&One, &Two); }},
       {"RedefineSlot", Showing([] { return g_slot(); }),
        [] { return Redefine(g_slot, &Two); }},
+      {"RedefineEntries", Showing([] { return One(); }),
+       [] {
+         return RedefineEntries({{At(&One), At(&Two), "One"}});
+       }},
+      {"RedefineQuiescentEntries", Showing([] { return One(); }),
+       [] {
+         EntryRedefinition entry = {At(&One), At(&Two), "One"};
+         entry.must_be_quiescent = true;
+         return RedefineEntries({entry, {At(&Help), 0, "Help"}});
+       }},
       {"Reboot", &ShowForEver<1>,
        [] { return Reboot("worker", &ShowForEver<2>, &ShowForEver<1>); },
        /*works_anywhere=*/false},
@@ -175,6 +230,15 @@ std::vector<Case> AllCases() {
                     [] { return ConvertLazily<Item<2>, ItemV2<2>>(); }),
       Conversion<3>("ConvertProgressively",
                     [] { return ConvertProgressively<Item<3>, ItemV2<3>>(); }),
+      {"AppendMembers",
+       [] {
+         const auto item = std::make_unique<Item<4>>();
+         while (!g_stop) Show(1 + g_members);
+       },
+       [] { return AppendMembers({Member()}); }},
+      {"ShadowData", Showing([] { return 1 + Mark::count; }),
+       [] { return EndWithUpdate(&g_marks); },
+       /*works_anywhere=*/true, [] { g_marks.Attach(&g_marked); }},
       {"NewThread", Showing([] { return 1 + g_helpers; }),
        [] { return NewThread("helper", ThreadKind::kPassive, &Help); },
        /*works_anywhere=*/false},
@@ -334,6 +398,7 @@ TEST_P(MechanismMatrixTest, IsCheckedAppliedAndUndone) {
     ASSERT_TRUE(blockers.ok()) << blockers.status();
     EXPECT_EQ(Seen(), 1);
     ASSERT_EQ(in_use->Apply(), absl::OkStatus());
+    it.then();
     AwaitVersion(2);
     EXPECT_EQ(in_use->CanUndo(), absl::OkStatus());
     ASSERT_EQ(in_use->Undo(), absl::OkStatus());
@@ -345,6 +410,49 @@ std::string NameOf(
     const testing::TestParamInfo<MechanismMatrixTest::ParamType>& info) {
   const auto& [it, way] = info.param;
   return it.name + "In" + testing::PrintToString(way);
+}
+
+// Of those alone that ask for what the mechanism cannot do, the names.
+std::vector<std::string> RefusedWith(const ChangeOptions& options,
+                                     const std::string& text) {
+  std::vector<std::string> refused;
+  for (const Case& it : AllCases()) {
+    Change change(it.make(), options);
+    const absl::Status status = change.Prepare();
+    if (status.ok()) continue;
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_EQ(status.message(), absl::StrCat(change.name(), text));
+    EXPECT_EQ(change.Apply().status(), status);
+    EXPECT_EQ(change.Check().status(), status);
+    refused.push_back(it.name);
+  }
+  return refused;
+}
+
+TEST(RefusedMechanismTest, WhatOtherThreadsMayUse) {
+  const ControlledThread worker = StartPassiveThread("worker", [] {});
+  EXPECT_THAT(RefusedWith(Stacks::kThisThread,
+                          ": other threads may use what is changed, but only "
+                          "the calling thread's stack is looked at; choose "
+                          "Stacks::kControlledThreads"),
+              ElementsAre("ConvertEagerly", "ConvertLazily",
+                          "ConvertProgressively", "AppendMembers", "ShadowData",
+                          "NewThread", "Hook", "Transfer"));
+}
+
+TEST(RefusedMechanismTest, ForcedQuiescenceOfWhatHasNoEntriesToWaitAt) {
+  const ControlledThread worker = StartPassiveThread("worker", [] {});
+  ChangeOptions forced(Stacks::kControlledThreads);
+  forced.forced_quiescence = std::chrono::seconds(1);
+  EXPECT_THAT(
+      RefusedWith(forced,
+                  ": only what Redefine() redefines can be forced to be "
+                  "quiescent, where it is no slot: calls wait at the entries"),
+      ElementsAre("RedefineAtOnce", "RedefineSlot", "RedefineEntries",
+                  "RedefineQuiescentEntries", "Reboot", "ConvertEagerly",
+                  "ConvertLazily", "ConvertProgressively", "AppendMembers",
+                  "ShadowData", "NewThread", "Hook", "ReplaceActivation",
+                  "Transfer", "SetExposed"));
 }
 
 INSTANTIATE_TEST_SUITE_P(
