@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "heap/conversion.h"
 #include "heap/internal/version_change.h"
 #include "heap/updatable.h"
+#include "heap/weak_object_pool.h"
 
 namespace instar {
 namespace {
@@ -134,6 +136,29 @@ TEST(NoMemoryTest, NoObjectThatOldCodeHasMadeIsForgotten) {
   EXPECT_EQ(status, absl::OkStatus());
   ExpectVersion(boxes, 2);
   ASSERT_EQ(step->Undo(), absl::OkStatus());
+}
+
+// Objects that could not be entered: none is lost from the count.
+TEST(NoMemoryTest, WhatIsNotTrackedIsCounted) {
+  constexpr std::size_t kObjects = 100 * kMany;
+  const auto storage = std::make_unique<std::byte[]>(kObjects * sizeof(Box<9>));
+  const auto at = [&](std::size_t i) {
+    return reinterpret_cast<Box<9>*>(&storage[i * sizeof(Box<9>)]);
+  };
+  {
+    const NoMemory no_memory;
+    for (std::size_t i = 0; i < kObjects; ++i) ::new (at(i)) Box<9>;
+  }
+  const ObjectCounts counts = WeakObjectPool<Box<9>>().Counts();
+  EXPECT_GT(counts.untracked, 0u);
+  EXPECT_EQ(counts.outside + counts.untracked, kObjects);
+  EXPECT_EQ(counts.Total(), kObjects);
+  std::size_t visited = 0;
+  WeakObjectPool<Box<9>>().ForEach([&](Box<9>&) { ++visited; });
+  EXPECT_EQ(visited, counts.outside);
+  for (std::size_t i = 0; i < kObjects; ++i) std::destroy_at(at(i));
+  EXPECT_EQ(WeakObjectPool<Box<9>>().Counts().untracked, 0u);
+  EXPECT_EQ(WeakObjectPool<Box<9>>().Counts().Total(), 0u);
 }
 
 }  // namespace

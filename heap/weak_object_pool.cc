@@ -200,7 +200,10 @@ void VisitObjects(UpdatableClass* root, const std::type_info& type,
   std::vector<void*> outside;
   root->ForEachOutside(
       [&](void* object, OutsideObject&) { outside.push_back(object); });
-  for (void* object : outside) visit_one(object);
+  for (void* object : outside) {
+    // The visitor may have destroyed it.
+    if (root->FindOutside(object) != nullptr) visit_one(object);
+  }
 }
 
 }  // namespace heap_internal

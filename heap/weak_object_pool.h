@@ -71,9 +71,8 @@ class WeakObjectPool {
   // While it runs, no *other* thread may make or destroy objects of the class
   // (hold the threads, or a lock of the program's own): a constructor or
   // destructor that runs elsewhere would share its object with the visitor. The
-  // visitor itself may, also destroy the one that it was given; what it makes
-  // may be visited or not, and it must not destroy another one that was not
-  // made by `new`.
+  // visitor itself may, also destroy the one that it was given, or another,
+  // which is not visited then; what it makes may be visited or not.
   void ForEach(absl::FunctionRef<void(T&)> visit) const {
     using Root = typename T::UpdatableRoot;
     heap_internal::VisitObjects(T::Class(), typeid(T), [&](void* object) {
