@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -89,21 +90,12 @@ double Nanoseconds(nanoseconds time) {
   return static_cast<double>(time.count());
 }
 
-// Of values that are sorted and not empty.
+// Of values that are sorted and not empty: the least that is not exceeded by
+// this share of them.
 double Quantile(const std::vector<double>& values, double share) {
-  const std::size_t last = values.size() - 1;
-  return values[static_cast<std::size_t>(share * static_cast<double>(last))];
-}
-
-Percentiles PercentilesOf(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  Percentiles result;
-  result.p50 = Quantile(values, 0.5);
-  result.p99 = Quantile(values, 0.99);
-  result.p999 = Quantile(values, 0.999);
-  result.maximum = values.back();
-  return result;
+  const auto rank = static_cast<std::size_t>(
+      std::ceil(share * static_cast<double>(values.size())));
+  return values[std::max<std::size_t>(rank, 1) - 1];
 }
 
 struct Round {
@@ -125,9 +117,7 @@ void Evaluate(const std::vector<Sample>& samples,
               const std::vector<Round>& rounds, const Options& options,
               Measurement& result) {
   std::vector<double> before, during;
-  // By round and bin.
-  std::vector<std::vector<double>> longest(rounds.size(),
-                                           std::vector<double>(kBins, 0));
+  std::vector<std::vector<double>> slots(kSlots);
   for (const Sample& sample : samples) {
     const Round* const round = RoundAt(rounds, sample.end, options.around);
     if (round == nullptr) continue;
@@ -138,20 +128,13 @@ void Evaluate(const std::vector<Sample>& samples,
     } else if (since < kDuring) {
       during.push_back(latency);
     }
-    if (since < kFirstBin || since >= kFirstBin + kBins * kBin) continue;
-    double& bin = longest[round - rounds.data()][(since - kFirstBin) / kBin];
-    bin = std::max(bin, latency);
+    if (since < kFirstSlot || since >= kFirstSlot + kSlots * kSlot) continue;
+    slots[(since - kFirstSlot) / kSlot].push_back(latency);
   }
   result.before = PercentilesOf(std::move(before));
   result.during = PercentilesOf(std::move(during));
-  result.longest.assign(kBins, 0);
-  for (int bin = 0; bin < kBins; ++bin) {
-    std::vector<double> values;
-    for (const auto& of_round : longest) {
-      if (of_round[bin] > 0) values.push_back(of_round[bin]);
-    }
-    std::sort(values.begin(), values.end());
-    if (!values.empty()) result.longest[bin] = Quantile(values, 0.5);
+  for (std::vector<double>& slot : slots) {
+    result.over_time.push_back(PercentilesOf(std::move(slot)));
   }
   std::vector<double> applied;
   for (const Round& round : rounds) {
@@ -163,6 +146,18 @@ void Evaluate(const std::vector<Sample>& samples,
 }
 
 }  // namespace
+
+Percentiles PercentilesOf(std::vector<double> latencies) {
+  Percentiles result;
+  result.requests = latencies.size();
+  if (latencies.empty()) return result;
+  std::sort(latencies.begin(), latencies.end());
+  result.p50 = Quantile(latencies, 0.5);
+  result.p99 = Quantile(latencies, 0.99);
+  result.p999 = Quantile(latencies, 0.999);
+  result.maximum = latencies.back();
+  return result;
+}
 
 std::vector<Workload> AllWorkloads() {
   return {
@@ -203,7 +198,7 @@ absl::StatusOr<Measurement> Measure(const Mechanism& mechanism,
     }
   }
   Evaluate(workers.Take(), rounds, options, result);
-  if (result.before.p50 == 0) {
+  if (result.before.requests == 0) {
     return absl::DeadlineExceededError(
         absl::StrCat(mechanism.name, ", ", workload.name,
                      ": no request ended before an update"));

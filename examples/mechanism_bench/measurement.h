@@ -8,6 +8,7 @@
 #define INSTAR_EXAMPLES_MECHANISM_BENCH_MEASUREMENT_H_
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -34,10 +35,14 @@ struct Options {
   std::chrono::nanoseconds around = std::chrono::milliseconds(30);
 };
 
-// Of latencies, in nanoseconds.
+// Of the latencies of so many requests, in nanoseconds: each is that of some
+// request, which so large a share of all did not exceed. Of fewer than a
+// hundred, p99 is the longest.
 struct Percentiles {
+  std::size_t requests = 0;
   double p50 = 0, p99 = 0, p999 = 0, maximum = 0;
 };
+Percentiles PercentilesOf(std::vector<double> latencies);
 
 struct Measurement {
   std::string mechanism;
@@ -49,18 +54,19 @@ struct Measurement {
   double apply_p50 = 0, apply_maximum = 0;
   // `before.p50` as a ratio to that of the first mechanism of this kind.
   double cost = 1;
-  // The longest request by when it ended, in bins of kBin from kFirstBin on,
-  // relative to the begin of the update: the median of all rounds, in
-  // nanoseconds; 0 where none ended.
-  std::vector<double> longest;
+  // Of the requests of all rounds by when they ended, in kSlots slots of kSlot
+  // from kFirstSlot on, relative to the begin of the update.
+  std::vector<Percentiles> over_time;
 };
 
 inline constexpr std::chrono::nanoseconds kDuring =
     std::chrono::milliseconds(20);
-inline constexpr std::chrono::nanoseconds kFirstBin =
+inline constexpr std::chrono::nanoseconds kFirstSlot =
     -std::chrono::milliseconds(5);
-inline constexpr std::chrono::nanoseconds kBin = std::chrono::microseconds(250);
-inline constexpr int kBins = 100;
+inline constexpr std::chrono::nanoseconds kSlot =
+    std::chrono::microseconds(500);
+inline constexpr int kSlots = 50;
+static_assert(kFirstSlot + kSlots * kSlot == kDuring);
 
 // Runs it. An error is what the mechanism answered, or that no request ended.
 absl::StatusOr<Measurement> Measure(const Mechanism& mechanism,

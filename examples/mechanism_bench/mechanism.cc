@@ -77,16 +77,29 @@ std::unique_ptr<Program> RedefinedAtARendezvous() {
   return Calling(&Work, MakeUpdate(std::move(plan)));
 }
 
-std::unique_ptr<Program> RedefinedUnderAllThreads() {
+// A program that calls the function, all of whose threads are stopped by
+// signals when that is changed.
+std::unique_ptr<Program> StoppedBySignal(
+    std::shared_ptr<instar::Mechanism> mechanism,
+    std::chrono::nanoseconds forced_quiescence) {
   instar::ChangeOptions options(instar::Stacks::kAllThreads);
-  // Some thread is inside of it whenever one looks.
-  options.forced_quiescence = std::chrono::seconds(1);
-  instar::Change update =
-      instar::Change(instar::Redefine(&Work, &NextWork), options);
+  options.forced_quiescence = forced_quiescence;
+  instar::Change update(std::move(mechanism), options);
   return ProgramOf(
       &Work,
       [update]() mutable { return UntilDone([&] { return update.Apply(); }); },
       [update]() mutable { return UntilDone([&] { return update.Undo(); }); });
+}
+
+// Some thread is inside of the function whenever one looks: whoever is goes on
+// in the old version, or new calls wait until nobody is.
+std::unique_ptr<Program> RedefinedBySignal() {
+  return StoppedBySignal(instar::RedefineAtOnce(&Work, &NextWork),
+                         std::chrono::nanoseconds(0));
+}
+std::unique_ptr<Program> RedefinedBySignalForced() {
+  return StoppedBySignal(instar::Redefine(&Work, &NextWork),
+                         std::chrono::seconds(1));
 }
 
 std::unique_ptr<Program> RedefinedByASlot() {
@@ -160,8 +173,8 @@ std::vector<Mechanism> AllMechanisms(std::size_t objects) {
       {"plain function", "function",
        [=] { return ProgramOf(&PlainWork, nothing, nothing); }},
       {"redefine at a rendezvous", "function", &RedefinedAtARendezvous},
-      {"redefine under all threads, forced", "function",
-       &RedefinedUnderAllThreads},
+      {"redefine by signal, at once", "function", &RedefinedBySignal},
+      {"redefine by signal, forced", "function", &RedefinedBySignalForced},
       {"redefine a slot at a rendezvous", "function", &RedefinedByASlot},
       {"redefine at each thread's own point", "function", &RedefinedPerThread},
       {"plain class", "class",

@@ -16,6 +16,24 @@ nlohmann::ordered_json JsonOf(const Percentiles& percentiles) {
           {"max", percentiles.maximum}};
 }
 
+// A list of each, in which a slot without requests has null.
+nlohmann::ordered_json OverTime(const std::vector<Percentiles>& slots) {
+  nlohmann::ordered_json lists = {{"first_slot", kFirstSlot.count()},
+                                  {"slot", kSlot.count()}};
+  for (const Percentiles& slot : slots) {
+    lists["requests"].push_back(slot.requests);
+    const nlohmann::ordered_json of_slot = JsonOf(slot);
+    for (const auto& [name, value] : of_slot.items()) {
+      if (slot.requests > 0) {
+        lists[name].push_back(value);
+      } else {
+        lists[name].push_back(nullptr);
+      }
+    }
+  }
+  return lists;
+}
+
 double Us(double nanoseconds) { return nanoseconds / 1000; }
 
 }  // namespace
@@ -48,9 +66,7 @@ std::string JsonOf(const std::vector<Measurement>& measurements) {
                    {"latency_during", JsonOf(m.during)},
                    {"apply", {{"p50", m.apply_p50}, {"max", m.apply_maximum}}},
                    {"cost", m.cost},
-                   {"first_bin", kFirstBin.count()},
-                   {"bin", kBin.count()},
-                   {"longest", m.longest}});
+                   {"over_time", OverTime(m.over_time)}});
   }
   return all.dump(1) + "\n";
 }

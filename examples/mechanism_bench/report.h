@@ -16,11 +16,13 @@ namespace mechanism_bench {
 // One line each, with a heading.
 std::string TableOf(const std::vector<Measurement>& measurements);
 
-// All that is in them, as an array of objects; times in nanoseconds.
+// All that is in them, as an array of objects; times in nanoseconds. Over time
+// there is a list of each percentile, with null where no request ended.
 std::string JsonOf(const std::vector<Measurement>& measurements);
 
-// An SVG document: for each kind and workload the longest request over the time
-// since the update began, a line for each mechanism.
+// An SVG document: for each kind and workload the median, the 99th percentile
+// and the longest of the requests over the time since the update began, a line
+// for each mechanism.
 std::string PlotOf(const std::vector<Measurement>& measurements);
 
 }  // namespace mechanism_bench
