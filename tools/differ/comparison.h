@@ -144,10 +144,11 @@ class Comparison {
   bool IsNameOfOther(const Unit& old_unit, const Unit& new_unit) const;
   void Pair(const Unit* old_unit, Unit* new_unit);
   static void Separate(Unit& unit);
-  void SeparateLambda(Unit& unit, absl::string_view why);
+  void SeparateLambda(Unit& unit, bool was_there, absl::string_view why);
   void SeparateChangedClosures();
   bool SeparateNumbered(bool is_compared);
   void CheckDiscriminators(const ObjectPair& pair);
+  void CollectNumbered(const ObjectPair& pair);
   // Whether their contents tell variables of one name apart.
   bool AreToldApart(const Units& variables) const;
   void CheckMatchesByOrder();
@@ -167,6 +168,7 @@ class Comparison {
   void Judge();
   void JudgeVariable(const Unit& unit);
   void JudgeUnusedVariables();
+  void JudgeStartAndEnd(const ObjectPair& pair);
   void JudgeGuard(const Unit& unit);
   void NoteGuarded(const Unit& function);
   bool IsTable(const Unit& variable) const;

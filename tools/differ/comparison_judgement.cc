@@ -86,13 +86,7 @@ void Comparison::Judge() {
         NoteGuarded(*unit);
       }
     }
-    for (const Unit* unit : pair.new_object->constructors()) {
-      if (unit->status == UnitStatus::kSame) continue;
-      findings_.Warn(pair.new_object->name(),
-                     absl::StrCat(Demangle(unit->name),
-                                  " runs when a program starts, which has "
-                                  "been: it does not run for the update"));
-    }
+    JudgeStartAndEnd(pair);
   }
   JudgeUnusedVariables();
   for (const Unit* unit : gone_) {
@@ -101,6 +95,35 @@ void Comparison::Judge() {
         unit->object->name(),
         absl::StrCat(unit->is_function() ? "function " : "variable ",
                      Demangle(unit->name), " is gone: the program keeps it"));
+  }
+}
+
+// Functions that have the attribute `constructor` or `destructor`.
+void Comparison::JudgeStartAndEnd(const ObjectPair& pair) {
+  const auto had = [&](const std::vector<const Unit*>& of_old,
+                       const Unit* unit) {
+    return unit->old != nullptr && unit->old->object == pair.old_object &&
+           std::find(of_old.begin(), of_old.end(), unit->old) != of_old.end();
+  };
+  const std::vector<const Unit*> none;
+  const bool is_new = pair.old_object == nullptr;
+  for (const Unit* unit : pair.new_object->constructors()) {
+    if (unit->status == UnitStatus::kSame &&
+        had(is_new ? none : pair.old_object->constructors(), unit)) {
+      continue;
+    }
+    findings_.Warn(pair.new_object->name(),
+                   absl::StrCat(Demangle(unit->name),
+                                " runs when a program starts, which has "
+                                "been: it does not run for the update"));
+  }
+  for (const Unit* unit : pair.new_object->destructors()) {
+    if (had(is_new ? none : pair.old_object->destructors(), unit)) continue;
+    findings_.Warn(pair.new_object->name(),
+                   absl::StrCat(Demangle(unit->name),
+                                " runs when a program ends, and this one was "
+                                "started without it: it does not run for the "
+                                "update. atexit() does"));
   }
 }
 
@@ -206,8 +229,8 @@ void Comparison::JudgeVariable(const Unit& unit) {
                                   "has changed (",
                                   unit.why, ")"));
     }
-  } else if (unit.is_global()) {
-    changed_constants_.push_back(&unit);
+  } else {
+    if (unit.is_global()) changed_constants_.push_back(&unit);
     findings_.Note(
         object, absl::StrCat("constant ", readable, " has changed (", unit.why,
                              "): functions that use it get the new "

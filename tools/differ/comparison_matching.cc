@@ -96,6 +96,7 @@ void Comparison::MatchIn(const ObjectPair& pair) {
     }
   }
   CheckDiscriminators(pair);
+  CollectNumbered(pair);
 }
 
 StaticScope Comparison::ScopeOf(const Unit& unit) const {
@@ -125,7 +126,8 @@ bool Comparison::MatchOnlyOne(const ObjectPair& pair, Bucket& bucket) {
   Unit& new_unit = *bucket.new_units.front();
   if (new_unit.is_variable() && !new_unit.is_compound &&
       !new_unit.is_global() && !old_unit.is_global() &&
-      !new_unit.is_constant()) {
+      !new_unit.is_constant() &&
+      WithoutNumbers(new_unit.name) != new_unit.name) {
     // "n.0" may be a static of another function now.
     const std::string old_scope = ScopeOf(old_unit).exact;
     const std::string new_scope = ScopeOf(new_unit).exact;

@@ -38,8 +38,10 @@ void Comparison::Separate(Unit& unit) {
 }
 
 // Closures that exist go on with their code.
-void Comparison::SeparateLambda(Unit& unit, absl::string_view why) {
-  if (unit.is_variable() && !unit.is_constant() && unit.old != nullptr) {
+// `was_there`: the old build has a unit of that name, but for the number.
+void Comparison::SeparateLambda(Unit& unit, bool was_there,
+                                absl::string_view why) {
+  if (unit.is_variable() && !unit.is_constant() && was_there) {
     findings_.Refuse(unit.object->name(),
                      absl::StrCat("static variable ", Demangle(unit.name),
                                   " is one of a lambda or local class, and ",
@@ -75,7 +77,8 @@ void Comparison::SeparateChangedClosures() {
             !absl::StrContains(Demangle(unit->name), closure)) {
           continue;
         }
-        SeparateLambda(*unit, "it captures other things than before");
+        SeparateLambda(*unit, unit->old != nullptr,
+                       "it captures other things than before");
         separate_closures_.insert(closure);
       }
     }
@@ -148,11 +151,12 @@ bool Comparison::SeparateNumbered(bool is_compared) {
             (is_compared && unit->status != UnitStatus::kChanged)) {
           continue;
         }
-        SeparateLambda(*unit, group.is_class
-                                  ? "which of several classes of that name it "
-                                    "was before cannot be told"
-                                  : "which of several lambdas it was before "
-                                    "cannot be told");
+        SeparateLambda(*unit, true,
+                       group.is_class
+                           ? "which of several classes of that name it "
+                             "was before cannot be told"
+                           : "which of several lambdas it was before "
+                             "cannot be told");
         are_any = true;
       }
     }
@@ -165,13 +169,31 @@ bool Comparison::SeparateNumbered(bool is_compared) {
             (is_compared && unit->status != UnitStatus::kChanged)) {
           continue;
         }
-        SeparateLambda(*unit,
+        SeparateLambda(*unit, true,
                        "which of several lambdas it was before cannot be told");
         are_any = true;
       }
     }
   }
   return are_any;
+}
+
+// Static variables of one name in lambdas of one function, which may have been
+// inlined: their order says which is which.
+void Comparison::CollectNumbered(const ObjectPair& pair) {
+  std::map<std::string, Units> groups;
+  for (const auto& unit : pair.new_object->units()) {
+    if (!unit->is_variable() || unit->is_constant() || unit->old == nullptr ||
+        !absl::StartsWith(unit->name, "_ZZ")) {
+      continue;
+    }
+    for (const Numbered& name : NumbersIn(unit->name)) {
+      if (!name.is_class) groups[name.pattern].push_back(unit.get());
+    }
+  }
+  for (auto& group : groups) {
+    if (group.second.size() > 1) by_order_.push_back(std::move(group.second));
+  }
 }
 
 // Static variables of one name in one function: `_ZZ1fvE1n`, `_ZZ1fvE1n_0`. One
@@ -185,8 +207,8 @@ void Comparison::CheckDiscriminators(const ObjectPair& pair) {
           !absl::StartsWith(unit->name, "_ZZ")) {
         continue;
       }
-      // That has no number.
-      result[Demangle(unit->name)][unit->name] = unit.get();
+      // That has no number. The function may have become static, or global.
+      result[Demangle(unit->name)][KeyOf(*unit)] = unit.get();
     }
     return result;
   };
@@ -238,6 +260,11 @@ bool Comparison::AreToldApart(const Units& variables) const {
 // and that the author may have changed with the function.
 void Comparison::CheckMatchesByOrder() {
   for (const Units& variables : by_order_) {
+    if (std::any_of(
+            variables.begin(), variables.end(),
+            [](const Unit* variable) { return variable->old == nullptr; })) {
+      continue;  // found to be others
+    }
     const Unit* changed = nullptr;
     for (const Unit* variable : variables) {
       for (const Unit* user : UsersOf(*variable)) {

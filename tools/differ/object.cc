@@ -291,16 +291,21 @@ absl::Status Object::MakeUnits() {
     unit_of_[cold.section->index] = &unit;
   }
   GiveTablesToFunctions();
-  std::set<const Unit*> constructors;
+  constructors_ = FunctionsIn(".init_array");
+  destructors_ = FunctionsIn(".fini_array");
+  return absl::OkStatus();
+}
+
+std::vector<const Unit*> Object::FunctionsIn(absl::string_view prefix) const {
+  std::set<const Unit*> functions;
   for (const Section& section : elf_.sections()) {
-    if (!absl::StartsWith(section.name, ".init_array")) continue;
+    if (!absl::StartsWith(section.name, prefix)) continue;
     for (const Relocation& relocation : section.relocations) {
       const Unit* unit = TargetOf(relocation);
-      if (unit != nullptr && !unit->is_initializer()) constructors.insert(unit);
+      if (unit != nullptr && !unit->is_initializer()) functions.insert(unit);
     }
   }
-  constructors_.assign(constructors.begin(), constructors.end());
-  return absl::OkStatus();
+  return {functions.begin(), functions.end()};
 }
 
 // A variable that refers to the inside of a function, as the labels of computed

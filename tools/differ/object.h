@@ -105,6 +105,8 @@ class Object {
   }
   // What runs at start besides _GLOBAL__sub_I_: functions in .init_array.
   const std::vector<const Unit*>& constructors() const { return constructors_; }
+  // What runs at the end besides _GLOBAL__sub_D_: functions in .fini_array.
+  const std::vector<const Unit*>& destructors() const { return destructors_; }
 
  private:
   explicit Object(ElfFile elf, std::string name)
@@ -113,6 +115,8 @@ class Object {
   absl::Status MakeUnits();
   void AddUnit(std::unique_ptr<Unit> unit);
   void GiveTablesToFunctions();
+  // What sections of this name, and of others that begin with it, lead to.
+  std::vector<const Unit*> FunctionsIn(absl::string_view prefix) const;
   absl::Status ReadFrames(const Section& section);
 
   ElfFile elf_;
@@ -122,6 +126,7 @@ class Object {
   std::vector<Unit*> unit_of_;
   std::vector<Frame> common_frames_;
   std::vector<const Unit*> constructors_;
+  std::vector<const Unit*> destructors_;
 };
 
 // How far from the start of its section's contents a reference to a function

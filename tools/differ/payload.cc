@@ -22,6 +22,13 @@ namespace {
 using code_internal::Demangle;
 using generated_module::ImportKind;
 
+// Whether it begins with what -fpatchable-function-entry=5 leaves there.
+bool HasRoomAtEntry(const Unit& function) {
+  const absl::string_view code = function.main().bytes;
+  return function.entry <= code.size() &&
+         absl::StartsWith(code.substr(function.entry), kOneByteNoOps);
+}
+
 }  // namespace
 
 ObjectWriter::SectionId AddTable(ObjectWriter& writer, const char* name) {
@@ -82,6 +89,15 @@ void Payload::Choose() {
         }
         const std::optional<Place> place = PlaceOf(*unit);
         if (place) {
+          if (!HasRoomAtEntry(*unit->old)) {
+            Refuse(*unit,
+                   "has changed, and has no room for a jump at its entry: it "
+                   "is assembly, or was compiled with another "
+                   "-fpatchable-function-entry or an attribute of that name. "
+                   "Give the new one another name, and let functions that "
+                   "have the room use it");
+            continue;
+          }
           redirected_.push_back(
               {unit.get(),
                {place->image, place->address + unit->old->entry},

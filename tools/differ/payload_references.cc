@@ -23,6 +23,13 @@ bool IsOfTheLinker(absl::string_view name) {
          name == "__tls_get_addr";
 }
 
+// What libc.so has not, and libc_nonshared.a has for each image that is linked:
+// it hands on which image asks (__dso_handle).
+bool IsLinkedIntoEach(absl::string_view name) {
+  return name == "atexit" || name == "at_quick_exit" ||
+         name == "pthread_atfork";
+}
+
 // Asks for the start of the image's thread-local variables.
 bool IsOfModuleBase(const Symbol& symbol, const Relocation& relocation) {
   return relocation.type == R_X86_64_TLSLD ||
@@ -137,7 +144,7 @@ std::optional<Payload::Target> Payload::ResolveName(
     return Inside(relocation);
   }
   if (context_.state->target().IsInLibrary(symbol.name) ||
-      symbol.binding == STB_WEAK) {
+      IsLinkedIntoEach(symbol.name) || symbol.binding == STB_WEAK) {
     return external(false);
   }
   Refuse(owner, absl::StrCat("uses ", Demangle(symbol.name),

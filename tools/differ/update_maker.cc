@@ -24,6 +24,7 @@
 #include "tools/differ/judges/layout_judge.h"
 #include "tools/differ/judges/signature_judge.h"
 #include "tools/differ/judges/start_judge.h"
+#include "tools/differ/judges/variable_judge.h"
 #include "tools/differ/link.h"
 #include "tools/differ/module_tables.h"
 #include "tools/differ/object.h"
@@ -123,6 +124,7 @@ absl::Status AddUsersOf(const std::vector<const Unit*>& constants,
 // Of all objects of the old build.
 struct Names {
   absl::flat_hash_set<std::string> hidden;
+  absl::flat_hash_set<std::string> identical;  // of objects not compared
   StartNames start;
 };
 
@@ -150,6 +152,7 @@ absl::StatusOr<Names> NamesOf(const std::vector<ObjectFiles>& files,
         continue;
       }
       names.start.defined.emplace(symbol.name);
+      if (!is_compared) names.identical.emplace(symbol.name);
       if (is_hidden) names.hidden.emplace(symbol.name);
     }
   }
@@ -313,6 +316,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   INSTAR_ASSIGN_OR_RETURN(Names names,
                           NamesOf(files, comparison, state.target()));
   JudgeStart(comparison, names.start, findings);
+  JudgeVariables(comparison, {names.start.defined, names.identical}, findings);
 
   PayloadContext context = {};
   context.state = &state;

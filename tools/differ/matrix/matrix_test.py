@@ -263,6 +263,18 @@ class MatrixTest(unittest.TestCase):
             self.assertIn("0 functions to be redefined, 2 hooks", self.said)
         self.assertEqual(self.run_program(modules), ["6", "16", "36", "16", "6"] + ["16", "36", "16", "6"])
 
+    def test_handlers_at_exit(self):
+        """What libc_nonshared.a has for each image that is linked."""
+        self.link([self.build("at_exit.c", 0, []), self.build("at_exit_main.c", 0, [])], [])
+        self.build("at_exit.c", 1, [])
+        module = self.diff("update", 0, 1, "at_exit.o")
+        calls = ["2", "1003", "before fork"]
+        handlers = ["at the end: {0}", "the update's: {1}", "at the end: {0}"]
+        self.assertEqual(self.run_program([module]), calls + [line.format(1002, 1102) for line in handlers])
+        # What the update has registered stays registered, and its module loaded.
+        self.assertEqual(self.run_program([module, "undo"]), calls + [line.format(2, 102) for line in handlers])
+        self.assertEqual(self.run_program([module, "quick"]), calls + ["at the end: 2"] * 2)
+
     def test_cold_part_on_a_stack(self):
         objects = [self.build(source, 1, []) for source in ("cold.c", "cold_main.c")]
         for version in 2, 3:

@@ -40,7 +40,7 @@ def check(case, differ, flags, link_flags, folder):
             stem, suffix = os.path.splitext(os.path.join(folder, build, name))
             if suffix == ".h":
                 continue
-            compiler = ["gcc"] if suffix == ".c" else ["g++", "-std=c++20" if "co_" in files[name] else "-std=c++17"]
+            compiler = ["gcc"] if suffix in (".c", ".S") else ["g++", "-std=c++20" if "co_" in files[name] else "-std=c++17"]
             result = run(compiler + flags + ["-g", "-O2", "-I" + os.path.join(folder, build, "include")] + (case.flags[number] if case.flags else []) + [
                 "-c", stem + suffix, "-o", stem + ".o"])
             if result.returncode != 0:
