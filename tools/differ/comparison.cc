@@ -78,6 +78,13 @@ std::string Quoted(const Object& object, const Relocation& relocation) {
   return text ? absl::StrCat("\"", text->substr(0, 40), "\"") : "";
 }
 
+// Of what refers to a constant: which one has other contents. Those on the way
+// there, of a list, are not named.
+std::string ByConstant(const Unit& constant, std::string why) {
+  if (why.empty() || absl::StartsWith(why, "constant ")) return why;
+  return absl::StrCat("constant ", Demangle(constant.name), ": ", why);
+}
+
 std::string ReadableTarget(const Object& object, const Relocation& relocation) {
   const Symbol& symbol = object.SymbolOf(relocation);
   if (!symbol.name.empty()) return Demangle(symbol.name);
@@ -345,12 +352,9 @@ std::string Comparison::WhyNotSameTarget(const Object& a,
     if (unit_b->old != nullptr && unit_b->is_variable() &&
         unit_b->is_constant() && !IsVirtualTable(unit_b->name) &&
         !IsTypeInfo(unit_b->name)) {
-      const std::string why =
-          WhyNotSameSection(*unit_b->old->object, unit_b->old->main(),
-                            *unit_b->object, unit_b->main());
-      if (!why.empty()) {
-        return absl::StrCat("constant ", Demangle(unit_b->name), ": ", why);
-      }
+      return ByConstant(
+          *unit_b, WhyNotSameSection(*unit_b->old->object, unit_b->old->main(),
+                                     *unit_b->object, unit_b->main()));
     }
     return "";
   }
@@ -404,10 +408,7 @@ std::string Comparison::WhyNotSameTarget(const Object& a,
   }
   if (unit_b->is_constant() && !unit_b->is_global() &&
       !IsVirtualTable(unit_b->name) && !IsTypeInfo(unit_b->name)) {
-    const std::string why = WhyNotSameSection(a, section_a, b, section_b);
-    return why.empty()
-               ? ""
-               : absl::StrCat("constant ", Demangle(unit_b->name), ": ", why);
+    return ByConstant(*unit_b, WhyNotSameSection(a, section_a, b, section_b));
   }
   return "";
 }

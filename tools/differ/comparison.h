@@ -133,8 +133,8 @@ class Comparison {
   bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
   void MatchBucket(const ObjectPair& pair, Bucket bucket);
   void RefuseBucket(const ObjectPair& pair, const Bucket& bucket);
-  const std::set<const Unit*>& UsersOf(const Unit& variable);
-  std::set<std::string> UserKeysOf(const Unit& variable);
+  const std::set<const Unit*>& UsersOf(const Unit& used);
+  std::set<std::string> UserKeysOf(const Unit& used);
   bool HasMovedUser(const Unit& old_unit, const Unit& new_unit);
   StaticScope ScopeOf(const Unit& unit) const;
   std::vector<Bucket> ByScope(std::map<std::string, Bucket> buckets) const;
@@ -187,7 +187,7 @@ class Comparison {
   std::map<SectionPair, std::string> known_;
   int depth_ = 0;  // of the sections that are being compared
   std::vector<SectionPair> found_same_;
-  // The functions that refer to each variable of an object.
+  // The functions that refer to each unit of an object, but to themselves.
   std::map<const Object*, std::map<const Unit*, std::set<const Unit*>>> users_;
   std::vector<const Unit*> moved_only_;
   std::set<const Section*> with_moved_texts_;  // of the new build

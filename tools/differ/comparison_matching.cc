@@ -193,14 +193,22 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
                        [](const Unit* unit) { return unit->old != nullptr; }),
         bucket.new_units.end());
   };
+  const auto used_by = [&](const Unit& unit) {
+    return absl::StrCat("used by ", absl::StrJoin(UserKeysOf(unit), "\n"));
+  };
   match_by([](const Unit& unit) -> std::string {
-    const bool is_made_up = unit.is_function()
-                                ? IsClone(unit.name)
-                                : WithoutNumbers(unit.name) != unit.name;
-    return is_made_up ? "" : unit.name;
+    return IsClone(unit.name) || WithoutNumbers(unit.name) != unit.name
+               ? ""
+               : unit.name;
   });
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;
   if (bucket.new_units.front()->is_function()) {
+    // Functions within functions are numbered all over the file.
+    match_by([&](const Unit& unit) {
+      return IsClone(unit.name) ? "" : used_by(unit);
+    });
+    match_by(
+        [](const Unit& unit) { return IsClone(unit.name) ? "" : unit.name; });
     // Clones, or statics of one name: the same bytes, or none. What they refer
     // to is compared as for all others.
     match_by([](const Unit& unit) { return std::string(unit.main().bytes); });
@@ -232,9 +240,7 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     if (has_common) RefuseBucket(pair, bucket);
     return;
   }
-  match_by([&](const Unit& unit) {
-    return absl::StrCat("used by ", absl::StrJoin(UserKeysOf(unit), "\n"));
-  });
+  match_by(used_by);
   match_if([&](const Unit& a, const Unit& b) {
     const std::set<std::string> of_a = UserKeysOf(a);
     const std::set<std::string> of_b = UserKeysOf(b);
@@ -270,29 +276,29 @@ void Comparison::RefuseBucket(const ObjectPair& pair, const Bucket& bucket) {
                    "builds with -g"));
 }
 
-const std::set<const Unit*>& Comparison::UsersOf(const Unit& variable) {
+const std::set<const Unit*>& Comparison::UsersOf(const Unit& used) {
   const auto known = users_.emplace(
-      variable.object, std::map<const Unit*, std::set<const Unit*>>());
+      used.object, std::map<const Unit*, std::set<const Unit*>>());
   std::map<const Unit*, std::set<const Unit*>>& users = known.first->second;
   if (known.second) {
-    for (const auto& user : variable.object->units()) {
+    for (const auto& user : used.object->units()) {
       if (!user->is_function()) continue;
       for (const Section* part : user->parts) {
         for (const Relocation& relocation : part->relocations) {
-          const Unit* target = variable.object->TargetOf(relocation);
-          if (target != nullptr && target->is_variable()) {
+          const Unit* target = used.object->TargetOf(relocation);
+          if (target != nullptr && target != user.get()) {
             users[target].insert(user.get());
           }
         }
       }
     }
   }
-  return users[&variable];
+  return users[&used];
 }
 
-std::set<std::string> Comparison::UserKeysOf(const Unit& variable) {
+std::set<std::string> Comparison::UserKeysOf(const Unit& used) {
   std::set<std::string> keys;
-  for (const Unit* user : UsersOf(variable)) keys.insert(KeyOf(*user));
+  for (const Unit* user : UsersOf(used)) keys.insert(KeyOf(*user));
   return keys;
 }
 

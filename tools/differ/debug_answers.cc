@@ -168,9 +168,9 @@ void DebugAnswers::CheckCompilers(const std::vector<ObjectPair>& pairs,
       } else if (!known.info->describes_types()) {
         findings.Refuse(
             object->name(),
-            "was compiled with -g1, which does not describe types, "
-            "so that their layouts cannot be compared: compile both "
-            "builds with -g");
+            "was compiled with -g1, which does not describe types, or with "
+            "-femit-struct-debug-..., which leaves some out, so that their "
+            "layouts cannot be compared: compile both builds with -g alone");
       }
     }
     if (!is_described || pair.old_object == nullptr ||

@@ -15,12 +15,7 @@ namespace differ {
 
 void Findings::Add(Severity severity, absl::string_view object,
                    std::string message) {
-  const bool is_known =
-      std::any_of(all_.begin(), all_.end(), [&](const Finding& finding) {
-        return finding.severity == severity && finding.object == object &&
-               finding.message == message;
-      });
-  if (!is_known) {
+  if (known_.emplace(severity, object, message).second) {
     all_.push_back({severity, std::string(object), std::move(message)});
   }
 }

@@ -6,7 +6,9 @@
 #ifndef INSTAR_TOOLS_DIFFER_FINDINGS_H_
 #define INSTAR_TOOLS_DIFFER_FINDINGS_H_
 
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -44,6 +46,7 @@ class Findings {
 
  private:
   std::vector<Finding> all_;
+  std::set<std::tuple<Severity, std::string, std::string>> known_;
 };
 
 // "a, b, c and 7 more".

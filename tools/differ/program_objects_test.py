@@ -114,6 +114,35 @@ class ProgramObjectsTest(unittest.TestCase):
     def changed(self):
         return [change["name"] for change in self.report["changes"] if change["status"] == "changed"]
 
+    def test_links_to_folders_and_what_is_no_file(self):
+        old, new = self.shop()
+        for build in old, new:
+            os.symlink(".", build.path("again"))
+            os.symlink("..", build.path("lib/above"))
+            # Before and behind the folder that it leads to.
+            os.symlink("lib", build.path("a"))
+            os.symlink("lib", build.path("z"))
+            os.symlink("nowhere", build.path("nothing.o"))
+            os.mkfifo(build.path("pipe.o"))
+        self.assertIn("5 objects compared, 4 identical", self.differ(DONE))
+        self.assertIn("lib/tax.o:", self.said)
+        self.assertIn("pipe.o is no file", self.differ(FAILED, "--", "pipe.o"))
+
+    def test_objects_in_a_folder_to_which_a_link_leads(self):
+        old, new = self.shop()
+        for build in old, new:
+            shutil.move(build.path("lib"), os.path.join(self.folder, "lib of " + os.path.basename(build.folder)))
+            os.symlink("../lib of " + os.path.basename(build.folder), build.path("lib"))
+        self.assertIn("5 objects compared, 4 identical", self.differ(DONE))
+
+    def test_thin_archive(self):
+        old, new = self.shop()
+        for build in old, new:
+            subprocess.run(["ar", "rcsT", "libshop.a", "shop.o", "lib/tax.o"], cwd=build.folder, check=True)
+        self.assertIn("5 objects compared, 4 identical", self.differ(DONE))
+        self.assertIn("old/libshop.a is a thin archive, which names its objects and does not hold them: give those",
+                      self.differ(FAILED, "--", "libshop.a"))
+
     def test_all_are_there(self):
         self.shop()
         said = self.differ(DONE)

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "base/status_macros.h"
@@ -20,10 +21,11 @@ namespace instar {
 namespace differ {
 namespace {
 
-// Whether GCC was told to describe lines and functions alone.
+// Whether GCC was told to describe lines and functions alone, or some types.
 bool IsWithoutTypes(absl::string_view producer) {
   bool without = false;
   for (absl::string_view word : absl::StrSplit(producer, ' ')) {
+    if (absl::StartsWith(word, "-femit-struct-debug-")) return true;
     if (word == "-g1" || word == "-gline-tables-only") without = true;
     if (word == "-g" || word == "-g2" || word == "-g3") without = false;
   }

@@ -69,8 +69,9 @@ class ObjectDebugInfo {
 
   const ElfFile& file() const { return file_; }
 
-  // Whether types and variables are described: not with -g1. (In assembly there
-  // are none to describe.)
+  // Whether types and variables are described: not with -g1, nor all with
+  // -femit-struct-debug-baseonly and the like. (In assembly there are none to
+  // describe.)
   bool describes_types() const { return describes_types_; }
 
   // For this package.

@@ -16,9 +16,12 @@
 namespace instar {
 namespace differ {
 
+bool IsThinArchive(absl::string_view bytes) {
+  return absl::StartsWith(bytes, "!<thin>\n");
+}
+
 absl::StatusOr<std::vector<ArchiveMember>> MembersOf(absl::string_view bytes) {
-  constexpr absl::string_view kThin = "!<thin>\n";
-  if (absl::StartsWith(bytes, kThin)) return std::vector<ArchiveMember>();
+  if (IsThinArchive(bytes)) return std::vector<ArchiveMember>();
   elf_version(EV_CURRENT);
   // It only reads them.
   Elf* const archive =

@@ -24,6 +24,9 @@ struct ArchiveMember {
   absl::string_view bytes;
 };
 
+// Whether they are those of an archive that names its objects and holds none.
+bool IsThinArchive(absl::string_view bytes);
+
 // Its members, in their order, without its index. Of a thin archive, which
 // holds no objects, none.
 // Errors: InvalidArgument for bytes that are no archive, or a damaged one. They

@@ -19,7 +19,8 @@ namespace differ {
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Read(
     const std::string& path) {
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Nobody may ever write into a FIFO.
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) {
     return absl::ErrnoToStatus(errno, absl::StrCat(path, " cannot be opened"));
   }

@@ -5,8 +5,10 @@
 
 #include <elf.h>
 #include <fnmatch.h>
+#include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
@@ -50,27 +52,16 @@ class Folder {
   const std::string& path() const { return path_; }
   const Contents& objects() const { return objects_; }
 
-  // All objects and static libraries below.
+  // All objects and static libraries below. A folder to which links lead counts
+  // once, by its own name if it is below, too.
   absl::Status AddAll() {
-    std::error_code error;
-    fs::recursive_directory_iterator at(
-        path_, fs::directory_options::follow_directory_symlink, error);
-    for (; !error && at != fs::recursive_directory_iterator();
-         at.increment(error)) {
-      const std::string& path = at->path().native();
-      if ((!absl::EndsWith(path, ".o") && !absl::EndsWith(path, ".a")) ||
-          at->is_directory(error)) {
-        continue;
-      }
-      const absl::Status status =
-          Add(at->path().lexically_relative(path_).native(),
-              /*is_found=*/true);
-      // A link to nothing is no object.
-      if (!status.ok() && !absl::IsNotFound(status)) return status;
+    std::set<std::string> links = {path_};
+    while (!links.empty()) {
+      const std::string next = *links.begin();
+      links.erase(links.begin());
+      INSTAR_RETURN_IF_ERROR(AddBelow(next, links));
     }
-    if (!error) return absl::OkStatus();
-    return absl::NotFoundError(
-        absl::StrCat(path_, " cannot be read: ", error.message()));
+    return absl::OkStatus();
   }
 
   // The object, or the objects of a static library, of this name. What is
@@ -81,6 +72,12 @@ class Folder {
     INSTAR_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> mapped,
                             MappedFile::Read(absl::StrCat(path_, "/", file)));
     files_.push_back(mapped);
+    if (!is_found && IsThinArchive(mapped->bytes())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(path_, "/", file,
+                       " is a thin archive, which names its objects and does "
+                       "not hold them: give those"));
+    }
     if (!absl::EndsWith(file, ".a")) {
       if (!is_found || IsObject(mapped->bytes())) {
         objects_[name] = mapped->bytes();
@@ -102,7 +99,42 @@ class Folder {
   }
 
  private:
+  // `links`: gets those that lead to folders.
+  absl::Status AddBelow(const fs::path& folder, std::set<std::string>& links) {
+    std::error_code error;
+    struct stat status;
+    if (stat(folder.c_str(), &status) != 0) {
+      error = std::error_code(errno, std::generic_category());
+    } else if (!seen_.emplace(status.st_dev, status.st_ino).second) {
+      return absl::OkStatus();
+    }
+    if (!error) {
+      for (fs::directory_iterator at(folder, error);
+           !error && at != fs::directory_iterator(); at.increment(error)) {
+        const std::string& path = at->path().native();
+        // Of a link to nothing it is false, too.
+        std::error_code ignored;
+        if (at->is_directory(ignored)) {
+          if (at->is_symlink(ignored)) {
+            links.insert(path);
+          } else {
+            INSTAR_RETURN_IF_ERROR(AddBelow(path, links));
+          }
+        } else if (at->is_regular_file(ignored) &&
+                   (absl::EndsWith(path, ".o") || absl::EndsWith(path, ".a"))) {
+          INSTAR_RETURN_IF_ERROR(
+              Add(at->path().lexically_relative(path_).native(),
+                  /*is_found=*/true));
+        }
+      }
+    }
+    if (!error) return absl::OkStatus();
+    return absl::NotFoundError(
+        absl::StrCat(folder.native(), " cannot be read: ", error.message()));
+  }
+
   std::string path_;
+  std::set<std::pair<dev_t, ino_t>> seen_;  // folders
   std::vector<std::shared_ptr<const MappedFile>> files_;
   Contents objects_;
 };

@@ -16,6 +16,12 @@ def with_header(before):
             "t.h": "void say(int line);\n" + before + "static inline void check(int i) { if (i < 0) say(__LINE__); }"}
 
 
+def levels(first, second, suffix="c"):
+    """Two files that use a variable, as each declares it."""
+    return {"a." + suffix: first + " int f(int i) { return level += i; }",
+            "b." + suffix: second + " int g(int i) { return level -= i; }"}
+
+
 # A coroutine that a build may compile.
 COROUTINE = """
 #include <coroutine>
@@ -266,8 +272,8 @@ CASES = [
          flags=[["-fno-inline"], ["-fno-inline"]]),
     # One variable, or one in each file.
     *[Case(f"{name} becomes {other}",
-           {"t.h": old, "a.cc": '#include "t.h"\nint f(int i) { return level += i; }', "b.cc": '#include "t.h"\nint g(int i) { return level -= i; }'},
-           {"t.h": new, "a.cc": '#include "t.h"\nint f(int i) { return level += i; }', "b.cc": '#include "t.h"\nint g(int i) { return level -= i; }'},
+           {"t.h": old, **levels('#include "t.h"\n', '#include "t.h"\n', "cc")},
+           {"t.h": new, **levels('#include "t.h"\n', '#include "t.h"\n', "cc")},
            REFUSED, says) for name, old, other, new, says in [
                ("static of a header", "static int level;", "inline", "inline int level;",
                 "level is one now, and was several (level of a.o, level of b.o)"),
@@ -276,55 +282,62 @@ CASES = [
                ("inline variable", "inline int level;", "static", "static int level;",
                 "level was one, and is several now (level of a.o, level of b.o)"),
                ("static of a static inline function", "static inline int& at() { static int n; return n; }\n#define level at()",
-                "inline", "inline int& at() { static int n; return n; }\n#define level at()", "at()::n is one now, and was several"),
+                "inline", "inline int& at() { static int n; return n; }\n#define level at()",
+                "at()::n is one now, and was several"),
                ("static of an inline function", "inline int& at() { static int n; return n; }\n#define level at()",
                 "static", "static inline int& at() { static int n; return n; }\n#define level at()",
                 "at()::n was one, and is several now")]],
     Case("static of an inline function of one file becomes one of a static function",
          "inline int& at() { static int n; return n; } int f(int i) { return at() += i; }",
-         "static inline int& at() { static int n; return n; } int f(int i) { return at() += i; }", DONE, "changed function f(int)"),
+         "static inline int& at() { static int n; return n; } int f(int i) { return at() += i; }", DONE,
+         "changed function f(int)"),
     Case("statics of two files become one that others know",
-         {"a.c": "static int level; int f(int i) { return level += i; }", "b.c": "static int level; int g(int i) { return level -= i; }"},
-         {"a.c": "int level; int f(int i) { return level += i; }", "b.c": "extern int level; int g(int i) { return level -= i; }"},
+         levels("static int level;", "static int level;"),
+         levels("int level;", "extern int level;"),
          REFUSED, "level is one now, and was several (level of a.o, level of b.o)"),
     Case("variable that others know becomes statics of two files",
-         {"a.c": "int level; int f(int i) { return level += i; }", "b.c": "extern int level; int g(int i) { return level -= i; }"},
-         {"a.c": "static int level; int f(int i) { return level += i; }", "b.c": "static int level; int g(int i) { return level -= i; }"},
+         levels("int level;", "extern int level;"),
+         levels("static int level;", "static int level;"),
          REFUSED, "level was one, and is several now (level of a.o, level of b.o)"),
     Case("static that a file gives up for another file's variable of that name",
-         {"a.c": "int level; int f(int i) { return level += i; }", "b.c": "static int level; int g(int i) { return level -= i; }"},
-         {"a.c": "int level; int f(int i) { return level += 2 * i; }", "b.c": "extern int level; int g(int i) { return level -= i; }"},
+         levels("int level;", "static int level;"),
+         {"a.c": "int level; int f(int i) { return level += 2 * i; }",
+          "b.c": "extern int level; int g(int i) { return level -= i; }"},
          REFUSED, "level is one now, and was several (level, level of b.o)"),
     Case("static that becomes inline, and another file has it then",
          {"a.cc": "static int level; int f(int i) { return level += i; }", "b.cc": "int g(int i) { return i; }"},
-         {"a.cc": "inline int level; int f(int i) { return level += i; }", "b.cc": "inline int level; int g(int i) { return level += i; }"},
+         levels("inline int level;", "inline int level;", "cc"),
          REFUSED, "level is one now, and was several (level of a.o, level as a new one)"),
     Case("static that becomes inline, as it is in a file that has not changed",
-         {"a.cc": "static int level; int f(int i) { return level += i; }", "b.cc": "inline int level; int g(int i) { return level -= i; }"},
-         {"a.cc": "inline int level; int f(int i) { return level += i; }", "b.cc": "inline int level; int g(int i) { return level -= i; }"},
+         levels("static int level;", "inline int level;", "cc"),
+         levels("inline int level;", "inline int level;", "cc"),
          REFUSED, "level is one now, and was several (level of a.o, level)"),
     Case("inline variable that becomes a static of one of its files",
-         {"a.cc": "inline int level; int f(int i) { return level += i; }", "b.cc": "inline int level; int g(int i) { return level -= i; }"},
-         {"a.cc": "static int level; int f(int i) { return level += i; }", "b.cc": "inline int level; int g(int i) { return level -= i; }"},
+         levels("inline int level;", "inline int level;", "cc"),
+         levels("static int level;", "inline int level;", "cc"),
          REFUSED, "level was one, and is several now (level of a.o, level)"),
     Case("new inline variable of two files",
          {"a.cc": "int f(int i) { return i; }", "b.cc": "int g(int i) { return i; }"},
-         {"a.cc": "inline int level; int f(int i) { return level += i; }", "b.cc": "inline int level; int g(int i) { return level -= i; }"},
+         levels("inline int level;", "inline int level;", "cc"),
          DONE, "changed function g(int)"),
     Case("static of one file becomes one that others know",
          {"a.c": "static int level; int f(int i) { return level += i; }", "b.c": "int g(int i) { return i; }"},
-         {"a.c": "int level; int f(int i) { return level += i; }", "b.c": "extern int level; int g(int i) { return level -= i; }"},
+         levels("int level;", "extern int level;"),
          DONE, "changed function g"),
     # Lambdas that are inlined.
     Case("statics of two lambdas that change places",
-         "int f(int i) { auto a = [](int x) { static int n; return n += x; }; auto b = [](int x) { static int n; return n -= x; };\n"
+         "int f(int i) { auto a = [](int x) { static int n; return n += x; };\n"
+         "auto b = [](int x) { static int n; return n -= x; };\n"
          "return a(i) * 1000 + b(i); }",
-         "int f(int i) { auto b = [](int x) { static int n; return n -= x; }; auto a = [](int x) { static int n; return n += x; };\n"
+         "int f(int i) { auto b = [](int x) { static int n; return n -= x; };\n"
+         "auto a = [](int x) { static int n; return n += x; };\n"
          "return a(i) * 1000 + b(i); }", REFUSED, "cannot be told apart"),
     Case("statics of two lambdas that stay",
-         "int f(int i) { auto a = [](int x) { static int n; return n += x; }; auto b = [](int x) { static int n; return n -= x; };\n"
+         "int f(int i) { auto a = [](int x) { static int n; return n += x; };\n"
+         "auto b = [](int x) { static int n; return n -= x; };\n"
          "return a(i) * 1000 + b(i); }",
-         "int f(int i) { auto a = [](int x) { static int n; return n += x; }; auto b = [](int x) { static int n; return n -= x; };\n"
+         "int f(int i) { auto a = [](int x) { static int n; return n += x; };\n"
+         "auto b = [](int x) { static int n; return n -= x; };\n"
          "return a(i) * 2000 + b(i); }", DONE, "changed function f(int)"),
     Case("lambda before one that has a static",
          "int f(int i) { auto a = [](int x) { static int n; return n += x; }; return a(i); }",
@@ -332,7 +345,8 @@ CASES = [
          "return e(i) ? 0 : a(i); }", REFUSED, "is one of a lambda or local class"),
     Case("lambda of a variable, before another one's with a static",
          "static auto a = [](int x) { static int n; return n += x; }; int f(int i) { return a(i); }",
-         "static auto e = [](int x) { static int k; return k += x; }; static auto a = [](int x) { static int n; return n += x; };\n"
+         "static auto e = [](int x) { static int k; return k += x; };\n"
+         "static auto a = [](int x) { static int n; return n += x; };\n"
          "int f(int i) { return e(0) + a(i); }", DONE, "new variable e", never="starts anew"),
     # What is there twice, or not at all.
     Case("table of functions of one file, to which a pointer leads",
@@ -340,7 +354,7 @@ CASES = [
          "static const struct O o = {x}; static const struct O* at; int f(int i) { if (!at) at = &o; return at->a(i) + y(i); }",
          "struct O { int (*a)(int); }; static int x(int i) { return i; } static int y(int i) { return i + 1; } "
          "static const struct O o = {y}; static const struct O* at; int f(int i) { if (!at) at = &o; return at->a(i) + x(i); }",
-         DONE, "constant o has changed (refers to y in place of x): functions that use it get the new one, pointers to the old one stay",
+         DONE, "constant o has changed (refers to y in place of x): functions that use it get the new one, pointers to the old",
          suffix="c", flags=[["-fno-inline"], ["-fno-inline"]]),
     Case("new destructor", "int f(int i) { return i; }",
          "int f(int i) { return i + 1; } __attribute__((destructor)) static void bye(void) {}", DONE,
@@ -354,8 +368,22 @@ CASES = [
          "__attribute__((patchable_function_entry(0, 0))) int f(int i) { return i + 1; }",
          "__attribute__((patchable_function_entry(0, 0))) int f(int i) { return i + 9; }", REFUSED,
          "f has changed, and has no room for a jump at its entry", suffix="c"),
-    Case("function of assembly", {"a.S": '.globl f\n.type f, @function\nf: mov $1, %eax\n ret\n.size f, .-f\n.section .note.GNU-stack,"",@progbits',
-                                  "b.c": "int g(void) { return 1; }"},
-         {"a.S": '.globl f\n.type f, @function\nf: mov $2, %eax\n ret\n.size f, .-f\n.section .note.GNU-stack,"",@progbits',
+    Case("function of assembly",
+         {"a.S": '.globl f\n.type f, @function\nf: mov $1, %eax\n ret\n.size f, .-f\n'
+                 '.section .note.GNU-stack,"",@progbits',
+          "b.c": "int g(void) { return 1; }"},
+         {"a.S": '.globl f\n.type f, @function\nf: mov $2, %eax\n ret\n.size f, .-f\n'
+                 '.section .note.GNU-stack,"",@progbits',
           "b.c": "int g(void) { return 1; }"}, REFUSED, "f has changed, and has no room for a jump at its entry"),
+    Case("list of constants", *["struct L { const struct L* next; int k; }; "
+                               "static const struct L l0 = {0, %d}, l1 = {&l0, 1}, l2 = {&l1, 2}; "
+                               "int f(const struct L* l) { int n = 0; for (; l; l = l->next) n += l->k; return n; } "
+                               "int g(void) { return f(&l2); }" % k for k in (1, 5)],
+         DONE, "changed function g  (constant l0: its contents at +8)", suffix="c", flags=[["-fno-inline"], ["-fno-inline"]]),
+    Case("function within a function, before others of their names",
+         *["int f(int i) { __attribute__((noipa)) int h(int x) { return x + i + 1; } %s return h(2) %s; } "
+           "int g(int i) { __attribute__((noipa)) int h(int x) { return x + i + 2; } return h(2); } "
+           "int e(int i) { __attribute__((noipa)) int h(int x) { return x + i + 2; } return h(2); }" % more
+           for more in (("", ""), ("__attribute__((noipa)) int k(int x) { return x - i; }", "+ k(1)"))],
+         DONE, "5 functions the same", suffix="c", never="changed function g"),
 ]
