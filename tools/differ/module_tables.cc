@@ -113,6 +113,13 @@ absl::Status WriteModuleTables(const ModuleTables& tables,
                 at + offsetof(generated_module::Redefinition, name),
                 watched.name);
   }
+  const ObjectWriter::SectionId still_called =
+      AddTable(writer, kStillCalledSection);
+  for (const std::string& name : tables.still_called) {
+    const std::uint64_t at = writer.BytesOf(still_called).size();
+    Append(writer.BytesOf(still_called), StillCalledRecord{});
+    names.Refer(still_called, at, name);
+  }
   const ObjectWriter::SectionId report =
       AddTable(writer, generated_module::kReportSection);
   writer.BytesOf(report) = tables.report;

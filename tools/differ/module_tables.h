@@ -8,6 +8,7 @@
 #ifndef INSTAR_TOOLS_DIFFER_MODULE_TABLES_H_
 #define INSTAR_TOOLS_DIFFER_MODULE_TABLES_H_
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,8 @@ struct ModuleTables {
   };
   std::vector<ComparedObject> objects;
   std::vector<WatchedCode> watched;
-  std::string report;  // JSON
+  std::set<std::string> still_called;  // names of functions
+  std::string report;                  // JSON
 };
 
 // As a relocatable object.

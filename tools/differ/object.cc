@@ -166,6 +166,50 @@ std::uint64_t OffsetInTarget(const Object& object,
              : offset;
 }
 
+bool IsFieldOfCall(const Section& code, const Relocation& relocation) {
+  const auto byte = [&](std::uint64_t back) {
+    return back > relocation.offset ? 0U
+                                    : static_cast<unsigned char>(
+                                          code.bytes[relocation.offset - back]);
+  };
+  switch (relocation.type) {
+    case R_X86_64_PLT32:
+    case R_X86_64_PC32:
+      return byte(1) == 0xe8 || byte(1) == 0xe9 ||
+             (byte(2) == 0x0f && (byte(1) & 0xf0U) == 0x80);
+    case R_X86_64_GOTPCREL:
+    case R_X86_64_GOTPCRELX:
+    case R_X86_64_REX_GOTPCRELX:
+      return byte(2) == 0xff && (byte(1) == 0x15 || byte(1) == 0x25);
+    default:
+      return false;
+  }
+}
+
+std::vector<std::uint64_t> OwnAddressesIn(const Unit& function,
+                                          const Section& section) {
+  std::vector<std::uint64_t> fields;
+  if (section.index != function.main().index) return fields;
+  const absl::string_view code = section.bytes;
+  for (std::uint64_t at = 3; at + 4 <= code.size(); ++at) {
+    const auto byte = [&](std::uint64_t i) {
+      return static_cast<unsigned char>(code[i]);
+    };
+    const bool is_lea = byte(at - 2) == 0x8d && (byte(at - 1) & 0xc7) == 5 &&
+                        (byte(at - 3) & 0xfb) == 0x48;
+    const std::int64_t end = static_cast<std::int64_t>(at) + 4;
+    if (!is_lea || *ReadAt<std::int32_t>(code, at) !=
+                       static_cast<std::int64_t>(function.entry) - end) {
+      continue;
+    }
+    const bool has_relocation = std::any_of(
+        section.relocations.begin(), section.relocations.end(),
+        [&](const Relocation& relocation) { return relocation.offset == at; });
+    if (!has_relocation) fields.push_back(at);
+  }
+  return fields;
+}
+
 absl::StatusOr<std::unique_ptr<Object>> Object::Read(const std::string& path,
                                                      const std::string& name) {
   INSTAR_ASSIGN_OR_RETURN(ElfFile elf, ElfFile::Read(path));

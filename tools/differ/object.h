@@ -135,6 +135,15 @@ class Object {
 std::uint64_t OffsetInTarget(const Object& object,
                              const Relocation& relocation);
 
+// Whether the field of a section of code is that of a call, or of a jump.
+bool IsFieldOfCall(const Section& code, const Relocation& relocation);
+
+// Where a section of a function has the address of its own entry, and no
+// relocation, as the assembler has resolved it: fields of four bytes of
+// lea start(%rip), %reg.
+std::vector<std::uint64_t> OwnAddressesIn(const Unit& function,
+                                          const Section& section);
+
 // Bytes of the field of a relocation.
 std::uint64_t FieldSize(std::uint32_t type);
 

@@ -293,29 +293,11 @@ void Payload::CopySection(const Unit& unit, const Section& section) {
 }
 
 // A static function that takes its own address gets that of the old entry, as
-// all others do. The assembler has resolved that reference, so that there is no
-// relocation: lea start(%rip), %reg, with a displacement to the very start.
+// all others do.
 void Payload::ImportOwnAddress(const Unit& unit, const Section& section) {
-  if (!is_redirected_.contains(&unit) || section.index != unit.main().index) {
-    return;
-  }
+  if (!is_redirected_.contains(&unit)) return;
   const auto place = PlaceOf(unit);
-  const absl::string_view code = section.bytes;
-  for (std::uint64_t at = 3; at + 4 <= code.size(); ++at) {
-    const auto byte = [&](std::uint64_t i) {
-      return static_cast<unsigned char>(code[i]);
-    };
-    const bool is_lea = byte(at - 2) == 0x8d && (byte(at - 1) & 0xc7) == 5 &&
-                        (byte(at - 3) & 0xfb) == 0x48;
-    const std::int64_t end = static_cast<std::int64_t>(at) + 4;
-    if (!is_lea || *ReadAt<std::int32_t>(code, at) !=
-                       static_cast<std::int64_t>(unit.entry) - end) {
-      continue;
-    }
-    const bool has_relocation = std::any_of(
-        section.relocations.begin(), section.relocations.end(),
-        [&](const Relocation& relocation) { return relocation.offset == at; });
-    if (has_relocation) continue;
+  for (const std::uint64_t at : OwnAddressesIn(unit, section)) {
     const Import import = {
         {place->image, place->address + unit.old->entry}, -4, unit.name, false};
     fields_.push_back(

@@ -21,7 +21,9 @@
 #include "tools/differ/files/object_folders.h"
 #include "tools/differ/files/program_objects.h"
 #include "tools/differ/files/source_ages.h"
+#include "tools/differ/judges/lasting_code.h"
 #include "tools/differ/judges/layout_judge.h"
+#include "tools/differ/judges/never_left.h"
 #include "tools/differ/judges/signature_judge.h"
 #include "tools/differ/judges/start_judge.h"
 #include "tools/differ/judges/variable_judge.h"
@@ -304,8 +306,17 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   INSTAR_RETURN_IF_ERROR(JudgeDefinitions(files, findings));
   const std::set<std::string> converted = JudgeLayouts(
       comparison, request.allowed_types, *compared.debug, findings);
-  std::vector<const Unit*> watched =
-      JudgeSignatures(comparison, *compared.debug, findings);
+  PayloadContext context = {};
+  context.at_next_call = request.at_next_call;
+  const LastingCode lasting(
+      comparison,
+      [&context](const Unit& function) -> std::string {
+        if (IsNeverLeft(function)) return "is never left";
+        return IsAtNextCall(function, context) ? "may be running" : "";
+      },
+      state.still_called());
+  std::vector<const Unit*> watched = JudgeSignatures(
+      comparison, lasting, state.still_called(), *compared.debug, findings);
   for (const std::string& name : request.waits_for) {
     INSTAR_ASSIGN_OR_RETURN(
         const std::vector<const Unit*> functions,
@@ -318,12 +329,11 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   JudgeStart(comparison, names.start, findings);
   JudgeVariables(comparison, {names.start.defined, names.identical}, findings);
 
-  PayloadContext context = {};
   context.state = &state;
   context.comparison = &comparison;
   context.findings = &findings;
-  context.at_next_call = request.at_next_call;
   context.converts_under = UsersOfTypes(comparison, converted, *compared.debug);
+  JudgeConversions(lasting, context.converts_under, findings);
   context.hidden_names = std::move(names.hidden);
   ModuleTables tables;
   for (const ObjectPair& pair : comparison.pairs()) {
@@ -354,6 +364,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   for (const Unit* function : watched) Watch(*function, context);
   WatchGone(context);
   tables.watched = std::move(context.watched);
+  tables.still_called = lasting.still_called();
   report.imports.assign(imports.begin(), imports.end());
   report.findings = findings.all();
   if (report.is_refused() || report.is_empty() || request.output.empty()) {

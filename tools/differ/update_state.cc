@@ -113,6 +113,12 @@ absl::Status UpdateState::AddModule(const std::string& path) {
     object = {record->digest, record->is_complete != 0, {}, {}};
     known.push_back(&object);
   }
+  const absl::string_view still_called = bytes_of(kStillCalledSection);
+  for (std::uint64_t at = 0;; at += sizeof(StillCalledRecord)) {
+    const auto name = ReadAt<StillCalledRecord>(still_called, at);
+    if (!name) break;
+    still_called_.emplace(StringAt(names, *name));
+  }
   const absl::string_view units = bytes_of(kUnitsSection);
   for (std::uint64_t at = 0;; at += sizeof(UnitRecord)) {
     const auto record = ReadAt<UnitRecord>(units, at);

@@ -6,7 +6,8 @@
 // is now.
 //
 // A module says itself where its units are, and those that it leaves where they
-// were, in sections that are not loaded: .instar.objects and .instar.units.
+// were, in sections that are not loaded: .instar.objects and .instar.units; and
+// which functions old code may still call, which no build tells any more.
 
 #ifndef INSTAR_TOOLS_DIFFER_UPDATE_STATE_H_
 #define INSTAR_TOOLS_DIFFER_UPDATE_STATE_H_
@@ -15,6 +16,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,10 @@ struct UnitRecord {
   std::uint32_t image;    // or kThisModule
   RecordKind kind;
 };
+// Names of functions that code which goes on as it was may call
+// (judges/lasting_code.h), each as its offset.
+inline constexpr char kStillCalledSection[] = ".instar.still_called";
+using StillCalledRecord = std::uint64_t;
 
 // An update that has been generated and applied before.
 struct EarlierModule {
@@ -80,6 +86,10 @@ class UpdateState {
 
   const LinkedImage& target() const { return *target_; }
   const std::vector<EarlierModule>& modules() const { return modules_; }
+
+  // Linkage names of functions that code from before one of the modules may
+  // still call, though the old build does not tell so.
+  const std::set<std::string>& still_called() const { return still_called_; }
 
   // Objects of which the modules have brought new versions, or new ones.
   bool HasBrought(const std::string& object) const {
@@ -115,6 +125,7 @@ class UpdateState {
 
   std::unique_ptr<const LinkedImage> target_;
   std::vector<EarlierModule> modules_;
+  std::set<std::string> still_called_;
   std::map<std::string, KnownObject> objects_;  // by their names
   std::map<std::string, Place, std::less<>> globals_;
 };

@@ -38,6 +38,14 @@ struct FunctionSignature {
   // Parameters that the compiler adds are left out: of `this` the name tells.
   std::string return_type;
   std::vector<std::string> parameters;
+  // The same without const and volatile behind pointers, too: how it is passed.
+  std::string bare_return_type;
+  std::vector<std::string> bare_parameters;
+  // It is called with an object: the first parameter is `this`.
+  bool has_this = false;
+  // The result is a number of at most eight bytes, or a pointer: in a register
+  // that a caller may leave alone.
+  bool is_result_in_register = false;
   bool is_variadic = false;
   bool is_noreturn = false;
   bool is_external = false;
@@ -48,6 +56,12 @@ struct FunctionSignature {
 // Of every function of the object that has code, by place. A clone has the
 // signature of its source, whatever it has been left of it.
 std::vector<FunctionSignature> SignaturesOf(const ObjectDebugInfo& object);
+
+// Whether code that was compiled for the one may call the other. It may if
+// const and volatile differ, if there is a result that it does not know of, and
+// if the other one does not return. Parameters that the name of C++ tells are
+// the same.
+bool MayCallAs(const FunctionSignature& was, const FunctionSignature& is);
 
 // "int shop::Sell(int)" and "[[noreturn]] void Die(char const*, ...)".
 std::string ToString(const FunctionSignature& signature);

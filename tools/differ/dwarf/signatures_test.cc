@@ -127,6 +127,53 @@ TEST(SignaturesTest, OfCTellsApartWhatTheNameDoesNot) {
                "number f(const number count, byte *b) { return count + *b; }"));
 }
 
+TEST(SignaturesTest, WhatACallerGoesBy) {
+  const auto of = [](const std::string& source, const char* suffix) {
+    const CompiledObject object(source, suffix, "-O2 -g");
+    EXPECT_TRUE(object.status().ok()) << object.status();
+    const auto signatures = SignaturesOf(*object);
+    EXPECT_EQ(signatures.size(), 1u);
+    return signatures.empty() ? FunctionSignature() : signatures.front();
+  };
+  const auto may_call_c = [&](const char* was, const char* is) {
+    return MayCallAs(of(was, ".c"), of(is, ".c"));
+  };
+  EXPECT_TRUE(may_call_c("int f(char *s) { return *s; }",
+                         "int f(const char *const s) { return *s; }"));
+  EXPECT_TRUE(may_call_c("char *f(char **s) { return *s; }",
+                         "const char *f(char *const *s) { return *s; }"));
+  EXPECT_FALSE(may_call_c("int f(int a) { return a; }",
+                          "int f(int a, int b) { return a + b; }"));
+  EXPECT_FALSE(may_call_c("int f(int a) { return a; }",
+                          "int f(int a, ...) { return a; }"));
+  // A result that a caller does not know of.
+  const char* const none = "void f(int a) { (void)a; }";
+  EXPECT_TRUE(may_call_c(none, "int f(int a) { return a; }"));
+  EXPECT_TRUE(may_call_c(none, "double f(int a) { return a; }"));
+  EXPECT_TRUE(may_call_c(none, "void *f(int a) { return a ? f : 0; }"));
+  EXPECT_FALSE(may_call_c("int f(int a) { return a; }", none));
+  EXPECT_FALSE(may_call_c(none, "long double f(int a) { return a; }"));
+  EXPECT_FALSE(
+      may_call_c(none,
+                 "struct s { int b[9]; };\n"
+                 "struct s f(int a) { struct s r = {{a}}; return r; }"));
+  // One that returns.
+  const char* const endless = "_Noreturn void f(int a) { for (;;) a++; }";
+  EXPECT_TRUE(may_call_c(none, endless));
+  EXPECT_FALSE(may_call_c(endless, none));
+  // In C++ the name tells the parameters, and not whether there is an object.
+  const auto may_call = [&](const char* was, const char* is) {
+    return MayCallAs(of(was, ".cc"), of(is, ".cc"));
+  };
+  const char* const member =
+      "struct S { int f(int); }; int S::f(int a) { return a; }";
+  const char* const of_class =
+      "struct S { static int f(int); }; int S::f(int a) { return a; }";
+  EXPECT_TRUE(may_call(member, member));
+  EXPECT_FALSE(may_call(member, of_class));
+  EXPECT_FALSE(may_call(of_class, member));
+}
+
 TEST(SignaturesTest, AColdPartBelongsToItsFunction) {
   const CompiledObject object(R"(
       __attribute__((cold)) void Complain(int);

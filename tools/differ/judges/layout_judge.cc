@@ -231,6 +231,21 @@ std::map<std::string, std::string> UsersOfTypes(
   return users;
 }
 
+void JudgeConversions(const LastingCode& lasting,
+                      const std::map<std::string, std::string>& users,
+                      Findings& findings) {
+  for (const auto& [function, why] : lasting.WithoutNewVersion()) {
+    const auto user = users.find(function->name);
+    if (user == users.end()) continue;
+    findings.Refuse(
+        function->object->name(),
+        absl::StrCat(code_internal::Demangle(function->name), " ", why,
+                     ". It was compiled for ", user->second,
+                     " as it was: what uses its objects belongs into a "
+                     "function that the new build has, too"));
+  }
+}
+
 std::set<std::string> JudgeLayouts(const Comparison& comparison,
                                    const std::set<std::string>& allowed,
                                    DebugAnswers& debug, Findings& findings) {

@@ -16,6 +16,7 @@
 #include "tools/differ/comparison.h"
 #include "tools/differ/debug_answers.h"
 #include "tools/differ/findings.h"
+#include "tools/differ/judges/lasting_code.h"
 
 namespace instar {
 namespace differ {
@@ -27,6 +28,12 @@ namespace differ {
 std::set<std::string> JudgeLayouts(const Comparison& comparison,
                                    const std::set<std::string>& allowed,
                                    DebugAnswers& debug, Findings& findings);
+
+// Refuses such a conversion where code without a new version, which goes on,
+// knows the class: it would make objects of the old size. `users`: as below.
+void JudgeConversions(const LastingCode& lasting,
+                      const std::map<std::string, std::string>& users,
+                      Findings& findings);
 
 // As DebugQuestions::changed_closures.
 std::vector<std::string> ChangedClosures(const std::vector<ObjectPair>& pairs,

@@ -12,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/dwarf/signatures.h"
-#include "tools/differ/judges/never_left.h"
 #include "tools/differ/unit_names.h"
 
 namespace instar {
@@ -25,61 +24,67 @@ using code_internal::Demangle;
 struct Changed {
   std::string was;
   std::string is;
-  bool is_global;
 };
 
-// By their units of the old build. In C++ other parameters are another name.
-std::map<const Unit*, Changed> ChangedSignatures(const Comparison& comparison,
-                                                 DebugAnswers& debug) {
-  std::map<const Unit*, Changed> result;
+using Signatures = std::vector<FunctionSignature>;
+
+// Of each unit of this build: of several functions in one section, more than
+// one.
+std::map<const Unit*, Signatures> SignaturesByUnit(const Comparison& comparison,
+                                                   bool is_new,
+                                                   DebugAnswers& debug) {
+  std::map<const Unit*, Signatures> result;
   for (const ObjectPair& pair : comparison.pairs()) {
-    if (pair.old_object == nullptr || pair.new_object == nullptr) continue;
-    const ObjectDebugInfo* old_info = debug.InfoOf(*pair.old_object);
-    const ObjectDebugInfo* new_info = debug.InfoOf(*pair.new_object);
-    if (old_info == nullptr || new_info == nullptr) continue;
-    std::map<std::string, FunctionSignature> was;
-    for (FunctionSignature& signature : SignaturesOf(*old_info)) {
-      const std::string name = signature.linkage_name;
-      was.emplace(name, std::move(signature));
-    }
-    for (const FunctionSignature& signature : SignaturesOf(*new_info)) {
-      const Unit* unit = pair.new_object->UnitOf(signature.place.section);
-      if (unit == nullptr || unit->old == nullptr) continue;
-      const auto found = was.find(unit->old->name);
-      if (found == was.end()) continue;
-      // Parameter types alone: names and attributes mean nothing to a caller.
-      // Those of C++ are in its name, however they are spelled.
-      if (found->second.return_type != signature.return_type ||
-          (signature.is_unmangled &&
-           (found->second.parameters != signature.parameters ||
-            found->second.is_variadic != signature.is_variadic))) {
-        result[unit->old] = {ToString(found->second), ToString(signature),
-                             unit->is_global()};
-      }
+    const Object* const object = is_new ? pair.new_object : pair.old_object;
+    const ObjectDebugInfo* const info =
+        object == nullptr ? nullptr : debug.InfoOf(*object);
+    if (info == nullptr) continue;
+    for (FunctionSignature& signature : SignaturesOf(*info)) {
+      const Unit* const unit = object->UnitOf(signature.place.section);
+      if (unit != nullptr) result[unit].push_back(std::move(signature));
     }
   }
   return result;
 }
 
-// Whether the field is that of a call, or of a jump.
-bool IsCall(const Section& code, const Relocation& relocation) {
-  const auto byte = [&](std::uint64_t back) {
-    return back > relocation.offset ? 0U
-                                    : static_cast<unsigned char>(
-                                          code.bytes[relocation.offset - back]);
-  };
-  switch (relocation.type) {
-    case R_X86_64_PLT32:
-    case R_X86_64_PC32:
-      return byte(1) == 0xe8 || byte(1) == 0xe9 ||
-             (byte(2) == 0x0f && (byte(1) & 0xf0U) == 0x80);
-    case R_X86_64_GOTPCREL:
-    case R_X86_64_GOTPCRELX:
-    case R_X86_64_REX_GOTPCRELX:
-      return byte(2) == 0xff && (byte(1) == 0x15 || byte(1) == 0x25);
-    default:
-      return false;
+// A function that has an alias, or another one before, may be found by another
+// of its names; what is alone in its section is the same all the same.
+const FunctionSignature* SignatureBefore(const FunctionSignature& signature,
+                                         const Signatures& before) {
+  const auto found =
+      std::find_if(before.begin(), before.end(), [&](const auto& other) {
+        return other.linkage_name == signature.linkage_name;
+      });
+  if (found != before.end()) return &*found;
+  return before.size() == 1 ? &before.front() : nullptr;
+}
+
+Changed Describe(const FunctionSignature& was, const FunctionSignature& is) {
+  Changed changed = {ToString(was), ToString(is)};
+  if (was.has_this != is.has_this) {
+    std::string& of_static = was.has_this ? changed.is : changed.was;
+    of_static.insert(0, "static ");
   }
+  return changed;
+}
+
+// By their units of the old build, wherever they were.
+std::map<const Unit*, Changed> ChangedSignatures(const Comparison& comparison,
+                                                 DebugAnswers& debug) {
+  std::map<const Unit*, Changed> result;
+  const auto before = SignaturesByUnit(comparison, false, debug);
+  for (const auto& [unit, signatures] :
+       SignaturesByUnit(comparison, true, debug)) {
+    const auto found = before.find(unit->old);
+    if (found == before.end()) continue;
+    for (const FunctionSignature& is : signatures) {
+      const FunctionSignature* const was = SignatureBefore(is, found->second);
+      if (was != nullptr && !MayCallAs(*was, is)) {
+        result[unit->old] = Describe(*was, is);
+      }
+    }
+  }
+  return result;
 }
 
 // Who calls what has changed, as the references of the old build tell.
@@ -89,7 +94,7 @@ class Callers {
           const Comparison& comparison)
       : changed_(changed), comparison_(comparison) {
     for (const auto& entry : changed) {
-      if (entry.second.is_global) by_name_[entry.first->name] = &entry.second;
+      Name(*entry.first, &entry.second);
     }
     FindTables();
   }
@@ -115,6 +120,13 @@ class Callers {
   }
 
  private:
+  // By all of its names that others know.
+  void Name(const Unit& unit, const Changed* callee) {
+    for (const Symbol* symbol : unit.symbols) {
+      if (!symbol->is_local()) by_name_[std::string(symbol->name)] = callee;
+    }
+  }
+
   // Constants that lead to one of them, also by other constants; those that
   // others know by their names included.
   void FindTables() {
@@ -131,9 +143,7 @@ class Callers {
           const Changed* const callee = FirstCalleeOf(*unit);
           if (callee == nullptr) continue;
           tables_[unit.get()] = callee;
-          if (unit->is_global()) {
-            by_name_[std::string(unit->global_name())] = callee;
-          }
+          Name(*unit, callee);
           is_complete = false;
         }
       }
@@ -154,11 +164,39 @@ class Callers {
   std::map<const Unit*, const Changed*> tables_;
 };
 
+void RefuseKept(const Unit& user, const Changed& callee, Findings& findings) {
+  findings.Refuse(
+      user.object->name(),
+      absl::StrCat(Demangle(user.name), " keeps the address of ", callee.was,
+                   ", which is ", callee.is,
+                   " now: who calls it by that is not known. Give the new "
+                   "function another name"));
+}
+
+// What its callers of the old build do not tell.
+void JudgeByItself(const Unit& function, const Changed& changed,
+                   const std::set<std::string>& still_called,
+                   Findings& findings) {
+  if (!OwnAddressesIn(function, function.main()).empty()) {
+    RefuseKept(function, changed, findings);
+  }
+  for (const Symbol* symbol : function.symbols) {
+    if (still_called.count(std::string(symbol->name)) == 0) continue;
+    findings.Refuse(
+        function.object->name(),
+        absl::StrCat("code that was there before an earlier update may call ",
+                     changed.is, " as if it were ", changed.was,
+                     ". Give the new function another name"));
+    return;
+  }
+}
+
 }  // namespace
 
-std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
-                                         DebugAnswers& debug,
-                                         Findings& findings) {
+std::vector<const Unit*> JudgeSignatures(
+    const Comparison& comparison, const LastingCode& lasting,
+    const std::set<std::string>& still_called, DebugAnswers& debug,
+    Findings& findings) {
   const std::map<const Unit*, Changed> changed =
       ChangedSignatures(comparison, debug);
   std::vector<const Unit*> watched;
@@ -167,6 +205,7 @@ std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
     findings.Note(
         entry.first->object->name(),
         absl::StrCat("signature: ", entry.second.was, " -> ", entry.second.is));
+    JudgeByItself(*entry.first, entry.second, still_called, findings);
   }
   std::map<const Unit*, const Unit*> new_of;
   for (const ObjectPair& pair : comparison.pairs()) {
@@ -191,24 +230,20 @@ std::vector<const Unit*> JudgeSignatures(const Comparison& comparison,
               callers.CalleeOf(*pair.old_object, relocation);
           if (callee == nullptr) continue;
           if (!user->is_function() ||
-              (!IsCall(*part, relocation) &&
+              (!IsFieldOfCall(*part, relocation) &&
                !callers.IsTable(*pair.old_object, relocation))) {
-            findings.Refuse(
-                pair.old_object->name(),
-                absl::StrCat(Demangle(user->name), " keeps the address of ",
-                             callee->was, ", which is ", callee->is,
-                             " now: who calls it by that is not known. Give "
-                             "the new function another name"));
+            RefuseKept(*user, *callee, findings);
             continue;
           }
           if (!seen.insert(user.get()).second) continue;
           const auto now = new_of.find(user.get());
-          if (IsNeverLeft(*user)) {
+          const std::string why = lasting.WhyLasting(*user);
+          if (!why.empty()) {
             findings.Refuse(
                 pair.old_object->name(),
-                absl::StrCat(Demangle(user->name),
-                             " is never left, and would call ", callee->is,
-                             " as if it were ", callee->was,
+                absl::StrCat(Demangle(user->name), " ", why,
+                             ", and would call ", callee->is, " as if it were ",
+                             callee->was,
                              ". Give the new function another name"));
           } else if (now == new_of.end()) {
             watched.push_back(user.get());

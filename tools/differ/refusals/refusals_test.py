@@ -15,9 +15,10 @@ import tempfile
 
 import cases
 import misleading_cases
+import signature_cases
 from case import DONE
 
-CASES = cases.CASES + misleading_cases.CASES
+CASES = cases.CASES + misleading_cases.CASES + signature_cases.CASES
 
 
 def run(command):
@@ -26,9 +27,11 @@ def run(command):
 
 def check(case, differ, flags, link_flags, folder):
     """Returns what is wrong; an empty string: nothing."""
-    for number, build in enumerate(("old", "new")):
+    for build, files in (("old", case.old), ("between", case.between), ("new", case.new)):
+        if files is None:
+            continue
+        flags_of_build = case.flags[build == "new"] if case.flags else []
         os.makedirs(os.path.join(folder, build))
-        files = (case.old, case.new)[number]
         if isinstance(files, str):
             files = {"t." + case.suffix: files}
         for name, text in files.items():
@@ -41,7 +44,7 @@ def check(case, differ, flags, link_flags, folder):
             if suffix == ".h":
                 continue
             compiler = ["gcc"] if suffix in (".c", ".S") else ["g++", "-std=c++20" if "co_" in files[name] else "-std=c++17"]
-            result = run(compiler + flags + ["-g", "-O2", "-I" + os.path.join(folder, build, "include")] + (case.flags[number] if case.flags else []) + [
+            result = run(compiler + flags + ["-g", "-O2", "-I" + os.path.join(folder, build, "include")] + flags_of_build + [
                 "-c", stem + suffix, "-o", stem + ".o"])
             if result.returncode != 0:
                 return result.stdout
@@ -56,8 +59,15 @@ def check(case, differ, flags, link_flags, folder):
     if result.returncode != 0:
         return result.stdout
     output = os.path.join(folder, "update.so")
-    result = run([differ, "--program", program, "--old", os.path.join(folder, "old"), "--new",
-                  os.path.join(folder, "new"), "-o", output] + case.options)
+    update = [differ, "--program", program, "--old", os.path.join(folder, "old")]
+    if case.between is not None:
+        before = os.path.join(folder, "before.so")
+        result = run(update + ["--new", os.path.join(folder, "between"), "-o", before])
+        if result.returncode != DONE:
+            return "the update before: " + result.stdout
+        update[-1] = os.path.join(folder, "between")
+        update += ["--after", before]
+    result = run(update + ["--new", os.path.join(folder, "new"), "-o", output] + case.options)
     if case.never is not None and case.never in result.stdout:
         return f"{case.never!r} in it:\n{result.stdout}"
     if result.returncode != case.code or case.says not in result.stdout:
