@@ -120,6 +120,15 @@ absl::Status WriteModuleTables(const ModuleTables& tables,
     Append(writer.BytesOf(still_called), StillCalledRecord{});
     names.Refer(still_called, at, name);
   }
+  const ObjectWriter::SectionId gone_types =
+      AddTable(writer, kGoneTypesSection);
+  for (const auto& type : tables.gone_types) {
+    for (const std::uint64_t digest : type.second) {
+      const std::uint64_t at = writer.BytesOf(gone_types).size();
+      Append(writer.BytesOf(gone_types), GoneTypeRecord{0, digest});
+      names.Refer(gone_types, at + offsetof(GoneTypeRecord, name), type.first);
+    }
+  }
   const ObjectWriter::SectionId report =
       AddTable(writer, generated_module::kReportSection);
   writer.BytesOf(report) = tables.report;

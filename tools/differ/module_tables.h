@@ -8,6 +8,8 @@
 #ifndef INSTAR_TOOLS_DIFFER_MODULE_TABLES_H_
 #define INSTAR_TOOLS_DIFFER_MODULE_TABLES_H_
 
+#include <cstdint>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -31,7 +33,8 @@ struct ModuleTables {
   std::vector<ComparedObject> objects;
   std::vector<WatchedCode> watched;
   std::set<std::string> still_called;  // names of functions
-  std::string report;                  // JSON
+  std::map<std::string, std::set<std::uint64_t>> gone_types;
+  std::string report;  // JSON
 };
 
 // As a relocatable object.

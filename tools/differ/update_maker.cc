@@ -304,8 +304,9 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   }
   compared.debug->CheckCompilers(comparison.pairs(), findings);
   INSTAR_RETURN_IF_ERROR(JudgeDefinitions(files, findings));
-  const std::set<std::string> converted = JudgeLayouts(
-      comparison, request.allowed_types, *compared.debug, findings);
+  LayoutJudgement layouts =
+      JudgeLayouts(comparison, request.allowed_types, state.gone_types(),
+                   *compared.debug, findings);
   PayloadContext context = {};
   context.at_next_call = request.at_next_call;
   const LastingCode lasting(
@@ -332,7 +333,8 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   context.state = &state;
   context.comparison = &comparison;
   context.findings = &findings;
-  context.converts_under = UsersOfTypes(comparison, converted, *compared.debug);
+  context.converts_under =
+      UsersOfTypes(comparison, layouts.converted, *compared.debug);
   JudgeConversions(lasting, context.converts_under, findings);
   context.hidden_names = std::move(names.hidden);
   ModuleTables tables;
@@ -365,6 +367,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   WatchGone(context);
   tables.watched = std::move(context.watched);
   tables.still_called = lasting.still_called();
+  tables.gone_types = std::move(layouts.gone);
   report.imports.assign(imports.begin(), imports.end());
   report.findings = findings.all();
   if (report.is_refused() || report.is_empty() || request.output.empty()) {

@@ -119,6 +119,13 @@ absl::Status UpdateState::AddModule(const std::string& path) {
     if (!name) break;
     still_called_.emplace(StringAt(names, *name));
   }
+  const absl::string_view gone_types = bytes_of(kGoneTypesSection);
+  for (std::uint64_t at = 0;; at += sizeof(GoneTypeRecord)) {
+    const auto record = ReadAt<GoneTypeRecord>(gone_types, at);
+    if (!record) break;
+    gone_types_[std::string(StringAt(names, record->name))].insert(
+        record->digest);
+  }
   const absl::string_view units = bytes_of(kUnitsSection);
   for (std::uint64_t at = 0;; at += sizeof(UnitRecord)) {
     const auto record = ReadAt<UnitRecord>(units, at);

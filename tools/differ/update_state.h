@@ -7,7 +7,8 @@
 //
 // A module says itself where its units are, and those that it leaves where they
 // were, in sections that are not loaded: .instar.objects and .instar.units; and
-// which functions old code may still call, which no build tells any more.
+// what no build tells any more: which functions old code may still call, and
+// which types objects may be of.
 
 #ifndef INSTAR_TOOLS_DIFFER_UPDATE_STATE_H_
 #define INSTAR_TOOLS_DIFFER_UPDATE_STATE_H_
@@ -66,6 +67,14 @@ struct UnitRecord {
 inline constexpr char kStillCalledSection[] = ".instar.still_called";
 using StillCalledRecord = std::uint64_t;
 
+// Types that the new build does not have: one record for each layout
+// (dwarf/type_changes.h).
+inline constexpr char kGoneTypesSection[] = ".instar.gone_types";
+struct GoneTypeRecord {
+  std::uint64_t name;
+  std::uint64_t digest;
+};
+
 // An update that has been generated and applied before.
 struct EarlierModule {
   std::string file;         // its name without folders
@@ -90,6 +99,11 @@ class UpdateState {
   // Linkage names of functions that code from before one of the modules may
   // still call, though the old build does not tell so.
   const std::set<std::string>& still_called() const { return still_called_; }
+
+  // Types that a module has found to be gone: by name digests of their layouts.
+  const std::map<std::string, std::set<std::uint64_t>>& gone_types() const {
+    return gone_types_;
+  }
 
   // Objects of which the modules have brought new versions, or new ones.
   bool HasBrought(const std::string& object) const {
@@ -126,6 +140,7 @@ class UpdateState {
   std::unique_ptr<const LinkedImage> target_;
   std::vector<EarlierModule> modules_;
   std::set<std::string> still_called_;
+  std::map<std::string, std::set<std::uint64_t>> gone_types_;
   std::map<std::string, KnownObject> objects_;  // by their names
   std::map<std::string, Place, std::less<>> globals_;
 };

@@ -36,6 +36,29 @@ std::size_t HashOf(const TypeLayout& layout) {
   return hash;
 }
 
+// FNV-1a of what IsSame() compares, without const and volatile. absl::HashOf()
+// is another one in each process.
+std::uint64_t DigestOf(const TypeLayout& layout) {
+  std::string text =
+      absl::StrCat(static_cast<int>(layout.kind), ",", layout.size, ",",
+                   layout.is_passed_by_address, ",", layout.underlying);
+  for (const MemberLayout& m : layout.members) {
+    absl::StrAppend(&text, ";", m.name, ",", m.bare_type, ",", m.bit_offset,
+                    ",", m.bit_size, ",", m.place_by_table);
+  }
+  for (const VirtualFunction& f : layout.functions) {
+    absl::StrAppend(&text, ";", f.name, ",", f.slot);
+  }
+  for (const Enumerator& e : layout.enumerators) {
+    absl::StrAppend(&text, ";", e.name, ",", e.value);
+  }
+  std::uint64_t hash = 0xcbf2'9ce4'8422'2325;
+  for (const char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100'0000'01b3;
+  }
+  return hash;
+}
+
 // What type_info symbols say at least of a type: the last part of its name,
 // with its length before it.
 std::string MangledEnd(const std::string& name) {
@@ -136,6 +159,12 @@ bool TypeSet::IsUnion(const std::string& name) const {
                                      TypeLayout::Kind::kUnion;
 }
 
+std::set<std::uint64_t> TypeSet::DigestsOf(const std::vector<Use>& uses) const {
+  std::set<std::uint64_t> digests;
+  for (const Use& use : uses) digests.insert(DigestOf(*layouts_[use.layout]));
+  return digests;
+}
+
 std::vector<std::string> TypeSet::Undescribed() const {
   std::vector<std::string> result;
   for (const std::string& name : declared_) {
@@ -161,6 +190,13 @@ std::vector<std::string> IncomparableTypes(const TypeSet& was,
 class TypeComparison {
  public:
   TypeComparison(const TypeSet& was, const TypeSet& is) : was_(was), is_(is) {}
+
+  bool IsOnStacksOnly(const std::string& name) const {
+    TypeChange type;
+    type.name = name;
+    FindObjects(name, &type);
+    return type.is_on_stacks_only();
+  }
 
   std::vector<TypeChange> Compare() {
     std::vector<TypeChange> changes;
@@ -415,6 +451,37 @@ class TypeComparison {
   const TypeSet& was_;
   const TypeSet& is_;
 };
+
+TypeDigests GoneTypes(const TypeSet& was, const TypeSet& is) {
+  TypeDigests gone;
+  const TypeComparison comparison(was, is);
+  for (const auto& type : was.types_) {
+    // Closures go on with their own code.
+    if (is.types_.count(type.first) != 0 ||
+        absl::StrContains(type.first, "{lambda(") ||
+        comparison.IsOnStacksOnly(
+            was.layouts_[type.second.front().layout]->name)) {
+      continue;
+    }
+    gone[type.first] = was.DigestsOf(type.second);
+  }
+  return gone;
+}
+
+std::vector<std::string> ReturnedTypes(const TypeSet& was, const TypeSet& is,
+                                       const TypeDigests& gone) {
+  std::vector<std::string> returned;
+  for (const auto& type : gone) {
+    const auto now = is.types_.find(type.first);
+    if (now == is.types_.end() || was.types_.count(type.first) != 0) continue;
+    const std::set<std::uint64_t> digests = is.DigestsOf(now->second);
+    if (!std::includes(type.second.begin(), type.second.end(), digests.begin(),
+                       digests.end())) {
+      returned.push_back(is.layouts_[now->second.front().layout]->name);
+    }
+  }
+  return returned;
+}
 
 std::vector<TypeChange> CompareTypes(const TypeSet& was, const TypeSet& is) {
   return TypeComparison(was, is).Compare();

@@ -39,6 +39,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -143,6 +144,10 @@ struct TypeChange {
   }
 };
 
+// Types by their names, each with digests of its layouts, which are the same in
+// every build.
+using TypeDigests = std::map<std::string, std::set<std::uint64_t>>;
+
 class TypeSet {
  public:
   TypeSet();
@@ -158,6 +163,9 @@ class TypeSet {
 
  private:
   friend class TypeComparison;
+  friend TypeDigests GoneTypes(const TypeSet&, const TypeSet&);
+  friend std::vector<std::string> ReturnedTypes(const TypeSet&, const TypeSet&,
+                                                const TypeDigests&);
   friend std::vector<std::string> IncomparableTypes(const TypeSet&,
                                                     const TypeSet&);
 
@@ -166,6 +174,7 @@ class TypeSet {
     std::uint32_t layout;
   };
 
+  std::set<std::uint64_t> DigestsOf(const std::vector<Use>& uses) const;
   bool Describes(const std::string& name) const;
   bool IsUnion(const std::string& name) const;
   std::uint32_t LayoutIndex(TypeLayout layout);
@@ -186,6 +195,16 @@ class TypeSet {
 
 // The types that both builds have, and that differ, by name.
 std::vector<TypeChange> CompareTypes(const TypeSet& was, const TypeSet& is);
+
+// The types that the old build has and the new one has not, and of which
+// objects may exist all the same: not those that lived on stacks only, and no
+// closures.
+TypeDigests GoneTypes(const TypeSet& was, const TypeSet& is);
+
+// Of types that the old build has not, names of those that `gone` has, and that
+// are laid out in another way now.
+std::vector<std::string> ReturnedTypes(const TypeSet& was, const TypeSet& is,
+                                       const TypeDigests& gone);
 
 // Types that one of the builds declares only, and the other describes: whether
 // they differ is not known.

@@ -158,6 +158,26 @@ void JudgeVariables(const Comparison& comparison, DebugAnswers& debug,
   }
 }
 
+// Types that an earlier update has taken out.
+void JudgeReturned(const Types& types, const TypeDigests& gone,
+                   const std::set<std::string>& allowed, Findings& findings) {
+  for (const std::string& type : ReturnedTypes(types.was, types.is, gone)) {
+    std::string message = absl::StrCat(
+        "type ", type,
+        " is laid out in another way than one of that name was before an "
+        "earlier update, and objects of that may exist");
+    if (allowed.count(type) != 0) {
+      findings.Warn("", absl::StrCat(message, "; it is allowed"));
+    } else {
+      findings.Refuse(
+          "", absl::StrCat(message,
+                           ". Give it another name; or, if there are none, say "
+                           "--allow-type '",
+                           type, "'"));
+    }
+  }
+}
+
 // Members that new hooks initialize, qualified.
 std::set<std::string> ConvertedMembers(const Comparison& comparison) {
   std::set<std::string> members;
@@ -246,10 +266,11 @@ void JudgeConversions(const LastingCode& lasting,
   }
 }
 
-std::set<std::string> JudgeLayouts(const Comparison& comparison,
-                                   const std::set<std::string>& allowed,
-                                   DebugAnswers& debug, Findings& findings) {
-  std::set<std::string> converted_types;
+LayoutJudgement JudgeLayouts(const Comparison& comparison,
+                             const std::set<std::string>& allowed,
+                             const TypeDigests& gone, DebugAnswers& debug,
+                             Findings& findings) {
+  LayoutJudgement judgement;
   const std::set<std::string> converted_members = ConvertedMembers(comparison);
   const Types types = TypesOf(comparison.pairs(), debug);
   const bool clears_padding = ClearsPadding(comparison.pairs(), debug);
@@ -259,6 +280,8 @@ std::set<std::string> JudgeLayouts(const Comparison& comparison,
                                    " is described in one of the builds only: "
                                    "if it has changed, nobody knows"));
   }
+  judgement.gone = GoneTypes(types.was, types.is);
+  JudgeReturned(types, gone, allowed, findings);
   std::optional<TypeUseIndex> uses;
   for (TypeChange& change : CompareTypes(types.was, types.is)) {
     const std::string object =
@@ -295,7 +318,7 @@ std::set<std::string> JudgeLayouts(const Comparison& comparison,
       const std::string missing = MissingConversions(change, converted_members);
       const std::string why_not = WhyNotConverted(change);
       if (missing.empty() && why_not.empty()) {
-        converted_types.insert(change.name);
+        judgement.converted.insert(change.name);
         findings.Note(object,
                       absl::StrCat(message, "; its objects are converted"));
         continue;
@@ -313,7 +336,7 @@ std::set<std::string> JudgeLayouts(const Comparison& comparison,
                     change.name, "'");
     findings.Refuse(object, message);
   }
-  return converted_types;
+  return judgement;
 }
 
 }  // namespace differ

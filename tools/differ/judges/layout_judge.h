@@ -15,19 +15,29 @@
 
 #include "tools/differ/comparison.h"
 #include "tools/differ/debug_answers.h"
+#include "tools/differ/dwarf/type_changes.h"
 #include "tools/differ/findings.h"
 #include "tools/differ/judges/lasting_code.h"
 
 namespace instar {
 namespace differ {
 
+struct LayoutJudgement {
+  // Types whose objects are converted when the update is applied: they have got
+  // members, and the new build says by INSTAR_CONVERT (heap/appended_member.h)
+  // what these are to be.
+  std::set<std::string> converted;
+  // Types that the new build does not have any more, for the next update to
+  // know.
+  TypeDigests gone;
+};
+
 // `allowed`: qualified names of types of which the author says that it is right
-// all the same. Returns those whose objects are converted when the update is
-// applied: they have got members, and the new build says by INSTAR_CONVERT
-// (heap/appended_member.h) what these are to be.
-std::set<std::string> JudgeLayouts(const Comparison& comparison,
-                                   const std::set<std::string>& allowed,
-                                   DebugAnswers& debug, Findings& findings);
+// all the same. `gone`: what updates before this one have found to be gone.
+LayoutJudgement JudgeLayouts(const Comparison& comparison,
+                             const std::set<std::string>& allowed,
+                             const TypeDigests& gone, DebugAnswers& debug,
+                             Findings& findings);
 
 // Refuses such a conversion where code without a new version, which goes on,
 // knows the class: it would make objects of the old size. `users`: as below.

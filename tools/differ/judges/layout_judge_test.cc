@@ -48,7 +48,7 @@ class Builds {
   std::vector<std::string> Refusals(const std::set<std::string>& allowed = {}) {
     Findings findings = comparison_.findings();
     debug_.CheckCompilers(comparison_.pairs(), findings);
-    JudgeLayouts(comparison_, allowed, debug_, findings);
+    JudgeLayouts(comparison_, allowed, {}, debug_, findings);
     return Of(Severity::kRefusal, findings);
   }
 

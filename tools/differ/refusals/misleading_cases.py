@@ -51,6 +51,10 @@ TWO_STATICS = "int f(int i) { if (i > 2) { static int n; n += i; return n; } { s
 SWAPPED_STATICS = ("int f(int i) { int r = 0;\n { static int n; n += 3; r += n; }\n { static int n; n += 5; r += n; }\n return r + i; }",
                    "int f(int i) { int r = 0;\n { static int n; n += 5; r += n; }\n { static int n; n += 3; r += n; }\n return r - i; }")
 
+# A type that only what a pointer to void leads to is of.
+TYPE = "#include <stdlib.h>\nvoid* p; struct S { int %s; }; int f(int i) { %s }"
+TYPE_USED = "if (!p) { struct S* s = malloc(sizeof *s); s->a = 5; s->b = i; p = s; } return ((struct S*)p)->a;"
+
 CASES = [
     # Lambdas and local classes.
     Case("both lambdas of a function",
@@ -386,4 +390,10 @@ CASES = [
            "int e(int i) { __attribute__((noipa)) int h(int x) { return x + i + 2; } return h(2); }" % more
            for more in (("", ""), ("__attribute__((noipa)) int k(int x) { return x - i; }", "+ k(1)"))],
          DONE, "5 functions the same", suffix="c", never="changed function g"),
+    Case("type that is gone in one update and back in the next one",
+         TYPE % ("a, b", TYPE_USED), TYPE % ("b, a", TYPE_USED), REFUSED,
+         "type S is laid out in another way than one of that name was", suffix="c", between=TYPE % ("a, b", "return p != 0;")),
+    Case("type that is gone in one update and back in the next one, as it was",
+         TYPE % ("a, b", TYPE_USED), TYPE % ("a, b", TYPE_USED), DONE, "changed function f", suffix="c",
+         between=TYPE % ("a, b", "return p != 0;")),
 ]
