@@ -57,6 +57,7 @@ struct StaticScope {
   // gone into one, or out of it.
   std::string qualified;
   std::string type;  // as type_names.h spells it: "int[3]"
+  std::string file;  // of the declaration
 };
 
 // A field of an instruction.

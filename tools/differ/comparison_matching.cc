@@ -18,6 +18,12 @@ namespace differ {
 namespace {
 
 using code_internal::Demangle;
+using code_internal::QualifiedName;
+
+// An instance of a template that each file may have for itself.
+bool IsInstance(const Unit& function) {
+  return absl::EndsWith(QualifiedName(Demangle(function.name)), ">");
+}
 
 }  // namespace
 
@@ -303,11 +309,15 @@ std::set<std::string> Comparison::UserKeysOf(const Unit& used) {
 }
 
 // Whether a function has gone from the one's object to the other's, and uses
-// the one there and the other here.
+// the one there and the other here. Not what both files can have had all the
+// time, and one of them used: a header's, or an instance of a template.
 bool Comparison::HasMovedUser(const Unit& old_unit, const Unit& new_unit) {
+  const std::string file = ScopeOf(old_unit).file;
+  if (!file.empty() && file == ScopeOf(new_unit).file) return false;
   const std::set<const Unit*>& old_users = UsersOf(old_unit);
   const std::set<const Unit*>& new_users = UsersOf(new_unit);
   return std::any_of(new_users.begin(), new_users.end(), [&](const Unit* user) {
+    if (IsInstance(*user)) return false;
     if (user->old != nullptr) return old_users.count(user->old) != 0;
     return std::any_of(
         old_users.begin(), old_users.end(), [&](const Unit* before) {

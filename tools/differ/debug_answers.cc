@@ -108,6 +108,7 @@ StaticScope DebugAnswers::ScopeOf(const Unit& unit) {
   scope.qualified = absl::StrReplaceAll(variable.qualified_name,
                                         {{"(anonymous namespace)::", ""}});
   scope.type = variable.bare_type;
+  scope.file = variable.file;
   return scope;
 }
 

@@ -12,7 +12,7 @@ int split(int x);
 static const char* module;
 
 void park(void) {
-  const char* error = HarnessLoadWithin(module, 200);
+  const char* error = HarnessLoadWithin(module, 2000);
   printf("inside: %s\n", error ? error : "loaded");
 }
 int unlikely(int x) {

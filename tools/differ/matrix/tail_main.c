@@ -13,7 +13,7 @@ static const char* module;
 static int is_loaded;
 
 static void change(const char* where) {
-  const char* error = is_loaded ? HarnessUndoWithin(200) : HarnessLoadWithin(module, 200);
+  const char* error = is_loaded ? HarnessUndoWithin(2000) : HarnessLoadWithin(module, 2000);
   printf("%s: %s\n", where, error ? error : "done");
 }
 void park(void) {

@@ -274,6 +274,17 @@ CASES = [
          "int g(int i) { return i; } int f(int i) { static int n = g(1); return n += i; }",
          "int g(int i) { return i; } int f(int i) { static int n = g(2); return n += i; }", DONE, "another initializer does not run again",
          flags=[["-fno-inline"], ["-fno-inline"]]),
+    Case("static of a header's function that another file calls now",
+         {"t.h": "static inline int next() { static int n; return ++n; }", "a.cc": '#include "t.h"\nint f() { return next(); }',
+          "b.cc": '#include "t.h"\nint g() { return 1; }'},
+         {"t.h": "static inline int next() { static int n; return ++n; }", "a.cc": '#include "t.h"\nint f() { return 1; }',
+          "b.cc": '#include "t.h"\nint g() { return next(); }'}, REFUSED, "may be one that was in a.o before, or a new one"),
+    Case("static of an instance of a static template that another file has now",
+         {name: f"template <int K> __attribute__((noinline)) static int next() {{ static int n; return n += K; }} int {function}() {{ {code} }}"
+          for name, function, code in [("a.cc", "f", "return next<4>();"), ("b.cc", "g", "return 1;")]},
+         {name: f"template <int K> __attribute__((noinline)) static int next() {{ static int n; return n += K; }} int {function}() {{ {code} }}"
+          for name, function, code in [("a.cc", "f", "return 1;"), ("b.cc", "g", "return next<4>();")]}, REFUSED,
+         "may be one that was in a.o before, or a new one"),
     # One variable, or one in each file.
     *[Case(f"{name} becomes {other}",
            {"t.h": old, **levels('#include "t.h"\n', '#include "t.h"\n', "cc")},
