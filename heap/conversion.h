@@ -24,7 +24,7 @@
 //
 // In updates each is a mechanism (updates/mechanisms/convert.h). Another one is
 // another class that implements ConversionStep, on top of VersionChange
-// (heap/internal/version_change.h), or a mechanism of its own.
+// (heap/internal/version_change.h); ConvertBy() makes a mechanism of it.
 //
 // Threads: see each function. Errors: those of VersionChange::Check(), and what
 // Convert() answers, with the object's address and number before it.
@@ -49,7 +49,9 @@
 
 namespace instar {
 
-// One class and its next version, as a part of an update.
+// One class and its next version, as a part of an update. It is no mechanism
+// itself: it stops nobody, and does not know whose stacks must be looked at, so
+// that whoever has stopped all threads by himself can use it.
 class ConversionStep {
  public:
   virtual ~ConversionStep() = default;

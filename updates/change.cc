@@ -87,7 +87,7 @@ bool Change::is_broken() const {
 }
 
 Change::Objects Change::objects() const {
-  const BuiltInMechanism::Progress progress = state_->transition.progress();
+  const Mechanism::Progress progress = state_->transition.progress();
   return {progress.converted, progress.total, progress.is_converting};
 }
 

@@ -8,7 +8,6 @@
 
 #include "base/check.h"
 #include "updates/internal/thread_schedule.h"
-#include "updates/mechanisms/internal/built_in.h"
 
 namespace instar {
 
@@ -34,10 +33,8 @@ const std::string& ThreadUpdates::name() const { return state_->name; }
 void ThreadUpdates::Add(std::string thread_name,
                         std::shared_ptr<Mechanism> mechanism,
                         ChangeOptions options, UpdateOptions where) {
-  const auto* const built_in =
-      dynamic_cast<const updates_internal::BuiltInMechanism*>(&*mechanism);
   where.interrupt_blocking_calls |=
-      built_in != nullptr && built_in->InterruptsBlockingCalls();
+      mechanism->traits().interrupts_blocking_calls;
   auto change =
       std::make_shared<Change>(std::move(mechanism), std::move(options));
   UpdateFunction undo = change->UndoFunction();

@@ -19,7 +19,6 @@
 
 namespace instar {
 
-using updates_internal::BuiltInMechanism;
 using updates_internal::Obstacles;
 using updates_internal::Pacing;
 using updates_internal::Pauses;
@@ -76,7 +75,7 @@ Blocker NotRegistered(const ThreadRef& thread) {
 Change::State::State(std::shared_ptr<Mechanism> m, ChangeOptions o)
     : name(m->name()),
       options(std::move(o)),
-      built_in(dynamic_cast<BuiltInMechanism*>(&*m)),
+      traits(m->traits()),
       transition({std::move(m)}),
       retries(PacingOf(options)) {}
 
@@ -91,13 +90,17 @@ std::unique_lock<ForkMutex> Change::State::Lock() {
 
 Stacks Change::State::StacksOf(bool in_update_function) const {
   if (options.stacks.has_value()) return *options.stacks;
-  return built_in == nullptr ? Stacks::kControlledThreads
-                             : built_in->least_stacks(in_update_function);
+  return in_update_function && !traits.thread.empty() ? Stacks::kThisThread
+                                                      : traits.least_stacks;
 }
 
-bool Change::State::runs_authors() const {
-  return built_in == nullptr ||
-         built_in->authors() != BuiltInMechanism::Authors::kNothing;
+absl::Status Change::State::CheckThread(UpdateContext* context) const {
+  if (!IsOfThread(context) || context->thread().name() == traits.thread) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": it is an update function of thread '",
+                   context->thread().name(), "'"));
 }
 
 absl::Status Change::State::CheckKnown() {
@@ -153,9 +156,8 @@ absl::Status Change::State::PrepareLocked(bool again,
   if (transition.is_applied() || (is_prepared && !again)) {
     return absl::OkStatus();
   }
-  if (built_in != nullptr && options.stacks == Stacks::kThisThread &&
-      built_in->least_stacks(/*in_update_function=*/true) !=
-          Stacks::kThisThread) {
+  if (options.stacks == Stacks::kThisThread && traits.thread.empty() &&
+      traits.least_stacks != Stacks::kThisThread) {
     return absl::InvalidArgumentError(
         absl::StrCat(name,
                      ": other threads may use what is changed, but only the "
@@ -179,8 +181,7 @@ absl::Status Change::State::PrepareLocked(bool again,
   UpdateForecast own;
   INSTAR_RETURN_IF_ERROR(transition.Prepare(own));
   forecast.Add(std::move(own));
-  if (options.forced_quiescence.count() > 0 && built_in != nullptr &&
-      !built_in->CanBeForced()) {
+  if (options.forced_quiescence.count() > 0 && !transition.can_be_forced()) {
     return absl::InvalidArgumentError(absl::StrCat(
         name,
         ": only what Redefine() redefines can be forced to be quiescent, where "
@@ -307,18 +308,17 @@ Attempt Change::State::Try(Direction direction, UpdateContext* context) {
   std::unique_lock<ForkMutex> guard(lock, std::try_to_lock);
   if (!guard.owns_lock()) {
     // Code of the author may not return.
-    if (runs_authors()) {
+    if (traits.authors != AuthorsCodeIn::kNothing) {
       return Attempt::NotYet("another thread is about to do it");
     }
     guard = Lock();
   }
   absl::Status known = CheckKnown();
+  if (known.ok()) known = CheckThread(context);
   if (known.ok()) known = CheckAsked();
   if (!known.ok()) return Attempt::Failed(std::move(known));
   const bool applies = direction == Direction::kApply;
-  const bool is_of_this_thread = context != nullptr && built_in != nullptr &&
-                                 built_in->IsDoneInEachThread();
-  if (transition.is_applied() == applies && !is_of_this_thread) {
+  if (transition.is_applied() == applies && !IsOfThread(context)) {
     return Attempt::Done();
   }
   if (applies) {

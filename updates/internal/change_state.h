@@ -29,7 +29,6 @@
 #include "threads/thread_ref.h"
 #include "updates/change.h"
 #include "updates/internal/transition.h"
-#include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/mechanism.h"
 #include "updates/quiescence/blocker.h"
 #include "updates/quiescence/internal/retries.h"
@@ -64,7 +63,11 @@ struct Change::State {
   Stacks StacksOf(UpdateContext* context) const {
     return StacksOf(/*in_update_function=*/context != nullptr);
   }
-  bool runs_authors() const;
+  // Given to a thread as its update function, it is that thread's own.
+  bool IsOfThread(UpdateContext* context) const {
+    return context != nullptr && !traits.thread.empty();
+  }
+  absl::Status CheckThread(UpdateContext* context) const;
   // Whether it is known what is in effect.
   absl::Status CheckKnown();
   // Whether those that may be asked are enough for the options.
@@ -83,7 +86,7 @@ struct Change::State {
 
   const std::string name;
   const ChangeOptions options;
-  updates_internal::BuiltInMechanism* const built_in;  // null: somebody else's
+  const MechanismTraits traits;
 
   // Held during an attempt. Nothing that is done while threads are stopped
   // takes it.

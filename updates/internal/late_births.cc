@@ -14,14 +14,13 @@
 #include "base/status_macros.h"
 #include "heap/internal/version_change.h"
 #include "updates/internal/transition.h"
-#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/attempt_of_author.h"
 #include "updates/mechanisms/internal/class_watch.h"
 #include "updates/quiescence/internal/obstacles.h"
 #include "updates/quiescence/internal/pacing.h"
 
 namespace instar {
 
-using updates_internal::BuiltInMechanism;
 using updates_internal::Obstacles;
 using updates_internal::Pacing;
 using updates_internal::Retries;
@@ -41,7 +40,7 @@ Pacing::Options PacingOf(std::chrono::nanoseconds first_limit) {
 }
 
 // Of one class.
-class ConvertLateBirthsMechanism final : public BuiltInMechanism {
+class ConvertLateBirthsMechanism final : public Mechanism {
  public:
   explicit ConvertLateBirthsMechanism(heap_internal::UpdatableClass* root)
       : root_(root) {}
@@ -49,22 +48,18 @@ class ConvertLateBirthsMechanism final : public BuiltInMechanism {
   std::string name() const override {
     return absl::StrCat("convert late objects of ", root_->name());
   }
-  Authors authors() const override { return Authors::kInTheChange; }
-  std::string AuthorsPart() const override {
-    return absl::StrCat("Convert() of an object of ", root_->name());
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kTheChange};
   }
-  Stacks least_stacks(bool) const override {
-    return Stacks::kControlledThreads;
-  }
-  void WatchBy(ConversionWatch* watch) override { watch_ = watch; }
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool thorough) override {
     INSTAR_ASSIGN_OR_RETURN(
         updates_internal::WatchedSet watched,
         updates_internal::RememberedWatch(root_)->Get(thorough));
     return QuiescentCode{{}, {std::move(watched)}};
   }
-  Attempt Apply(const StoppedWorld&) override {
-    return updates_internal::AttemptOfAuthor(ConvertLateBirths(root_, watch_));
+  Attempt Apply(const StoppedWorld& world) override {
+    return updates_internal::AttemptOfAuthor(
+        ConvertLateBirths(root_, world.conversion_watch()));
   }
   Attempt Undo(const StoppedWorld&) override {
     return updates_internal::AttemptOfAuthor(
@@ -73,7 +68,6 @@ class ConvertLateBirthsMechanism final : public BuiltInMechanism {
 
  private:
   heap_internal::UpdatableClass* const root_;
-  ConversionWatch* watch_ = nullptr;
 };
 
 }  // namespace

@@ -357,7 +357,7 @@ Attempt PlanSchedule::TryOnce(Direction direction, const ApplyOptions& options,
 
 UpdateProgress PlanSchedule::Progress() const {
   UpdateProgress progress = run_.Progress();
-  const BuiltInMechanism::Progress objects = transition_.progress();
+  const Mechanism::Progress objects = transition_.progress();
   progress.objects_converted = objects.converted;
   progress.objects_total = objects.total;
   progress.is_converting = objects.is_converting;

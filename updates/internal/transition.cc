@@ -16,19 +16,18 @@ namespace instar {
 namespace updates_internal {
 
 bool Transition::Part::RunsAuthors() const {
-  return built_in == nullptr ||
-         built_in->authors() != BuiltInMechanism::Authors::kNothing;
+  return traits.authors != AuthorsCodeIn::kNothing;
 }
 bool Transition::Part::IsAuthors() const {
-  return built_in == nullptr ||
-         built_in->authors() == BuiltInMechanism::Authors::kAlways;
+  return traits.authors == AuthorsCodeIn::kEverything ||
+         traits.authors == AuthorsCodeIn::kQuestions;
 }
 
 Transition::Transition(std::vector<std::shared_ptr<Mechanism>> mechanisms) {
   for (std::shared_ptr<Mechanism>& mechanism : mechanisms) {
     INSTAR_CHECK(mechanism != nullptr) << "a mechanism is an object";
-    auto* const built_in = dynamic_cast<BuiltInMechanism*>(&*mechanism);
-    parts_.push_back(Part{std::move(mechanism), built_in, {}});
+    MechanismTraits traits = mechanism->traits();
+    parts_.push_back(Part{std::move(mechanism), std::move(traits), {}});
   }
 }
 Transition::~Transition() { EndWatch(); }
@@ -54,9 +53,6 @@ absl::Status Transition::StartWatch(WatchOptions options) {
   auto watch = std::make_shared<AuthorWatch>(
       options.until, std::move(options.is_cancelled), options.at_least);
   INSTAR_RETURN_IF_ERROR(watch->Start());
-  for (const Part& part : parts_) {
-    if (part.built_in != nullptr) part.built_in->WatchBy(&watch->conversion());
-  }
   watch_generation_ = ForkGeneration();
   std::lock_guard<std::mutex> lock(lock_);
   watch_ = std::move(watch);
@@ -65,9 +61,6 @@ absl::Status Transition::StartWatch(WatchOptions options) {
 
 void Transition::EndWatch() {
   if (watch_ == nullptr) return;
-  for (const Part& part : parts_) {
-    if (part.built_in != nullptr) part.built_in->WatchBy(nullptr);
-  }
   std::shared_ptr<AuthorWatch> watch;  // ends when the lock is free
   std::lock_guard<std::mutex> lock(lock_);
   watch = std::move(watch_);
@@ -188,11 +181,10 @@ std::vector<ThreadRef> Transition::StartedThreads() const {
   return started;
 }
 
-BuiltInMechanism::Progress Transition::progress() const {
-  BuiltInMechanism::Progress sum;
+Mechanism::Progress Transition::progress() const {
+  Mechanism::Progress sum;
   for (const Part& part : parts_) {
-    if (part.built_in == nullptr) continue;
-    const BuiltInMechanism::Progress own = part.built_in->progress();
+    const Mechanism::Progress own = part.mechanism->progress();
     sum.converted += own.converted;
     sum.total += own.total;
     sum.is_converting |= own.is_converting;
@@ -202,16 +194,18 @@ BuiltInMechanism::Progress Transition::progress() const {
 
 absl::Status Transition::BeginAttempts() {
   for (const Part& part : parts_) {
-    if (part.built_in == nullptr) continue;
-    const absl::Status status = part.built_in->BeginAttempts();
-    if (!status.ok()) return In(part.mechanism->name(), status);
+    INSTAR_RETURN_IF_ERROR(CallUnheld(part, "BeginAttempts()", [&] {
+      return part.mechanism->BeginAttempts();
+    }));
   }
   return absl::OkStatus();
 }
 
 void Transition::EndAttempts() {
   for (const Part& part : parts_) {
-    if (part.built_in != nullptr) part.built_in->EndAttempts();
+    TellUnheld(part, "EndAttempts()", [&] {
+      part.mechanism->EndAttempts();
+    }).IgnoreError();
   }
 }
 
@@ -233,14 +227,17 @@ absl::Status Transition::Functions::Watch(std::vector<Function> wanted,
 }
 
 absl::Status Transition::FindCode(bool thorough) {
-  std::vector<Function> redefined, others;
+  std::vector<Function> lenient, strict;
   watched_.clear();
+  can_be_forced_ = false;
   for (const Part& part : parts_) {
-    std::vector<Function>& functions =
-        part.built_in == nullptr ? others : redefined;
     const auto ask = [&]() -> absl::Status {
       INSTAR_ASSIGN_OR_RETURN(QuiescentCode own,
                               part.mechanism->MustBeQuiescent(thorough));
+      can_be_forced_ = parts_.size() == 1 && own.can_be_forced &&
+                       !own.functions.empty() && own.sets.empty();
+      std::vector<Function>& functions =
+          own.ignore_unknown_copies ? lenient : strict;
       functions.insert(functions.end(), own.functions.begin(),
                        own.functions.end());
       for (auto& set : own.sets) watched_.push_back(std::move(set));
@@ -249,30 +246,27 @@ absl::Status Transition::FindCode(bool thorough) {
     INSTAR_RETURN_IF_ERROR(
         CallUnheld(part, "what says which functions must not be active", ask));
   }
-  INSTAR_RETURN_IF_ERROR(redefined_.Watch(std::move(redefined),
-                                          /*ignore_unknown_copies=*/true));
-  watched_.push_back(redefined_.watched);
-  if (others.empty()) return absl::OkStatus();
   INSTAR_RETURN_IF_ERROR(
-      others_.Watch(std::move(others), /*ignore_unknown_copies=*/false));
-  watched_.push_back(others_.watched);
+      lenient_.Watch(std::move(lenient), /*ignore_unknown_copies=*/true));
+  watched_.push_back(lenient_.watched);
+  if (strict.empty()) return absl::OkStatus();
+  INSTAR_RETURN_IF_ERROR(
+      strict_.Watch(std::move(strict), /*ignore_unknown_copies=*/false));
+  watched_.push_back(strict_.watched);
   return absl::OkStatus();
 }
 
 PointAllows Transition::NeedsOf(const ThreadRef& thread) const {
   PointAllows most = PointAllows::kHold;
   for (const Part& part : parts_) {
-    most = std::max(most, part.built_in == nullptr
-                              ? PointAllows::kMemory
-                              : part.built_in->NeedsOf(thread));
+    most = std::max(most, part.mechanism->NeedsOf(thread));
   }
   return most;
 }
 
 absl::Status Transition::BeforeStop() {
   for (Part& part : parts_) {
-    part.authors_part = part.built_in == nullptr ? part.mechanism->name()
-                                                 : part.built_in->AuthorsPart();
+    part.name = part.mechanism->name();
     INSTAR_RETURN_IF_ERROR(CallUnheld(
         part, "BeforeStop()", [&] { return part.mechanism->BeforeStop(); }));
   }

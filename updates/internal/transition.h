@@ -49,7 +49,6 @@
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
 #include "updates/internal/author_watch.h"
-#include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/internal/code_version.h"
 #include "updates/mechanisms/mechanism.h"
 #include "updates/quiescence/internal/obstacles.h"
@@ -97,9 +96,8 @@ class Transition {
   // By mechanism: "transfer shop::prices: ...".
   std::vector<std::string> LostByUndo() const;
   std::vector<ThreadRef> StartedThreads() const;
-  BuiltInMechanism::Progress progress() const;  // by any thread
-  // Around all attempts that are to be quick
-  // (BuiltInMechanism::BeginAttempts()).
+  Mechanism::Progress progress() const;  // by any thread
+  // Around all attempts that are to be quick (Mechanism::BeginAttempts()).
   absl::Status BeginAttempts();
   void EndAttempts();
 
@@ -134,13 +132,12 @@ class Transition {
   }
   // For how long all attempts together have kept other threads stopped.
   std::chrono::nanoseconds time_stopped() const { return time_stopped_; }
-  // Those at which new calls can be made to wait, and what has been looked up
-  // for them: of the library's own mechanisms.
-  const std::vector<Function>& functions() const {
-    return redefined_.functions;
-  }
+  // Whether there is one mechanism, and new calls of what must be quiescent can
+  // be made to wait; of which functions, and what has been looked up for them.
+  bool can_be_forced() const { return can_be_forced_; }
+  const std::vector<Function>& functions() const { return forced().functions; }
   const std::shared_ptr<const WatchedFunctions>& watched_functions() const {
-    return redefined_.watched;
+    return forced().watched;
   }
   // How long the latest change held threads.
   std::vector<std::chrono::nanoseconds> HoldTimes() const;
@@ -158,8 +155,8 @@ class Transition {
  private:
   struct Part {
     std::shared_ptr<Mechanism> mechanism;
-    BuiltInMechanism* built_in;  // null: it is somebody else's
-    std::string authors_part;    // since BeforeStop()
+    MechanismTraits traits;
+    std::string name;  // since BeforeStop()
 
     bool RunsAuthors() const;  // in the change
     bool IsAuthors() const;    // also when it is asked
@@ -217,16 +214,20 @@ class Transition {
     std::optional<CodeVersion> version;
     std::shared_ptr<const WatchedFunctions> watched;
   };
-  // Of MustBeQuiescent(). Redefinitions have asked where their functions have
-  // been inlined, and say what they ignore; others have not.
-  Functions redefined_, others_;
+  // Of MustBeQuiescent(): those of which unknown copies are ignored, and the
+  // others.
+  Functions lenient_, strict_;
+  bool can_be_forced_ = false;
+  const Functions& forced() const {
+    return lenient_.functions.empty() ? strict_ : lenient_;
+  }
   // Both, and the sets of all.
   std::vector<std::shared_ptr<const WatchedFunctions>> watched_;
 
   StoppedWorld* world_ = nullptr;  // while threads stand still
   // All are at a point that the program has named, which is what it is for.
   bool locks_are_free_ = false;
-  // The threads that EndsFunctionOf() has named, or UnwindsUpTo().
+  // The threads that UnwindsUpTo() has named.
   struct Unwinding {
     const threads_internal::ThreadRecord* thread;
     std::uintptr_t up_to;  // StoppedWorld::CountsFrom

@@ -74,6 +74,9 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   options.stop.needs = [this](const ThreadRef& thread) {
     return NeedsOf(thread);
   };
+  if (watch_ != nullptr) {
+    options.stop.conversion_watch = &watch_->conversion();
+  }
   locks_are_free_ = !options.stop.point.empty();
   auto world = std::make_unique<StoppedWorld>(std::move(options.stop));
   Verdict verdict = Verdict::kNotYet;
@@ -149,16 +152,15 @@ bool Transition::IsQuiescentNow(StopOptions stop, Obstacles& obstacles) const {
 
 absl::Status Transition::Call(const Part& part,
                               absl::FunctionRef<absl::Status()> function) {
-  const AuthorsPart authors_part(locks_are_free_ ? nullptr
-                                                 : part.authors_part.c_str());
+  const AuthorsPart authors_part(locks_are_free_ ? nullptr : part.name.c_str());
   if (!part.RunsAuthors()) return CallAuthor(function);
   const auto call = [&] {
     std::optional<AuthorsCode> its_own;
-    if (part.built_in == nullptr) its_own.emplace();
+    if (part.traits.authors == AuthorsCodeIn::kEverything) its_own.emplace();
     return function();
   };
   if (watch_ == nullptr) return CallAuthor(call);
-  return watch_->Call(*world_, part.authors_part, call);
+  return watch_->Call(*world_, part.name, call);
 }
 
 Attempt Transition::Call(const Part& part,
@@ -203,9 +205,9 @@ Transition::Verdict Transition::AskAll(Direction direction,
   unwinding_.clear();
   for (const HeldThread& thread : world.threads()) {
     for (const Part& part : parts_) {
-      bool ends = false;
+      std::uintptr_t up_to = StoppedWorld::kAllCounts;
       absl::Status status = Call(part, [&]() -> absl::Status {
-        ends = part.mechanism->EndsFunctionOf(thread.thread);
+        up_to = part.mechanism->UnwindsUpTo(thread.thread);
         return absl::OkStatus();
       });
       if (!status.ok()) {
@@ -214,10 +216,6 @@ Transition::Verdict Transition::AskAll(Direction direction,
         failure_->attempt = Attempt::Failed(std::move(status));
         return Verdict::kFailed;
       }
-      const std::uintptr_t up_to =
-          ends                       ? StoppedWorld::kNothingCounts
-          : part.built_in != nullptr ? part.built_in->UnwindsUpTo(thread.thread)
-                                     : StoppedWorld::kAllCounts;
       if (up_to == StoppedWorld::kAllCounts) continue;
       const std::uintptr_t before = CountsFrom(thread.thread);
       if (before != StoppedWorld::kAllCounts &&

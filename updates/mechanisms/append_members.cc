@@ -11,25 +11,21 @@
 #include "absl/strings/str_cat.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
-#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/attempt_of_author.h"
 
 namespace instar {
 namespace {
 
 using updates_internal::AttemptOfAuthor;
 
-class AppendMembersMechanism final : public updates_internal::BuiltInMechanism {
+class AppendMembersMechanism final : public Mechanism {
  public:
   explicit AppendMembersMechanism(std::vector<AppendedMember> members)
       : change_(std::move(members)), name_("append " + change_.name()) {}
 
   std::string name() const override { return name_; }
-  Authors authors() const override { return Authors::kInTheChange; }
-  std::string AuthorsPart() const override {
-    return absl::StrCat("the initializer of ", change_.name());
-  }
-  Stacks least_stacks(bool) const override {
-    return Stacks::kControlledThreads;
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kTheChange};
   }
 
   absl::Status Prepare(UpdateForecast& forecast) override {

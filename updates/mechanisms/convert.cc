@@ -6,20 +6,21 @@
 #include <string>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/status_macros.h"
 #include "code/symbols/coroutine.h"
+#include "updates/mechanisms/internal/attempt_of_author.h"
 #include "updates/mechanisms/internal/background_work.h"
-#include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/internal/unknown_copies.h"
 
 namespace instar {
 namespace updates_internal {
 namespace {
 
-class ConvertMechanism final : public BuiltInMechanism {
+class ConvertMechanism final : public Mechanism {
  public:
   ConvertMechanism(std::unique_ptr<ConversionStep> step,
                    std::shared_ptr<ClassWatch> watch, ConversionCounter counter,
@@ -38,14 +39,9 @@ class ConvertMechanism final : public BuiltInMechanism {
   std::string name() const override {
     return absl::StrCat("convert ", step_->name());
   }
-  Authors authors() const override { return Authors::kInTheChange; }
-  std::string AuthorsPart() const override {
-    return absl::StrCat("Convert() of ", step_->name());
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kTheChange};
   }
-  Stacks least_stacks(bool) const override {
-    return Stacks::kControlledThreads;
-  }
-  void WatchBy(ConversionWatch* watch) override { step_->WatchBy(watch); }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   std::vector<std::string> LostByUndo() const override {
@@ -62,14 +58,14 @@ class ConvertMechanism final : public BuiltInMechanism {
   }
 
   Attempt Apply(const StoppedWorld& world) override {
-    Attempt attempt = AttemptOfAuthor(step_->Apply());
+    Attempt attempt = Watched(world, [this] { return step_->Apply(); });
     if (!attempt.is_done()) return attempt;
     is_applied_ = true;
     watch_->set_looks_at_all(world.looks_at_all());
     return attempt;
   }
-  Attempt Undo(const StoppedWorld&) override {
-    Attempt attempt = AttemptOfAuthor(step_->Undo());
+  Attempt Undo(const StoppedWorld& world) override {
+    Attempt attempt = Watched(world, [this] { return step_->Undo(); });
     if (!attempt.is_done()) return attempt;
     is_applied_ = false;
     if (counter_ != nullptr) counter_->store(0, std::memory_order_relaxed);
@@ -79,7 +75,7 @@ class ConvertMechanism final : public BuiltInMechanism {
     if (result == AttemptResult::kApplied) RememberWatch(watch_);
   }
 
-  Progress progress() const override {
+  Progress progress() const noexcept override {
     Progress progress;
     progress.is_converting = !step_->Done();
     if (counter_ == nullptr) return progress;
@@ -89,6 +85,13 @@ class ConvertMechanism final : public BuiltInMechanism {
   }
 
  private:
+  template <typename F>
+  Attempt Watched(const StoppedWorld& world, F change) {
+    step_->WatchBy(world.conversion_watch());
+    const absl::Cleanup end = [this] { step_->WatchBy(nullptr); };
+    return AttemptOfAuthor(change());
+  }
+
   const std::shared_ptr<ConversionStep> step_;
   // The functions that use an object of the class, in whichever version.
   const std::shared_ptr<ClassWatch> watch_;

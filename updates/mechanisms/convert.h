@@ -7,6 +7,7 @@
 //   plan.Add(ConvertEagerly<Site, SiteV2>());        // all at once
 //   plan.Add(ConvertLazily<Product, ProductV2>());   // at their next use
 //   plan.Add(ConvertProgressively<Order, OrderV2>());  // and in between
+//   plan.Add(ConvertBy<Order, OrderV2>(OldestFirst()));  // as a step of yours
 //
 // Nobody may be inside the class, in whichever version
 // (updates/mechanisms/class_functions.h, whose options these are): not while
@@ -38,7 +39,7 @@ using ConversionCounter = std::shared_ptr<std::atomic<std::size_t>>;
 // `options`, with a report of progress that counts in `counter`, too.
 ConversionOptions Counted(ConversionOptions options, ConversionCounter counter);
 
-// `counter` is null if it is not eager.
+// `counter` is null if what it does before it is applied is not counted.
 std::shared_ptr<Mechanism> MakeConversion(std::unique_ptr<ConversionStep> step,
                                           std::shared_ptr<ClassWatch> watch,
                                           ConversionCounter counter,
@@ -59,6 +60,17 @@ std::shared_ptr<ClassWatch> WatchOf(ClassFunctionsOptions functions) {
 
 }  // namespace updates_internal
 
+// By whatever strategy `step` is; its work in the background pauses whenever
+// threads are held.
+template <typename Old, typename New>
+std::shared_ptr<Mechanism> ConvertBy(std::unique_ptr<ConversionStep> step,
+                                     ClassFunctionsOptions functions = {}) {
+  return updates_internal::MakeConversion(
+      std::move(step),
+      updates_internal::WatchOf<Old, New>(std::move(functions)),
+      /*counter=*/nullptr, updates_internal::HasConvertBack<New>());
+}
+
 template <typename Old, typename New>
 std::shared_ptr<Mechanism> ConvertEagerly(
     ConversionOptions options = {}, ClassFunctionsOptions functions = {}) {
@@ -73,19 +85,16 @@ std::shared_ptr<Mechanism> ConvertEagerly(
 template <typename Old, typename New>
 std::shared_ptr<Mechanism> ConvertLazily(ConversionOptions options = {},
                                          ClassFunctionsOptions functions = {}) {
-  return updates_internal::MakeConversion(
-      LazyConversion<Old, New>(std::move(options)),
-      updates_internal::WatchOf<Old, New>(std::move(functions)), nullptr,
-      updates_internal::HasConvertBack<New>());
+  return ConvertBy<Old, New>(LazyConversion<Old, New>(std::move(options)),
+                             std::move(functions));
 }
 
 template <typename Old, typename New>
 std::shared_ptr<Mechanism> ConvertProgressively(
     ConversionOptions options = {}, ClassFunctionsOptions functions = {}) {
-  return updates_internal::MakeConversion(
+  return ConvertBy<Old, New>(
       ProgressiveConversion<Old, New>(std::move(options)),
-      updates_internal::WatchOf<Old, New>(std::move(functions)), nullptr,
-      updates_internal::HasConvertBack<New>());
+      std::move(functions));
 }
 
 }  // namespace instar

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/no_allocation.h"
-#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/attempt_of_author.h"
 
 namespace instar {
 namespace {
@@ -19,7 +19,7 @@ Attempt Call(const Hook& hook) {
   return AttemptOfAuthor(hook());
 }
 
-class HookMechanism final : public updates_internal::BuiltInMechanism {
+class HookMechanism final : public Mechanism {
  public:
   HookMechanism(std::string name, Hook hook, Hook undo)
       : name_(std::move(name)),
@@ -29,9 +29,8 @@ class HookMechanism final : public updates_internal::BuiltInMechanism {
             absl::StrCat("the ", name_, " has nothing that undoes it"))) {}
 
   std::string name() const override { return name_; }
-  Authors authors() const override { return Authors::kInTheChange; }
-  Stacks least_stacks(bool) const override {
-    return Stacks::kControlledThreads;
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kTheChange};
   }
 
   absl::Status Prepare(UpdateForecast&) override {

@@ -12,14 +12,14 @@
 #include "threads/held_reboot.h"
 #include "threads/known_names.h"
 #include "threads/parked_thread.h"
-#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/attempt_of_author.h"
 #include "updates/mechanisms/internal/reboot_targets.h"
 #include "updates/mechanisms/thread_main.h"
 
 namespace instar {
 namespace {
 
-class StartMechanism final : public updates_internal::BuiltInMechanism {
+class StartMechanism final : public Mechanism {
  public:
   StartMechanism(std::string thread_name, ThreadKind kind,
                  std::function<void()> main)
@@ -31,11 +31,10 @@ class StartMechanism final : public updates_internal::BuiltInMechanism {
     return absl::StrCat("start ", ToString(kind_), " thread '", thread_name_,
                         "'");
   }
-  Authors authors() const override { return Authors::kAlways; }
-  Stacks least_stacks(bool) const override {
-    return Stacks::kControlledThreads;
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kQuestions};
   }
-  PointAllows NeedsOf(const ThreadRef& thread) const override {
+  PointAllows NeedsOf(const ThreadRef& thread) const noexcept override {
     return started_.has_value() && thread == *started_ ? PointAllows::kReboot
                                                        : PointAllows::kHold;
   }
@@ -50,8 +49,8 @@ class StartMechanism final : public updates_internal::BuiltInMechanism {
     return absl::OkStatus();
   }
   Attempt Ready(const StoppedWorld& world, Direction direction) override;
-  bool EndsFunctionOf(const ThreadRef& thread) const override {
-    return targets_.EndsFunctionOf(thread);
+  std::uintptr_t UnwindsUpTo(const ThreadRef& thread) const override {
+    return targets_.UnwindsUpTo(thread);
   }
   // It starts when the threads go on.
   Attempt Apply(const StoppedWorld&) override { return Attempt::Done(); }

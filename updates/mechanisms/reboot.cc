@@ -12,13 +12,12 @@
 #include "base/status_macros.h"
 #include "threads/held_reboot.h"
 #include "threads/known_names.h"
-#include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/internal/reboot_targets.h"
 
 namespace instar {
 namespace {
 
-class RebootMechanism final : public updates_internal::BuiltInMechanism {
+class RebootMechanism final : public Mechanism {
  public:
   RebootMechanism(std::string thread_name, ThreadMain new_main,
                   ThreadMain main_when_undone)
@@ -29,18 +28,14 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
   std::string name() const override {
     return absl::StrCat("reboot thread '", thread_name_, "'");
   }
-  Authors authors() const override { return Authors::kAlways; }
-  // In the thread itself nobody else has to be stopped.
-  Stacks least_stacks(bool in_update_function) const override {
-    return in_update_function ? Stacks::kThisThread
-                              : Stacks::kControlledThreads;
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kQuestions, Stacks::kControlledThreads, thread_name_,
+            /*interrupts_blocking_calls=*/true};
   }
-  bool InterruptsBlockingCalls() const override { return true; }
-  PointAllows NeedsOf(const ThreadRef& thread) const override {
+  PointAllows NeedsOf(const ThreadRef& thread) const noexcept override {
     return thread.name() == thread_name_ ? PointAllows::kReboot
                                          : PointAllows::kHold;
   }
-  bool IsDoneInEachThread() const override { return true; }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::Status CanUndo() const override;
@@ -54,8 +49,8 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
     return absl::OkStatus();
   }
   Attempt Ready(const StoppedWorld& world, Direction direction) override;
-  bool EndsFunctionOf(const ThreadRef& thread) const override {
-    return targets_.EndsFunctionOf(thread);
+  std::uintptr_t UnwindsUpTo(const ThreadRef& thread) const override {
+    return targets_.UnwindsUpTo(thread);
   }
   Attempt Apply(const StoppedWorld& world) override {
     return RebootAll(world, new_main_);
@@ -74,12 +69,13 @@ class RebootMechanism final : public updates_internal::BuiltInMechanism {
 
  private:
   Attempt RebootAll(const StoppedWorld& world, const ThreadMain& main) {
-    if (world.context() != nullptr) return RebootHere(*world.context(), main);
+    // In an update function of that thread.
+    if (UpdateContext* const context = world.context()) {
+      return RebootTargets::RebootHere(*context, main);
+    }
     targets_.Begin();
     return Attempt::Done();
   }
-  // In an update function of that thread.
-  Attempt RebootHere(UpdateContext& context, const ThreadMain& main) const;
   std::string NoSuchThread() const;
 
   const std::string thread_name_;
@@ -123,14 +119,6 @@ absl::Status RebootMechanism::CanUndo() const {
       absl::StrCat("thread '", thread_name_,
                    "' is rebooted, and the update does not say what it runs "
                    "when that is undone"));
-}
-
-Attempt RebootMechanism::RebootHere(UpdateContext& context,
-                                    const ThreadMain& main) const {
-  const absl::Status is_of_this_thread =
-      updates_internal::CheckThreadOf(context, thread_name_);
-  if (!is_of_this_thread.ok()) return Attempt::Failed(is_of_this_thread);
-  return RebootTargets::RebootHere(context, main);
 }
 
 Attempt RebootMechanism::Ready(const StoppedWorld& world, Direction direction) {

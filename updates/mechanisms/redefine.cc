@@ -14,13 +14,12 @@
 #include "base/status_macros.h"
 #include "code/internal/other_threads.h"
 #include "code/symbols/coroutine.h"
-#include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/internal/unknown_copies.h"
 
 namespace instar {
 namespace {
 
-class RedefineMechanism final : public updates_internal::BuiltInMechanism {
+class RedefineMechanism final : public Mechanism {
  public:
   RedefineMechanism(std::shared_ptr<const Redefinitions> redefinitions,
                     std::shared_ptr<const RedefineOptions> options)
@@ -33,17 +32,16 @@ class RedefineMechanism final : public updates_internal::BuiltInMechanism {
     return absl::StrCat(options_->at_once ? "redefine at once" : "redefine",
                         names.empty() ? "" : " ", absl::StrJoin(names, ", "));
   }
-  Authors authors() const override { return Authors::kNothing; }
-  PointAllows NeedsOf(const ThreadRef&) const override {
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kNothing, Stacks::kThisThread};
+  }
+  PointAllows NeedsOf(const ThreadRef&) const noexcept override {
     return PointAllows::kHold;
   }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::StatusOr<QuiescentCode> MustBeQuiescent(bool) override;
 
-  bool CanBeForced() const override {
-    return redefinitions_->slots().empty() && !options_->at_once;
-  }
   absl::Status BeginAttempts() override { return prepared_->BeginAttempts(); }
   void EndAttempts() override { prepared_->EndAttempts(); }
 
@@ -95,7 +93,11 @@ absl::StatusOr<QuiescentCode> RedefineMechanism::MustBeQuiescent(bool) {
   if (options_->at_once) return QuiescentCode();
   INSTAR_ASSIGN_OR_RETURN(std::vector<Function> functions,
                           prepared_->QuiescentFunctions());
-  return QuiescentCode{std::move(functions), {}};
+  return QuiescentCode{std::move(functions),
+                       {},
+                       // They were looked for when it was prepared.
+                       /*ignore_unknown_copies=*/true,
+                       /*can_be_forced=*/redefinitions_->slots().empty()};
 }
 
 }  // namespace

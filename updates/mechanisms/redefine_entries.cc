@@ -18,7 +18,6 @@
 #include "code/symbols/function.h"
 #include "code/symbols/images/symbol_name.h"
 #include "stack/function_set.h"
-#include "updates/mechanisms/internal/built_in.h"
 #include "updates/mechanisms/internal/code_version.h"
 
 namespace instar {
@@ -27,14 +26,16 @@ namespace {
 // How many functions its name lists.
 constexpr std::size_t kMostNamed = 5;
 
-class EntriesMechanism final : public updates_internal::BuiltInMechanism {
+class EntriesMechanism final : public Mechanism {
  public:
   explicit EntriesMechanism(WipedVector<EntryRedefinition> entries)
       : entries_(std::move(entries)), name_(NameOf(entries_)) {}
 
   std::string name() const override { return name_; }
-  Authors authors() const override { return Authors::kNothing; }
-  PointAllows NeedsOf(const ThreadRef&) const override {
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kNothing, Stacks::kThisThread};
+  }
+  PointAllows NeedsOf(const ThreadRef&) const noexcept override {
     return PointAllows::kHold;
   }
 

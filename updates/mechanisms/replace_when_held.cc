@@ -21,12 +21,11 @@
 #include "threads/internal/held_call.h"
 #include "threads/known_names.h"
 #include "threads/thread_ref.h"
-#include "updates/mechanisms/internal/built_in.h"
 
 namespace instar {
 namespace updates_internal {
 
-class ReplaceMechanism final : public BuiltInMechanism {
+class ReplaceMechanism final : public Mechanism {
  public:
   ReplaceMechanism(std::string thread_name,
                    std::vector<Replacement> replacements,
@@ -47,21 +46,14 @@ class ReplaceMechanism final : public BuiltInMechanism {
                         absl::StrJoin(names, " or "), " in thread '",
                         thread_name_, "'");
   }
-  Authors authors() const override { return Authors::kInTheChange; }
-  std::string AuthorsPart() const override {
-    return absl::StrCat("what captures the state of an activation in thread '",
-                        thread_name_, "'");
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kTheChange, Stacks::kControlledThreads,
+            thread_name_};
   }
-  // In the thread itself nobody else has to be stopped.
-  Stacks least_stacks(bool in_update_function) const override {
-    return in_update_function ? Stacks::kThisThread
-                              : Stacks::kControlledThreads;
-  }
-  PointAllows NeedsOf(const ThreadRef& thread) const override {
+  PointAllows NeedsOf(const ThreadRef& thread) const noexcept override {
     return thread.name() == thread_name_ ? PointAllows::kReboot
                                          : PointAllows::kMemory;
   }
-  bool IsDoneInEachThread() const override { return true; }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   absl::Status CanUndo() const override {
@@ -93,7 +85,7 @@ class ReplaceMechanism final : public BuiltInMechanism {
     for (const Target& target : targets_) {
       if (target.thread.thread == thread) return target.activation.cfa;
     }
-    return 0;
+    return StoppedWorld::kAllCounts;
   }
 
  private:
@@ -181,9 +173,6 @@ Attempt ReplaceMechanism::Ready(const StoppedWorld& world,
   targets_.clear();
   obstacles_.clear();
   if (UpdateContext* const context = world.context()) {
-    const absl::Status is_of_this_thread =
-        CheckThreadOf(*context, thread_name_);
-    if (!is_of_this_thread.ok()) return Attempt::Failed(is_of_this_thread);
     Find(HeldThread{context->thread(), false,
                     absl::MakeConstSpan(&context->stack(), 1)},
          /*is_own=*/true, direction);

@@ -13,13 +13,12 @@
 #include "threads/known_names.h"
 #include "threads/rendezvous.h"
 #include "threads/thread_ref.h"
-#include "updates/mechanisms/internal/built_in.h"
 
 namespace instar {
 namespace updates_internal {
 namespace {
 
-class SetExposedMechanism final : public BuiltInMechanism {
+class SetExposedMechanism final : public Mechanism {
  public:
   SetExposedMechanism(std::string thread_name, std::string variable,
                       std::unique_ptr<const ExposedType> type)
@@ -30,12 +29,10 @@ class SetExposedMechanism final : public BuiltInMechanism {
   std::string name() const override {
     return absl::StrCat("set '", variable_, "' of thread '", thread_name_, "'");
   }
-  Authors authors() const override { return Authors::kAlways; }
-  Stacks least_stacks(bool in_update_function) const override {
-    return in_update_function ? Stacks::kThisThread
-                              : Stacks::kControlledThreads;
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kQuestions, Stacks::kControlledThreads,
+            thread_name_};
   }
-  bool IsDoneInEachThread() const override { return true; }
 
   absl::Status Prepare(UpdateForecast& forecast) override;
   std::vector<std::string> LostByUndo() const override {
@@ -133,9 +130,6 @@ Attempt SetExposedMechanism::Ready(const StoppedWorld& world,
   asked_.clear();
   absl::Status status;
   if (UpdateContext* const context = world.context()) {
-    const absl::Status is_of_this_thread =
-        CheckThreadOf(*context, thread_name_);
-    if (!is_of_this_thread.ok()) return Attempt::Failed(is_of_this_thread);
     status = Find(context->thread(), direction);
   } else {
     for (const HeldThread& thread : world.threads()) {

@@ -8,13 +8,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "updates/mechanisms/internal/built_in.h"
 
 namespace instar {
 namespace updates_internal {
 namespace {
 
-class ShadowDataMechanism final : public BuiltInMechanism {
+class ShadowDataMechanism final : public Mechanism {
  public:
   ShadowDataMechanism(std::string name, std::function<void()> end)
       : name_(std::move(name)), end_(std::move(end)) {}
@@ -23,11 +22,8 @@ class ShadowDataMechanism final : public BuiltInMechanism {
     return absl::StrCat("shadow data ", name_);
   }
   // The data end while threads run.
-  Authors authors() const override { return Authors::kNothing; }
-  Stacks least_stacks(bool) const override {
-    return Stacks::kControlledThreads;
-  }
-  PointAllows NeedsOf(const ThreadRef&) const override {
+  MechanismTraits traits() const override { return {AuthorsCodeIn::kNothing}; }
+  PointAllows NeedsOf(const ThreadRef&) const noexcept override {
     return PointAllows::kHold;
   }
 

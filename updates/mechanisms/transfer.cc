@@ -5,22 +5,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/no_allocation.h"
-#include "updates/mechanisms/internal/built_in.h"
+#include "updates/mechanisms/internal/attempt_of_author.h"
 
 namespace instar {
 namespace updates_internal {
 namespace {
 
-class TransferMechanism final : public BuiltInMechanism {
+class TransferMechanism final : public Mechanism {
  public:
   explicit TransferMechanism(TransferParts parts) : parts_(std::move(parts)) {}
 
   std::string name() const override {
     return absl::StrCat("transfer ", parts_.variable);
   }
-  Authors authors() const override { return Authors::kInTheChange; }
-  Stacks least_stacks(bool) const override {
-    return Stacks::kControlledThreads;
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kTheChange};
   }
 
   absl::Status Prepare(UpdateForecast&) override { return parts_.find(); }

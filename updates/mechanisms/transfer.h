@@ -18,7 +18,8 @@
 // is compared by its size; it is not changed. `to` gets what `convert` makes of
 // it while threads stand still, and is as before if that fails. Functions that
 // use the old variable must not be active: those that are redefined with it are
-// not; others are named in `quiescent`.
+// not; others are named in `quiescent`, where one whose inlined copies are not
+// known is an error.
 //
 // When the update is undone, `to` is put back to what it was before, and the
 // old variable goes on with what it has had since: what the new version has

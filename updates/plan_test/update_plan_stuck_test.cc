@@ -234,7 +234,7 @@ void ExpectConversionGivenUp(Update& update, const absl::Status& status,
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   EXPECT_THAT(
       std::string(status.message()),
-      AllOf(HasSubstr("Convert() of " + change + ", eagerly had not returned"),
+      AllOf(HasSubstr("convert " + change + ", eagerly had not returned"),
             HasSubstr("which waits for a lock that thread "),
             HasSubstr("the state of the program is unknown")));
   EXPECT_EQ(update.Progress().phase, UpdatePhase::kBroken);

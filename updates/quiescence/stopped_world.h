@@ -97,6 +97,7 @@
 #include "base/no_allocation.h"
 #include "code/internal/other_threads.h"
 #include "code/symbols/function.h"
+#include "heap/internal/conversion_watch.h"
 #include "stack/interrupted_threads.h"
 #include "stack/stack_snapshot.h"
 #include "threads/rendezvous.h"
@@ -125,6 +126,8 @@ struct StopOptions {
   // A thread that may own a lock of the allocator is an obstacle then, or of
   // what objects are made of (base/library_code.h).
   bool for_authors_code = false;
+  // Who watches over what is done while they are stopped; null: nobody.
+  ConversionWatch* conversion_watch = nullptr;
 
   // --- Of kControlledThreads; as of RendezvousOptions.
 
@@ -173,6 +176,12 @@ class StoppedWorld {
 
   // Of the update function that the change is made in; null if there is none.
   UpdateContext* context() const { return options_.context; }
+  // What takes long, object by object, tells it of each
+  // (ConversionWatch::GoesOn()), and is not given up then while it comes on.
+  // Null: nobody watches.
+  ConversionWatch* conversion_watch() const {
+    return options_.conversion_watch;
+  }
   // The controlled threads that are held; of kControlledThreads.
   absl::Span<const HeldThread> threads() const;
 

@@ -40,6 +40,9 @@ struct Six {
    public:
     Part(Six* six, int number) : six_(six), number_(number) {}
     std::string name() const override { return absl::StrCat("part ", number_); }
+    MechanismTraits traits() const override {
+      return {AuthorsCodeIn::kEverything, Stacks::kThisThread};
+    }
     Attempt Apply(const StoppedWorld&) override {
       return six_->Change(number_, true);
     }
@@ -52,8 +55,7 @@ struct Six {
     const int number_;
   };
   void AddTo(ThreadUpdates& threads, const char* thread, int number) {
-    threads.Add(thread, std::make_shared<Part>(this, number),
-                Stacks::kThisThread);
+    threads.Add(thread, std::make_shared<Part>(this, number));
   }
 
   Attempt Change(int number, bool to) {

@@ -33,7 +33,7 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-struct Nothing final : Mechanism {
+struct Nothing : Mechanism {
   std::string name() const override { return "do nothing"; }
   absl::Status Prepare(UpdateForecast& forecast) override {
     forecast.Warn("it does nothing");
@@ -41,6 +41,11 @@ struct Nothing final : Mechanism {
   }
   Attempt Apply(const StoppedWorld&) override { return Attempt::Done(); }
   Attempt Undo(const StoppedWorld&) override { return Attempt::Done(); }
+};
+struct NothingAlone final : Nothing {
+  MechanismTraits traits() const override {
+    return {AuthorsCodeIn::kEverything, Stacks::kThisThread};
+  }
 };
 
 TEST(ThreadUpdatesReportTest, RemarksAreThoseOfItsChanges) {
@@ -65,7 +70,7 @@ TEST(ThreadUpdatesReportTest, AllThatWereHeldAreCounted) {
   ThreadUpdates threads("nothing");
   threads.Start(std::make_shared<Nothing>());       // holds three
   threads.Add("one", std::make_shared<Nothing>());  // and two, by the third
-  threads.Add("two", std::make_shared<Nothing>(), Stacks::kThisThread);
+  threads.Add("two", std::make_shared<NothingAlone>());
   const auto update = MakeUpdate(std::move(threads));
   for (int i = 0; i < 2; ++i) {
     const absl::Status applied = update->Apply(kPatiently);

@@ -98,7 +98,7 @@ TEST(ThreadUpdatesStuckTest, OneThatIsStarted) {
   const absl::Status status = applying.Await();
   EXPECT_TRUE(absl::IsDataLoss(status)) << status;
   EXPECT_THAT(std::string(status.message()),
-              HasSubstr("Convert() of instar::(anonymous namespace)::Item<0>"));
+              HasSubstr("convert instar::(anonymous namespace)::Item<0>"));
   EXPECT_EQ(second->Version(), 1);  // none began after it
   applying.ExpectBroken();
 }

@@ -14,6 +14,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "base/testing/sanitizers.h"
 #include "continuation/continulet.h"
@@ -21,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "heap/class_version.h"
 #include "heap/lazy_proxy.h"
+#include "heap/weak_object_pool.h"
 #include "threads/controlled_thread.h"
 #include "threads/testing/looping.h"
 #include "threads/update_point.h"
@@ -247,7 +249,7 @@ TEST(ConvertTest, AConvertThatDoesNotReturnIsGivenUp) {
   Attempt attempt = update.Apply();
   while (attempt.is_not_yet()) attempt = update.Apply();
   EXPECT_TRUE(absl::IsDataLoss(attempt.status())) << attempt.reason();
-  EXPECT_THAT(attempt.reason(), HasSubstr("Convert() of "));
+  EXPECT_THAT(attempt.reason(), HasSubstr("convert "));
   EXPECT_THAT(attempt.reason(), HasSubstr("state of the program is unknown"));
   EXPECT_EQ(g_conversions, 1);
   g_waits = false;
@@ -285,6 +287,56 @@ TEST(ConvertLazilyTest, ProgressivelyInTheBackground) {
   ASSERT_TRUE(attempt.is_done()) << attempt.reason();
   while (update.objects().is_converting) std::this_thread::yield();
   for (const auto& item : items) EXPECT_EQ(item.address()->Version(), 2);
+}
+
+// A strategy of somebody's own, which is an eager one that counts.
+class CountedStep final : public ConversionStep {
+ public:
+  CountedStep(std::unique_ptr<ConversionStep> eager, int& changes)
+      : eager_(std::move(eager)), changes_(changes) {}
+  std::string name() const override { return "one of our own"; }
+  absl::StatusOr<ConversionForecast> Check() const override {
+    return eager_->Check();
+  }
+  absl::Status Prepare() override { return eager_->Prepare(); }
+  absl::Status Apply() override {
+    ++changes_;
+    return eager_->Apply();
+  }
+  absl::Status Undo() override {
+    ++changes_;
+    return eager_->Undo();
+  }
+  ObjectCounts Counts() const override { return eager_->Counts(); }
+
+ private:
+  const std::unique_ptr<ConversionStep> eager_;
+  int& changes_;
+};
+
+TEST(ConvertTest, ByAStrategyOfOnesOwn) {
+  auto store = std::make_unique<Store>("one");
+  int changes = 0;
+  UpdatePlan plan("own");
+  plan.Add(ConvertBy<Store, StoreV2>(std::make_unique<CountedStep>(
+      EagerConversion<Store, StoreV2>(), changes)));
+  const auto update = MakeUpdate(std::move(plan));
+  ApplyOptions options;
+  options.timeout = kLong;
+  {
+    // It is looked at who is inside.
+    Visiting visitor([&](const Call& call) { store->Open(call); });
+    const auto blockers = update->Rehearse(options);
+    ASSERT_TRUE(blockers.ok()) << blockers.status();
+    ASSERT_FALSE(blockers->empty());
+    EXPECT_THAT(blockers->front().reason, HasSubstr(kInOpen));
+  }
+  ASSERT_EQ(update->Apply(options), absl::OkStatus());
+  EXPECT_EQ(changes, 1);
+  EXPECT_EQ(WeakObjectPool<Store>().Counts().by_version[1].second, 1u);
+  ASSERT_EQ(update->Undo(options), absl::OkStatus());
+  EXPECT_EQ(changes, 2);
+  EXPECT_EQ(WeakObjectPool<Store>().Counts().by_version[0].second, 1u);
 }
 
 TEST(ConvertLazilyTest, StartedFromWhereTheProgramIs) {

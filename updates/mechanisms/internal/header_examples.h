@@ -42,6 +42,7 @@ struct Order : Updatable<Order> {};
 struct OrderV2 : Order {
   explicit OrderV2(Order&& old) noexcept;
 };
+std::unique_ptr<ConversionStep> OldestFirst();
 
 void DoCommand();
 void NewDoCommand();

@@ -12,6 +12,7 @@
 #include "base/no_allocation.h"
 #include "code/symbols/function.h"
 #include "stack/exposed_values.h"
+#include "updates/quiescence/stopped_world.h"
 
 namespace instar {
 namespace {
@@ -122,10 +123,11 @@ std::vector<Blocker> RebootTargets::Blockers() const {
   return blockers;
 }
 
-bool RebootTargets::EndsFunctionOf(const ThreadRef& thread) const {
-  return std::any_of(targets_.begin(), targets_.end(), [&](const Target& t) {
-    return t.thread == thread && !t.may_be_caught;
-  });
+std::uintptr_t RebootTargets::UnwindsUpTo(const ThreadRef& thread) const {
+  const bool ends = std::any_of(
+      targets_.begin(), targets_.end(),
+      [&](const Target& t) { return t.thread == thread && !t.may_be_caught; });
+  return ends ? StoppedWorld::kNothingCounts : StoppedWorld::kAllCounts;
 }
 
 Attempt RebootTargets::RebootHere(UpdateContext& context,

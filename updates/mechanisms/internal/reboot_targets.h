@@ -12,6 +12,7 @@
 #ifndef INSTAR_UPDATES_MECHANISMS_INTERNAL_REBOOT_TARGETS_H_
 #define INSTAR_UPDATES_MECHANISMS_INTERNAL_REBOOT_TARGETS_H_
 
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -40,8 +41,9 @@ class RebootTargets {
   std::vector<Blocker> Blockers() const;
 
   std::size_t size() const { return targets_.size(); }
-  // One of them, of which nothing keeps the reboot's exception.
-  bool EndsFunctionOf(const ThreadRef& thread) const;
+  // As Mechanism: all, if it is one of them, and nothing keeps the reboot's
+  // exception.
+  std::uintptr_t UnwindsUpTo(const ThreadRef& thread) const;
 
   // In an update function of the thread: when that has returned.
   static Attempt RebootHere(UpdateContext& context, const ThreadMain& main);

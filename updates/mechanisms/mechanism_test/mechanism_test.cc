@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -53,8 +54,7 @@ class Observed {
     const std::string call = absl::StrCat(step, ".", function);
     // Not in the order of the others, and as often as is needed.
     const bool is_question = function == "MustBeQuiescent" ||
-                             function == "CanUndo" ||
-                             function == "EndsFunctionOf";
+                             function == "CanUndo" || function == "UnwindsUpTo";
     const bool is_held = MayRun(function) ? !Runs() : StandsStill();
     (is_question ? questions_ : calls_)
         .push_back(absl::StrCat(is_held ? "held " : "run ", call));
@@ -74,7 +74,7 @@ class Observed {
  private:
   static bool MayRun(const std::string& function) {
     for (const char* const held :
-         {"Ready", "ReadyToUndo", "EndsFunctionOf", "Apply", "Undo"}) {
+         {"Ready", "ReadyToUndo", "UnwindsUpTo", "Apply", "Undo"}) {
       if (function == held) return false;
     }
     return true;
@@ -136,9 +136,9 @@ class Recording final : public Mechanism {
     ready = change = Attempt::Done();  // the next time
     return {};
   }
-  bool EndsFunctionOf(const ThreadRef&) const override {
-    Called("EndsFunctionOf").IgnoreError();
-    return false;
+  std::uintptr_t UnwindsUpTo(const ThreadRef&) const override {
+    Called("UnwindsUpTo").IgnoreError();
+    return StoppedWorld::kAllCounts;
   }
   Attempt Apply(const StoppedWorld&) override {
     Called("Apply").IgnoreError();
@@ -224,7 +224,7 @@ TEST_F(MechanismTest, OrderOfApplyAndUndo) {
   const std::vector<std::string> questions = observed_.TakeQuestions();
   for (const char* const question :
        {"run a.MustBeQuiescent", "run b.MustBeQuiescent", "run a.CanUndo",
-        "run b.CanUndo", "held a.EndsFunctionOf"}) {
+        "run b.CanUndo", "held a.UnwindsUpTo"}) {
     EXPECT_THAT(questions, testing::Contains(question));
   }
 }
@@ -334,7 +334,7 @@ TEST_F(MechanismTest, AnErrorBeforeTheStopGivesItUp) {
 
 TEST_F(MechanismTest, AnExceptionIsAnErrorWhereverItIsThrown) {
   for (const std::string function : {"Prepare", "MustBeQuiescent", "BeforeStop",
-                                     "Ready", "EndsFunctionOf", "Apply"}) {
+                                     "Ready", "UnwindsUpTo", "Apply"}) {
     SCOPED_TRACE(function);
     observed_.Throw("b." + function);
     const absl::Status status = Apply();
@@ -348,7 +348,7 @@ TEST_F(MechanismTest, AnExceptionIsAnErrorWhereverItIsThrown) {
   EXPECT_THAT(std::string(Undo().message()),
               AllOf(HasSubstr("cannot be undone"), HasSubstr("no CanUndo")));
   for (const std::string function : {"MustBeQuiescent", "BeforeStop",
-                                     "ReadyToUndo", "EndsFunctionOf", "Undo"}) {
+                                     "ReadyToUndo", "UnwindsUpTo", "Undo"}) {
     SCOPED_TRACE(function);
     observed_.Throw("b." + function);
     const absl::Status status = Undo();
