@@ -258,7 +258,7 @@ Attempt Change::State::TryOrForce(Direction direction, UpdateContext* context) {
         absl::StrCat(name, " was given up half way: ", attempt.reason()));
     is_broken.store(true, std::memory_order_relaxed);
   }
-  if (!attempt.is_not_yet()) transition.EndWatch();
+  if (!attempt.is_not_yet()) transition.calls().End();
   if (attempt.is_done()) {
     is_first = true;
     is_prepared = false;  // the program goes on meanwhile
@@ -360,14 +360,14 @@ absl::StatusOr<std::vector<Blocker>> Change::State::Check(const ThreadRef* in,
     }
   }
   // Between two attempts there may be one.
-  const bool is_watched = transition.watch() != nullptr;
+  const bool is_watched = transition.calls().watch() != nullptr;
   Transition::WatchOptions watch;
   watch.until = Clock::time_point::min();
   watch.at_least = kLongestCall;
   watch.for_questions = true;
   INSTAR_RETURN_IF_ERROR(transition.StartWatch(std::move(watch)));
   absl::StatusOr<Rehearsal> rehearsal = Rehearse(transition, how);
-  if (!is_watched) transition.EndWatch();
+  if (!is_watched) transition.calls().End();
   INSTAR_RETURN_IF_ERROR(rehearsal.status());
   return std::move(rehearsal->blockers);
 }

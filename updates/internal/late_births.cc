@@ -112,7 +112,8 @@ std::string LateBirths::running() const {
     std::lock_guard<std::mutex> lock(lock_);
     transition = transition_;
   }
-  const auto watch = transition == nullptr ? nullptr : transition->watch();
+  const auto watch =
+      transition == nullptr ? nullptr : transition->calls().watch();
   return watch == nullptr ? "" : watch->running();
 }
 
@@ -127,7 +128,7 @@ Attempt LateBirths::TryConvert(heap_internal::UpdatableClass* root) {
   if (!watching.ok()) return Attempt::Failed(std::move(watching));
   SetTransition(transition);
   const absl::Cleanup end = [&] {
-    transition->EndWatch();
+    transition->calls().End();
     SetTransition(nullptr);
   };
   Transition::TryOptions options;

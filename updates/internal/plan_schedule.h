@@ -17,15 +17,16 @@
 #include "absl/status/statusor.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
+#include "updates/internal/schedule.h"
 #include "updates/internal/transition.h"
+#include "updates/internal/watched_calls.h"
 #include "updates/mechanisms/mechanism.h"
 #include "updates/update.h"
-#include "updates/update_run.h"
 
 namespace instar {
 namespace updates_internal {
 
-class PlanSchedule final : public Update {
+class PlanSchedule final : public Schedule {
  public:
   struct Parts {
     std::string name;
@@ -40,40 +41,37 @@ class PlanSchedule final : public Update {
   explicit PlanSchedule(Parts parts);
   ~PlanSchedule() override;
 
-  const std::string& name() const override { return run_.name(); }
-  absl::StatusOr<UpdateForecast> Prepare() override;
   absl::StatusOr<std::vector<Blocker>> Rehearse(
       const ApplyOptions& options) override;
-  Attempt Requirements() override;
-  absl::Status Apply(const ApplyOptions& options) override;
   void Settle() override { transition_.EndAttempts(); }
-  absl::Status CanUndo() const override;
-  std::vector<std::string> LostByUndo() const override;
-  absl::Status Undo(const ApplyOptions& options) override;
-  void Cancel() override { run_.Cancel(); }
-  UpdateProgress Progress() const override;
+  std::vector<std::string> LostByUndo() const override {
+    return transition_.LostByUndo();
+  }
   HoldTimes hold_times() const override;
-  std::vector<ThreadRef> StartedThreads() const override;
+  std::vector<ThreadRef> StartedThreads() const override {
+    return transition_.StartedThreads();
+  }
 
  private:
-  using Clock = UpdateRun::Clock;
+  absl::Status StartWatch(WatchedCalls::Options watch,
+                          const ApplyOptions& options,
+                          bool for_questions) override;
+  void EndWatch() override { transition_.calls().End(); }
+  absl::Status PrepareParts(UpdateForecast& forecast) override;
+  absl::Status AskCanUndo() const override { return transition_.CanUndo(); }
+  absl::Status Look(const ApplyOptions& options, const UpdateForecast& forecast,
+                    std::vector<Blocker>& blockers) override;
+  absl::Status Run(Direction direction, const ApplyOptions& options,
+                   Clock::time_point until) override;
+  void RemarkOnApplied(const ApplyOptions& options) override;
+  bool IsBroken() const override { return transition_.is_broken(); }
+  const WatchedCalls& calls() const override { return transition_.calls(); }
+  void AddTo(UpdateProgress& progress) const override;
 
-  absl::Status Begin(UpdatePhase required);
-  absl::Status StartWatch(Clock::time_point until, const ApplyOptions& options,
-                          bool for_questions);
   // Besides the threads that are held.
   bool StopsOthers(const ApplyOptions& options) const {
     return !only_registered_ && options.threads == nullptr;
   }
-  // Of those that are held at points of their own.
-  absl::Status CheckThreadNames() const;
-  // The reasons of requirements that are not met yet; an error if one says
-  // "never".
-  absl::StatusOr<std::vector<std::string>> AskRequirements() const;
-  absl::Status AskCanUndo() const;
-  // Attempts until one is done or has failed, the time is up, or Cancel().
-  absl::Status Run(Direction direction, const ApplyOptions& options,
-                   Clock::time_point until);
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
                   Clock::time_point until, bool is_first, Retries& retries,
                   Obstacles& obstacles);
@@ -82,11 +80,9 @@ class PlanSchedule final : public Update {
       Direction direction, const ApplyOptions& options,
       std::vector<ThreadRef> all) const;
 
-  const std::vector<std::function<Attempt()>> requirements_;
   const std::string point_;
   const std::map<std::string, std::string> points_;
   const bool only_registered_;
-  UpdateRun run_;
   Transition transition_;
 };
 

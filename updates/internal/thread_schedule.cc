@@ -8,14 +8,11 @@
 #include <iterator>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "base/linux/deadline.h"
 #include "base/status_macros.h"
 #include "threads/known_names.h"
 #include "threads/thread_state.h"
-#include "updates/internal/author_calls.h"
 #include "updates/internal/rehearsal.h"
 #include "updates/internal/thread_schedule_pending.h"
 #include "updates/quiescence/internal/obstacles.h"
@@ -46,33 +43,11 @@ std::string ThreadSchedule::Part::name() const {
 ThreadSchedule::ThreadSchedule(
     std::string name, std::vector<Part> parts, int stages,
     std::vector<std::function<Attempt()>> requirements)
-    : run_(std::move(name)),
+    : Schedule(std::move(name), std::move(requirements)),
       stages_(stages),
-      requirements_(std::move(requirements)),
       parts_(std::move(parts)) {}
 
 ThreadSchedule::~ThreadSchedule() = default;
-
-absl::Status ThreadSchedule::StartWatch(Clock::time_point until) {
-  auto watch = std::make_shared<AuthorWatch>(
-      until, [this] { return run_.is_cancelled(); });
-  INSTAR_RETURN_IF_ERROR(watch->Start());
-  std::lock_guard<std::mutex> lock(lock_);
-  watch_ = std::move(watch);
-  return absl::OkStatus();
-}
-
-void ThreadSchedule::EndWatch() {
-  std::shared_ptr<AuthorWatch> watch;  // ends when the lock is free
-  std::lock_guard<std::mutex> lock(lock_);
-  watch = std::move(watch_);
-}
-
-absl::Status ThreadSchedule::Call(
-    const std::string& what, absl::FunctionRef<absl::Status()> function) const {
-  return watch_ == nullptr ? CallAuthor(function)
-                           : watch_->Call(what, function);
-}
 
 absl::Status ThreadSchedule::PrepareParts(UpdateForecast& forecast) {
   for (const Part& part : parts_) {
@@ -87,30 +62,21 @@ absl::Status ThreadSchedule::PrepareParts(UpdateForecast& forecast) {
     if (!unknown.empty()) {
       forecast.remarks.push_back(absl::StrCat(part.name(), ": ", unknown));
     }
+    if (!part.is_started_here()) {
+      if (ControlledThreads(part.thread_name).empty()) {
+        forecast.obstacles.push_back(absl::StrCat(
+            "there is no controlled thread '", part.thread_name, "'"));
+      }
+      if (part.undo == nullptr) {
+        forecast.remarks.push_back(absl::StrCat(part.name(), " has no undo"));
+      }
+    }
     if (part.change == nullptr) continue;
-    const absl::Status status = Call(
+    const absl::Status status = calls_.Call(
         "the preparation", [&] { return part.change->Prepare(&forecast); });
     if (!status.ok()) return In(part.name(), status);
   }
   return absl::OkStatus();
-}
-
-Attempt ThreadSchedule::Requirements() {
-  std::vector<std::string> obstacles;
-  for (const auto& requirement : requirements_) {
-    Attempt attempt = Attempt::Done();
-    absl::Status status = Call("a requirement", [&] {
-      attempt = TryAuthor(requirement);
-      return absl::OkStatus();
-    });
-    if (!status.ok()) return Attempt::Failed(std::move(status));  // given up
-    if (attempt.is_failed()) {
-      return Attempt::Failed(absl::FailedPreconditionError(attempt.reason()));
-    }
-    if (attempt.is_not_yet()) obstacles.push_back(attempt.reason());
-  }
-  return obstacles.empty() ? Attempt::Done()
-                           : Attempt::NotYet(absl::StrJoin(obstacles, "; "));
 }
 
 // --- Whom it asks.
@@ -142,104 +108,34 @@ void ThreadSchedule::Asked::End() {
   threads_ = nullptr;
 }
 
-std::shared_ptr<ThreadSchedule::Asked> ThreadSchedule::AskOnly(
-    const ApplyOptions& options) {
-  std::shared_ptr<Asked> asked;
+void ThreadSchedule::BeginAsking(const ApplyOptions& options) {
   if (options.threads != nullptr) {
-    asked = std::make_shared<Asked>(options.threads);
+    asked_ = std::make_shared<Asked>(options.threads);
   }
   for (const Part& part : parts_) {
     if (part.change == nullptr) continue;
-    if (asked == nullptr) {
+    if (asked_ == nullptr) {
       part.change->AskOnly(nullptr);
     } else {
-      asked->AddStarted(part.change->StartedThreads());
-      part.change->AskOnly([asked] { return asked->All(); });
+      asked_->AddStarted(part.change->StartedThreads());
+      part.change->AskOnly([asked = asked_] { return asked->All(); });
     }
   }
-  return asked;
 }
 
-// --- Prepare(), Apply() and Undo().
-
-absl::StatusOr<UpdateForecast> ThreadSchedule::Prepare() {
-  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
-  UpdateForecast forecast;
-  absl::Status status = PrepareParts(forecast);
-  if (status.ok()) {
-    const Attempt requirements = Requirements();
-    status = requirements.status();
-    if (requirements.is_not_yet()) {
-      forecast.obstacles.push_back(requirements.reason());
-    }
-  }
-  for (const Part& part : parts_) {
-    if (part.is_started_here()) continue;
-    if (ControlledThreads(part.thread_name).empty()) {
-      forecast.obstacles.push_back(absl::StrCat(
-          "there is no controlled thread '", part.thread_name, "'"));
-    }
-    if (part.undo == nullptr) {
-      forecast.remarks.push_back(absl::StrCat(part.name(), " has no undo"));
-    }
-  }
-  if (status.ok()) {
-    forecast.can_undo = AskCanUndo();
-    forecast.lost_by_undo = LostByUndo();
-  }
-  run_.End(status.ok() ? UpdatePhase::kPrepared : UpdatePhase::kNew);
-  if (!status.ok()) return status;
-  return forecast;
-}
-
-absl::Status ThreadSchedule::Apply(const ApplyOptions& options) {
-  const UpdatePhase before = run_.phase();
-  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
-  absl::Status status =
-      StartWatch(DeadlineAfter(run_.begin(), options.timeout));
-  const absl::Cleanup end_watch = [this] { EndWatch(); };
-  if (!status.ok()) {
-    run_.End(before);
-    return status;
-  }
-  const std::shared_ptr<Asked> asked = AskOnly(options);
-  const absl::Cleanup end_asking = [&] {
-    if (asked != nullptr) asked->End();
-  };
-  UpdateForecast forecast;
-  status = PrepareParts(forecast);
-  if (!status.ok()) {
-    run_.End(UpdatePhase::kNew);
-    return status;
-  }
-  status = Run(Direction::kApply, options, asked);
-  if (status.ok() && options.remarks != nullptr) {
-    std::move(forecast.warnings.begin(), forecast.warnings.end(),
-              std::back_inserter(*options.remarks));
-  }
-  run_.End(status.ok()  ? UpdatePhase::kApplied
-           : IsBroken() ? UpdatePhase::kBroken
-                        : UpdatePhase::kPrepared);
-  return status;
-}
-
-absl::Status ThreadSchedule::CanUndo() const {
-  if (run_.phase() != UpdatePhase::kApplied) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("update '", name(), "' is not applied"));
-  }
-  const absl::Status status = AskCanUndo();
-  if (status.ok()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat("update '", name(),
-                                   "' cannot be undone: ", status.message()));
+void ThreadSchedule::EndAsking() {
+  if (asked_ != nullptr) asked_->End();
+  asked_.reset();
 }
 
 absl::Status ThreadSchedule::AskCanUndo() const {
   for (const Part& part : parts_) {
     std::string why_not;
     if (part.change != nullptr) {
-      const absl::Status status = part.change->CanUndo();
+      const absl::Status status =
+          calls_.Call("what says whether it can be undone",
+                      [&] { return part.change->CanUndo(); });
+      if (!status.ok() && calls_.gave_up()) return status;
       if (!status.ok()) why_not = absl::StrCat(": ", status.message());
     } else if (part.undo == nullptr) {
       why_not = " has no undo";
@@ -282,49 +178,12 @@ std::vector<ThreadRef> ThreadSchedule::StartedThreads() const {
   return started;
 }
 
-absl::Status ThreadSchedule::Undo(const ApplyOptions& options) {
-  INSTAR_RETURN_IF_ERROR(CanUndo());
-  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kApplied));
-  absl::Status status =
-      StartWatch(DeadlineAfter(run_.begin(), options.timeout));
-  const absl::Cleanup end_watch = [this] { EndWatch(); };
-  const std::shared_ptr<Asked> asked = AskOnly(options);
-  const absl::Cleanup end_asking = [&] {
-    if (asked != nullptr) asked->End();
-  };
-  if (status.ok()) status = Run(Direction::kUndo, options, asked);
-  run_.End(status.ok()  ? UpdatePhase::kPrepared
-           : IsBroken() ? UpdatePhase::kBroken
-                        : UpdatePhase::kApplied);
-  return status;
-}
-
 // --- A rehearsal.
 
-absl::StatusOr<std::vector<Blocker>> ThreadSchedule::Rehearse(
-    const ApplyOptions& options) {
-  INSTAR_RETURN_IF_ERROR(Begin(UpdatePhase::kPrepared));
-  const std::shared_ptr<Asked> asked = AskOnly(options);
-  const absl::Cleanup end_asking = [&] {
-    if (asked != nullptr) asked->End();
-  };
-  UpdateForecast forecast;
-  absl::Status status = PrepareParts(forecast);
-  if (!status.ok()) {
-    run_.End(UpdatePhase::kNew);
-    return status;
-  }
-  const absl::Cleanup end = [this] { run_.End(UpdatePhase::kPrepared); };
-  INSTAR_RETURN_IF_ERROR(StartWatch(DeadlineAfter(kRehearsedCode)));
-  const absl::Cleanup end_watch = [this] { EndWatch(); };
-  std::vector<Blocker> blockers;
-  const Attempt requirements = Requirements();
-  if (requirements.is_failed()) return requirements.status();
-  if (requirements.is_not_yet()) {
-    blockers.emplace_back().reason = requirements.reason();
-    return blockers;
-  }
-  const Way way{Direction::kApply, Clock::time_point::max(), asked, false, {}};
+absl::Status ThreadSchedule::Look(const ApplyOptions& options,
+                                  const UpdateForecast&,
+                                  std::vector<Blocker>& blockers) {
+  const Way way{Direction::kApply, Clock::time_point::max(), false, {}};
   for (const Part& part : parts_) {
     if (part.is_started_here()) {
       if (part.is_started || options.without_stacks) continue;
@@ -349,7 +208,7 @@ absl::StatusOr<std::vector<Blocker>> ThreadSchedule::Rehearse(
       INSTAR_RETURN_IF_ERROR(CheckInThread(part, thread, options, blockers));
     }
   }
-  return blockers;
+  return absl::OkStatus();
 }
 
 absl::Status ThreadSchedule::CheckInThread(const Part& part,
@@ -394,19 +253,10 @@ void ThreadSchedule::SetObstacles(const std::vector<std::string>& obstacles) {
   for (const std::string& obstacle : obstacles) {
     blockers.emplace_back().reason = obstacle;
   }
-  run_.SetBlockers(std::move(blockers));
+  run().SetBlockers(std::move(blockers));
 }
 
-absl::Status ThreadSchedule::Begin(UpdatePhase required) {
-  INSTAR_RETURN_IF_ERROR(run_.Begin(required));
-  run_.Enter(UpdatePhase::kWaiting);
-  has_begun_.store(false, std::memory_order_relaxed);
-  SetObstacles({});
-  return absl::OkStatus();
-}
-
-UpdateProgress ThreadSchedule::Progress() const {
-  UpdateProgress progress = run_.Progress();
+void ThreadSchedule::AddTo(UpdateProgress& progress) const {
   for (const Part& part : parts_) {
     if (part.change == nullptr) continue;
     const Change::Objects objects = part.change->objects();
@@ -415,10 +265,8 @@ UpdateProgress ThreadSchedule::Progress() const {
     progress.is_converting |= objects.is_converting;
   }
   std::vector<Pending> pending;
-  std::shared_ptr<AuthorWatch> watch;
   {
     std::lock_guard<std::mutex> lock(lock_);
-    watch = watch_;
     pending = pending_;
   }
   // Without the lock: a thread's stack is looked at.
@@ -427,16 +275,6 @@ UpdateProgress ThreadSchedule::Progress() const {
     if (p.request.is_finished()) continue;
     progress.blockers.push_back(p.ToBlocker());
   }
-  const std::string running = watch == nullptr ? "" : watch->running();
-  if (running.empty()) return progress;
-  progress.phase = UpdatePhase::kBroken;
-  progress.is_unchanged = !has_begun_.load(std::memory_order_relaxed);
-  progress.blockers.clear();
-  progress.blockers.emplace_back().reason = absl::StrCat(
-      running, "; ",
-      progress.is_unchanged ? "nothing was changed"
-                            : "the state of the program is unknown");
-  return progress;
 }
 
 HoldTimes ThreadSchedule::hold_times() const {

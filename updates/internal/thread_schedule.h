@@ -5,36 +5,35 @@
 // (updates/thread_updates.h, which says what Apply() and Undo() do). Internal
 // to this package.
 //
-// Locks: `lock_` guards what Progress() shows besides `run_`; nothing is called
+// Locks: `lock_` guards what Progress() shows besides run(); nothing is called
 // while it is held but functions of UpdateRequest, which take no lock of the
 // program.
 
 #ifndef INSTAR_UPDATES_INTERNAL_THREAD_SCHEDULE_H_
 #define INSTAR_UPDATES_INTERNAL_THREAD_SCHEDULE_H_
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
 #include "threads/update_request.h"
 #include "updates/change.h"
-#include "updates/internal/author_watch.h"
+#include "updates/internal/schedule.h"
+#include "updates/internal/watched_calls.h"
 #include "updates/update.h"
-#include "updates/update_run.h"
 
 namespace instar {
 namespace updates_internal {
 
-class ThreadSchedule final : public Update {
+class ThreadSchedule final : public Schedule {
  public:
   // An update function, shared by the threads that it was given to and by
   // requests that outlive the update.
@@ -71,22 +70,11 @@ class ThreadSchedule final : public Update {
                  std::vector<std::function<Attempt()>> requirements);
   ~ThreadSchedule() override;
 
-  const std::string& name() const override { return run_.name(); }
-  absl::StatusOr<UpdateForecast> Prepare() override;
-  absl::StatusOr<std::vector<Blocker>> Rehearse(
-      const ApplyOptions& options) override;
-  Attempt Requirements() override;
-  absl::Status Apply(const ApplyOptions& options) override;
-  absl::Status CanUndo() const override;
   std::vector<std::string> LostByUndo() const override;
-  absl::Status Undo(const ApplyOptions& options) override;
-  void Cancel() override { run_.Cancel(); }
-  UpdateProgress Progress() const override;
   HoldTimes hold_times() const override;
   std::vector<ThreadRef> StartedThreads() const override;
 
  private:
-  using Clock = UpdateRun::Clock;
   struct Pending;
   // Whom ApplyOptions::threads lets be asked, and whom the update has started.
   // Shared with update functions that outlive the call.
@@ -109,32 +97,34 @@ class ThreadSchedule final : public Update {
   struct Way {
     Direction direction;
     Clock::time_point until;
-    std::shared_ptr<Asked> asked;  // null: all may be
     // Goes on where it can be gone on, whatever fails, and is not cancelled.
     bool takes_back = false;
     std::vector<std::string> failures;  // of what takes back
   };
 
-  // Of Apply() and Undo(), over what the author wrote and they call.
-  absl::Status StartWatch(Clock::time_point until);
-  void EndWatch();
-  // CallAuthor(), with that watch. An error of its own: it has been given up.
-  absl::Status Call(const std::string& what,
-                    absl::FunctionRef<absl::Status()> function) const;
-  absl::Status PrepareParts(UpdateForecast& forecast);
-  absl::Status AskCanUndo() const;
-  // It is not known what is in effect, and will not be.
-  bool IsBroken() const;
+  void BeginAsking(const ApplyOptions& options) override;
+  void EndAsking() override;
+  absl::Status StartWatch(WatchedCalls::Options watch, const ApplyOptions&,
+                          bool /*for_questions*/) override {
+    return calls_.Start(std::move(watch));
+  }
+  void EndWatch() override { calls_.End(); }
+  absl::Status PrepareParts(UpdateForecast& forecast) override;
+  absl::Status AskCanUndo() const override;
+  absl::Status Look(const ApplyOptions& options, const UpdateForecast& forecast,
+                    std::vector<Blocker>& blockers) override;
+  absl::Status Run(Direction direction, const ApplyOptions& options,
+                   Clock::time_point until) override;
+  bool IsBroken() const override;
+  const WatchedCalls& calls() const override { return calls_; }
+  void AddTo(UpdateProgress& progress) const override;
+
   // What would make this thread's update function wait; what it decides itself
   // is a remark.
   absl::Status CheckInThread(const Part& part, const ThreadRef& thread,
                              const ApplyOptions& options,
                              std::vector<Blocker>& blockers);
-  // Lets all changes keep to it; null if the options let all be asked.
-  std::shared_ptr<Asked> AskOnly(const ApplyOptions& options);
   absl::Status AwaitRequirements(const Way& way);
-  absl::Status Run(Direction direction, const ApplyOptions& options,
-                   std::shared_ptr<Asked> asked);
   void NoteHoldTimes();  // of the way that is done
   absl::Status RunStage(Way& way, int stage);
   absl::Status RunHere(Way& way, Part& part);
@@ -153,26 +143,20 @@ class ThreadSchedule final : public Update {
   absl::Status Pause(const Way& way, std::chrono::nanoseconds duration);
   void SetObstacles(const std::vector<std::string>& obstacles);
 
-  absl::Status Begin(UpdatePhase required);
-
-  UpdateRun run_;  // whose attempts and blockers are those but for pending_
+  // The attempts and blockers of run() are those but for pending_.
   const int stages_;
-  const std::vector<std::function<Attempt()>> requirements_;
 
   // Of the thread that calls Prepare(), Apply() and Undo(), but for which there
   // are, and their changes: those stay as they are.
   std::vector<Part> parts_;
   std::vector<std::chrono::nanoseconds> held_;
-  bool has_unfinished_ = false;  // what may still take effect
-  // Something is changed, or may be, since the latest Begin(). Relaxed: it is
-  // read of a call that was given up, which was begun after it was written, and
-  // AuthorWatch has ordered both (calls_since_, and the lock of running()).
-  std::atomic<bool> has_begun_{false};
+  bool has_unfinished_ = false;   // what may still take effect
+  std::shared_ptr<Asked> asked_;  // null: all may be
+  WatchedCalls calls_;
 
   mutable std::mutex lock_;  // of the rest
   // While Apply() or Undo() runs. Set by the thread that calls them, which
   // reads it without the lock.
-  std::shared_ptr<AuthorWatch> watch_;
   std::vector<Pending> pending_;
   HoldTimes hold_times_;
 };

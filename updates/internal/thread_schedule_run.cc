@@ -50,15 +50,12 @@ absl::Status ThreadSchedule::AwaitRequirements(const Way& way) {
 
 absl::Status ThreadSchedule::Run(Direction direction,
                                  const ApplyOptions& options,
-                                 std::shared_ptr<Asked> asked) {
+                                 Clock::time_point until) {
+  run().Enter(UpdatePhase::kWaiting);
   const auto stage_at = [&](int i) {
     return direction == Direction::kApply ? i : stages_ - 1 - i;
   };
-  Way way{direction,
-          DeadlineAfter(run_.begin(), options.timeout),
-          asked,
-          false,
-          {}};
+  Way way{direction, until, false, {}};
   held_.clear();
   for (Part& part : parts_) {
     part.changed_in.clear();
@@ -70,7 +67,7 @@ absl::Status ThreadSchedule::Run(Direction direction,
   if (direction == Direction::kApply) status = AwaitRequirements(way);
   int begun = 0;
   while (status.ok() && begun < stages_) {
-    has_begun_.store(true, std::memory_order_relaxed);
+    calls_.SetEffect(WatchedCalls::Effect::kUnknown);
     status = RunStage(way, stage_at(begun++));
   }
   if (status.ok()) {
@@ -79,8 +76,8 @@ absl::Status ThreadSchedule::Run(Direction direction,
   }
   const bool applies = direction == Direction::kApply;
   Way back{applies ? Direction::kUndo : Direction::kApply,
-           DeadlineAfter(std::max(options.timeout, kLeastTimeToTakeBack)),
-           std::move(asked), true, std::move(way.failures)};
+           DeadlineAfter(std::max(options.timeout, kLeastTimeToTakeBack)), true,
+           std::move(way.failures)};
   while (begun > 0) {
     // Nothing but its own failures, which are kept there.
     static_cast<void>(RunStage(back, stage_at(--begun)));
@@ -129,20 +126,20 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
   absl::Status status = Guard(way);
   while (status.ok()) {
     Attempt attempt = Attempt::Done();
-    status = watch_->Call(
+    status = calls_.Call(
         part.name(),
         [&] {
           attempt = applies ? part.change->Apply() : part.change->Undo();
           return absl::OkStatus();
         },
         kLeastTimeToTakeBack);
-    run_.CountAttempts(1);
+    run().CountAttempts(1);
     if (attempt.is_done()) {
       SetObstacles({});
       part.is_started = applies;
       part.is_changed_here = !way.takes_back;
-      if (way.asked != nullptr) {
-        way.asked->AddStarted(part.change->StartedThreads());
+      if (asked_ != nullptr) {
+        asked_->AddStarted(part.change->StartedThreads());
       }
       // If it was given up it is taken back.
       return way.takes_back ? absl::OkStatus() : status;
@@ -150,7 +147,7 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
     if (attempt.is_failed()) {
       status = In(part.name(), attempt.status());
     } else {
-      run_.SetBlockers(In(part.what, part.change->Blockers(), attempt));
+      run().SetBlockers(In(part.what, part.change->Blockers(), attempt));
       status = Pause(way, pauses.Next());
     }
   }
@@ -163,13 +160,14 @@ absl::Status ThreadSchedule::RunHere(Way& way, Part& part) {
 absl::StatusOr<std::vector<ThreadRef>> ThreadSchedule::ThreadsOf(
     const Way& way, const Part& part) const {
   std::vector<ThreadRef> all;
-  if (way.asked == nullptr) {
+  if (asked_ == nullptr) {
     all = ControlledThreads();
   } else {
-    INSTAR_RETURN_IF_ERROR(Call("what says which threads there are", [&] {
-      all = way.asked->All();
-      return absl::OkStatus();
-    }));
+    INSTAR_RETURN_IF_ERROR(
+        calls_.Call("what says which threads there are", [&] {
+          all = asked_->All();
+          return absl::OkStatus();
+        }));
   }
   std::vector<ThreadRef> named;
   for (ThreadRef& thread : all) {
@@ -301,7 +299,7 @@ void ThreadSchedule::ForgetRequests(Way& way) {
   {
     std::lock_guard<std::mutex> lock(lock_);
     pending.swap(pending_);
-    for (const Pending& p : pending) run_.CountAttempts(p.request.attempts());
+    for (const Pending& p : pending) run().CountAttempts(p.request.attempts());
   }
   for (const Pending& p : pending) {
     if (!p.request.is_finished()) {
@@ -337,17 +335,17 @@ void ThreadSchedule::ForgetRequests(Way& way) {
 // --- Waiting.
 
 absl::Status ThreadSchedule::Guard(const Way& way) const {
-  if (!way.takes_back && run_.is_cancelled()) {
+  if (!way.takes_back && run().is_cancelled()) {
     return absl::CancelledError("the update was cancelled");
   }
   if (Clock::now() >= way.until)
-    return run_.TimeIsUp(way.direction, Progress());
+    return run().TimeIsUp(way.direction, Progress());
   return absl::OkStatus();
 }
 
 absl::Status ThreadSchedule::Pause(const Way& way, nanoseconds duration) {
-  run_.WaitUntil(std::min(way.until, Clock::now() + duration),
-                 /*can_be_cancelled=*/!way.takes_back);
+  run().WaitUntil(std::min(way.until, Clock::now() + duration),
+                  /*can_be_cancelled=*/!way.takes_back);
   return Guard(way);
 }
 

@@ -7,7 +7,6 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "base/at_fork.h"
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "updates/internal/author_calls.h"
@@ -30,7 +29,6 @@ Transition::Transition(std::vector<std::shared_ptr<Mechanism>> mechanisms) {
     parts_.push_back(Part{std::move(mechanism), std::move(traits), {}});
   }
 }
-Transition::~Transition() { EndWatch(); }
 
 absl::Status Transition::In(const std::string& name,
                             const absl::Status& status) {
@@ -41,74 +39,29 @@ absl::Status Transition::In(const std::string& name,
 // --- The watch.
 
 absl::Status Transition::StartWatch(WatchOptions options) {
-  if (watch_ != nullptr) {
-    if (watch_generation_ == ForkGeneration()) return absl::OkStatus();
-    EndWatch();
-  }
   bool is_needed = options.in_any_case;
-  for (Part& part : parts_) {
+  for (const Part& part : parts_) {
     is_needed |= options.for_questions ? part.IsAuthors() : part.RunsAuthors();
   }
-  if (!is_needed) return absl::OkStatus();
-  auto watch = std::make_shared<AuthorWatch>(
-      options.until, std::move(options.is_cancelled), options.at_least);
-  INSTAR_RETURN_IF_ERROR(watch->Start());
-  watch_generation_ = ForkGeneration();
-  std::lock_guard<std::mutex> lock(lock_);
-  watch_ = std::move(watch);
-  return absl::OkStatus();
-}
-
-void Transition::EndWatch() {
-  if (watch_ == nullptr) return;
-  std::shared_ptr<AuthorWatch> watch;  // ends when the lock is free
-  std::lock_guard<std::mutex> lock(lock_);
-  watch = std::move(watch_);
-  if (watch_generation_ == ForkGeneration()) return;
-  // In a child of fork() its thread is not there to be joined: it is left as it
-  // is, for good.
-  static_cast<void>(new std::shared_ptr<AuthorWatch>(std::move(watch)));
-}
-
-std::shared_ptr<AuthorWatch> Transition::watch() const {
-  std::lock_guard<std::mutex> lock(lock_);
-  return watch_;
-}
-
-const char* Transition::TextOf(Effect effect) {
-  switch (effect) {
-    case Effect::kNone:
-      return "nothing was changed";
-    case Effect::kApplied:
-      return "the update has taken effect";
-    case Effect::kUndone:
-      return "the update has been undone";
-    case Effect::kUnknown:
-      break;
+  if (!is_needed) {
+    // One of a process that is not this one watches over nothing.
+    if (!calls_.has_begun()) calls_.End();
+    return absl::OkStatus();
   }
-  return "the state of the program is unknown";
-}
-
-absl::Status Transition::CallUnheld(
-    const std::string& what, absl::FunctionRef<absl::Status()> function) const {
-  if (watch_ == nullptr) return CallAuthor(function);
-  absl::Status status = watch_->Call(what, function);
-  if (!watch_->gave_up()) return status;
-  return absl::Status(status.code(),
-                      absl::StrCat(status.message(), "; ", TextOf(effect())));
+  return calls_.Start(std::move(options));
 }
 
 absl::Status Transition::CallUnheld(
     const Part& part, const char* what,
     absl::FunctionRef<absl::Status()> function) const {
-  if (watch_ == nullptr || !part.IsAuthors()) {
+  if (calls_.own() == nullptr || !part.IsAuthors()) {
     const absl::Status status = CallAuthor(function);
     return status.ok() ? status : In(part.mechanism->name(), status);
   }
   const absl::Status status =
-      CallUnheld(absl::StrCat(what, " of ", part.mechanism->name()), function);
-  return status.ok() || watch_->gave_up() ? status
-                                          : In(part.mechanism->name(), status);
+      calls_.Call(absl::StrCat(what, " of ", part.mechanism->name()), function);
+  return status.ok() || calls_.gave_up() ? status
+                                         : In(part.mechanism->name(), status);
 }
 
 // Of what answers nothing: an exception is said on standard error. An error is
@@ -119,7 +72,7 @@ absl::Status Transition::TellUnheld(const Part& part, const char* what,
     function();
     return absl::OkStatus();
   });
-  if (status.ok() || (watch_ != nullptr && watch_->gave_up())) return status;
+  if (status.ok() || calls_.gave_up()) return status;
   const std::string message = absl::StrCat("instar: ", status.message(), "\n");
   std::fwrite(message.data(), 1, message.size(), stderr);
   return absl::OkStatus();
@@ -141,8 +94,8 @@ absl::Status Transition::CanUndo() const {
     const auto ask = [&] { return part.mechanism->CanUndo(); };
     INSTAR_RETURN_IF_ERROR(
         part.IsAuthors()
-            ? CallUnheld(absl::StrCat("CanUndo() of ", part.mechanism->name()),
-                         ask)
+            ? calls_.Call(absl::StrCat("CanUndo() of ", part.mechanism->name()),
+                          ask)
             : CallAuthor(ask));
   }
   return absl::OkStatus();
@@ -159,7 +112,7 @@ std::vector<std::string> Transition::LostByUndo() const {
     };
     const absl::Status asked =
         part.IsAuthors()
-            ? CallUnheld(absl::StrCat("LostByUndo() of ", name), ask)
+            ? calls_.Call(absl::StrCat("LostByUndo() of ", name), ask)
             : CallAuthor(ask);
     if (!asked.ok()) {
       lost.push_back(absl::StrCat("it is not known what: ", asked.message()));

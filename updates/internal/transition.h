@@ -21,9 +21,9 @@
 // fails, and lets the threads go on. What was in the way is in `obstacles`.
 //
 // Code of the update's author runs under a watch
-// (updates/internal/author_watch.h), if one has been started.
+// (updates/internal/watched_calls.h), if one has been started.
 //
-// Threads: one at a time, but for watch().
+// Threads: one at a time, but for calls().watch().
 
 #ifndef INSTAR_UPDATES_INTERNAL_TRANSITION_H_
 #define INSTAR_UPDATES_INTERNAL_TRANSITION_H_
@@ -34,7 +34,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <utility>
@@ -48,7 +47,7 @@
 #include "stack/function_set.h"
 #include "threads/attempt.h"
 #include "threads/thread_ref.h"
-#include "updates/internal/author_watch.h"
+#include "updates/internal/watched_calls.h"
 #include "updates/mechanisms/internal/code_version.h"
 #include "updates/mechanisms/mechanism.h"
 #include "updates/quiescence/internal/obstacles.h"
@@ -63,31 +62,21 @@ class Transition {
   using Clock = std::chrono::steady_clock;
 
   explicit Transition(std::vector<std::shared_ptr<Mechanism>> mechanisms);
-  ~Transition();
   Transition(const Transition&) = delete;
   Transition& operator=(const Transition&) = delete;
 
   // --- The watch over code of the author.
 
-  struct WatchOptions {
-    Clock::time_point until;
-    std::function<bool()> is_cancelled = [] { return false; };
-    Clock::duration at_least = AuthorWatch::kAtLeast;
+  struct WatchOptions : WatchedCalls::Options {
     // Only questions will be asked.
     bool for_questions = false;
-    // Other code of the author is called by CallUnheld().
+    // Other code of the author is called, too.
     bool in_any_case = false;
   };
-  // If there is such code, and no watch yet. ResourceExhausted if no thread can
-  // be started.
+  // If there is such code. ResourceExhausted if no thread can be started.
   absl::Status StartWatch(WatchOptions options);
-  // Also in a child of the process that started it, whose thread is not there.
-  void EndWatch();
-  // By any thread; null if there is none.
-  std::shared_ptr<AuthorWatch> watch() const;
-  // While threads run: code of the author that is not a mechanism's.
-  absl::Status CallUnheld(const std::string& what,
-                          absl::FunctionRef<absl::Status()> function) const;
+  WatchedCalls& calls() { return calls_; }
+  const WatchedCalls& calls() const { return calls_; }
 
   // --- While threads run.
 
@@ -146,12 +135,6 @@ class Transition {
   // Until all stood still (StoppedWorld::stopping_for()).
   std::chrono::nanoseconds stopping_for() const;
 
-  // What it comes to when code of the author is given up while threads run.
-  enum class Effect { kNone, kApplied, kUndone, kUnknown };
-  void Begin() { effect_.store(Effect::kNone, std::memory_order_relaxed); }
-  Effect effect() const { return effect_.load(std::memory_order_relaxed); }
-  static const char* TextOf(Effect effect);
-
  private:
   struct Part {
     std::shared_ptr<Mechanism> mechanism;
@@ -190,7 +173,7 @@ class Transition {
                     absl::FunctionRef<absl::Status()> function);
   Attempt Call(const Part& part, absl::FunctionRef<Attempt()> function);
   bool threads_were_released() const {
-    return watch_ != nullptr && watch_->has_released();
+    return calls_.own() != nullptr && calls_.own()->has_released();
   }
 
   // When they run again.
@@ -242,12 +225,7 @@ class Transition {
   bool is_broken_ = false;
   // Release and acquire: whoever sees it sees the change.
   std::atomic<bool> is_applied_{false};
-  // Since Begin(). Relaxed: for people.
-  std::atomic<Effect> effect_{Effect::kNone};
-
-  std::uint32_t watch_generation_ = 0;  // of the process that has its thread
-  mutable std::mutex lock_;  // guards what follows against other threads
-  std::shared_ptr<AuthorWatch> watch_;
+  WatchedCalls calls_;
 };
 
 }  // namespace updates_internal

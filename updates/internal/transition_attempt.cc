@@ -74,8 +74,8 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   options.stop.needs = [this](const ThreadRef& thread) {
     return NeedsOf(thread);
   };
-  if (watch_ != nullptr) {
-    options.stop.conversion_watch = &watch_->conversion();
+  if (calls_.own() != nullptr) {
+    options.stop.conversion_watch = &calls_.own()->conversion();
   }
   locks_are_free_ = !options.stop.point.empty();
   auto world = std::make_unique<StoppedWorld>(std::move(options.stop));
@@ -106,13 +106,13 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   if (took_effect) {
     is_applied_.store(direction == Direction::kApply,
                       std::memory_order_release);
-    effect_.store(
-        direction == Direction::kApply ? Effect::kApplied : Effect::kUndone,
-        std::memory_order_relaxed);
+    calls_.SetEffect(direction == Direction::kApply
+                         ? WatchedCalls::Effect::kApplied
+                         : WatchedCalls::Effect::kUndone);
     last_world_ = std::move(world);
   } else if (verdict == Verdict::kFailed &&
              (is_broken_ || !failure_->not_rolled_back.empty())) {
-    effect_.store(Effect::kUnknown, std::memory_order_relaxed);
+    calls_.SetEffect(WatchedCalls::Effect::kUnknown);
   }
   absl::Status error;
   if (verdict == Verdict::kFailed) error = Explain(direction);
@@ -159,8 +159,8 @@ absl::Status Transition::Call(const Part& part,
     if (part.traits.authors == AuthorsCodeIn::kEverything) its_own.emplace();
     return function();
   };
-  if (watch_ == nullptr) return CallAuthor(call);
-  return watch_->Call(*world_, part.name, call);
+  if (calls_.own() == nullptr) return CallAuthor(call);
+  return calls_.own()->Call(*world_, part.name, call);
 }
 
 Attempt Transition::Call(const Part& part,

@@ -196,6 +196,18 @@ TEST(UpdatePlanUnheldTest, BeforeAnythingIsChanged) {
   }
 }
 
+TEST(UpdatePlanUnheldTest, ARequirementOfACheck) {
+  Stuck stuck({"requirement", "a requirement"});
+  absl::Status status;
+  std::thread checking(
+      [&] { status = stuck.update().Rehearse(stuck.Options()).status(); });
+  EXPECT_TRUE(stuck.AwaitBroken().is_unchanged);
+  stuck.Pass();
+  checking.join();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_EQ(stuck.update().Apply(stuck.Options()), absl::OkStatus());
+}
+
 // These have the turn to hold threads meanwhile: one after the other.
 TEST(UpdatePlanUnheldTest, JustBeforeThreadsAreHeld) {
   for (const Case& c : {Case{"BeforeStop()", "BeforeStop() of the step"},

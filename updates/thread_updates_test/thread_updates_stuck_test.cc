@@ -122,5 +122,46 @@ TEST(ThreadUpdatesStuckTest, OneInAThread) {
   applying.ExpectBroken();
 }
 
+struct SlowToSay final : Mechanism {
+  std::string name() const override { return "slow to say"; }
+  Attempt Apply(const StoppedWorld&) override { return Attempt::Done(); }
+  Attempt Undo(const StoppedWorld&) override { return Attempt::Done(); }
+  absl::Status CanUndo() const override {
+    while (waits) std::this_thread::yield();
+    return absl::OkStatus();
+  }
+  std::atomic<bool> waits{false};
+};
+
+TEST(ThreadUpdatesStuckTest, WhatSaysWhetherItCanBeUndone) {
+  const auto slow = std::make_shared<SlowToSay>();
+  ThreadUpdates threads("slow");
+  threads.Start(slow);
+  const auto update = MakeUpdate(std::move(threads));
+  ASSERT_EQ(update->Apply({}), absl::OkStatus());
+  slow->waits = true;
+  absl::Status status;
+  std::thread undoing([&] {
+    ApplyOptions options;
+    options.timeout = std::chrono::milliseconds(1);
+    status = update->Undo(options);
+  });
+  const auto until = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  UpdateProgress progress;
+  do {
+    progress = update->Progress();
+  } while (progress.phase != UpdatePhase::kBroken &&
+           std::chrono::steady_clock::now() < until);
+  EXPECT_EQ(progress.phase, UpdatePhase::kBroken);
+  EXPECT_TRUE(progress.is_unchanged);
+  slow->waits = false;
+  undoing.join();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("nothing was changed"));
+  // It has returned, and is as it was.
+  EXPECT_EQ(update->Progress().phase, UpdatePhase::kApplied);
+  EXPECT_EQ(update->Undo({}), absl::OkStatus());
+}
+
 }  // namespace
 }  // namespace instar
