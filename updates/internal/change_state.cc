@@ -210,9 +210,6 @@ Attempt Change::State::TryOnce(Direction direction, UpdateContext* context,
   stop.point = options.point;
   attempt_options.thorough = !is_first;
   attempt_options.never_wait = true;
-  if (is_first && stop.stacks == Stacks::kAllThreads) {
-    StoppedWorld::FindDeafThreads();
-  }
   is_first = false;
   Obstacles obstacles(/*most=*/1);
   std::vector<ThreadRef> left_out;

@@ -156,7 +156,6 @@ absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
                                Clock::time_point until) {
   absl::Cleanup settle = [this] { transition_.EndAttempts(); };
   INSTAR_RETURN_IF_ERROR(transition_.BeginAttempts());
-  if (StopsOthers(options)) StoppedWorld::FindDeafThreads();
   Retries retries(PacingOfPlans());
   bool is_first = true;
   while (true) {
@@ -167,7 +166,6 @@ absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
     Obstacles obstacles(Obstacles::kMany);
     const Attempt attempt =
         TryOnce(direction, options, until, is_first, retries, obstacles);
-    is_first = false;
     run().CountAttempts(1);
     if (attempt.is_done()) {
       run().SetBlockers({});
@@ -187,7 +185,7 @@ absl::Status PlanSchedule::Run(Direction direction, const ApplyOptions& options,
 }
 
 Attempt PlanSchedule::TryOnce(Direction direction, const ApplyOptions& options,
-                              Clock::time_point until, bool is_first,
+                              Clock::time_point until, bool& is_first,
                               Retries& retries, Obstacles& obstacles) {
   if (direction == Direction::kApply) {
     const absl::StatusOr<std::vector<std::string>> unmet = AskRequirements();
@@ -210,7 +208,7 @@ Attempt PlanSchedule::TryOnce(Direction direction, const ApplyOptions& options,
     if (!threads.ok()) return Attempt::Failed(threads.status());
     attempt_options.stop.threads = *std::move(threads);
   }
-  attempt_options.thorough = !is_first;
+  attempt_options.thorough = !std::exchange(is_first, false);
   attempt_options.is_cancelled = [this] { return run().is_cancelled(); };
   attempt_options.when_stopped = [this] {
     run().Enter(UpdatePhase::kChanging);

@@ -72,8 +72,9 @@ class PlanSchedule final : public Schedule {
   bool StopsOthers(const ApplyOptions& options) const {
     return !only_registered_ && options.threads == nullptr;
   }
+  // `is_first`: no thread has been stopped so far.
   Attempt TryOnce(Direction direction, const ApplyOptions& options,
-                  Clock::time_point until, bool is_first, Retries& retries,
+                  Clock::time_point until, bool& is_first, Retries& retries,
                   Obstacles& obstacles);
   // Those that the options say, or else `all`.
   absl::StatusOr<std::vector<ThreadRef>> ThreadsOf(

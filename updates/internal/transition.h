@@ -92,7 +92,8 @@ class Transition {
 
   struct TryOptions {
     StopOptions stop;
-    // What is costly to look up is looked up now (Mechanism).
+    // It is not the first attempt: what is costly to look up is looked up now
+    // (Mechanism).
     bool thorough = false;
     // Not for conversions in the background: another thread may be held by the
     // caller's.

@@ -71,6 +71,7 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   const std::vector<const WatchedFunctions*> watched = AllWatched();
   if (retries != nullptr) retries->Prepare(options.stop);
   options.stop.for_authors_code = runs_authors;
+  options.stop.looks_for_deaf = !options.thorough;
   options.stop.needs = [this](const ThreadRef& thread) {
     return NeedsOf(thread);
   };

@@ -72,13 +72,11 @@ StoppedWorld::StoppedWorld(StopOptions options)
 
 StoppedWorld::~StoppedWorld() { Release(); }
 
-void StoppedWorld::FindDeafThreads() {
-  if (kSignalsArrive && InterruptionSignal().ok()) {
+bool StoppedWorld::Stop(Obstacles& obstacles) {
+  if (options_.looks_for_deaf && StopsBySignal() && kSignalsArrive &&
+      InterruptionSignal().ok()) {
     InterruptedThreads::FindDeaf();
   }
-}
-
-bool StoppedWorld::Stop(Obstacles& obstacles) {
   const bool has_stopped = StopThose(obstacles);
   if (has_stopped) all_stopped_ = Clock::now();
   return has_stopped;

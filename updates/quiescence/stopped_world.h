@@ -126,6 +126,10 @@ struct StopOptions {
   // A thread that may own a lock of the allocator is an obstacle then, or of
   // what objects are made of (base/library_code.h).
   bool for_authors_code = false;
+  // Finds out which threads block all signals before any is stopped by one,
+  // which otherwise is found out while others stand still; may take some 14 ms.
+  // The attempts after a first one need not do it again.
+  bool looks_for_deaf = true;
   // Who watches over what is done while they are stopped; null: nobody.
   ConversionWatch* conversion_watch = nullptr;
 
@@ -156,11 +160,6 @@ class StoppedWorld {
   ~StoppedWorld();
   StoppedWorld(const StoppedWorld&) = delete;
   StoppedWorld& operator=(const StoppedWorld&) = delete;
-
-  // Finds out which threads block all signals, which otherwise is found out
-  // when others are held (InterruptedThreads::FindDeaf()). For whoever is going
-  // to stop threads by a signal, and holds none; may take some 14 ms.
-  static void FindDeafThreads();
 
   // False, with nobody stopped or with obstacles that only a Release() ends:
   // they say why.
@@ -238,6 +237,11 @@ class StoppedWorld {
   std::size_t stopped_by_signal() const { return interrupted_count_; }
 
  private:
+  bool StopsBySignal() const {
+    return options_.stacks == Stacks::kAllThreads ||
+           (options_.stacks == Stacks::kControlledThreads &&
+            options_.others_by_signal);
+  }
   bool StopThose(updates_internal::Obstacles& obstacles);
   bool StopControlled(updates_internal::Obstacles& obstacles);
   bool StopAll(updates_internal::Obstacles& obstacles);

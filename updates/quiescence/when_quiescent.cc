@@ -19,7 +19,6 @@ Attempt WhenQuiescent(
   options.stacks = stacks;
   options.limit = limit.value_or(
       stacks == Stacks::kAllThreads ? kStopLimit : kRendezvousLimit);
-  if (stacks == Stacks::kAllThreads) StoppedWorld::FindDeafThreads();
   StoppedWorld world(std::move(options));
   updates_internal::Obstacles obstacles(/*most=*/1);
   absl::Status status;
