@@ -3,6 +3,11 @@
 //
 // Ends the function of a thread and starts another on the same operating-system
 // thread: the thread reboot of PyMoult (HotSWUP'13), section 2.2, as in ReCaml.
+// It is UpdateContext::Reboot() (threads/update_request.h) with arguments, for
+// one thread of whatever name, and has no undo; code that has no other updates
+// needs nothing of the schedules for it. In an update that is checked, undone,
+// or done by a schedule, it is a mechanism: Reboot() of
+// updates/mechanisms/reboot.h, which calls the same in an update function.
 //
 //   SetUpdateFunction(thread, RebootThread(&NewMain, port),
 //                     RebootUpdateOptions()).Trigger();

@@ -25,6 +25,9 @@
 // starts. What a catch (...) on the way does is told in
 // threads/update_request.h. A thread that waits in a blocking region is got out
 // of it.
+//
+// RebootThread() (updates/reboot_thread.h) is the same of one thread, as a bare
+// update function: by no name, with arguments, and without an undo.
 
 #ifndef INSTAR_UPDATES_MECHANISMS_REBOOT_H_
 #define INSTAR_UPDATES_MECHANISMS_REBOOT_H_
