@@ -60,6 +60,8 @@ struct PayloadContext {
   // images (STV_HIDDEN).
   absl::flat_hash_set<std::string> hidden_names;
   Findings* findings;
+  // Functions of the old build that are called in another way in the new one.
+  std::set<const Unit*> other_signatures;
   // Functions that need not be: linkage names, or qualified names.
   std::set<std::string> at_next_call;
   // Functions that know a class whose objects are converted, by linkage name:
@@ -96,6 +98,8 @@ struct RedirectedFunction {
   Place entry;       // of the old one
   std::uint32_t flags;
 };
+
+class NameTable;
 
 class Payload {
  public:
@@ -148,6 +152,12 @@ class Payload {
   };
 
   void Choose();
+  // Whether a function of the module has to be on no stack when the update is
+  // undone, besides those that are redefined back.
+  bool BlocksUndo(const Unit& function) const;
+  void WriteImports(NameTable& names);
+  void WriteRedefinitions(NameTable& names);
+  void WriteUnits(NameTable& names, std::uint64_t number);
   std::uint32_t FlagsOf(const Unit& unit);
   std::optional<Place> PlaceOf(const Unit& unit) const;
   bool MayBeHidden(absl::string_view name) const;

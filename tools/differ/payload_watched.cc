@@ -75,5 +75,28 @@ void Watch(const Unit& function, PayloadContext& context) {
   WatchColdPart(function, place, context);
 }
 
+// A new function would call what the update has changed as if it still were so.
+// Of what is never left that is asked only where such a call would not fit.
+bool Payload::BlocksUndo(const Unit& function) const {
+  if (!function.is_function() || IsHook(function)) return false;
+  if (!MayBeActive(function, context_)) {
+    return function.status == UnitStatus::kNew && function.main().group.empty();
+  }
+  for (const Section* part : function.parts) {
+    for (const Relocation& relocation : part->relocations) {
+      const Unit* target = object_.TargetOf(relocation);
+      if (target == nullptr) {
+        target = context_.comparison->DefinedByNew(
+            object_.SymbolOf(relocation).name);
+      }
+      if (target != nullptr &&
+          context_.other_signatures.count(target->old) != 0) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
 }  // namespace differ
 }  // namespace instar

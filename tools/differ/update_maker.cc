@@ -123,6 +123,38 @@ absl::Status AddUsersOf(const std::vector<const Unit*>& constants,
   return absl::OkStatus();
 }
 
+// Also what is identical, where that has to be known.
+absl::StatusOr<Compared> CompareAll(const std::vector<ObjectFiles>& files,
+                                    const UpdateRequest& request) {
+  std::set<std::string> besides;
+  INSTAR_RETURN_IF_ERROR(AddObjectsWith(request.waits_for, files, besides));
+  Compared compared;
+  std::size_t known = 0;
+  do {
+    known = besides.size();
+    INSTAR_ASSIGN_OR_RETURN(compared, Compare(files, besides, request));
+    INSTAR_RETURN_IF_ERROR(
+        AddUsersOf(compared.comparison->changed_constants(), files, besides));
+  } while (known != besides.size());
+  return compared;
+}
+
+absl::Status ExplainThose(const std::vector<std::string>& names,
+                          const Compared& compared, UpdateReport& report) {
+  for (const std::string& name : names) {
+    const std::vector<Explanation> explained =
+        Explain(*compared.comparison, *compared.debug, name);
+    if (explained.empty() && name != "*") {
+      return absl::NotFoundError(absl::StrCat(
+          "no function ", name,
+          " in the objects that differ: there is nothing to explain"));
+    }
+    report.explanations.insert(report.explanations.end(), explained.begin(),
+                               explained.end());
+  }
+  return absl::OkStatus();
+}
+
 // Of all objects of the old build.
 struct Names {
   absl::flat_hash_set<std::string> hidden;
@@ -198,6 +230,26 @@ absl::StatusOr<std::string> Soname(const std::string& output,
   return absl::StrFormat("%s.%016x.so", stem, digest);
 }
 
+absl::Status WriteModule(const UpdateRequest& request,
+                         const std::vector<std::unique_ptr<Payload>>& payloads,
+                         const ModuleTables& tables) {
+  INSTAR_ASSIGN_OR_RETURN(const std::unique_ptr<TemporaryFolder> folder,
+                          TemporaryFolder::Make());
+  ModuleLink link;
+  link.compiler = request.compiler;
+  link.output = request.output;
+  link.libraries = tables.state->target().library_paths();
+  for (std::size_t i = 0; i < payloads.size(); ++i) {
+    // Of an object without a change, too, it says where its units are.
+    link.objects.push_back(absl::StrCat(folder->path(), "/", i, ".o"));
+    INSTAR_RETURN_IF_ERROR(payloads[i]->Write(link.objects.back(), i));
+  }
+  link.objects.push_back(absl::StrCat(folder->path(), "/tables.o"));
+  INSTAR_RETURN_IF_ERROR(WriteModuleTables(tables, link.objects.back()));
+  INSTAR_ASSIGN_OR_RETURN(link.soname, Soname(request.output, link.objects));
+  return LinkModule(link);
+}
+
 // The request with what the release holds in place of the release.
 absl::StatusOr<UpdateRequest> WithRelease(const UpdateRequest& request,
                                           const std::string& folder) {
@@ -269,16 +321,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   const std::vector<ObjectFiles>& files = chosen.files;
   // What a build system has made is as it should be.
   if (!request.old_folder.empty()) WarnOfAges(files, findings);
-  std::set<std::string> besides;
-  INSTAR_RETURN_IF_ERROR(AddObjectsWith(request.waits_for, files, besides));
-  Compared compared;
-  std::size_t known = 0;
-  do {
-    known = besides.size();
-    INSTAR_ASSIGN_OR_RETURN(compared, Compare(files, besides, request));
-    INSTAR_RETURN_IF_ERROR(
-        AddUsersOf(compared.comparison->changed_constants(), files, besides));
-  } while (known != besides.size());
+  INSTAR_ASSIGN_OR_RETURN(const Compared compared, CompareAll(files, request));
   const Comparison& comparison = *compared.comparison;
   UpdateReport report;
   report.objects = files.size();
@@ -288,17 +331,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   report.left_out = chosen.left_out;
   report.not_compared = chosen.not_compared;
   Describe(comparison, report);
-  for (const std::string& name : request.explained) {
-    const std::vector<Explanation> explained =
-        Explain(*compared.comparison, *compared.debug, name);
-    if (explained.empty() && name != "*") {
-      return absl::NotFoundError(absl::StrCat(
-          "no function ", name,
-          " in the objects that differ: there is nothing to explain"));
-    }
-    report.explanations.insert(report.explanations.end(), explained.begin(),
-                               explained.end());
-  }
+  INSTAR_RETURN_IF_ERROR(ExplainThose(request.explained, compared, report));
   for (const Finding& finding : comparison.findings().all()) {
     findings.Add(finding.severity, finding.object, finding.message);
   }
@@ -316,8 +349,10 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
         return IsAtNextCall(function, context) ? "may be running" : "";
       },
       state.still_called());
-  std::vector<const Unit*> watched = JudgeSignatures(
+  SignatureJudgement signatures = JudgeSignatures(
       comparison, lasting, state.still_called(), *compared.debug, findings);
+  context.other_signatures = std::move(signatures.changed);
+  std::vector<const Unit*> watched = std::move(signatures.watched);
   for (const std::string& name : request.waits_for) {
     INSTAR_ASSIGN_OR_RETURN(
         const std::vector<const Unit*> functions,
@@ -373,25 +408,10 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   if (report.is_refused() || report.is_empty() || request.output.empty()) {
     return report;
   }
-
-  INSTAR_ASSIGN_OR_RETURN(const std::unique_ptr<TemporaryFolder> folder,
-                          TemporaryFolder::Make());
-  ModuleLink link;
-  link.compiler = request.compiler;
-  link.output = request.output;
-  link.libraries = state.target().library_paths();
-  for (std::size_t i = 0; i < payloads.size(); ++i) {
-    // Of an object without a change, too, it says where its units are.
-    link.objects.push_back(absl::StrCat(folder->path(), "/", i, ".o"));
-    INSTAR_RETURN_IF_ERROR(payloads[i]->Write(link.objects.back(), i));
-  }
   tables.update_name = request.name;
   tables.state = &state;
   tables.report = ToJson(report);
-  link.objects.push_back(absl::StrCat(folder->path(), "/tables.o"));
-  INSTAR_RETURN_IF_ERROR(WriteModuleTables(tables, link.objects.back()));
-  INSTAR_ASSIGN_OR_RETURN(link.soname, Soname(request.output, link.objects));
-  INSTAR_RETURN_IF_ERROR(LinkModule(link));
+  INSTAR_RETURN_IF_ERROR(WriteModule(request, payloads, tables));
   return report;
 }
 

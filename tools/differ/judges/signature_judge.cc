@@ -193,15 +193,16 @@ void JudgeByItself(const Unit& function, const Changed& changed,
 
 }  // namespace
 
-std::vector<const Unit*> JudgeSignatures(
-    const Comparison& comparison, const LastingCode& lasting,
-    const std::set<std::string>& still_called, DebugAnswers& debug,
-    Findings& findings) {
+SignatureJudgement JudgeSignatures(const Comparison& comparison,
+                                   const LastingCode& lasting,
+                                   const std::set<std::string>& still_called,
+                                   DebugAnswers& debug, Findings& findings) {
   const std::map<const Unit*, Changed> changed =
       ChangedSignatures(comparison, debug);
-  std::vector<const Unit*> watched;
-  if (changed.empty()) return watched;
+  SignatureJudgement result;
+  if (changed.empty()) return result;
   for (const auto& entry : changed) {
+    result.changed.insert(entry.first);
     findings.Note(
         entry.first->object->name(),
         absl::StrCat("signature: ", entry.second.was, " -> ", entry.second.is));
@@ -246,13 +247,13 @@ std::vector<const Unit*> JudgeSignatures(
                              callee->was,
                              ". Give the new function another name"));
           } else if (now == new_of.end()) {
-            watched.push_back(user.get());
+            result.watched.push_back(user.get());
           }
         }
       }
     }
   }
-  return watched;
+  return result;
 }
 
 }  // namespace differ

@@ -26,13 +26,21 @@
 namespace instar {
 namespace differ {
 
+// Units of the old build.
+struct SignatureJudgement {
+  // They are called in another way now.
+  std::set<const Unit*> changed;
+  // They call one of those, and have to be on no stack though they have no new
+  // version.
+  std::vector<const Unit*> watched;
+};
+
 // Refuses and notes what has to be. `still_called`: functions that code from
-// before an earlier update may call (UpdateState). Returns the units of the old
-// build that have to be on no stack though they have no new version.
-std::vector<const Unit*> JudgeSignatures(
-    const Comparison& comparison, const LastingCode& lasting,
-    const std::set<std::string>& still_called, DebugAnswers& debug,
-    Findings& findings);
+// before an earlier update may call (UpdateState).
+SignatureJudgement JudgeSignatures(const Comparison& comparison,
+                                   const LastingCode& lasting,
+                                   const std::set<std::string>& still_called,
+                                   DebugAnswers& debug, Findings& findings);
 
 }  // namespace differ
 }  // namespace instar

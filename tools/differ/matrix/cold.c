@@ -17,8 +17,11 @@ __attribute__((noinline)) int split(int x) {
 }
 
 #if VERSION > 1
-int helper(int a, int b) {
+__attribute__((noinline)) int helper(int a, int b) {
   return a * b;
+}
+void spin(volatile int* kept) {
+  for (;;) *kept = helper(*kept, 2);
 }
 #else
 int helper(int a) {

@@ -331,6 +331,8 @@ class MatrixTest(unittest.TestCase):
         watched = [row[0] for row in rows if row[4] == 2]  # kOnlyWatched
         (address,) = [line.split()[0] for line in run(["nm", self.path("program")]).splitlines() if line.endswith(" caller")]
         self.assertIn(int(address, 16), watched)
+        # spin(), which is new and never left, calls the new one: an undo is refused while it runs.
+        self.assertEqual([row[4] for row in rows if row[3] == 0xffffffff].count(2), 1)
 
 
 if __name__ == "__main__":
