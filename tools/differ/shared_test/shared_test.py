@@ -163,8 +163,11 @@ class SharedTest(unittest.TestCase):
         self.instarctl("undo", "shop_fix", "--using", "libshop.so.1")
         bad = self.folder + "/bad"
         process = self.command(*load, "--watch", "600s", "--health", f"test ! -e {bad}")
-        while not process.stdout.readline().startswith("watching process "):
-            pass
+        said = ""
+        while not said.startswith("watching process "):
+            said = process.stdout.readline()
+            if not said:
+                self.fail(f"ended: {process.communicate(timeout=LIMIT_S)}")
         self.assertEqual(sorted(program.price() == price for program in (first, second)), [False, True])
         with open(bad, "w", encoding="utf-8"):
             pass
