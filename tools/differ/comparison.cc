@@ -127,6 +127,17 @@ const Unit* Comparison::DefinedByNew(absl::string_view name) const {
   return found == new_globals_.end() ? nullptr : found->second;
 }
 
+absl::flat_hash_set<const Unit*> Comparison::WithNewVersion() const {
+  absl::flat_hash_set<const Unit*> result;
+  for (const ObjectPair& pair : pairs_) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      if (unit->old != nullptr) result.insert(unit->old);
+    }
+  }
+  return result;
+}
+
 // What refers to a unit that is found not to be the one that it was matched
 // with has changed, too. So all is compared anew until no more are found; each
 // round takes at least one of the matches.

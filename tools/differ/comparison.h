@@ -36,6 +36,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/string_view.h"
 #include "tools/differ/findings.h"
 #include "tools/differ/object.h"
@@ -102,6 +103,8 @@ class Comparison {
 
   // Functions that differ in numbers of lines only, and count as the same.
   const std::vector<const Unit*>& moved_only() const { return moved_only_; }
+  // Units of the old build that one of the new build is another version of.
+  absl::flat_hash_set<const Unit*> WithNewVersion() const;
   // Units of the old build that the new one does not have.
   const std::vector<const Unit*>& gone() const { return gone_; }
   // Constants with a name that other objects know, and another value.

@@ -4,8 +4,6 @@
 #include "tools/differ/payload.h"
 
 #include <algorithm>
-#include <cstring>
-#include <iterator>
 #include <set>
 #include <string>
 

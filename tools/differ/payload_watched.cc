@@ -3,6 +3,7 @@
 //
 // What has to be on no stack and gets no new version.
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -29,9 +30,9 @@ void Refuse(const Unit& function, const char* what, PayloadContext& context) {
 }  // namespace
 
 bool IsAtNextCall(const Unit& function, const PayloadContext& context) {
-  return context.at_next_call.count(function.name) != 0 ||
-         context.at_next_call.count(
-             code_internal::QualifiedName(Demangle(function.name))) != 0;
+  return std::any_of(
+      context.at_next_call.begin(), context.at_next_call.end(),
+      [&](const std::string& name) { return IsNamed(function, name); });
 }
 
 bool MayBeActive(const Unit& function, const PayloadContext& context) {

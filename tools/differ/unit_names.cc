@@ -105,6 +105,11 @@ bool IsTypeInfo(absl::string_view name) {
   return absl::StartsWith(name, "_ZTI") || absl::StartsWith(name, "_ZTS");
 }
 
+bool IsNamed(const Unit& unit, absl::string_view name) {
+  return unit.name == name ||
+         code_internal::QualifiedName(Demangle(unit.name)) == name;
+}
+
 bool IsHook(const Unit& unit) {
   return unit.is_function() && unit.is_global() &&
          (absl::StartsWith(unit.name, generated_module::kHookPrefix) ||

@@ -29,6 +29,9 @@ bool IsPartOfCoroutine(absl::string_view name);
 // GCC has made; it is called by those that were compiled for it alone.
 bool IsClone(absl::string_view name);
 
+// Whether this is the unit's linkage name, or its qualified name: "ns::A::f".
+bool IsNamed(const Unit& unit, absl::string_view name);
+
 // A function that an update's author has written for the loader
 // (manager/c/instar_hooks.h, heap/appended_member.h).
 bool IsHook(const Unit& unit);

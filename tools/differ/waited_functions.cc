@@ -11,6 +11,7 @@
 #include "tools/differ/dwarf/inlined_calls.h"
 #include "tools/differ/elf_file.h"
 #include "tools/differ/judges/never_left.h"
+#include "tools/differ/unit_names.h"
 
 namespace instar {
 namespace differ {
@@ -63,8 +64,7 @@ absl::StatusOr<std::vector<const Unit*>> WaitedFunctions(
     if (pair.old_object == nullptr) continue;
     const Object& object = *pair.old_object;
     for (const auto& unit : object.units()) {
-      if (unit->is_function() &&
-          (unit->name == name || QualifiedName(Demangle(unit->name)) == name)) {
+      if (unit->is_function() && IsNamed(*unit, name)) {
         found.push_back(unit.get());
       }
     }

@@ -12,6 +12,7 @@
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/dwarf/inlined_calls.h"
 #include "tools/differ/explain/instructions.h"
+#include "tools/differ/unit_names.h"
 
 namespace instar {
 namespace differ {
@@ -264,11 +265,9 @@ std::vector<Explanation> Explain(Comparison& comparison, DebugAnswers& debug,
     if (pair.new_object == nullptr) continue;
     for (const auto& unit : pair.new_object->units()) {
       if (!unit->is_function() || unit->is_initializer()) continue;
-      const std::string readable = Demangle(unit->name);
       const bool is_meant =
           name == "*" ? unit->status == UnitStatus::kChanged
-                      : unit->name == name || readable == name ||
-                            code_internal::QualifiedName(readable) == name;
+                      : IsNamed(*unit, name) || Demangle(unit->name) == name;
       if (is_meant) {
         result.push_back(Explainer(comparison, debug, *unit).Run());
       }

@@ -121,12 +121,11 @@ LastingCode::LastingCode(const Comparison& comparison, WhyActive why_active,
 // Functions of a COMDAT group may be another object's. Hooks, and what runs at
 // start, have run.
 void LastingCode::FindUnitsWithoutNewVersion() {
-  absl::flat_hash_set<const Unit*> matched;
+  const auto matched = comparison_.WithNewVersion();
   absl::flat_hash_set<absl::string_view> shared;
   for (const ObjectPair& pair : comparison_.pairs()) {
     if (pair.new_object == nullptr) continue;
     for (const auto& unit : pair.new_object->units()) {
-      if (unit->old != nullptr) matched.insert(unit->old);
       if (!unit->main().group.empty() && !unit->is_separate) {
         shared.insert(unit->name);
       }

@@ -208,13 +208,7 @@ SignatureJudgement JudgeSignatures(const Comparison& comparison,
         absl::StrCat("signature: ", entry.second.was, " -> ", entry.second.is));
     JudgeByItself(*entry.first, entry.second, still_called, findings);
   }
-  std::map<const Unit*, const Unit*> new_of;
-  for (const ObjectPair& pair : comparison.pairs()) {
-    if (pair.new_object == nullptr) continue;
-    for (const auto& unit : pair.new_object->units()) {
-      if (unit->old != nullptr) new_of[unit->old] = unit.get();
-    }
-  }
+  const auto with_new_version = comparison.WithNewVersion();
   const Callers callers(changed, comparison);
   std::set<const Unit*> seen;
   for (const ObjectPair& pair : comparison.pairs()) {
@@ -237,7 +231,6 @@ SignatureJudgement JudgeSignatures(const Comparison& comparison,
             continue;
           }
           if (!seen.insert(user.get()).second) continue;
-          const auto now = new_of.find(user.get());
           const std::string why = lasting.WhyLasting(*user);
           if (!why.empty()) {
             findings.Refuse(
@@ -246,7 +239,7 @@ SignatureJudgement JudgeSignatures(const Comparison& comparison,
                              ", and would call ", callee->is, " as if it were ",
                              callee->was,
                              ". Give the new function another name"));
-          } else if (now == new_of.end()) {
+          } else if (!with_new_version.contains(user.get())) {
             result.watched.push_back(user.get());
           }
         }
