@@ -59,6 +59,7 @@ int Dwell2(int a) {
 Calls CallPrice(const volatile bool* stop) {
   Calls calls;
   while (!*stop) {
+    for (int i = 0; i < 50; ++i) asm volatile("");
     const int price = Price(7);
     ++calls.count;
     if (price != 107 && price != 207) ++calls.wrong;

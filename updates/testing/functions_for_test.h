@@ -58,7 +58,8 @@ struct Calls {
   long wrong = 0;
 };
 // An endless loop around Price(), until `*stop`. Counts calls, and answers that
-// are neither of the first version nor of the second.
+// are neither of the first version nor of the second. Most of the time it is
+// outside: with several, many moments are without a call.
 Calls CallPrice(const volatile bool* stop);
 // The same of Dwell(1). No moment is without a call when several do it.
 Calls CallDwell(const volatile bool* stop);

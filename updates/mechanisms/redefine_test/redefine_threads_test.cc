@@ -40,6 +40,10 @@ using testing::AllOf;
 using testing::HasSubstr;
 using namespace updates_test;  // NOLINT: the functions under test
 
+// Between two attempts: threads that are to leave a function need the
+// processors.
+constexpr std::chrono::milliseconds kPause(1);
+
 // Tries until it is done. Bounded by the test's time limit; each attempt
 // counts.
 int ApplyAtLast(Change& update) {
@@ -50,7 +54,7 @@ int ApplyAtLast(Change& update) {
     if (attempt.is_done()) return attempts;
     EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
     if (attempt.is_failed()) return -1;
-    std::this_thread::yield();
+    std::this_thread::sleep_for(kPause);
   }
 }
 int UndoAtLast(Change& update) {
@@ -61,7 +65,7 @@ int UndoAtLast(Change& update) {
     if (attempt.is_done()) return attempts;
     EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
     if (attempt.is_failed()) return -1;
-    std::this_thread::yield();
+    std::this_thread::sleep_for(kPause);
   }
 }
 
