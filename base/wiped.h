@@ -57,6 +57,7 @@ using WipedVector = std::vector<T, WipingAllocator<T>>;
 // The elements of one that is about to go.
 template <typename T>
 void Wipe(std::vector<T>& vector) {
+  if (vector.capacity() == 0) return;  // explicit_bzero() takes no null
   explicit_bzero(vector.data(), vector.capacity() * sizeof(T));
   vector.clear();
 }

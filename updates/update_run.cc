@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "base/check.h"
 #include "base/linux/deadline.h"
+#include "base/status_macros.h"
 #include "updates/quiescence/internal/pacing.h"
 
 namespace instar {
@@ -91,13 +93,46 @@ absl::Status UpdateRun::Repeat(Direction direction, const ApplyOptions& options,
                      /*can_be_cancelled=*/true, attempt);
 }
 
-absl::Status UpdateRun::TakeBack(Direction direction,
-                                 const ApplyOptions& options,
-                                 absl::FunctionRef<Attempt()> attempt) {
-  return RepeatUntil(direction,
-                     DeadlineAfter(std::max<std::chrono::nanoseconds>(
-                         options.timeout, kLeastTimeToTakeBack)),
-                     /*can_be_cancelled=*/false, attempt);
+absl::Status UpdateRun::RunSteps(
+    Direction direction, const ApplyOptions& options, std::size_t count,
+    absl::FunctionRef<Attempt(Direction, std::size_t)> attempt) {
+  const bool applies = direction == Direction::kApply;
+  const Direction back = applies ? Direction::kUndo : Direction::kApply;
+  const UpdatePhase before =
+      applies ? UpdatePhase::kPrepared : UpdatePhase::kApplied;
+  const UpdatePhase after =
+      applies ? UpdatePhase::kApplied : UpdatePhase::kPrepared;
+  INSTAR_RETURN_IF_ERROR(Begin(before));
+  const auto nth = [&](std::size_t i) { return applies ? i : count - 1 - i; };
+  std::size_t done = 0;
+  absl::Status status;
+  for (; done < count; ++done) {
+    status = Repeat(direction, options,
+                    [&] { return attempt(direction, nth(done)); });
+    if (!status.ok()) break;
+  }
+  if (status.ok()) {
+    End(after);
+    return absl::OkStatus();
+  }
+  const Clock::time_point until =
+      DeadlineAfter(std::max<std::chrono::nanoseconds>(options.timeout,
+                                                       kLeastTimeToTakeBack));
+  absl::Status taken_back;
+  while (done > 0 && taken_back.ok()) {
+    --done;
+    taken_back = RepeatUntil(back, until, /*can_be_cancelled=*/false,
+                             [&] { return attempt(back, nth(done)); });
+  }
+  if (taken_back.ok() && !absl::IsDataLoss(status)) {
+    End(before);
+    return status;
+  }
+  End(UpdatePhase::kBroken);
+  if (taken_back.ok()) return status;
+  return absl::DataLossError(absl::StrCat(
+      status.message(),
+      "; what had been done could not be taken back: ", taken_back.message()));
 }
 
 absl::Status UpdateRun::RepeatUntil(Direction direction,

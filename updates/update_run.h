@@ -8,6 +8,15 @@
 //   const absl::Status status = run.Repeat(
 //       Direction::kApply, options, [&] { return change.Apply(); });
 //   run.End(status.ok() ? UpdatePhase::kApplied : UpdatePhase::kPrepared);
+//
+// One change after the other, and back if one fails:
+//
+//   const absl::Status status = run.RunSteps(
+//       Direction::kApply, options, changes.size(),
+//       [&](Direction to, std::size_t i) {
+//         return to == Direction::kApply ? changes[i].Apply()
+//                                        : changes[i].Undo();
+//       });
 
 #ifndef INSTAR_UPDATES_UPDATE_RUN_H_
 #define INSTAR_UPDATES_UPDATE_RUN_H_
@@ -15,6 +24,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <map>
 #include <mutex>
 #include <string>
@@ -61,10 +71,15 @@ class UpdateRun {
   absl::Status Repeat(Direction direction, const ApplyOptions& options,
                       absl::FunctionRef<Attempt()> attempt);
 
-  // The same, to take back what was done: Cancel() does not end it, and its
-  // time begins now, and is kLeastTimeToTakeBack at least.
-  absl::Status TakeBack(Direction direction, const ApplyOptions& options,
-                        absl::FunctionRef<Attempt()> attempt);
+  // All of an Apply() or Undo() whose `count` steps, from 0 on, take effect one
+  // after the other: begins, repeats an attempt at each, and ends. To undo, the
+  // last one is first. If one fails, is cancelled or the time is up, those
+  // before it are taken back, which Cancel() does not end, and which has
+  // kLeastTimeToTakeBack at least. DataLoss if that fails, or if a step says
+  // so: the update is broken.
+  absl::Status RunSteps(
+      Direction direction, const ApplyOptions& options, std::size_t count,
+      absl::FunctionRef<Attempt(Direction, std::size_t step)> attempt);
 
   // What is in the way at the moment, and since when; in Progress().
   void SetBlockers(std::vector<Blocker> blockers);

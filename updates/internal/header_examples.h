@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "base/status_macros.h"
@@ -55,6 +56,10 @@ extern const int port;
 namespace thread_updates_h {
 void NewMain();
 }  // namespace thread_updates_h
+
+namespace update_run_h {
+extern std::vector<Change> changes;
+}  // namespace update_run_h
 
 namespace update_fixture_h {
 using testing::StartsWith;
