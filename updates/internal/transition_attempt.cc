@@ -82,6 +82,7 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   auto world = std::make_unique<StoppedWorld>(std::move(options.stop));
   Verdict verdict = Verdict::kNotYet;
   bool is_cancelled = false;
+  bool has_begun = false;
   if (world->Stop(obstacles)) {
     world_ = &*world;
     if (options.when_stopped != nullptr) options.when_stopped();
@@ -95,7 +96,8 @@ Attempt Transition::Try(Direction direction, TryOptions options,
     }
     if (verdict == Verdict::kDone && direction != Direction::kCheck) {
       is_cancelled = options.is_cancelled != nullptr && options.is_cancelled();
-      if (!is_cancelled) verdict = ChangeAll(direction, *world);
+      has_begun = !is_cancelled;
+      if (has_begun) verdict = ChangeAll(direction, *world);
     }
   }
   world->Release();
@@ -125,7 +127,8 @@ Attempt Transition::Try(Direction direction, TryOptions options,
   }
   // Whatever was begun when the threads were released under it stays so.
   if (!threads_were_released() || !is_broken_) {
-    AfterStop(!took_effect                     ? AttemptResult::kNothing
+    AfterStop(!has_begun                       ? AttemptResult::kNothing
+              : !took_effect                   ? AttemptResult::kRolledBack
               : direction == Direction::kApply ? AttemptResult::kApplied
                                                : AttemptResult::kUndone);
   }

@@ -126,10 +126,14 @@ struct QuiescentCode {
 
 // What came of an attempt.
 enum class AttemptResult {
-  kApplied,  // all mechanisms of the update
-  kUndone,   // the same
-  kNothing,  // nothing was changed, or all was rolled back
+  kApplied,     // all mechanisms of the update
+  kUndone,      // the same
+  kRolledBack,  // one did not change, and others had, or none
+  kNothing,     // none was told to change
 };
+inline bool TookEffect(AttemptResult result) {
+  return result == AttemptResult::kApplied || result == AttemptResult::kUndone;
+}
 
 class Mechanism {
  public:

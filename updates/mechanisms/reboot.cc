@@ -63,7 +63,7 @@ class RebootMechanism final : public Mechanism {
     return Attempt::Done();
   }
   void AfterStop(AttemptResult result) override {
-    if (result != AttemptResult::kNothing) targets_.Released();
+    if (TookEffect(result)) targets_.Released();
   }
   std::vector<Blocker> Blockers() const override;
 

@@ -49,7 +49,7 @@ class EntriesMechanism final : public Mechanism {
   }
   // What was watched may be unloaded before the next time.
   void AfterStop(AttemptResult result) override {
-    if (result == AttemptResult::kNothing) return;
+    if (!TookEffect(result)) return;
     watched_.reset();
     watched_at_.reset();
   }

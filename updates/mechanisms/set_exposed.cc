@@ -165,7 +165,7 @@ void SetExposedMechanism::SwapAll() {
 }
 
 void SetExposedMechanism::AfterStop(AttemptResult result) {
-  if (result != AttemptResult::kNothing) {
+  if (TookEffect(result)) {
     for (const ThreadRef& thread : asked_) Forget(thread);
     if (result == AttemptResult::kApplied) {
       for (Value& target : targets_) kept_.push_back(std::move(target));

@@ -30,14 +30,6 @@ class ShadowDataMechanism final : public Mechanism {
   std::vector<std::string> LostByUndo() const override {
     return {"what has been attached"};
   }
-  absl::Status BeforeStop() override {
-    may_be_attached_ = false;
-    return absl::OkStatus();
-  }
-  Attempt Ready(const StoppedWorld&, Direction direction) override {
-    may_be_attached_ = direction != Direction::kCheck;
-    return Attempt::Done();
-  }
   Attempt Apply(const StoppedWorld&) override {
     is_applied_ = true;
     return Attempt::Done();
@@ -46,16 +38,14 @@ class ShadowDataMechanism final : public Mechanism {
     is_applied_ = false;
     return Attempt::Done();
   }
-  void AfterStop(AttemptResult) override {
-    if (!is_applied_ && may_be_attached_) end_();
+  void AfterStop(AttemptResult result) override {
+    if (!is_applied_ && result != AttemptResult::kNothing) end_();
   }
 
  private:
   const std::string name_;
   const std::function<void()> end_;
   bool is_applied_ = false;
-  // Of the latest stop: hooks of the update may have run.
-  bool may_be_attached_ = false;
 };
 
 }  // namespace

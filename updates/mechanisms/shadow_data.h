@@ -10,11 +10,12 @@
 //   plan.Redefine(&Accept, &NewAccept);     // which attaches to what it is given
 //   plan.Redefine(&Close, &NewClose);
 //
-// When the update has been undone, or its attempt to be applied has come to
-// nothing (a hook may have attached already), the data end: after the threads
-// have gone on, so their destructors may take locks of the program. What they
-// hold is lost, which `check` says. What must not be is carried back before, by
-// a hook's undo, which sees them all by ForEach(). A check ends nothing.
+// When the update has been undone, or an attempt to apply it was rolled back (a
+// hook may have attached already), the data end: after the threads have gone
+// on, so their destructors may take locks of the program. What they hold is
+// lost, which `check` says. What must not be is carried back before, by a
+// hook's undo, which sees them all by ForEach(). A check ends nothing, nor does
+// an attempt for which it was too early.
 //
 // In per-thread updates it has a moment of its own: add it before those that
 // attach (ThreadUpdates::Start(), Then()), so that it is undone after them.

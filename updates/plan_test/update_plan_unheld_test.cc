@@ -66,7 +66,7 @@ class StuckMechanism final : public Mechanism {
   }
   // Not of an attempt whose threads were not held in time.
   void AfterStop(AttemptResult result) override {
-    if (result != AttemptResult::kNothing) Come("AfterStop()");
+    if (TookEffect(result)) Come("AfterStop()");
   }
 
   std::atomic<int> applied{0};

@@ -4,7 +4,9 @@
 #include "updates/mechanisms/shadow_data.h"
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -15,6 +17,7 @@
 #include "threads/attempt.h"
 #include "threads/testing/looping.h"
 #include "updates/change.h"
+#include "updates/mechanisms/mechanism.h"
 #include "updates/quiescence/stopped_world.h"
 #include "updates/update.h"
 #include "updates/update_plan.h"
@@ -117,6 +120,29 @@ TEST_F(ShadowDataTest, AnAttemptThatStopsNobodyEndsNothing) {
   counted.Attach(&product_);
   const Attempt attempt = Change(EndWithUpdate(&counted), elsewhere).Apply();
   EXPECT_TRUE(attempt.is_not_yet()) << attempt.reason();
+  EXPECT_EQ(Counted::live, 1);
+}
+
+// Nor does one whose threads have come, and of which another part is not
+// ready.
+TEST_F(ShadowDataTest, AnAttemptThatIsTooEarlyEndsNothing) {
+  class IsNotReady final : public Mechanism {
+   public:
+    std::string name() const override { return "another part"; }
+    Attempt Ready(const StoppedWorld&, Direction) override {
+      return Attempt::NotYet("it is too early");
+    }
+    Attempt Apply(const StoppedWorld&) override { return Attempt::Done(); }
+    Attempt Undo(const StoppedWorld&) override { return Attempt::Done(); }
+  };
+  UpdatePlan plan("shadow");
+  plan.Add(EndWithUpdate(&counted));
+  plan.Add(std::make_shared<IsNotReady>());
+  counted.Attach(&product_);
+  ApplyOptions options;
+  options.timeout = std::chrono::milliseconds(20);
+  const absl::Status status = MakeUpdate(std::move(plan))->Apply(options);
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
   EXPECT_EQ(Counted::live, 1);
 }
 

@@ -139,7 +139,7 @@ struct Recorded final : Own {
     return Attempt::Done();
   }
   void AfterStop(AttemptResult result) override {
-    log.push_back(result == AttemptResult::kNothing ? "in vain" : "done");
+    log.push_back(TookEffect(result) ? "done" : "in vain");
   }
   Progress progress() const noexcept override { return {3, 7, true}; }
 
