@@ -28,6 +28,19 @@ std::string SonameOf(const ElfFile& elf) {
   return "";
 }
 
+// Those of a table; what is left over at its end is none.
+template <typename Record>
+std::vector<Record> RecordsOf(const ElfFile& elf, const char* section) {
+  std::vector<Record> records;
+  const Section* table = elf.FindSection(section);
+  if (table == nullptr) return records;
+  for (std::uint64_t at = 0;; at += sizeof(Record)) {
+    const auto record = ReadAt<Record>(table->bytes, at);
+    if (!record) return records;
+    records.push_back(*record);
+  }
+}
+
 }  // namespace
 
 // FNV-1a. It tells builds apart that were mixed up, not forgeries.
@@ -52,31 +65,28 @@ absl::StatusOr<UpdateState> UpdateState::Read(
 
 absl::Status UpdateState::AddModule(const std::string& path) {
   INSTAR_ASSIGN_OR_RETURN(const ElfFile elf, ElfFile::Read(path));
-  const auto bytes_of = [&](const char* name) {
-    const Section* section = elf.FindSection(name);
-    return section == nullptr ? absl::string_view() : section->bytes;
-  };
-  const absl::string_view names = bytes_of(generated_module::kNamesSection);
-  const absl::string_view images = bytes_of(generated_module::kImagesSection);
-  const auto target = ReadAt<generated_module::ImageRecord>(images, 0);
-  if (!target) {
+  const Section* names_section =
+      elf.FindSection(generated_module::kNamesSection);
+  const absl::string_view names =
+      names_section == nullptr ? absl::string_view() : names_section->bytes;
+  const auto images = RecordsOf<generated_module::ImageRecord>(
+      elf, generated_module::kImagesSection);
+  if (images.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " is no module that instar-diff has made"));
   }
-  const absl::string_view target_id = StringAt(names, target->build_id);
+  const generated_module::ImageRecord& target = images.front();
+  const absl::string_view target_id = StringAt(names, target.build_id);
   if (target_id != target_->build_id()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " was made for another build of ",
-                     StringAt(names, target->name), " (", target_id, ") than ",
+                     StringAt(names, target.name), " (", target_id, ") than ",
                      target_->elf().path(), " (", target_->build_id(), ")"));
   }
   // Its images are those that have been applied before it.
   std::vector<std::uint32_t> image_of = {0};
-  for (std::uint64_t i = 1;; ++i) {
-    const auto record = ReadAt<generated_module::ImageRecord>(
-        images, i * sizeof(generated_module::ImageRecord));
-    if (!record) break;
-    const absl::string_view id = StringAt(names, record->build_id);
+  for (std::size_t i = 1; i < images.size(); ++i) {
+    const absl::string_view id = StringAt(names, images[i].build_id);
     std::uint32_t number = 0;
     for (std::size_t m = 0; m < modules_.size(); ++m) {
       if (modules_[m].build_id == id)
@@ -84,7 +94,7 @@ absl::Status UpdateState::AddModule(const std::string& path) {
     }
     if (number == 0) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path, " goes on from ", StringAt(names, record->name),
+          absl::StrCat(path, " goes on from ", StringAt(names, images[i].name),
                        ": give that one before it"));
     }
     image_of.push_back(number);
@@ -105,46 +115,37 @@ absl::Status UpdateState::AddModule(const std::string& path) {
   const auto number = static_cast<std::uint32_t>(modules_.size());
 
   std::vector<KnownObject*> known;
-  const absl::string_view objects = bytes_of(kObjectsSection);
-  for (std::uint64_t at = 0;; at += sizeof(ObjectRecord)) {
-    const auto record = ReadAt<ObjectRecord>(objects, at);
-    if (!record) break;
-    KnownObject& object = objects_[std::string(StringAt(names, record->name))];
-    object = {record->digest, record->is_complete != 0, {}, {}};
+  for (const ObjectRecord& record :
+       RecordsOf<ObjectRecord>(elf, kObjectsSection)) {
+    KnownObject& object = objects_[std::string(StringAt(names, record.name))];
+    object = {record.digest, record.is_complete != 0, {}, {}};
     known.push_back(&object);
   }
-  const absl::string_view still_called = bytes_of(kStillCalledSection);
-  for (std::uint64_t at = 0;; at += sizeof(StillCalledRecord)) {
-    const auto name = ReadAt<StillCalledRecord>(still_called, at);
-    if (!name) break;
-    still_called_.emplace(StringAt(names, *name));
+  for (const StillCalledRecord name :
+       RecordsOf<StillCalledRecord>(elf, kStillCalledSection)) {
+    still_called_.emplace(StringAt(names, name));
   }
-  const absl::string_view gone_types = bytes_of(kGoneTypesSection);
-  for (std::uint64_t at = 0;; at += sizeof(GoneTypeRecord)) {
-    const auto record = ReadAt<GoneTypeRecord>(gone_types, at);
-    if (!record) break;
-    gone_types_[std::string(StringAt(names, record->name))].insert(
-        record->digest);
+  for (const GoneTypeRecord& record :
+       RecordsOf<GoneTypeRecord>(elf, kGoneTypesSection)) {
+    gone_types_[std::string(StringAt(names, record.name))].insert(
+        record.digest);
   }
-  const absl::string_view units = bytes_of(kUnitsSection);
-  for (std::uint64_t at = 0;; at += sizeof(UnitRecord)) {
-    const auto record = ReadAt<UnitRecord>(units, at);
-    if (!record) break;
-    const bool is_here = record->image == kThisModule;
-    if (record->object >= known.size() ||
-        (!is_here && record->image >= image_of.size())) {
+  for (const UnitRecord& record : RecordsOf<UnitRecord>(elf, kUnitsSection)) {
+    const bool is_here = record.image == kThisModule;
+    if (record.object >= known.size() ||
+        (!is_here && record.image >= image_of.size())) {
       return absl::InvalidArgumentError(absl::StrCat(path, " is damaged"));
     }
-    const Place place = {is_here ? number : image_of[record->image],
-                         record->address};
-    const std::string name(StringAt(names, record->name));
-    KnownObject& object = *known[record->object];
-    if (record->kind == RecordKind::kColdPart) {
+    const Place place = {is_here ? number : image_of[record.image],
+                         record.address};
+    const std::string name(StringAt(names, record.name));
+    KnownObject& object = *known[record.object];
+    if (record.kind == RecordKind::kColdPart) {
       object.cold_parts[name].push_back(place);
       continue;
     }
     object.units[name] = place;
-    if (is_here && record->kind == RecordKind::kGlobal) {
+    if (is_here && record.kind == RecordKind::kGlobal) {
       globals_.emplace(name, place);
     }
   }
