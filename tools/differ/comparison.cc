@@ -186,6 +186,10 @@ bool Comparison::CompareUnit(Unit& unit) {
     Separate(unit);
     return false;
   }
+  if (unit.status == UnitStatus::kChanged && guessed_.count(&unit) != 0) {
+    Separate(unit);
+    return false;
+  }
   return true;
 }
 
@@ -288,9 +292,11 @@ std::string Comparison::WhyNotSameSectionNow(const Object& a,
                           " at +", std::min(of_a.offset, of_b.offset));
     }
   }
+  const auto& in_lines_only = in_a.Has(SHF_EXECINSTR)
+                                  ? questions_.differs_in_lines_only
+                                  : questions_.variables_differ_in_lines_only;
   if (in_a.bytes != in_b.bytes &&
-      !(in_a.Has(SHF_EXECINSTR) && questions_.differs_in_lines_only &&
-        questions_.differs_in_lines_only(a, in_a, b, in_b))) {
+      !(in_lines_only && in_lines_only(a, in_a, b, in_b))) {
     const auto at = static_cast<std::uint64_t>(
         std::mismatch(in_a.bytes.begin(), in_a.bytes.end(), in_b.bytes.begin())
             .first -

@@ -30,6 +30,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -61,6 +62,13 @@ struct StaticScope {
   std::string file;  // of the declaration
 };
 
+// A name that has the number of its line (dwarf/named_by_line.h).
+struct NameByLine {
+  std::string name;  // with "#" for it
+  int order;         // among those of the object, and how many they are
+  int of;
+};
+
 // A field of an instruction.
 struct CodePlace {
   const Object& object;
@@ -81,6 +89,14 @@ struct DebugQuestions {
   std::function<bool(const Object& old_object, const Section& old_section,
                      const Object& new_object, const Section& new_section)>
       differs_in_lines_only;
+  // The same of the contents of two variables.
+  std::function<bool(const Object& old_object, const Section& old_section,
+                     const Object& new_object, const Section& new_section)>
+      variables_differ_in_lines_only;
+  // Nothing: its name does not have the number of its line.
+  std::function<std::optional<NameByLine>(const Unit& unit)> name_by_line;
+  // Of two that have it: whether the lines have the same text.
+  std::function<bool(const Unit& was, const Unit& is)> declared_in_same_text;
   // Whether two texts that an instruction refers to, by the field at `offset`,
   // differ in the number of its line alone ("shop.cc:12").
   std::function<bool(const CodePlace& old_place, absl::string_view old_text,
@@ -134,6 +150,9 @@ class Comparison {
 
   void Match();
   void MatchIn(const ObjectPair& pair);
+  std::optional<NameByLine> ByLine(const Unit& unit) const;
+  std::set<std::string> KeysByLine(const ObjectPair& pair) const;
+  void MatchByLine(const ObjectPair& pair, Bucket bucket);
   bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
   void MatchBucket(const ObjectPair& pair, Bucket bucket);
   void RefuseBucket(const ObjectPair& pair, const Bucket& bucket);
@@ -201,6 +220,8 @@ class Comparison {
   // Static variables of one name that were matched by their order: right if all
   // that use them are the same then, or if their declarations tell.
   std::vector<Units> by_order_;
+  // Functions that were matched by their code: right if they are the same.
+  std::set<const Unit*> guessed_;
 };
 
 }  // namespace differ

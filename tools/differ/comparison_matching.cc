@@ -84,15 +84,18 @@ void Comparison::Pair(const Unit* old_unit, Unit* new_unit) {
 
 void Comparison::MatchIn(const ObjectPair& pair) {
   std::map<std::string, Bucket> buckets;
+  std::map<std::string, Bucket> buckets_by_line;
+  const std::set<std::string> keys_by_line = KeysByLine(pair);
+  const auto bucket_of = [&](const Unit& unit) -> Bucket& {
+    std::string key = KeyOf(unit);
+    return keys_by_line.count(key) == 0 ? buckets[std::move(key)]
+                                        : buckets_by_line[ByLine(unit)->name];
+  };
   for (const auto& unit : pair.old_object->units()) {
-    if (!unit->is_anonymous()) {
-      buckets[KeyOf(*unit)].old_units.push_back(unit.get());
-    }
+    if (!unit->is_anonymous()) bucket_of(*unit).old_units.push_back(unit.get());
   }
   for (const auto& unit : pair.new_object->units()) {
-    if (!unit->is_anonymous()) {
-      buckets[KeyOf(*unit)].new_units.push_back(unit.get());
-    }
+    if (!unit->is_anonymous()) bucket_of(*unit).new_units.push_back(unit.get());
   }
   for (auto& entry : buckets) {
     Bucket& bucket = entry.second;
@@ -101,6 +104,8 @@ void Comparison::MatchIn(const ObjectPair& pair) {
       MatchBucket(pair, std::move(bucket));
     }
   }
+  for (auto& entry : buckets_by_line)
+    MatchByLine(pair, std::move(entry.second));
   CheckDiscriminators(pair);
   CollectNumbered(pair);
 }
@@ -362,7 +367,8 @@ void Comparison::MatchMoved() {
         if (IsExported(*unit) && old_unit != old_globals_.end() &&
             new_of_.count(old_unit->second) == 0) {
           Pair(old_unit->second, unit.get());
-        } else if (unit->is_variable() && !unit->is_constant()) {
+        } else if (unit->is_variable() && !unit->is_constant() &&
+                   !ByLine(*unit).has_value()) {
           statics[KeyOf(*unit)].new_units.push_back(unit.get());
         }
       }
@@ -370,7 +376,7 @@ void Comparison::MatchMoved() {
     if (pair.old_object != nullptr) {
       for (const auto& unit : pair.old_object->units()) {
         if (unit->is_variable() && !unit->is_constant() &&
-            new_of_.count(unit.get()) == 0) {
+            new_of_.count(unit.get()) == 0 && !ByLine(*unit).has_value()) {
           statics[KeyOf(*unit)].old_units.push_back(unit.get());
         }
       }
@@ -410,7 +416,10 @@ void Comparison::MatchByOtherNames(const ObjectPair& pair) {
     for (const Symbol* symbol : unit->symbols) gone[symbol->name] = unit.get();
   }
   for (const auto& unit : pair.new_object->units()) {
-    if (!unit->is_variable() || unit->old != nullptr) continue;
+    if (!unit->is_variable() || unit->old != nullptr ||
+        ByLine(*unit).has_value()) {
+      continue;
+    }
     for (const Symbol* symbol : unit->symbols) {
       const auto was = gone.find(symbol->name);
       if (was == gone.end() || unit->old != nullptr ||

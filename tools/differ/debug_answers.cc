@@ -47,6 +47,31 @@ DebugQuestions DebugAnswers::Questions() {
                {old_lines, [&] { return CallsOf(old_object); }}, old_section,
                {new_lines, [&] { return CallsOf(new_object); }}, new_section);
   };
+  questions.variables_differ_in_lines_only =
+      [this](const Object& old_object, const Section& old_section,
+             const Object& new_object, const Section& new_section) {
+        const StaticVariable* was = VariableAt(old_object, old_section);
+        const StaticVariable* is = VariableAt(new_object, new_section);
+        const LineNumbers* new_lines = LinesOf(new_object);
+        return was != nullptr && is != nullptr && new_lines != nullptr &&
+               moved_lines_.DifferInLinesOfVariable(
+                   {was->file, was->line, old_section.bytes},
+                   {is->file, is->line, new_section.bytes},
+                   {new_lines, [&] { return CallsOf(new_object); }});
+      };
+  questions.name_by_line =
+      [this](const Unit& unit) -> std::optional<NameByLine> {
+    const NamedByLine* const named = ByLine(unit);
+    if (named == nullptr) return std::nullopt;
+    return NameByLine{named->name, named->order, named->of};
+  };
+  questions.declared_in_same_text = [this](const Unit& was, const Unit& is) {
+    const NamedByLine* const a = ByLine(was);
+    const NamedByLine* const b = ByLine(is);
+    return a != nullptr && b != nullptr &&
+           moved_lines_.HaveSameText({a->file, a->line, a->line},
+                                     {b->file, b->line, b->line});
+  };
   questions.differs_in_line_of_text =
       [this](const CodePlace& old_place, absl::string_view old_text,
              const CodePlace& new_place, absl::string_view new_text) {
@@ -81,7 +106,12 @@ const InlinedCalls* DebugAnswers::CallsOf(const Object& object) {
 }
 
 const StaticVariable* DebugAnswers::VariableOf(const Unit& unit) {
-  Known& known = KnownOf(*unit.object);
+  return VariableAt(*unit.object, unit.main());
+}
+
+const StaticVariable* DebugAnswers::VariableAt(const Object& object,
+                                               const Section& section) {
+  Known& known = KnownOf(object);
   if (known.info == nullptr) return nullptr;
   if (!known.has_statics) {
     known.has_statics = true;
@@ -90,8 +120,16 @@ const StaticVariable* DebugAnswers::VariableOf(const Unit& unit) {
       known.statics.emplace(place, std::move(variable));
     }
   }
-  const auto found = known.statics.find({unit.main().index, 0});
+  const auto found = known.statics.find({section.index, 0});
   return found == known.statics.end() ? nullptr : &found->second;
+}
+
+const NamedByLine* DebugAnswers::ByLine(const Unit& unit) {
+  Known& known = KnownOf(*unit.object);
+  if (known.info == nullptr) return nullptr;
+  if (!known.by_line.has_value()) known.by_line = NamedByLineIn(*known.info);
+  const auto found = known.by_line->find(unit.main().index);
+  return found == known.by_line->end() ? nullptr : &found->second;
 }
 
 StaticScope DebugAnswers::ScopeOf(const Unit& unit) {

@@ -7,6 +7,7 @@
 #ifndef INSTAR_TOOLS_DIFFER_DEBUG_ANSWERS_H_
 #define INSTAR_TOOLS_DIFFER_DEBUG_ANSWERS_H_
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "tools/differ/comparison.h"
 #include "tools/differ/dwarf/inlined_calls.h"
 #include "tools/differ/dwarf/line_numbers.h"
+#include "tools/differ/dwarf/named_by_line.h"
 #include "tools/differ/dwarf/object_debug_info.h"
 #include "tools/differ/dwarf/static_scopes.h"
 #include "tools/differ/findings.h"
@@ -59,12 +61,16 @@ class DebugAnswers {
     std::unique_ptr<ObjectDebugInfo> info;  // null: see status
     bool has_statics = false;
     std::map<ObjectPlace, StaticVariable> statics;
+    std::optional<std::map<std::uint32_t, NamedByLine>> by_line;
     bool has_lines = false;
     std::optional<LineNumbers> lines;
     std::optional<InlinedCalls> calls;
   };
 
   Known& KnownOf(const Object& object);
+  const StaticVariable* VariableAt(const Object& object,
+                                   const Section& section);
+  const NamedByLine* ByLine(const Unit& unit);
   StaticScope ScopeOf(const Unit& unit);
   bool AreDeclaredAlike(const std::vector<Unit*>& variables);
 

@@ -20,6 +20,9 @@ namespace instar {
 namespace differ {
 namespace {
 
+// Of how many lines an initializer may be whose lines are looked for.
+constexpr std::uint32_t kMostLines = 100;
+
 // Whether a constant of four bytes at `field` may be an operand: of mov to a
 // register, of mov to memory, or of push.
 bool IsOperand(absl::string_view code, std::uint64_t field) {
@@ -191,6 +194,35 @@ bool MovedLines::DifferInLinesOnly(const ObjectLines& old_lines,
     }
     if (!end) return false;
     at = *end;
+  }
+  return true;
+}
+
+bool MovedLines::DifferInLinesOfVariable(const Declared& was,
+                                         const Declared& is,
+                                         const ObjectLines& new_lines) {
+  const absl::string_view a = was.contents;
+  const absl::string_view b = is.contents;
+  if (a.size() != b.size()) return false;
+  for (std::uint64_t at = 0; at < a.size(); at += 4) {
+    if (a.substr(at, 4) == b.substr(at, 4)) continue;
+    const auto old_number = ReadAt<std::uint32_t>(a, at);
+    const auto new_number = ReadAt<std::uint32_t>(b, at);
+    if (!old_number || !new_number) return false;
+    const std::uint32_t behind =
+        *old_number - static_cast<std::uint32_t>(was.line);
+    if (behind > kMostLines ||
+        *new_number - static_cast<std::uint32_t>(is.line) != behind) {
+      return false;
+    }
+    const int old_line = static_cast<int>(*old_number);
+    const int new_line = static_cast<int>(*new_number);
+    if (!HaveSameText({was.file, was.line, old_line},
+                      {is.file, is.line, new_line}) ||
+        !IsLine({{was.file, old_line, ""}}, *old_number,
+                {{is.file, new_line, ""}}, *new_number, new_lines)) {
+      return false;
+    }
   }
   return true;
 }

@@ -14,6 +14,9 @@
 // out. So all of these sources have to be there, in both builds. What they
 // include is looked for beside them, and where any source of the object is.
 // Whatever is in doubt has changed.
+//
+// The same of a variable (the sites of a log): by the line that it is declared
+// in, and those of its initializer.
 
 #ifndef INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
 #define INSTAR_TOOLS_DIFFER_MOVED_LINES_H_
@@ -86,6 +89,15 @@ class MovedLines {
                          const Section& old_section,
                          const ObjectLines& new_lines,
                          const Section& new_section);
+
+  // A variable, with the line that it is declared in.
+  struct Declared {
+    std::string file;
+    int line;
+    absl::string_view contents;
+  };
+  bool DifferInLinesOfVariable(const Declared& was, const Declared& is,
+                               const ObjectLines& new_lines);
 
  private:
   struct File {

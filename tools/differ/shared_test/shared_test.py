@@ -183,6 +183,8 @@ class SharedTest(unittest.TestCase):
         process = self.command("load", path("shop_fix.so"), "--using", "libshop.so.1", "--timeout", "600")
         self.assertIn(f"program ({first.process.pid}): shop_fix is applied", process.stdout.readline())
         while "shop_fix" not in self.instarctl("-p", str(second.process.pid), "status", "--json").split('"pending"')[1]:
+            if process.poll() is not None:
+                self.fail(f"ended: {process.communicate(timeout=LIMIT_S)}")
             time.sleep(0.01)
         return process
 
@@ -202,7 +204,9 @@ class SharedTest(unittest.TestCase):
         self.assertIn(f"left: shop_fix stays applied in program ({first.process.pid})", err)
         self.assertNotEqual(first.price(), price)
         second.tell("")  # nobody is inside any more
+        end = time.monotonic() + LIMIT_S
         while second.price() == price:
+            self.assertLess(time.monotonic(), end)
             time.sleep(0.01)
         self.instarctl("undo", "shop_fix", "--using", "libshop.so.1")
         self.assertEqual((first.price(), second.price()), (price, price))

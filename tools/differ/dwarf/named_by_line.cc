@@ -1,0 +1,99 @@
+// Copyright The Instar Authors
+// SPDX-License-Identifier: Apache-2.0
+
+#include "tools/differ/dwarf/named_by_line.h"
+
+#include <dwarf.h>
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "tools/differ/dwarf/expressions.h"
+
+namespace instar {
+namespace differ {
+namespace {
+
+// The name with "#" in place of the number; empty: it does not have it.
+std::string WithoutNumber(absl::string_view name, std::uint64_t number) {
+  const std::string digits = absl::StrCat(number);
+  const std::size_t at = name.rfind(digits);
+  if (at == 0 || at == absl::string_view::npos ||
+      absl::ascii_isdigit(name[at - 1])) {
+    return "";
+  }
+  const absl::string_view rest = name.substr(at + digits.size());
+  if (!rest.empty() && absl::ascii_isdigit(rest[0])) return "";
+  return absl::StrCat(name.substr(0, at), "#", rest);
+}
+
+// Where a function, or a variable that is in none, is; nothing: it has no
+// place, or is in a function.
+std::optional<ObjectPlace> PlaceOf(const ObjectDebugInfo& object,
+                                   DieIndex die) {
+  const DieTree& dies = object.dies();
+  if (dies[die].tag == DW_TAG_subprogram) {
+    const auto code = object.CodeOf(die);
+    if (code.empty()) return std::nullopt;
+    return code.front().begin;
+  }
+  for (DieIndex at = dies[dies.RootOf(die)].parent; at != kNoDie;
+       at = dies[at].parent) {
+    if (dies[at].tag == DW_TAG_subprogram) return std::nullopt;
+  }
+  const DieAttribute* const location = dies.Find(die, DW_AT_location);
+  if (location == nullptr || location->kind != DieAttribute::Kind::kBlock) {
+    return std::nullopt;
+  }
+  const std::optional<StaticLocation> at = StaticLocationOf(location->block());
+  if (!at.has_value()) return std::nullopt;
+  return ObjectDebugInfo::PlaceOf(at->address);
+}
+
+}  // namespace
+
+std::map<std::uint32_t, NamedByLine> NamedByLineIn(
+    const ObjectDebugInfo& object) {
+  std::map<std::uint32_t, NamedByLine> found;
+  const DieTree& dies = object.dies();
+  for (DieIndex die = 0; die < dies.size(); ++die) {
+    const auto tag = dies[die].tag;
+    if (tag != DW_TAG_subprogram && tag != DW_TAG_variable) continue;
+    const DieIndex root = dies.RootOf(die);
+    const char* const name = dies.NameOf(root);
+    const auto line = dies.ConstantOf(die, DW_AT_decl_line);
+    if (name == nullptr || !line) continue;
+    NamedByLine named;
+    named.name = WithoutNumber(name, *line);
+    if (named.name.empty()) continue;
+    const std::optional<ObjectPlace> place = PlaceOf(object, die);
+    if (!place.has_value()) continue;
+    named.line = static_cast<int>(*line);
+    named.file = object.DeclaredIn(root);
+    if (tag == DW_TAG_subprogram) absl::StrAppend(&named.name, "()");
+    found.emplace(place->section, std::move(named));
+  }
+  std::map<std::string, std::vector<NamedByLine*>> groups;
+  for (auto& entry : found) {
+    groups[entry.second.name].push_back(&entry.second);
+  }
+  for (auto& group : groups) {
+    std::vector<NamedByLine*>& all = group.second;
+    std::stable_sort(all.begin(), all.end(),
+                     [](const NamedByLine* a, const NamedByLine* b) {
+                       return a->line < b->line;
+                     });
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      all[i]->order = static_cast<int>(i);
+      all[i]->of = static_cast<int>(all.size());
+    }
+  }
+  return found;
+}
+
+}  // namespace differ
+}  // namespace instar
