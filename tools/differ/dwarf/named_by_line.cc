@@ -73,7 +73,10 @@ std::map<std::uint32_t, NamedByLine> NamedByLineIn(
     const std::optional<ObjectPlace> place = PlaceOf(object, die);
     if (!place.has_value()) continue;
     named.line = static_cast<int>(*line);
-    named.file = object.DeclaredIn(root);
+    for (DieIndex at = die; at != kNoDie && named.file.empty();
+         at = dies[at].origin) {
+      named.file = object.DeclaredIn(at);
+    }
     if (tag == DW_TAG_subprogram) absl::StrAppend(&named.name, "()");
     found.emplace(place->section, std::move(named));
   }
