@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What ThreadSanitizer reports of libraries that were built without it. Linked
-// into every test; without effect elsewhere.
+// into every test, and with --config=tsan into every program; without effect
+// elsewhere.
 //
 // Abseil's Status counts its references by atomics, up in a header, down in a
 // function of its library: ThreadSanitizer sees the one and not the other. The

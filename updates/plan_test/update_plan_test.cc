@@ -22,6 +22,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "base/testing/sanitizers.h"
 #include "code/portable/needs_entries_for_test.h"
 #include "code/redefinable.h"
 #include "code/symbols/function.h"
@@ -285,6 +286,7 @@ TEST(UpdatePlanTest, ARehearsalAsksEachThreadByItself) {
            has("", "there is no controlled thread 'nobody'");
   });
   // One that nobody registered is in nobody's way, and is told of.
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   std::thread other([&] {
     Relay(3, [&] {
       while (!stop) std::this_thread::yield();

@@ -14,6 +14,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/testing/sanitizers.h"
 #include "code/portable/needs_entries_for_test.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -111,6 +112,7 @@ struct OfDwell final : Own {
 
 TEST(MechanismAbilitiesTest, LetsNewCallsWait) {
   INSTAR_NEEDS_FUNCTION_ENTRIES();
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
   volatile bool stop = false;
   std::vector<std::thread> callers;
   for (int i = 0; i < 3; ++i) {
