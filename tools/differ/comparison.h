@@ -38,6 +38,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "tools/differ/findings.h"
 #include "tools/differ/object.h"
@@ -65,7 +66,9 @@ struct StaticScope {
 // A name that has the number of its line (dwarf/named_by_line.h).
 struct NameByLine {
   std::string name;  // with "#" for it
-  int order;         // among those of the object, and how many they are
+  std::string file;
+  int line;
+  int order;  // among those of the object, and how many they are
   int of;
 };
 
@@ -95,8 +98,11 @@ struct DebugQuestions {
       variables_differ_in_lines_only;
   // Nothing: its name does not have the number of its line.
   std::function<std::optional<NameByLine>(const Unit& unit)> name_by_line;
-  // Of two that have it: whether the lines have the same text.
-  std::function<bool(const Unit& was, const Unit& is)> declared_in_same_text;
+  // The text of that line; empty: it is not there. Of the old build, where the
+  // new build has the source as `new_file`.
+  std::function<std::string(const NameByLine& was, const std::string& new_file)>
+      text_of_old_line;
+  std::function<std::string(const NameByLine& is)> text_of_new_line;
   // Whether two texts that an instruction refers to, by the field at `offset`,
   // differ in the number of its line alone ("shop.cc:12").
   std::function<bool(const CodePlace& old_place, absl::string_view old_text,
@@ -152,6 +158,8 @@ class Comparison {
   void MatchIn(const ObjectPair& pair);
   std::optional<NameByLine> ByLine(const Unit& unit) const;
   std::set<std::string> KeysByLine(const ObjectPair& pair) const;
+  Units MatchByKey(Bucket& bucket,
+                   absl::FunctionRef<std::string(const Unit&)> key_of);
   void MatchByLine(const ObjectPair& pair, Bucket bucket);
   bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
   void MatchBucket(const ObjectPair& pair, Bucket bucket);

@@ -5,17 +5,20 @@
 // (dwarf/named_by_line.h): its name says nothing of what it was before.
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/unit_names.h"
 
 namespace instar {
 namespace differ {
-
 std::optional<NameByLine> Comparison::ByLine(const Unit& unit) const {
   if (!questions_.name_by_line || unit.is_global() ||
       std::none_of(unit.name.begin(), unit.name.end(), absl::ascii_isdigit)) {
@@ -48,55 +51,38 @@ std::set<std::string> Comparison::KeysByLine(const ObjectPair& pair) const {
 // to turn out to be the same (CompareUnit(), CheckMatchesByOrder()). What is
 // left is gone, or new.
 void Comparison::MatchByLine(const ObjectPair& pair, Bucket bucket) {
-  const auto match = [&](const auto& fits, const auto& note) {
-    Units left;
-    for (Unit* unit : bucket.new_units) {
-      const auto fits_it = [&](const Unit* old_unit) {
-        return fits(*old_unit, *unit);
-      };
-      const auto found = std::find_if(bucket.old_units.begin(),
-                                      bucket.old_units.end(), fits_it);
-      if (found == bucket.old_units.end() ||
-          std::count_if(bucket.old_units.begin(), bucket.old_units.end(),
-                        fits_it) != 1 ||
-          std::count_if(
-              bucket.new_units.begin(), bucket.new_units.end(),
-              [&](const Unit* other) { return fits(**found, *other); }) != 1) {
-        left.push_back(unit);
-        continue;
-      }
-      Pair(*found, unit);
-      note(unit);
-    }
-    bucket.new_units = std::move(left);
-    bucket.old_units.erase(
-        std::remove_if(
-            bucket.old_units.begin(), bucket.old_units.end(),
-            [&](const Unit* unit) { return new_of_.count(unit) != 0; }),
-        bucket.old_units.end());
-  };
-  match(
-      [&](const Unit& was, const Unit& is) {
-        return questions_.declared_in_same_text(was, is);
-      },
-      [](Unit*) {});
+  if (bucket.old_units.empty() || bucket.new_units.empty()) return;
+  std::map<std::string, std::string> new_files;  // by their names
+  for (const Unit* unit : bucket.new_units) {
+    const std::filesystem::path file = ByLine(*unit)->file;
+    new_files[file.filename()] = file;
+  }
+  MatchByKey(bucket, [&](const Unit& unit) -> std::string {
+    const NameByLine named = *ByLine(unit);
+    const auto file =
+        new_files.find(std::filesystem::path(named.file).filename());
+    if (file == new_files.end()) return "";
+    const std::string text =
+        unit.object == pair.new_object
+            ? questions_.text_of_new_line(named)
+            : questions_.text_of_old_line(named, file->second);
+    return text.empty() ? "" : absl::StrCat(file->first, "\n", text);
+  });
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;
   if (bucket.new_units.front()->is_function()) {
-    match([](const Unit& was,
-             const Unit& is) { return was.main().bytes == is.main().bytes; },
-          [&](Unit* unit) { guessed_.insert(unit); });
+    const Units guessed = MatchByKey(bucket, [](const Unit& unit) {
+      return std::string(unit.main().bytes);
+    });
+    guessed_.insert(guessed.begin(), guessed.end());
     return;
   }
-  const bool is_one = bucket.old_units.size() == 1;
-  Units by_order;
-  match(
-      [&](const Unit& was, const Unit& is) {
-        const std::optional<NameByLine> a = ByLine(was);
-        const std::optional<NameByLine> b = ByLine(is);
-        return a->order == b->order && a->of == b->of &&
-               (!is_one || UserKeysOf(was) == UserKeysOf(is));
-      },
-      [&](Unit* unit) { by_order.push_back(unit); });
+  const bool is_one =
+      bucket.old_units.size() == 1 && bucket.new_units.size() == 1;
+  Units by_order = MatchByKey(bucket, [&](const Unit& unit) {
+    const NameByLine named = *ByLine(unit);
+    return absl::StrCat(named.order, "/", named.of, " ",
+                        is_one ? absl::StrJoin(UserKeysOf(unit), "\n") : "");
+  });
   if (by_order.size() > 1) by_order_.push_back(std::move(by_order));
   if (!bucket.old_units.empty() && !bucket.new_units.empty()) {
     RefuseBucket(pair, bucket);

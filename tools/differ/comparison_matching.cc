@@ -5,6 +5,7 @@
 #include <iterator>
 #include <optional>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -154,6 +155,38 @@ bool Comparison::MatchOnlyOne(const ObjectPair& pair, Bucket& bucket) {
   return true;
 }
 
+// Those of which a key tells, if it is one's alone in both builds; an empty one
+// tells nothing. Returns the new ones.
+Comparison::Units Comparison::MatchByKey(
+    Bucket& bucket, absl::FunctionRef<std::string(const Unit&)> key_of) {
+  std::map<std::string, Bucket> by_key;
+  for (const Unit* unit : bucket.old_units) {
+    by_key[key_of(*unit)].old_units.push_back(unit);
+  }
+  for (Unit* unit : bucket.new_units) {
+    by_key[key_of(*unit)].new_units.push_back(unit);
+  }
+  by_key.erase("");
+  Units matched;
+  for (const auto& entry : by_key) {
+    const Bucket& both = entry.second;
+    if (both.old_units.size() != 1 || both.new_units.size() != 1) continue;
+    Pair(both.old_units.front(), both.new_units.front());
+    matched.push_back(both.new_units.front());
+  }
+  const auto is_matched = [&](const Unit* unit) {
+    return new_of_.count(unit) != 0;
+  };
+  bucket.old_units.erase(std::remove_if(bucket.old_units.begin(),
+                                        bucket.old_units.end(), is_matched),
+                         bucket.old_units.end());
+  bucket.new_units.erase(
+      std::remove_if(bucket.new_units.begin(), bucket.new_units.end(),
+                     [](const Unit* unit) { return unit->old != nullptr; }),
+      bucket.new_units.end());
+  return matched;
+}
+
 void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
   const auto match_if = [&](const auto& fits) {
     for (auto unit = bucket.new_units.begin();
@@ -177,32 +210,8 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
       unit = bucket.new_units.erase(unit);
     }
   };
-  // Those of which a key tells, if it is one's alone in both builds; an empty
-  // one tells nothing.
-  const auto match_by = [&](const auto& key_of) {
-    std::map<std::string, Bucket> by_key;
-    for (const Unit* unit : bucket.old_units) {
-      by_key[key_of(*unit)].old_units.push_back(unit);
-    }
-    for (Unit* unit : bucket.new_units) {
-      by_key[key_of(*unit)].new_units.push_back(unit);
-    }
-    by_key.erase("");
-    for (const auto& entry : by_key) {
-      const Bucket& both = entry.second;
-      if (both.old_units.size() != 1 || both.new_units.size() != 1) continue;
-      Pair(both.old_units.front(), both.new_units.front());
-    }
-    const auto is_matched = [&](const Unit* unit) {
-      return new_of_.count(unit) != 0;
-    };
-    bucket.old_units.erase(std::remove_if(bucket.old_units.begin(),
-                                          bucket.old_units.end(), is_matched),
-                           bucket.old_units.end());
-    bucket.new_units.erase(
-        std::remove_if(bucket.new_units.begin(), bucket.new_units.end(),
-                       [](const Unit* unit) { return unit->old != nullptr; }),
-        bucket.new_units.end());
+  const auto match_by = [&](absl::FunctionRef<std::string(const Unit&)> key) {
+    MatchByKey(bucket, key);
   };
   const auto used_by = [&](const Unit& unit) {
     return absl::StrCat("used by ", absl::StrJoin(UserKeysOf(unit), "\n"));

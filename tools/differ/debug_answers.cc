@@ -63,14 +63,15 @@ DebugQuestions DebugAnswers::Questions() {
       [this](const Unit& unit) -> std::optional<NameByLine> {
     const NamedByLine* const named = ByLine(unit);
     if (named == nullptr) return std::nullopt;
-    return NameByLine{named->name, named->order, named->of};
+    return NameByLine{named->name, named->file, named->line, named->order,
+                      named->of};
   };
-  questions.declared_in_same_text = [this](const Unit& was, const Unit& is) {
-    const NamedByLine* const a = ByLine(was);
-    const NamedByLine* const b = ByLine(is);
-    return a != nullptr && b != nullptr &&
-           moved_lines_.HaveSameText({a->file, a->line, a->line},
-                                     {b->file, b->line, b->line});
+  questions.text_of_old_line = [this](const NameByLine& was,
+                                      const std::string& new_file) {
+    return moved_lines_.TextOfOldLine(was.file, was.line, new_file);
+  };
+  questions.text_of_new_line = [this](const NameByLine& is) {
+    return moved_lines_.TextOfNewLine(is.file, is.line);
   };
   questions.differs_in_line_of_text =
       [this](const CodePlace& old_place, absl::string_view old_text,

@@ -152,6 +152,23 @@ const MovedLines::File* MovedLines::ReadOld(const std::string& path,
   return old_path == new_path ? nullptr : &Read(old_path);
 }
 
+std::string MovedLines::LineOf(const File& file, int line) {
+  return file.is_there && line > 0 &&
+                 static_cast<std::size_t>(line) <= file.lines.size()
+             ? file.lines[static_cast<std::size_t>(line) - 1]
+             : "";
+}
+
+std::string MovedLines::TextOfOldLine(const std::string& file, int line,
+                                      const std::string& new_file) {
+  const File* const old_file = ReadOld(file, new_file);
+  return old_file == nullptr ? "" : LineOf(*old_file, line);
+}
+
+std::string MovedLines::TextOfNewLine(const std::string& file, int line) {
+  return LineOf(Read(file), line);
+}
+
 bool MovedLines::HaveSameText(const Lines& old_lines, const Lines& new_lines) {
   const File* const old_file = ReadOld(old_lines.file, new_lines.file);
   const File& new_file = Read(new_lines.file);

@@ -76,6 +76,11 @@ class MovedLines {
   // Whether both sources are there, and these lines are the same in them.
   bool HaveSameText(const Lines& old_lines, const Lines& new_lines);
 
+  // The text of a line, from 1; empty: it is not there.
+  std::string TextOfOldLine(const std::string& file, int line,
+                            const std::string& new_file);
+  std::string TextOfNewLine(const std::string& file, int line);
+
   // Whether two texts that instructions refer to, by fields in these places,
   // differ in a number of its line only ("shop.cc:12").
   bool DifferInLineOfText(const ObjectLines& old_lines,
@@ -113,6 +118,7 @@ class MovedLines {
     std::uint32_t number;
   };
 
+  static std::string LineOf(const File& file, int line);
   const File& Read(const std::string& path);
   const File& ReadNew(const SourceLine& line);
   // Null: it is not known what was in it.
