@@ -187,6 +187,12 @@ bool Comparison::CompareUnit(Unit& unit) {
     return false;
   }
   if (unit.status == UnitStatus::kChanged && guessed_.count(&unit) != 0) {
+    findings_.Refuse(
+        unit.object->name(),
+        absl::StrCat(Demangle(unit.name),
+                     " is named by its line, and which function it was before "
+                     "cannot be told. Give it a name of its own, or compile "
+                     "with -g and give the old sources (--old-sources)"));
     Separate(unit);
     return false;
   }

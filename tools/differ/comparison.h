@@ -158,8 +158,16 @@ class Comparison {
   void MatchIn(const ObjectPair& pair);
   std::optional<NameByLine> ByLine(const Unit& unit) const;
   std::set<std::string> KeysByLine(const ObjectPair& pair) const;
-  Units MatchByKey(Bucket& bucket,
-                   absl::FunctionRef<std::string(const Unit&)> key_of);
+  Units MatchByKey(
+      Bucket& bucket, absl::FunctionRef<std::string(const Unit&)> key_of,
+      absl::FunctionRef<bool(const Unit&, const Unit&)> fits =
+          [](const Unit&, const Unit&) { return true; });
+  std::set<std::string> NamedUsersOf(const Unit& used);
+  bool MayHaveSameUsers(const Unit& a, const Unit& b);
+  Units MatchByText(const ObjectPair& pair, Bucket& bucket);
+  void MatchFunctionsByLine(Bucket& bucket, bool has_moved);
+  void MatchVariablesByLine(Bucket& bucket, bool has_moved);
+  void RefuseGuarded(const ObjectPair& pair, const Units& variables);
   void MatchByLine(const ObjectPair& pair, Bucket bucket);
   bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
   void MatchBucket(const ObjectPair& pair, Bucket bucket);

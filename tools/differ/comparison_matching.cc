@@ -155,10 +155,11 @@ bool Comparison::MatchOnlyOne(const ObjectPair& pair, Bucket& bucket) {
   return true;
 }
 
-// Those of which a key tells, if it is one's alone in both builds; an empty one
-// tells nothing. Returns the new ones.
+// Those of which a key tells, if it is one's alone in both builds, and that fit
+// together; an empty one tells nothing. Returns the new ones.
 Comparison::Units Comparison::MatchByKey(
-    Bucket& bucket, absl::FunctionRef<std::string(const Unit&)> key_of) {
+    Bucket& bucket, absl::FunctionRef<std::string(const Unit&)> key_of,
+    absl::FunctionRef<bool(const Unit&, const Unit&)> fits) {
   std::map<std::string, Bucket> by_key;
   for (const Unit* unit : bucket.old_units) {
     by_key[key_of(*unit)].old_units.push_back(unit);
@@ -170,7 +171,10 @@ Comparison::Units Comparison::MatchByKey(
   Units matched;
   for (const auto& entry : by_key) {
     const Bucket& both = entry.second;
-    if (both.old_units.size() != 1 || both.new_units.size() != 1) continue;
+    if (both.old_units.size() != 1 || both.new_units.size() != 1 ||
+        !fits(*both.old_units.front(), *both.new_units.front())) {
+      continue;
+    }
     Pair(both.old_units.front(), both.new_units.front());
     matched.push_back(both.new_units.front());
   }
@@ -376,8 +380,7 @@ void Comparison::MatchMoved() {
         if (IsExported(*unit) && old_unit != old_globals_.end() &&
             new_of_.count(old_unit->second) == 0) {
           Pair(old_unit->second, unit.get());
-        } else if (unit->is_variable() && !unit->is_constant() &&
-                   !ByLine(*unit).has_value()) {
+        } else if (unit->is_variable() && !unit->is_constant()) {
           statics[KeyOf(*unit)].new_units.push_back(unit.get());
         }
       }
@@ -385,7 +388,7 @@ void Comparison::MatchMoved() {
     if (pair.old_object != nullptr) {
       for (const auto& unit : pair.old_object->units()) {
         if (unit->is_variable() && !unit->is_constant() &&
-            new_of_.count(unit.get()) == 0 && !ByLine(*unit).has_value()) {
+            new_of_.count(unit.get()) == 0) {
           statics[KeyOf(*unit)].old_units.push_back(unit.get());
         }
       }

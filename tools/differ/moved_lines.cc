@@ -4,6 +4,7 @@
 #include "tools/differ/moved_lines.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <utility>
@@ -19,9 +20,6 @@
 namespace instar {
 namespace differ {
 namespace {
-
-// Of how many lines an initializer may be whose lines are looked for.
-constexpr std::uint32_t kMostLines = 100;
 
 // Whether a constant of four bytes at `field` may be an operand: of mov to a
 // register, of mov to memory, or of push.
@@ -39,17 +37,44 @@ bool IsOperand(absl::string_view code, std::uint64_t field) {
   return false;
 }
 
-bool HasNumber(absl::string_view text, const std::string& number) {
-  for (std::size_t at = text.find(number); at != absl::string_view::npos;
-       at = text.find(number, at + 1)) {
-    const bool begins = at == 0 || !absl::ascii_isalnum(text[at - 1]);
-    const std::size_t end = at + number.size();
-    const bool is_hexadecimal = absl::StartsWith(number, "0x");
-    if (begins && (end == text.size() ||
-                   !(is_hexadecimal ? absl::ascii_isxdigit(text[end])
-                                    : absl::ascii_isdigit(text[end])))) {
-      return true;
+// The number that a token of the source is: "0x1f", "037", "0b11'111", "31u".
+std::optional<std::uint64_t> ValueOf(absl::string_view token) {
+  std::string digits = absl::AsciiStrToLower(token);
+  digits.erase(std::remove(digits.begin(), digits.end(), '\''), digits.end());
+  int base = 10;
+  std::size_t begin = 0;
+  if (digits.size() > 1 && digits[0] == '0') {
+    const char mark = digits[1];
+    base = mark == 'x' ? 16 : mark == 'b' ? 2 : 8;
+    begin = base == 8 ? 1 : 2;
+  }
+  const std::size_t end = digits.find_last_not_of("ulz") + 1;
+  if (end <= begin) return std::nullopt;
+  char* rest = nullptr;
+  const std::string number = digits.substr(begin, end - begin);
+  const std::uint64_t value = std::strtoull(number.c_str(), &rest, base);
+  if (*rest != 0) return std::nullopt;
+  return value;
+}
+
+bool HasNumber(absl::string_view text, std::uint32_t number) {
+  const auto goes_on = [](char c) {
+    return absl::ascii_isalnum(c) || c == '_' || c == '\'' || c == '.';
+  };
+  for (std::size_t at = 0; at < text.size();) {
+    if (!goes_on(text[at])) {
+      ++at;
+      continue;
     }
+    // The mark of a character is none of a number.
+    if (text[at] == '\'') {
+      ++at;
+      continue;
+    }
+    std::size_t end = at;
+    while (end < text.size() && goes_on(text[end])) ++end;
+    if (ValueOf(text.substr(at, end - at)) == number) return true;
+    at = end;
   }
   return false;
 }
@@ -80,23 +105,22 @@ std::vector<std::string> LinesAdded(const std::vector<std::string>& was,
 bool Spells(const std::optional<std::vector<std::string>>& lines,
             std::uint32_t number) {
   if (!lines) return true;
-  std::vector<std::string> spelled = {absl::StrFormat("%u", number),
-                                      absl::StrFormat("0x%x", number),
-                                      absl::StrFormat("0%o", number)};
+  std::vector<std::string> characters;
   std::string character;
   if (number < 256) {
-    spelled.push_back(absl::StrFormat("'\\%o'", number));
-    spelled.push_back(absl::StrFormat("'\\%03o'", number));
-    spelled.push_back(absl::StrFormat("'\\x%x'", number));
+    characters.push_back(absl::StrFormat("'\\%o'", number));
+    characters.push_back(absl::StrFormat("'\\%03o'", number));
+    characters.push_back(absl::StrFormat("'\\x%x'", number));
     character = absl::StrFormat("'%c'", static_cast<char>(number));
   }
   return std::any_of(
       lines->begin(), lines->end(), [&](const std::string& line) {
         const std::string lower = absl::AsciiStrToLower(line);
         return (!character.empty() && absl::StrContains(line, character)) ||
-               std::any_of(spelled.begin(), spelled.end(),
+               HasNumber(line, number) ||
+               std::any_of(characters.begin(), characters.end(),
                            [&](const std::string& text) {
-                             return HasNumber(lower, text);
+                             return absl::StrContains(lower, text);
                            });
       });
 }
@@ -228,9 +252,14 @@ bool MovedLines::DifferInLinesOfVariable(const Declared& was,
     if (!old_number || !new_number) return false;
     const std::uint32_t behind =
         *old_number - static_cast<std::uint32_t>(was.line);
-    if (behind > kMostLines ||
-        *new_number - static_cast<std::uint32_t>(is.line) != behind) {
+    if (*new_number - static_cast<std::uint32_t>(is.line) != behind) {
       return false;
+    }
+    // It ends with the declaration.
+    for (std::uint32_t i = 0; i < behind; ++i) {
+      const std::string text =
+          TextOfNewLine(is.file, is.line + static_cast<int>(i));
+      if (text.empty() || absl::StrContains(text, ';')) return false;
     }
     const int old_line = static_cast<int>(*old_number);
     const int new_line = static_cast<int>(*new_number);

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
@@ -31,8 +33,34 @@ std::string WithoutNumber(absl::string_view name, std::uint64_t number) {
   return absl::StrCat(name.substr(0, at), "#", rest);
 }
 
-// Where a function, or a variable that is in none, is; nothing: it has no
-// place, or is in a function.
+// The number of the line is replaced; nothing: it is not in the name.
+std::string NameByLineOf(const DieTree& dies, DieIndex die) {
+  const char* const name = dies.NameOf(dies.RootOf(die));
+  const auto line = dies.ConstantOf(die, DW_AT_decl_line);
+  return name == nullptr || !line ? "" : WithoutNumber(name, *line);
+}
+
+// Also if that is in the name of a function that it is in: "h_#/count".
+std::string FullNameByLineOf(const DieTree& dies, DieIndex die) {
+  const DieIndex root = dies.RootOf(die);
+  const char* const own = dies.NameOf(root);
+  if (own == nullptr) return "";
+  std::string by_line = NameByLineOf(dies, die);
+  bool is_by_line = !by_line.empty();
+  std::string full = is_by_line ? std::move(by_line) : own;
+  for (DieIndex at = dies[root].parent; at != kNoDie; at = dies[at].parent) {
+    if (dies[at].tag != DW_TAG_subprogram) continue;
+    const char* const name = dies.NameOf(dies.RootOf(at));
+    by_line = NameByLineOf(dies, at);
+    is_by_line |= !by_line.empty();
+    full = absl::StrCat(
+        !by_line.empty() ? by_line : std::string(name == nullptr ? "" : name),
+        "/", full);
+  }
+  return is_by_line ? full : "";
+}
+
+// Nothing: it has no place.
 std::optional<ObjectPlace> PlaceOf(const ObjectDebugInfo& object,
                                    DieIndex die) {
   const DieTree& dies = object.dies();
@@ -40,10 +68,6 @@ std::optional<ObjectPlace> PlaceOf(const ObjectDebugInfo& object,
     const auto code = object.CodeOf(die);
     if (code.empty()) return std::nullopt;
     return code.front().begin;
-  }
-  for (DieIndex at = dies[dies.RootOf(die)].parent; at != kNoDie;
-       at = dies[at].parent) {
-    if (dies[at].tag == DW_TAG_subprogram) return std::nullopt;
   }
   const DieAttribute* const location = dies.Find(die, DW_AT_location);
   if (location == nullptr || location->kind != DieAttribute::Kind::kBlock) {
@@ -63,17 +87,19 @@ std::map<std::uint32_t, NamedByLine> NamedByLineIn(
   for (DieIndex die = 0; die < dies.size(); ++die) {
     const auto tag = dies[die].tag;
     if (tag != DW_TAG_subprogram && tag != DW_TAG_variable) continue;
-    const DieIndex root = dies.RootOf(die);
-    const char* const name = dies.NameOf(root);
-    const auto line = dies.ConstantOf(die, DW_AT_decl_line);
-    if (name == nullptr || !line) continue;
     NamedByLine named;
-    named.name = WithoutNumber(name, *line);
+    named.name = FullNameByLineOf(dies, die);
     if (named.name.empty()) continue;
     const std::optional<ObjectPlace> place = PlaceOf(object, die);
-    if (!place.has_value()) continue;
-    named.line = static_cast<int>(*line);
-    for (DieIndex at = die; at != kNoDie && named.file.empty();
+    // What the compiler has made of a lambda has no line of its own.
+    DieIndex declared = die;
+    while (declared != kNoDie &&
+           !dies.ConstantOf(declared, DW_AT_decl_line).has_value()) {
+      declared = dies[dies.RootOf(declared)].parent;
+    }
+    if (!place.has_value() || declared == kNoDie) continue;
+    named.line = static_cast<int>(*dies.ConstantOf(declared, DW_AT_decl_line));
+    for (DieIndex at = declared; at != kNoDie && named.file.empty();
          at = dies[at].origin) {
       named.file = object.DeclaredIn(at);
     }

@@ -22,7 +22,8 @@ namespace instar {
 namespace differ {
 
 struct NamedByLine {
-  std::string name;  // with "#" for the number: "reg_#"
+  // With "#" for the number: "reg_#", "h_#()", "f/n_#", "h_#/n".
+  std::string name;
   std::string file;  // of the declaration
   int line = 0;
   // Among the object's of that name, in the order of their lines, from 0; and
@@ -31,8 +32,9 @@ struct NamedByLine {
   int of = 1;
 };
 
-// The functions, and variables outside of functions, whose name has the number
-// of the line that declares them, by section. It may be there by chance.
+// The functions and variables whose name has the number of the line that
+// declares them, or that are in a function with such a name, by section. It may
+// be there by chance.
 std::map<std::uint32_t, NamedByLine> NamedByLineIn(
     const ObjectDebugInfo& object);
 

@@ -46,7 +46,7 @@ TEST_P(NamedByLineTest, OfC) {
                  "int f(int i) { static int v_7; return v_7 += h_6(i); }\n",
                  ".c"),
               UnorderedElementsAre("v_# 1 0/2", "v_#_hits 2 0/1", "v_# 3 1/2",
-                                   "h_#() 6 0/1"));
+                                   "h_#() 6 0/1", "f/v_# 7 0/1"));
 }
 
 TEST_P(NamedByLineTest, OfCxx) {
@@ -55,9 +55,12 @@ TEST_P(NamedByLineTest, OfCxx) {
                  "struct S { int v_3(); };\n"
                  "int S::v_3() { return 4; }\n"
                  "__attribute__((noipa)) static int h_5(int i) { return i; }\n"
-                 "int c(int i) { return h_5(i); }\n",
+                 "[[gnu::noipa]] static int h_6(int i) { static int n; return "
+                 "n += i; }\n"
+                 "int c(int i) { return h_5(h_6(i)); }\n",
                  ".cc"),
-              UnorderedElementsAre("v_# 1 0/2", "v_# 2 1/2", "h_#() 5 0/1"));
+              UnorderedElementsAre("v_# 1 0/2", "v_# 2 1/2", "h_#() 5 0/2",
+                                   "h_#/n 6 0/1", "h_#() 6 1/2"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Flags, NamedByLineTest,

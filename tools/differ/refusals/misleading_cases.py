@@ -38,6 +38,24 @@ handler first, second;
 #define HANDLER(n, op) static int JOIN(h_, __LINE__)(int i) { return i op 5; } handler n(void) { return JOIN(h_, __LINE__); }
 __attribute__((noinline)) int run(int i) { return first(second(i)); }
 %s"""
+INSIDE = """#define JOINED(a, b) a##b
+#define JOIN(a, b) JOINED(a, b)
+#define NAMED(n) static int JOIN(h_, __LINE__)(int i); int n(int i) { return JOIN(h_, __LINE__)(i); } int JOIN(h_, __LINE__)(int i)
+int (*kept)(int);
+%sNAMED(a) { %s }"""
+EVERY = """#define JOINED(a, b) a##b
+#define JOIN(a, b) JOINED(a, b)
+#define EVERY(what) static int JOIN(n_, __LINE__); if (++JOIN(n_, __LINE__) > 3) { what; }
+int k; void f(void) { %s
+EVERY(k += 2)
+EVERY(k += 3)
+}"""
+TABLE = """#define N (%d + 5)
+int pad;
+%s
+static const int t[] = {N, 1};
+int f(int i) { return t[i]; }
+""" + 60 * "int f(int);\n"
 ADDED = "int g(void) { return 9; }\n"
 LINED = '"t.c", __LINE__'
 LINED_BELOW = '.file = "t.c",\n.line =\n__LINE__'
@@ -213,7 +231,26 @@ CASES = [
     Case("functions named by their lines, which get the names of others", HANDLED % "HANDLER(a, +)\nHANDLER(b, -)",
          HANDLED % "int g(void) { return 9; }\nHANDLER(a, +)\nHANDLER(b, -)", NOTHING, "5 functions the same", suffix="c"),
     Case("functions named by their lines, one of which is another", HANDLED % "HANDLER(a, +)\nHANDLER(b, -)",
-         HANDLED % "HANDLER(b, -)\nHANDLER(c, *)", NOTHING, "function h_7 is gone", suffix="c", never="changed function h_"),
+         HANDLED % "HANDLER(b, -)\nHANDLER(c, *)", REFUSED, "h_7 before, h_8 now", suffix="c", never="changed function h_"),
+    Case("function named by its line that is edited", HANDLED % "HANDLER(a, +)\nHANDLER(b, -)",
+         HANDLED % "HANDLER(a, +)\nHANDLER(b, *)", DONE, "changed function h_8", suffix="c", never="gone"),
+    Case("function named by its line that is edited and moves", HANDLED % "HANDLER(a, +)\nHANDLER(b, -)",
+         HANDLED % (ADDED + "HANDLER(a, +)\nHANDLER(b, *)"), REFUSED, "cannot be told apart", suffix="c"),
+    Case("static of a function named by its line", INSIDE % ("", "static int n; return n += i;"),
+         INSIDE % (ADDED, "static int n; return n += i;"), NOTHING, "1 function the same", suffix="c", never="n.0"),
+    Case("static of a function named by its line, with an initializer", INSIDE % ("", "static int n = kept(i); return n += i;"),
+         INSIDE % (ADDED, "static int n = kept(i); return n += i;"), REFUSED, "is initialized by the first call"),
+    Case("lambda of a function named by its line", INSIDE % ("", "auto l = [](int j) { return j; }; kept = l; return kept(i);"),
+         INSIDE % (ADDED, "auto l = [](int j) { return j; }; kept = l; return kept(i);"), NOTHING, "functions the same", never="gone"),
+    Case("statics of one function named by their lines", EVERY % "", EVERY % "\n", NOTHING, "1 function the same", suffix="c"),
+    Case("statics of one function named by their lines, one more", EVERY % "", EVERY % "EVERY(k += 5);\n", DONE,
+         "new variable n_4.", suffix="c", never="cannot be told"),
+    Case("static with the number of its line that others know then", "\n\nstatic int v_3; int f(void) { return ++v_3; }",
+         "\n\nint v_3; int f(void) { return v_3 += 2; }", DONE, "changed function f", suffix="c", never="new variable"),
+    Case("number of a line in a table that the line is not in", TABLE % (30, ""), TABLE % (31, "\n"), DONE,
+         "changed function f", suffix="c"),
+    Case("number of a line that is spelled with a zero before it", SITE % ("", "static const", '"t.c", 004'),
+         SITE % ("\n", "static const", '"t.c", 005'), DONE, "changed variable s", suffix="c"),
     Case("static whose own name has the number of its line", "\n\nstatic int v_3; int f(void) { return ++v_3; }",
          "int g(void) { return 9; }\n\n\nstatic int v_3; int f(void) { return v_3 += 2; }", DONE, "changed function f",
          suffix="c", never="v_3"),
