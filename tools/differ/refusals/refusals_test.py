@@ -14,11 +14,12 @@ import sys
 import tempfile
 
 import cases
+import line_cases
 import misleading_cases
 import signature_cases
 from case import DONE
 
-CASES = cases.CASES + misleading_cases.CASES + signature_cases.CASES
+CASES = cases.CASES + line_cases.CASES + misleading_cases.CASES + signature_cases.CASES
 
 
 def run(command):
