@@ -171,6 +171,7 @@ class Comparison {
   void MatchByLine(const ObjectPair& pair, Bucket bucket);
   bool MatchOnlyOne(const ObjectPair& pair, Bucket& bucket);
   void MatchBucket(const ObjectPair& pair, Bucket bucket);
+  static std::string BeforeAndNow(const Bucket& bucket);
   void RefuseBucket(const ObjectPair& pair, const Bucket& bucket);
   const std::set<const Unit*>& UsersOf(const Unit& used);
   std::set<std::string> UserKeysOf(const Unit& used);

@@ -15,7 +15,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/comparison.h"
 #include "tools/differ/unit_names.h"
@@ -170,15 +169,11 @@ void Comparison::MatchByLine(const ObjectPair& pair, Bucket bucket) {
   }
   if (!bucket.old_units.empty() && !bucket.new_units.empty() &&
       (are_functions || !bucket.new_units.front()->is_constant())) {
-    const auto names = [](std::string* out, const Unit* unit) {
-      out->append(Demangle(unit->name));
-    };
     findings_.Refuse(
         pair.new_object->name(),
         absl::StrCat("what is named by its line cannot be told apart: ",
-                     absl::StrJoin(bucket.old_units, ", ", names), " before, ",
-                     absl::StrJoin(bucket.new_units, ", ", names),
-                     " now. Give it names of its own, or give the old sources "
+                     BeforeAndNow(bucket),
+                     ". Give it names of its own, or give the old sources "
                      "(--old-sources) if they are not there"));
   }
 }

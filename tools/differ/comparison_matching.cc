@@ -287,16 +287,21 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
   RefuseBucket(pair, bucket);
 }
 
-void Comparison::RefuseBucket(const ObjectPair& pair, const Bucket& bucket) {
+// "n.0, n.1 before, n.0 now"
+std::string Comparison::BeforeAndNow(const Bucket& bucket) {
   const auto names = [](std::string* out, const Unit* unit) {
     out->append(Demangle(unit->name));
   };
+  return absl::StrCat(absl::StrJoin(bucket.old_units, ", ", names), " before, ",
+                      absl::StrJoin(bucket.new_units, ", ", names), " now");
+}
+
+void Comparison::RefuseBucket(const ObjectPair& pair, const Bucket& bucket) {
   findings_.Refuse(
       pair.new_object->name(),
       absl::StrCat("static variables of one name cannot be told apart: ",
-                   absl::StrJoin(bucket.old_units, ", ", names), " before, ",
-                   absl::StrJoin(bucket.new_units, ", ", names),
-                   " now. Give the new one a name of its own, or compile both "
+                   BeforeAndNow(bucket),
+                   ". Give the new one a name of its own, or compile both "
                    "builds with -g"));
 }
 

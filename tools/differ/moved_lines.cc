@@ -57,24 +57,37 @@ std::optional<std::uint64_t> ValueOf(absl::string_view token) {
   return value;
 }
 
-bool HasNumber(absl::string_view text, std::uint32_t number) {
-  const auto goes_on = [](char c) {
+// Whether a token is the number, however it is written.
+bool HasValue(absl::string_view text, std::uint32_t number) {
+  const auto is_in_token = [](char c) {
     return absl::ascii_isalnum(c) || c == '_' || c == '\'' || c == '.';
   };
   for (std::size_t at = 0; at < text.size();) {
-    if (!goes_on(text[at])) {
-      ++at;
-      continue;
-    }
-    // The mark of a character is none of a number.
-    if (text[at] == '\'') {
+    // The mark of a character begins none.
+    if (!is_in_token(text[at]) || text[at] == '\'') {
       ++at;
       continue;
     }
     std::size_t end = at;
-    while (end < text.size() && goes_on(text[end])) ++end;
+    while (end < text.size() && is_in_token(text[end])) ++end;
     if (ValueOf(text.substr(at, end - at)) == number) return true;
     at = end;
+  }
+  return false;
+}
+
+// Whether its digits are there, also within a text or another number (5.0).
+bool HasNumber(absl::string_view text, const std::string& number) {
+  for (std::size_t at = text.find(number); at != absl::string_view::npos;
+       at = text.find(number, at + 1)) {
+    const bool begins = at == 0 || !absl::ascii_isalnum(text[at - 1]);
+    const std::size_t end = at + number.size();
+    const bool is_hexadecimal = absl::StartsWith(number, "0x");
+    if (begins && (end == text.size() ||
+                   !(is_hexadecimal ? absl::ascii_isxdigit(text[end])
+                                    : absl::ascii_isdigit(text[end])))) {
+      return true;
+    }
   }
   return false;
 }
@@ -105,22 +118,24 @@ std::vector<std::string> LinesAdded(const std::vector<std::string>& was,
 bool Spells(const std::optional<std::vector<std::string>>& lines,
             std::uint32_t number) {
   if (!lines) return true;
-  std::vector<std::string> characters;
+  std::vector<std::string> spelled = {absl::StrFormat("%u", number),
+                                      absl::StrFormat("0x%x", number),
+                                      absl::StrFormat("0%o", number)};
   std::string character;
   if (number < 256) {
-    characters.push_back(absl::StrFormat("'\\%o'", number));
-    characters.push_back(absl::StrFormat("'\\%03o'", number));
-    characters.push_back(absl::StrFormat("'\\x%x'", number));
+    spelled.push_back(absl::StrFormat("'\\%o'", number));
+    spelled.push_back(absl::StrFormat("'\\%03o'", number));
+    spelled.push_back(absl::StrFormat("'\\x%x'", number));
     character = absl::StrFormat("'%c'", static_cast<char>(number));
   }
   return std::any_of(
       lines->begin(), lines->end(), [&](const std::string& line) {
         const std::string lower = absl::AsciiStrToLower(line);
         return (!character.empty() && absl::StrContains(line, character)) ||
-               HasNumber(line, number) ||
-               std::any_of(characters.begin(), characters.end(),
+               HasValue(line, number) ||
+               std::any_of(spelled.begin(), spelled.end(),
                            [&](const std::string& text) {
-                             return absl::StrContains(lower, text);
+                             return HasNumber(lower, text);
                            });
       });
 }
