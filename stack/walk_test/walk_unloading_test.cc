@@ -90,7 +90,7 @@ TEST(WalkUnloadingTest, WhileOtherThreadsLoadAndUnload) {
     });
   }
   int walks = 0;
-  while (loads < 300) {
+  while (loads < 300 || walks < 100) {
     const WalkResult result =
         WalkStack(SnapshotOfCaller(), [](const Frame&) { return true; });
     EXPECT_TRUE(result.complete()) << result.ToString();
@@ -98,7 +98,6 @@ TEST(WalkUnloadingTest, WhileOtherThreadsLoadAndUnload) {
   }
   stop = true;
   for (std::thread& loader : loaders) loader.join();
-  EXPECT_GT(walks, 0);
 }
 
 TEST(WalkUnloadingTest, CodeThatIsDeclaredStayingIsRemembered) {

@@ -163,6 +163,8 @@ class Comparison {
       absl::FunctionRef<bool(const Unit&, const Unit&)> fits =
           [](const Unit&, const Unit&) { return true; });
   std::set<std::string> NamedUsersOf(const Unit& used);
+  static bool HaveCommon(const std::set<std::string>& a,
+                         const std::set<std::string>& b);
   bool MayHaveSameUsers(const Unit& a, const Unit& b);
   Units MatchByText(const ObjectPair& pair, Bucket& bucket);
   void MatchFunctionsByLine(Bucket& bucket, bool has_moved);

@@ -68,10 +68,7 @@ std::set<std::string> Comparison::NamedUsersOf(const Unit& used) {
 bool Comparison::MayHaveSameUsers(const Unit& a, const Unit& b) {
   const std::set<std::string> of_a = NamedUsersOf(a);
   const std::set<std::string> of_b = NamedUsersOf(b);
-  return (of_a.empty() && of_b.empty()) ||
-         std::any_of(of_a.begin(), of_a.end(), [&](const std::string& key) {
-           return of_b.count(key) != 0;
-         });
+  return (of_a.empty() && of_b.empty()) || HaveCommon(of_a, of_b);
 }
 
 // Which is which, the text of the line tells that declares it.

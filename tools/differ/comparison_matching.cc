@@ -191,6 +191,12 @@ Comparison::Units Comparison::MatchByKey(
   return matched;
 }
 
+bool Comparison::HaveCommon(const std::set<std::string>& a,
+                            const std::set<std::string>& b) {
+  return std::any_of(a.begin(), a.end(),
+                     [&](const std::string& one) { return b.count(one) != 0; });
+}
+
 void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
   const auto match_if = [&](const auto& fits) {
     for (auto unit = bucket.new_units.begin();
@@ -257,20 +263,13 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     new_scopes.insert(ScopeOf(*unit).base);
   }
   if (old_scopes.count("") == 0 && new_scopes.count("") == 0) {
-    const bool has_common = std::any_of(
-        new_scopes.begin(), new_scopes.end(),
-        [&](const std::string& scope) { return old_scopes.count(scope) != 0; });
     // One more or less in a function; or all of them are others than before.
-    if (has_common) RefuseBucket(pair, bucket);
+    if (HaveCommon(old_scopes, new_scopes)) RefuseBucket(pair, bucket);
     return;
   }
   match_by(used_by);
   match_if([&](const Unit& a, const Unit& b) {
-    const std::set<std::string> of_a = UserKeysOf(a);
-    const std::set<std::string> of_b = UserKeysOf(b);
-    return std::any_of(of_a.begin(), of_a.end(), [&](const std::string& user) {
-      return of_b.count(user) != 0;
-    });
+    return HaveCommon(UserKeysOf(a), UserKeysOf(b));
   });
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;
   if (bucket.old_units.size() == bucket.new_units.size()) {

@@ -350,12 +350,28 @@ class DieTree::Reader {
         if (die.origin == kNoDie) return Lost();
       }
     }
+    for (DieIndex i = 0; i < tree_.dies_.size(); ++i) {
+      if (IsInRing(i)) {
+        return absl::InvalidArgumentError(
+            "has damaged debug information: an entry is an instance of itself");
+      }
+    }
     for (DieAttribute& attribute : tree_.attributes_) {
       if (attribute.kind == DieAttribute::Kind::kReference) {
         attribute.value = resolved(attribute.value);
       }
     }
     return absl::OkStatus();
+  }
+
+  // Whether its chain of origins, which is short, has no end.
+  bool IsInRing(DieIndex die) const {
+    constexpr int kMostOrigins = 16;
+    for (int i = 0; i < kMostOrigins; ++i) {
+      die = tree_.dies_[die].origin;
+      if (die == kNoDie) return false;
+    }
+    return true;
   }
 
   static absl::Status Lost() {
@@ -413,51 +429,38 @@ std::optional<std::uint64_t> DieTree::Constant(DieIndex die,
   return attribute->value;
 }
 
-namespace {
-
-// A chain of origins is short; one that is damaged may be a ring.
-constexpr int kMostOrigins = 16;
-
-}  // namespace
-
 std::optional<std::uint64_t> DieTree::ConstantOf(DieIndex die,
                                                  unsigned int code) const {
-  for (int i = 0; die != kNoDie && i < kMostOrigins; ++i) {
+  for (; die != kNoDie; die = dies_[die].origin) {
     const auto value = Constant(die, code);
     if (value.has_value()) return value;
-    die = dies_[die].origin;
   }
   return std::nullopt;
 }
 
 const char* DieTree::NameOf(DieIndex die) const {
-  for (int i = 0; die != kNoDie && i < kMostOrigins; ++i) {
+  for (; die != kNoDie; die = dies_[die].origin) {
     if (dies_[die].name != nullptr) return dies_[die].name;
-    die = dies_[die].origin;
   }
   return nullptr;
 }
 
 const char* DieTree::LinkageNameOf(DieIndex die) const {
-  for (int i = 0; die != kNoDie && i < kMostOrigins; ++i) {
+  for (; die != kNoDie; die = dies_[die].origin) {
     if (dies_[die].linkage_name != nullptr) return dies_[die].linkage_name;
-    die = dies_[die].origin;
   }
   return nullptr;
 }
 
 DieIndex DieTree::TypeOf(DieIndex die) const {
-  for (int i = 0; die != kNoDie && i < kMostOrigins; ++i) {
+  for (; die != kNoDie; die = dies_[die].origin) {
     if (dies_[die].type != kNoDie) return dies_[die].type;
-    die = dies_[die].origin;
   }
   return kNoDie;
 }
 
 DieIndex DieTree::RootOf(DieIndex die) const {
-  for (int i = 0; dies_[die].origin != kNoDie && i < kMostOrigins; ++i) {
-    die = dies_[die].origin;
-  }
+  while (dies_[die].origin != kNoDie) die = dies_[die].origin;
   return die;
 }
 

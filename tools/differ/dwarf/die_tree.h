@@ -40,7 +40,7 @@ struct Die {
   DieIndex parent = kNoDie;
   DieIndex next = kNoDie;  // sibling
   DieIndex type = kNoDie;  // DW_AT_type
-  // DW_AT_abstract_origin, or else DW_AT_specification.
+  // DW_AT_abstract_origin, or else DW_AT_specification. Chains have an end.
   DieIndex origin = kNoDie;
   std::uint32_t first_attribute = 0;
   std::uint16_t tag = 0;

@@ -32,7 +32,13 @@ std::optional<std::uint64_t> Leb128(absl::string_view bytes) {
 
 }  // namespace
 
-std::optional<StaticLocation> StaticLocationOf(absl::string_view expression) {
+std::optional<StaticLocation> StaticLocationOf(const DieTree& dies,
+                                               DieIndex variable) {
+  const DieAttribute* const location = dies.Find(variable, DW_AT_location);
+  if (location == nullptr || location->kind != DieAttribute::Kind::kBlock) {
+    return std::nullopt;
+  }
+  const absl::string_view expression = location->block();
   if (expression.size() == 9 && expression[0] == DW_OP_addr) {
     return StaticLocation{EightBytes(expression.substr(1)), false};
   }

@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "absl/strings/string_view.h"
+#include "tools/differ/dwarf/die_tree.h"
 
 namespace instar {
 namespace differ {
@@ -20,8 +21,10 @@ struct StaticLocation {
   bool is_thread_local;
 };
 
-// Nothing for what is in a register, on the stack, in pieces or elsewhere.
-std::optional<StaticLocation> StaticLocationOf(absl::string_view expression);
+// Of a variable. Nothing for what is in a register, on the stack, in pieces or
+// elsewhere.
+std::optional<StaticLocation> StaticLocationOf(const DieTree& dies,
+                                               DieIndex variable);
 
 // The value of an expression that is one constant, as DW_OP_constu 3 or
 // DW_OP_plus_uconst 8 (an offset from what is on the stack).

@@ -5,7 +5,6 @@
 
 #include <dwarf.h>
 
-#include <algorithm>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "tools/differ/dwarf/expressions.h"
+#include "tools/differ/dwarf/number_each.h"
 
 namespace instar {
 namespace differ {
@@ -69,11 +69,7 @@ std::optional<ObjectPlace> PlaceOf(const ObjectDebugInfo& object,
     if (code.empty()) return std::nullopt;
     return code.front().begin;
   }
-  const DieAttribute* const location = dies.Find(die, DW_AT_location);
-  if (location == nullptr || location->kind != DieAttribute::Kind::kBlock) {
-    return std::nullopt;
-  }
-  const std::optional<StaticLocation> at = StaticLocationOf(location->block());
+  const std::optional<StaticLocation> at = StaticLocationOf(dies, die);
   if (!at.has_value()) return std::nullopt;
   return ObjectDebugInfo::PlaceOf(at->address);
 }
@@ -99,10 +95,7 @@ std::map<std::uint32_t, NamedByLine> NamedByLineIn(
     }
     if (!place.has_value() || declared == kNoDie) continue;
     named.line = static_cast<int>(*dies.ConstantOf(declared, DW_AT_decl_line));
-    for (DieIndex at = declared; at != kNoDie && named.file.empty();
-         at = dies[at].origin) {
-      named.file = object.DeclaredIn(at);
-    }
+    named.file = object.DeclaredIn(declared);
     if (tag == DW_TAG_subprogram) absl::StrAppend(&named.name, "()");
     found.emplace(place->section, std::move(named));
   }
@@ -110,17 +103,9 @@ std::map<std::uint32_t, NamedByLine> NamedByLineIn(
   for (auto& entry : found) {
     groups[entry.second.name].push_back(&entry.second);
   }
-  for (auto& group : groups) {
-    std::vector<NamedByLine*>& all = group.second;
-    std::stable_sort(all.begin(), all.end(),
-                     [](const NamedByLine* a, const NamedByLine* b) {
-                       return a->line < b->line;
-                     });
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      all[i]->order = static_cast<int>(i);
-      all[i]->of = static_cast<int>(all.size());
-    }
-  }
+  NumberEach(&groups, [](const NamedByLine* a, const NamedByLine* b) {
+    return a->line < b->line;
+  });
   return found;
 }
 

@@ -125,7 +125,12 @@ std::vector<ObjectDebugInfo::Stretch> ObjectDebugInfo::CodeOf(
 }
 
 std::string ObjectDebugInfo::DeclaredIn(DieIndex die) const {
-  const auto number = dies_->Constant(die, DW_AT_decl_file);
+  // It is a number among the files of the unit that has it.
+  std::optional<std::uint64_t> number;
+  for (; die != kNoDie; die = (*dies_)[die].origin) {
+    number = dies_->Constant(die, DW_AT_decl_file);
+    if (number.has_value()) break;
+  }
   if (!number.has_value()) return "";
   Dwarf_Die unit;
   Dwarf_Files* files = nullptr;

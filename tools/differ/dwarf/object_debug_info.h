@@ -95,7 +95,8 @@ class ObjectDebugInfo {
   };
   std::vector<Stretch> CodeOf(DieIndex function) const;
 
-  // The file that DW_AT_decl_file names; empty if none.
+  // The file that DW_AT_decl_file names, its own or that of what it is an
+  // instance of; empty if none.
   std::string DeclaredIn(DieIndex die) const;
 
  private:

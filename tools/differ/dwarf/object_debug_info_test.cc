@@ -153,6 +153,40 @@ TEST(UnreadableDebugInfoTest, DamageIsAnError) {
   EXPECT_GT(refused, 0);
 }
 
+TEST(UnreadableDebugInfoTest, WhatIsAnInstanceOfItselfIsDamaged) {
+  const CompiledObject object(R"(
+    .section .debug_abbrev, "", @progbits
+    .uleb128 1, 0x11             # DW_TAG_compile_unit
+    .byte 1                      # which has children
+    .uleb128 0x13, 0x0b          # DW_AT_language, DW_FORM_data1
+    .uleb128 0, 0
+    .uleb128 2, 0x2e             # DW_TAG_subprogram
+    .byte 0
+    .uleb128 0x31, 0x13          # DW_AT_abstract_origin, DW_FORM_ref4
+    .uleb128 0, 0
+    .byte 0
+    .section .debug_info, "", @progbits
+  unit:
+    .long end - begin
+  begin:
+    .short 5
+    .byte 1, 8                   # DW_UT_compile, bytes of an address
+    .long 0                      # the abbreviations
+    .uleb128 1
+    .byte 0x1d                   # DW_LANG_C11
+  function:
+    .uleb128 2
+    .long function - unit
+    .byte 0
+  end:
+  )",
+                              ".s", "");
+  EXPECT_EQ(object.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(object.status().message()),
+              HasSubstr("an instance of itself"))
+      << object.status();
+}
+
 }  // namespace
 }  // namespace differ
 }  // namespace instar

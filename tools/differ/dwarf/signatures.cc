@@ -57,12 +57,12 @@ FunctionSignature Describe(const ObjectDebugInfo& object, DieIndex function,
   result.name = names->FunctionName(function);
   result.line =
       static_cast<int>(dies.ConstantOf(function, DW_AT_decl_line).value_or(0));
+  result.file = object.DeclaredIn(function);
   result.return_type = names->SpellUnqualified(dies.TypeOf(function));
   result.bare_return_type = bare_names->Spell(dies.TypeOf(function));
   result.is_result_in_register =
       IsInRegister(dies, *names, dies.TypeOf(function));
   for (DieIndex at = function; at != kNoDie; at = dies[at].origin) {
-    if (result.file.empty()) result.file = object.DeclaredIn(at);
     if (dies.Find(at, DW_AT_noreturn) != nullptr) result.is_noreturn = true;
     if (dies[at].is_external) result.is_external = true;
   }

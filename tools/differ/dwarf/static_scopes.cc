@@ -5,7 +5,6 @@
 
 #include <dwarf.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -16,6 +15,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "tools/differ/dwarf/expressions.h"
+#include "tools/differ/dwarf/number_each.h"
 #include "tools/differ/dwarf/type_names.h"
 
 namespace instar {
@@ -60,12 +60,7 @@ class Collector {
   }
 
   void Visit(DieIndex variable) {
-    const DieAttribute* const location = dies_.Find(variable, DW_AT_location);
-    if (location == nullptr || location->kind != DieAttribute::Kind::kBlock) {
-      return;
-    }
-    const std::optional<StaticLocation> at =
-        StaticLocationOf(location->block());
+    const std::optional<StaticLocation> at = StaticLocationOf(dies_, variable);
     if (!at.has_value()) return;
     const ObjectPlace place = ObjectDebugInfo::PlaceOf(at->address);
     const auto known = found_.find(place);
@@ -88,11 +83,7 @@ class Collector {
     }
     result.line = static_cast<int>(
         dies_.ConstantOf(variable, DW_AT_decl_line).value_or(0));
-    for (DieIndex at_die = variable; at_die != kNoDie;
-         at_die = dies_[at_die].origin) {
-      if (!result.file.empty()) break;
-      result.file = object_.DeclaredIn(at_die);
-    }
+    result.file = object_.DeclaredIn(variable);
     DescribeFunction(root, &result);
   }
 
@@ -145,17 +136,9 @@ class Collector {
                                      : variable.name}]
           .push_back(&variable);
     }
-    for (auto& group : groups) {
-      std::stable_sort(group.second.begin(), group.second.end(),
-                       [](const StaticVariable* a, const StaticVariable* b) {
-                         return std::tie(a->line, a->blocks) <
-                                std::tie(b->line, b->blocks);
-                       });
-      for (std::size_t i = 0; i < group.second.size(); ++i) {
-        group.second[i]->order = static_cast<int>(i);
-        group.second[i]->of = static_cast<int>(group.second.size());
-      }
-    }
+    NumberEach(&groups, [](const StaticVariable* a, const StaticVariable* b) {
+      return std::tie(a->line, a->blocks) < std::tie(b->line, b->blocks);
+    });
   }
 
   const ObjectDebugInfo& object_;

@@ -432,12 +432,9 @@ TypeUses UsesOf(const ObjectDebugInfo& object) {
         break;
       }
       case DW_TAG_variable: {
-        const DieAttribute* const at = dies.Find(i, DW_AT_location);
         // Also one that another object defines.
         const bool is_static =
-            dies[i].is_external ||
-            (at != nullptr && at->kind == DieAttribute::Kind::kBlock &&
-             StaticLocationOf(at->block()).has_value());
+            dies[i].is_external || StaticLocationOf(dies, i).has_value();
         const auto held = held_name(dies.TypeOf(i));
         if (!held.has_value()) break;
         if (is_static) {

@@ -199,11 +199,7 @@ class TypeUseIndex::Builder {
   }
 
   void AddVariable(DieIndex variable) {
-    const DieAttribute* const location = dies_.Find(variable, DW_AT_location);
-    const auto at =
-        location != nullptr && location->kind == DieAttribute::Kind::kBlock
-            ? StaticLocationOf(location->block())
-            : std::nullopt;
+    const auto at = StaticLocationOf(dies_, variable);
     const DieIndex type = dies_.TypeOf(variable);
     if (!at.has_value()) {
       // One of another object is known by its name alone.
