@@ -198,8 +198,8 @@ TEST(DeafThreadsTest, OneThatCallsTheFunction) {
   action.sa_flags = SA_RESTART;
   ASSERT_EQ(sigaction(allowed, &action, nullptr), 0);
   volatile bool stop = false;
-  Calls calls;
-  DeafThread deaf([&] { calls = CallPrice(&stop); }, allowed);
+  long wrong = 0;
+  DeafThread deaf([&] { wrong = CallPrice(&stop); }, allowed);
   int sent = 0;
   for (const Stacks stacks : {Stacks::kThisThread, Stacks::kAllThreads}) {
     Change update(Redefine(&Price, &Price2), stacks);
@@ -216,8 +216,7 @@ TEST(DeafThreadsTest, OneThatCallsTheFunction) {
   stop = true;
   deaf.Join();
   EXPECT_EQ(taken, sent);
-  EXPECT_GT(calls.count, 0);
-  EXPECT_EQ(calls.wrong, 0);
+  EXPECT_EQ(wrong, 0);
 }
 
 // Where the kernel does not allow it, it is refused by name.

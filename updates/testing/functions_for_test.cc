@@ -56,25 +56,23 @@ int Dwell2(int a) {
   return a + 2;
 }
 
-Calls CallPrice(const volatile bool* stop) {
-  Calls calls;
-  while (!*stop) {
+long CallPrice(const volatile bool* stop) {
+  long wrong = 0;
+  do {
     for (int i = 0; i < 50; ++i) asm volatile("");
     const int price = Price(7);
-    ++calls.count;
-    if (price != 107 && price != 207) ++calls.wrong;
-  }
-  return calls;
+    if (price != 107 && price != 207) ++wrong;
+  } while (!*stop);
+  return wrong;
 }
 
-Calls CallDwell(const volatile bool* stop) {
-  Calls calls;
-  while (!*stop) {
+long CallDwell(const volatile bool* stop) {
+  long wrong = 0;
+  do {
     const int result = Dwell(1);
-    ++calls.count;
-    if (result != 2 && result != 3) ++calls.wrong;
-  }
-  return calls;
+    if (result != 2 && result != 3) ++wrong;
+  } while (!*stop);
+  return wrong;
 }
 
 Beats beats;

@@ -53,16 +53,12 @@ int NewRender(const Site* site, int scale);
 int Dwell(int a);
 int Dwell2(int a);
 
-struct Calls {
-  long count = 0;
-  long wrong = 0;
-};
-// An endless loop around Price(), until `*stop`. Counts calls, and answers that
-// are neither of the first version nor of the second. Most of the time it is
+// Calls Price() at least once, and until `*stop`. Returns how many answers were
+// neither of the first version nor of the second. Most of the time it is
 // outside: with several, many moments are without a call.
-Calls CallPrice(const volatile bool* stop);
+long CallPrice(const volatile bool* stop);
 // The same of Dwell(1). No moment is without a call when several do it.
-Calls CallDwell(const volatile bool* stop);
+long CallDwell(const volatile bool* stop);
 
 // Two versions, and which of them may begin. Each counts its beginnings, and
 // those that came when it was not its time.
