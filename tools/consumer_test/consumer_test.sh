@@ -210,11 +210,12 @@ END
 
 bazel_build() {
   bazel --batch --nohome_rc --output_user_root="$consumer/root" build \
-    --symlink_prefix="$consumer/bazel-" "$@" >"$consumer/log" 2>&1 ||
+    --noshow_progress --symlink_prefix="$consumer/bazel-" "$@" \
+    >"$consumer/log" 2>&1 ||
     fail "bazel build $*: $(tail -50 "$consumer/log")"
   # A build that succeeds says nothing but what Bazel says of every build.
   local said
-  said=$(grep -vE '^((Loading|Analyzing|Computing main repo mapping): ?|INFO: |\[[0-9,]+ / [0-9,]+\] |Target |  [^ ]*bazel-|OpenJDK [^ ]+ Server VM warning: |\$TEST_TMPDIR defined: |$)' \
+  said=$(grep -vE '^(INFO: |Target |  [^ ]*bazel-|OpenJDK [^ ]+ Server VM warning: |\$TEST_TMPDIR defined: |$)' \
     "$consumer/log") || return 0
   fail "bazel build $* says: $(head -50 <<<"$said")"
 }
