@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -49,7 +50,7 @@ Mapping Parse(const char* line) {
 // struct procmap_query of <linux/fs.h>, which Debian 12 does not have yet.
 struct Query {
   std::uint64_t size;
-  std::uint64_t query_flags;  // none: the mapping has the address in it
+  std::uint64_t query_flags;
   std::uint64_t query_addr;
   // What the kernel answers.
   std::uint64_t vma_start;
@@ -60,7 +61,7 @@ struct Query {
   std::uint64_t inode;
   std::uint32_t dev_major;
   std::uint32_t dev_minor;
-  // 0: no name and no build id are wanted.
+  // The room for them; 0: none is wanted. The kernel answers what it takes.
   std::uint32_t vma_name_size;
   std::uint32_t build_id_size;
   std::uint64_t vma_name_addr;
@@ -68,8 +69,35 @@ struct Query {
 };
 static_assert(sizeof(Query) == 104, "as the kernel has it");
 constexpr unsigned long kQuery = _IOWR('f', 17, Query);
+// Of `vma_flags`, and of those to be found.
 constexpr std::uint64_t kReadable = 1, kWritable = 2, kExecutable = 4,
                         kShared = 8;
+// Of `query_flags`: the mapping that has the address, or the first behind it.
+constexpr std::uint64_t kOrNext = 0x10;
+constexpr std::uint64_t kOfAFile = 0x20;
+
+Query MakeQuery(std::uintptr_t address, std::uint64_t flags) {
+  Query query = {};
+  query.size = sizeof(query);
+  query.query_flags = flags;
+  query.query_addr = address;
+  return query;
+}
+
+Mapping ToMapping(const Query& answer) {
+  Mapping mapping;
+  mapping.low = answer.vma_start;
+  mapping.high = answer.vma_end;
+  mapping.readable = (answer.vma_flags & kReadable) != 0;
+  mapping.writable = (answer.vma_flags & kWritable) != 0;
+  mapping.executable = (answer.vma_flags & kExecutable) != 0;
+  mapping.shared = (answer.vma_flags & kShared) != 0;
+  mapping.offset = answer.vma_offset;
+  mapping.device_major = answer.dev_major;
+  mapping.device_minor = answer.dev_minor;
+  mapping.inode = answer.inode;
+  return mapping;
+}
 
 }  // namespace
 
@@ -82,23 +110,29 @@ MappingQuery::MappingQuery() {
 MappingQuery::Answer MappingQuery::Find(std::uintptr_t address,
                                         Mapping* mapping) const {
   if (number_ < 0) return Answer::kNotTold;
-  Query query = {};
-  query.size = sizeof(query);
-  query.query_addr = address;
+  Query query = MakeQuery(address, 0);
   if (ioctl(number_, kQuery, &query) != 0) {
     return errno == ENOENT ? Answer::kNothingThere : Answer::kNotTold;
   }
-  *mapping = Mapping();
-  mapping->low = query.vma_start;
-  mapping->high = query.vma_end;
-  mapping->readable = (query.vma_flags & kReadable) != 0;
-  mapping->writable = (query.vma_flags & kWritable) != 0;
-  mapping->executable = (query.vma_flags & kExecutable) != 0;
-  mapping->shared = (query.vma_flags & kShared) != 0;
-  mapping->offset = query.vma_offset;
-  mapping->device_major = query.dev_major;
-  mapping->device_minor = query.dev_minor;
-  mapping->inode = query.inode;
+  *mapping = ToMapping(query);
+  return Answer::kFound;
+}
+
+MappingQuery::Answer MappingQuery::FindCode(std::uintptr_t address,
+                                            Mapping* mapping,
+                                            absl::Span<char> room) const {
+  if (number_ < 0) return Answer::kNotTold;
+  Query query = MakeQuery(address, kOrNext | kOfAFile | kExecutable);
+  query.vma_name_addr = reinterpret_cast<std::uintptr_t>(room.data());
+  query.vma_name_size = static_cast<std::uint32_t>(room.size());
+  if (ioctl(number_, kQuery, &query) != 0) {
+    return errno == ENOENT ? Answer::kNothingThere : Answer::kNotTold;
+  }
+  *mapping = ToMapping(query);
+  // Its size counts the zero behind it.
+  if (query.vma_name_size > 0) {
+    mapping->path = {room.data(), query.vma_name_size - std::size_t{1}};
+  }
   return Answer::kFound;
 }
 
@@ -136,6 +170,29 @@ bool VisitMappings(absl::FunctionRef<bool(const Mapping&)> visit) {
   }
   kept.Close();  // keeps errno
   return got >= 0;
+}
+
+bool VisitMappedCode(absl::FunctionRef<bool(const Mapping&)> visit) {
+  std::uintptr_t begin = 0;
+  {
+    const MappingQuery query;
+    char path[PATH_MAX];
+    Mapping mapping;
+    auto answer = query.FindCode(begin, &mapping, absl::MakeSpan(path));
+    while (answer == MappingQuery::Answer::kFound) {
+      if (!visit(mapping)) return true;
+      begin = mapping.high;
+      answer = query.FindCode(begin, &mapping, absl::MakeSpan(path));
+    }
+    if (answer == MappingQuery::Answer::kNothingThere) return true;
+  }
+  // The rest is in the list: all of it, or from a path that is too long on.
+  return VisitMappings([&](const Mapping& mapping) {
+    if (mapping.low < begin || !mapping.executable || mapping.inode == 0) {
+      return true;
+    }
+    return visit(mapping);
+  });
 }
 
 }  // namespace instar

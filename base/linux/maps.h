@@ -18,6 +18,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "base/linux/own_descriptor.h"
 
 namespace instar {
@@ -64,10 +65,20 @@ class MappingQuery {
   // Without a path.
   Answer Find(std::uintptr_t address, Mapping* mapping) const;
 
+  // The mapping of a file's code that has the address, or the first behind it.
+  // Its path, of less than PATH_MAX bytes, is put into `room`; kNotTold also if
+  // that is too small.
+  Answer FindCode(std::uintptr_t address, Mapping* mapping,
+                  absl::Span<char> room) const;
+
  private:
   OwnDescriptor file_;
   int number_ = -1;  // of it; -1: nobody is asked
 };
+
+// As VisitMappings(), of the mappings of files that are executable: a
+// microsecond each where the kernel is asked for single ones.
+bool VisitMappedCode(absl::FunctionRef<bool(const Mapping&)> visit);
 
 }  // namespace instar
 

@@ -14,7 +14,10 @@
 #include <cstdint>
 #include <cstdlib>
 #include <string>
+#include <tuple>
+#include <vector>
 
+#include "absl/types/span.h"
 #include "base/testing/child_process.h"
 #include "base/testing/no_tracing.h"
 #include "gtest/gtest.h"
@@ -116,6 +119,52 @@ TEST(MapsTest, OfOneAddress) {
   Mapping found;
   EXPECT_EQ(query.Find(reinterpret_cast<std::uintptr_t>(gone), &found),
             MappingQuery::Answer::kNothingThere);
+}
+
+// The kernel tells of them what the list says.
+TEST(MapsTest, MappedCode) {
+  struct Code {
+    std::uintptr_t low, high;
+    std::uint64_t offset, inode;
+    std::string path;
+    bool operator==(const Code& o) const {
+      return std::tie(low, high, offset, inode, path) ==
+             std::tie(o.low, o.high, o.offset, o.inode, o.path);
+    }
+  };
+  const std::string path = testing::TempDir() + "/maps_test_removed code";
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_GE(file, 0);
+  ASSERT_EQ(ftruncate(file, static_cast<off_t>(kPage)), 0);
+  void* const memory =
+      mmap(nullptr, kPage, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  unlink(path.c_str());
+  const auto visit_into = [](std::vector<Code>* all) {
+    return [all](const Mapping& mapping) {
+      if (mapping.executable && mapping.inode != 0) {
+        all->push_back({mapping.low, mapping.high, mapping.offset,
+                        mapping.inode, std::string(mapping.path)});
+      }
+      return true;
+    };
+  };
+  std::vector<Code> listed, found;
+  EXPECT_TRUE(VisitMappings(visit_into(&listed)));
+  EXPECT_TRUE(VisitMappedCode(visit_into(&found)));
+  EXPECT_TRUE(found == listed);
+  EXPECT_GE(found.size(), 2u);
+  int visits = 0;
+  EXPECT_TRUE(VisitMappedCode([&](const Mapping&) { return ++visits < 2; }));
+  EXPECT_EQ(visits, 2);
+  // Where the path has no room.
+  Mapping mapping;
+  char small[2];
+  EXPECT_EQ(MappingQuery().FindCode(found.front().low, &mapping,
+                                    absl::MakeSpan(small)),
+            MappingQuery::Answer::kNotTold);
+  munmap(memory, kPage);
+  close(file);
 }
 
 // A filter may end whoever makes a call that it does not know.

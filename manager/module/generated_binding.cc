@@ -76,8 +76,7 @@ std::string FindInOtherNamespace(const Search& search, absl::string_view name) {
     bool is_listed;
   };
   std::vector<Mapped> mapped;
-  VisitMappings([&](const Mapping& mapping) {
-    if (!mapping.executable || mapping.inode == 0) return true;
+  VisitMappedCode([&](const Mapping& mapping) {
     const bool is_listed = std::any_of(
         search.all.begin(), search.all.end(), [&](const AddressRange& range) {
           return mapping.low < range.end && range.begin < mapping.high;
