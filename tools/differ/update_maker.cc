@@ -193,7 +193,16 @@ absl::StatusOr<Names> NamesOf(const std::vector<ObjectFiles>& files,
   return names;
 }
 
-void Describe(const Comparison& comparison, UpdateReport& report) {
+// What has been compared, and has changed.
+UpdateReport ReportOf(const ProgramObjects& chosen,
+                      const Comparison& comparison) {
+  UpdateReport report;
+  report.objects = chosen.files.size();
+  report.identical_objects = static_cast<std::uint64_t>(
+      std::count_if(chosen.files.begin(), chosen.files.end(),
+                    [](const ObjectFiles& one) { return one.is_identical; }));
+  report.left_out = chosen.left_out;
+  report.not_compared = chosen.not_compared;
   for (const ObjectPair& pair : comparison.pairs()) {
     if (pair.new_object == nullptr) continue;
     for (const auto& unit : pair.new_object->units()) {
@@ -215,6 +224,46 @@ void Describe(const Comparison& comparison, UpdateReport& report) {
     }
   }
   report.moved_functions = comparison.moved_only().size();
+  return report;
+}
+
+// Where the units of the old objects are in what runs.
+absl::Status LocateAll(const UpdateState& state, const Comparison& comparison,
+                       PayloadContext& context, ModuleTables& tables) {
+  for (const ObjectPair& pair : comparison.pairs()) {
+    bool is_complete = true;
+    if (pair.old_object != nullptr) {
+      INSTAR_ASSIGN_OR_RETURN(const UpdateState::Located located,
+                              state.Locate(*pair.old_object));
+      is_complete = located.is_complete;
+      if (is_complete) context.complete.insert(pair.old_object);
+      context.place_of.insert(located.place_of.begin(), located.place_of.end());
+      context.cold_parts_of.insert(located.cold_parts_of.begin(),
+                                   located.cold_parts_of.end());
+    }
+    if (pair.new_object != nullptr) {
+      tables.objects.push_back({pair.new_object, is_complete});
+    }
+  }
+  return absl::OkStatus();
+}
+
+// One of each object of the new build.
+std::vector<std::unique_ptr<Payload>> MakePayloads(const ModuleTables& tables,
+                                                   PayloadContext& context,
+                                                   UpdateReport& report) {
+  std::vector<std::unique_ptr<Payload>> payloads;
+  std::set<std::string> imports;
+  for (const ModuleTables::ComparedObject& one : tables.objects) {
+    payloads.push_back(std::make_unique<Payload>(context, *one.object));
+    report.redirected_functions += payloads.back()->redirected().size();
+    report.hooks += payloads.back()->hooks();
+    for (const std::string& name : payloads.back()->imported_names()) {
+      imports.insert(Demangle(name));
+    }
+  }
+  report.imports.assign(imports.begin(), imports.end());
+  return payloads;
 }
 
 // The folder of a soname is not part of it, and what is before its digest names
@@ -323,14 +372,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   if (!request.old_folder.empty()) WarnOfAges(files, findings);
   INSTAR_ASSIGN_OR_RETURN(const Compared compared, CompareAll(files, request));
   const Comparison& comparison = *compared.comparison;
-  UpdateReport report;
-  report.objects = files.size();
-  report.identical_objects = static_cast<std::uint64_t>(
-      std::count_if(files.begin(), files.end(),
-                    [](const ObjectFiles& one) { return one.is_identical; }));
-  report.left_out = chosen.left_out;
-  report.not_compared = chosen.not_compared;
-  Describe(comparison, report);
+  UpdateReport report = ReportOf(chosen, comparison);
   INSTAR_RETURN_IF_ERROR(ExplainThose(request.explained, compared, report));
   for (const Finding& finding : comparison.findings().all()) {
     findings.Add(finding.severity, finding.object, finding.message);
@@ -373,37 +415,14 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   JudgeConversions(lasting, context.converts_under, findings);
   context.hidden_names = std::move(names.hidden);
   ModuleTables tables;
-  for (const ObjectPair& pair : comparison.pairs()) {
-    bool is_complete = true;
-    if (pair.old_object != nullptr) {
-      INSTAR_ASSIGN_OR_RETURN(const UpdateState::Located located,
-                              state.Locate(*pair.old_object));
-      is_complete = located.is_complete;
-      if (is_complete) context.complete.insert(pair.old_object);
-      context.place_of.insert(located.place_of.begin(), located.place_of.end());
-      context.cold_parts_of.insert(located.cold_parts_of.begin(),
-                                   located.cold_parts_of.end());
-    }
-    if (pair.new_object != nullptr) {
-      tables.objects.push_back({pair.new_object, is_complete});
-    }
-  }
-  std::vector<std::unique_ptr<Payload>> payloads;
-  std::set<std::string> imports;
-  for (const ModuleTables::ComparedObject& one : tables.objects) {
-    payloads.push_back(std::make_unique<Payload>(context, *one.object));
-    report.redirected_functions += payloads.back()->redirected().size();
-    report.hooks += payloads.back()->hooks();
-    for (const std::string& name : payloads.back()->imported_names()) {
-      imports.insert(Demangle(name));
-    }
-  }
+  INSTAR_RETURN_IF_ERROR(LocateAll(state, comparison, context, tables));
+  const std::vector<std::unique_ptr<Payload>> payloads =
+      MakePayloads(tables, context, report);
   for (const Unit* function : watched) Watch(*function, context);
   WatchGone(context);
   tables.watched = std::move(context.watched);
   tables.still_called = lasting.still_called();
   tables.gone_types = std::move(layouts.gone);
-  report.imports.assign(imports.begin(), imports.end());
   report.findings = findings.all();
   if (report.is_refused() || report.is_empty() || request.output.empty()) {
     return report;
