@@ -155,6 +155,7 @@ class Comparison {
   };
 
   void Match();
+  bool IsAnotherFile(const ObjectPair& pair) const;
   void MatchIn(const ObjectPair& pair);
   std::optional<NameByLine> ByLine(const Unit& unit) const;
   std::set<std::string> KeysByLine(const ObjectPair& pair) const;
@@ -181,6 +182,8 @@ class Comparison {
   StaticScope ScopeOf(const Unit& unit) const;
   std::vector<Bucket> ByScope(std::map<std::string, Bucket> buckets) const;
   void MatchMoved();
+  Units MatchMovedStatics(Bucket& bucket);
+  void RemoveMatched(Bucket& bucket);
   void MatchRelinked(const ObjectPair& pair);
   void MatchByOtherNames(const ObjectPair& pair);
   bool IsNameOfOther(const Unit& old_unit, const Unit& new_unit) const;
@@ -211,6 +214,7 @@ class Comparison {
   void JudgeVariable(const Unit& unit);
   void JudgeUnusedVariables();
   void JudgeStartAndEnd(const ObjectPair& pair);
+  static bool HasGuard(const Unit& variable);
   void JudgeGuard(const Unit& unit);
   void NoteGuarded(const Unit& function);
   bool IsTable(const Unit& variable) const;

@@ -178,14 +178,8 @@ void Comparison::MatchByLine(const ObjectPair& pair, Bucket bucket) {
 // What tells whether a static has been initialized is matched by its name.
 void Comparison::RefuseGuarded(const ObjectPair& pair, const Units& variables) {
   for (const Unit* variable : variables) {
-    if (variable->old == nullptr || variable->old->name == variable->name ||
-        !absl::StartsWith(variable->name, "_ZZ")) {
-      continue;
-    }
-    const std::string guard = absl::StrCat("_ZGV", variable->name.substr(2));
-    const auto& units = pair.new_object->units();
-    if (std::any_of(units.begin(), units.end(),
-                    [&](const auto& unit) { return unit->name == guard; })) {
+    if (variable->old != nullptr && variable->old->name != variable->name &&
+        HasGuard(*variable)) {
       findings_.Refuse(
           pair.new_object->name(),
           absl::StrCat("static variable ", Demangle(variable->name),

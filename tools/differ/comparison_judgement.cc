@@ -166,6 +166,16 @@ void Comparison::JudgeUnusedVariables() {
   }
 }
 
+// Whether a static variable of a function is initialized by its first call
+// (Itanium C++ ABI 3.3.2).
+bool Comparison::HasGuard(const Unit& variable) {
+  if (!absl::StartsWith(variable.name, "_ZZ")) return false;
+  const std::string guard = absl::StrCat("_ZGV", variable.name.substr(2));
+  const auto& units = variable.object->units();
+  return std::any_of(units.begin(), units.end(),
+                     [&](const auto& unit) { return unit->name == guard; });
+}
+
 void Comparison::JudgeVariable(const Unit& unit) {
   const std::string readable = Demangle(unit.name);
   const std::string& object = unit.object->name();
@@ -216,6 +226,14 @@ void Comparison::JudgeVariable(const Unit& unit) {
       findings_.Refuse(object,
                        absl::StrCat("variable ", readable,
                                     " is thread_local in one build only"));
+    } else if (HasGuard(*unit.old) && !HasGuard(unit)) {
+      findings_.Refuse(
+          object,
+          absl::StrCat("variable ", readable,
+                       " was initialized by the first call, and is from the "
+                       "start now: if there has been no call it is still "
+                       "zero, and would stay so. Keep the initializer, or "
+                       "give the new one another name"));
     } else if (IsTable(unit)) {
       findings_.Refuse(
           object,

@@ -16,17 +16,8 @@
 
 namespace instar {
 namespace differ {
-namespace {
 
 using code_internal::Demangle;
-using code_internal::QualifiedName;
-
-// An instance of a template that each file may have for itself.
-bool IsInstance(const Unit& function) {
-  return absl::EndsWith(QualifiedName(Demangle(function.name)), ">");
-}
-
-}  // namespace
 
 // Which unit was which.
 
@@ -56,15 +47,18 @@ void Comparison::Match() {
       }
     }
   }
+  std::vector<const ObjectPair*> pairs;
   for (const ObjectPair& pair : pairs_) {
-    if (pair.old_object != nullptr && pair.new_object != nullptr) MatchIn(pair);
-  }
-  MatchMoved();
-  for (const ObjectPair& pair : pairs_) {
-    if (pair.old_object != nullptr && pair.new_object != nullptr) {
-      MatchByOtherNames(pair);
-      MatchRelinked(pair);
+    if (pair.old_object != nullptr && pair.new_object != nullptr &&
+        !IsAnotherFile(pair)) {
+      pairs.push_back(&pair);
     }
+  }
+  for (const ObjectPair* pair : pairs) MatchIn(*pair);
+  MatchMoved();
+  for (const ObjectPair* pair : pairs) {
+    MatchByOtherNames(*pair);
+    MatchRelinked(*pair);
   }
   for (const ObjectPair& pair : pairs_) {
     if (pair.old_object == nullptr) continue;
@@ -178,6 +172,11 @@ Comparison::Units Comparison::MatchByKey(
     Pair(both.old_units.front(), both.new_units.front());
     matched.push_back(both.new_units.front());
   }
+  RemoveMatched(bucket);
+  return matched;
+}
+
+void Comparison::RemoveMatched(Bucket& bucket) {
   const auto is_matched = [&](const Unit* unit) {
     return new_of_.count(unit) != 0;
   };
@@ -188,7 +187,6 @@ Comparison::Units Comparison::MatchByKey(
       std::remove_if(bucket.new_units.begin(), bucket.new_units.end(),
                      [](const Unit* unit) { return unit->old != nullptr; }),
       bucket.new_units.end());
-  return matched;
 }
 
 bool Comparison::HaveCommon(const std::set<std::string>& a,
@@ -328,162 +326,6 @@ std::set<std::string> Comparison::UserKeysOf(const Unit& used) {
   std::set<std::string> keys;
   for (const Unit* user : UsersOf(used)) keys.insert(KeyOf(*user));
   return keys;
-}
-
-// Whether a function has gone from the one's object to the other's, and uses
-// the one there and the other here. Not what both files can have had all the
-// time, and one of them used: a header's, or an instance of a template.
-bool Comparison::HasMovedUser(const Unit& old_unit, const Unit& new_unit) {
-  const std::string file = ScopeOf(old_unit).file;
-  if (!file.empty() && file == ScopeOf(new_unit).file) return false;
-  const std::set<const Unit*>& old_users = UsersOf(old_unit);
-  const std::set<const Unit*>& new_users = UsersOf(new_unit);
-  return std::any_of(new_users.begin(), new_users.end(), [&](const Unit* user) {
-    if (IsInstance(*user)) return false;
-    if (user->old != nullptr) return old_users.count(user->old) != 0;
-    return std::any_of(
-        old_users.begin(), old_users.end(), [&](const Unit* before) {
-          return new_of_.count(before) == 0 && KeyOf(*before) == KeyOf(*user);
-        });
-  });
-}
-
-// The buckets, without what debug information tells apart: "n.0" of one
-// function is not "n.0" of another one. Where it says nothing of one of them,
-// they stay together.
-std::vector<Comparison::Bucket> Comparison::ByScope(
-    std::map<std::string, Bucket> buckets) const {
-  std::vector<Bucket> result;
-  for (auto& entry : buckets) {
-    std::map<std::string, Bucket> by_scope;
-    for (const Unit* unit : entry.second.old_units) {
-      by_scope[ScopeOf(*unit).base].old_units.push_back(unit);
-    }
-    for (Unit* unit : entry.second.new_units) {
-      by_scope[ScopeOf(*unit).base].new_units.push_back(unit);
-    }
-    if (by_scope.count("") != 0) {
-      result.push_back(std::move(entry.second));
-      continue;
-    }
-    for (auto& scope : by_scope) result.push_back(std::move(scope.second));
-  }
-  return result;
-}
-
-// What has gone to another file: by its global name; of static variables, one
-// that is gone and one that is new, of one name, function and size, if a
-// function that uses it has gone with it.
-void Comparison::MatchMoved() {
-  std::map<std::string, Bucket> statics;
-  for (const ObjectPair& pair : pairs_) {
-    if (pair.new_object != nullptr) {
-      for (const auto& unit : pair.new_object->units()) {
-        if (unit->old != nullptr || unit->is_anonymous()) continue;
-        const auto old_unit = old_globals_.find(unit->global_name());
-        if (IsExported(*unit) && old_unit != old_globals_.end() &&
-            new_of_.count(old_unit->second) == 0) {
-          Pair(old_unit->second, unit.get());
-        } else if (unit->is_variable() && !unit->is_constant()) {
-          statics[KeyOf(*unit)].new_units.push_back(unit.get());
-        }
-      }
-    }
-    if (pair.old_object != nullptr) {
-      for (const auto& unit : pair.old_object->units()) {
-        if (unit->is_variable() && !unit->is_constant() &&
-            new_of_.count(unit.get()) == 0) {
-          statics[KeyOf(*unit)].old_units.push_back(unit.get());
-        }
-      }
-    }
-  }
-  for (const Bucket& bucket : ByScope(std::move(statics))) {
-    if (bucket.old_units.empty() || bucket.new_units.empty()) continue;
-    const Unit& old_unit = *bucket.old_units.front();
-    Unit& new_unit = *bucket.new_units.front();
-    if (old_unit.object->name() == new_unit.object->name()) {
-      continue;  // found to be another one
-    }
-    if (bucket.old_units.size() == 1 && bucket.new_units.size() == 1 &&
-        old_unit.main().size == new_unit.main().size &&
-        HasMovedUser(old_unit, new_unit)) {
-      Pair(&old_unit, &new_unit);
-      findings_.Note(
-          new_unit.object->name(),
-          absl::StrCat("variable ", Demangle(new_unit.name), " comes from ",
-                       old_unit.object->name(), " and keeps its value"));
-    } else {
-      findings_.Refuse(
-          new_unit.object->name(),
-          absl::StrCat("variable ", Demangle(new_unit.name),
-                       " may be one that was in ", old_unit.object->name(),
-                       " before, or a new one. Give it another name if it is "
-                       "new, or leave it in its file"));
-    }
-  }
-}
-
-// A variable that has got or lost another name, an alias.
-void Comparison::MatchByOtherNames(const ObjectPair& pair) {
-  std::map<absl::string_view, const Unit*> gone;
-  for (const auto& unit : pair.old_object->units()) {
-    if (!unit->is_variable() || new_of_.count(unit.get()) != 0) continue;
-    for (const Symbol* symbol : unit->symbols) gone[symbol->name] = unit.get();
-  }
-  for (const auto& unit : pair.new_object->units()) {
-    if (!unit->is_variable() || unit->old != nullptr ||
-        ByLine(*unit).has_value()) {
-      continue;
-    }
-    for (const Symbol* symbol : unit->symbols) {
-      const auto was = gone.find(symbol->name);
-      if (was == gone.end() || unit->old != nullptr ||
-          new_of_.count(was->second) != 0 ||
-          WithoutNumbers(symbol->name) != symbol->name) {
-        continue;
-      }
-      Pair(was->second, unit.get());
-    }
-  }
-}
-
-// What was static is in an anonymous namespace now, or the other way: another
-// linkage name, and all the same the same variable.
-void Comparison::MatchRelinked(const ObjectPair& pair) {
-  const auto is_in_anonymous = [](const Unit& unit) {
-    return absl::StrContains(unit.name, "_GLOBAL__N_");
-  };
-  std::map<std::string, Bucket> buckets;
-  for (const auto& unit : pair.old_object->units()) {
-    if (unit->is_variable() && !unit->is_constant() &&
-        new_of_.count(unit.get()) == 0) {
-      buckets[ScopeOf(*unit).qualified].old_units.push_back(unit.get());
-    }
-  }
-  for (const auto& unit : pair.new_object->units()) {
-    if (unit->is_variable() && !unit->is_constant() && unit->old == nullptr) {
-      buckets[ScopeOf(*unit).qualified].new_units.push_back(unit.get());
-    }
-  }
-  buckets.erase("");
-  for (const auto& entry : buckets) {
-    const Bucket& bucket = entry.second;
-    if (bucket.old_units.empty() || bucket.new_units.empty()) continue;
-    const auto has_other_linkage = [&](const Unit* new_unit) {
-      return is_in_anonymous(*new_unit) !=
-             is_in_anonymous(*bucket.old_units.front());
-    };
-    if (std::none_of(bucket.new_units.begin(), bucket.new_units.end(),
-                     has_other_linkage)) {
-      continue;
-    }
-    if (bucket.old_units.size() == 1 && bucket.new_units.size() == 1) {
-      Pair(bucket.old_units.front(), bucket.new_units.front());
-    } else {
-      RefuseBucket(pair, bucket);
-    }
-  }
 }
 
 }  // namespace differ

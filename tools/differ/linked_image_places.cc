@@ -310,7 +310,8 @@ class LinkedImage::Search {
       bool is_proven = false;
       for (const auto& unit : object_.units()) {
         const auto found = at_.find(unit->main().index);
-        if (unit->is_anonymous() || unit->is_global() || found == at_.end()) {
+        if (unit->is_anonymous() || unit->is_global() ||
+            unit->symbols.empty() || found == at_.end()) {
           continue;
         }
         const Symbol& symbol = *unit->symbols.front();

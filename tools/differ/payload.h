@@ -59,6 +59,9 @@ struct PayloadContext {
   // Names that the old build's objects define for each other, but not for other
   // images (STV_HIDDEN).
   absl::flat_hash_set<std::string> hidden_names;
+  // Those of which the program has a wrapper: references to NAME may lead to
+  // __wrap_NAME (the linker's --wrap).
+  absl::flat_hash_set<std::string> wrapped_names;
   Findings* findings;
   // Functions of the old build that are called in another way in the new one.
   std::set<const Unit*> other_signatures;

@@ -76,6 +76,14 @@ std::optional<Payload::Target> Payload::ResolveName(
     return target;
   };
   if (IsOfTheLinker(symbol.name)) return external(false);
+  if (unit == nullptr && context_.wrapped_names.contains(symbol.name)) {
+    Refuse(owner, absl::StrCat("uses ", Demangle(symbol.name),
+                               ", which the program has a wrapper of, __wrap_",
+                               symbol.name,
+                               ": whether it was linked with --wrap is not "
+                               "known. Let the code name the one it means"));
+    return std::nullopt;
+  }
   if (unit != nullptr &&
       (unit->is_separate ||
        (is_included_.contains(unit) && unit->status == UnitStatus::kNew))) {

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/strip.h"
 #include "base/status_macros.h"
 #include "code/symbols/images/symbol_name.h"
 #include "tools/differ/comparison.h"
@@ -158,6 +159,7 @@ absl::Status ExplainThose(const std::vector<std::string>& names,
 // Of all objects of the old build.
 struct Names {
   absl::flat_hash_set<std::string> hidden;
+  absl::flat_hash_set<std::string> wrapped;    // of NAME, __wrap_NAME is one
   absl::flat_hash_set<std::string> identical;  // of objects not compared
   StartNames start;
 };
@@ -186,6 +188,8 @@ absl::StatusOr<Names> NamesOf(const std::vector<ObjectFiles>& files,
         continue;
       }
       names.start.defined.emplace(symbol.name);
+      absl::string_view name = symbol.name;
+      if (absl::ConsumePrefix(&name, "__wrap_")) names.wrapped.emplace(name);
       if (!is_compared) names.identical.emplace(symbol.name);
       if (is_hidden) names.hidden.emplace(symbol.name);
     }
@@ -414,6 +418,7 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
       UsersOfTypes(comparison, layouts.converted, *compared.debug);
   JudgeConversions(lasting, context.converts_under, findings);
   context.hidden_names = std::move(names.hidden);
+  context.wrapped_names = std::move(names.wrapped);
   ModuleTables tables;
   INSTAR_RETURN_IF_ERROR(LocateAll(state, comparison, context, tables));
   const std::vector<std::unique_ptr<Payload>> payloads =

@@ -40,6 +40,8 @@ TWO_STATICS = "int f(int i) { if (i > 2) { static int n; n += i; return n; } { s
 SWAPPED_STATICS = ("int f(int i) { int r = 0;\n { static int n; n += 3; r += n; }\n { static int n; n += 5; r += n; }\n return r + i; }",
                    "int f(int i) { int r = 0;\n { static int n; n += 5; r += n; }\n { static int n; n += 3; r += n; }\n return r - i; }")
 
+COUNTS = "static int n; int %s(int i) { n += i; return n %s; }"
+
 # A type that only what a pointer to void leads to is of.
 TYPE = "#include <stdlib.h>\nvoid* p; struct S { int %s; }; int f(int i) { %s }"
 TYPE_USED = "if (!p) { struct S* s = malloc(sizeof *s); s->a = 5; s->b = i; p = s; } return ((struct S*)p)->a;"
@@ -381,4 +383,24 @@ CASES = [
     Case("type that is gone in one update and back in the next one, as it was",
          TYPE % ("a, b", TYPE_USED), TYPE % ("a, b", TYPE_USED), DONE, "changed function f", suffix="c",
          between=TYPE % ("a, b", "return p != 0;")),
+    # Files that have taken each other's names.
+    Case("files that are renamed", {"a.c": COUNTS % ("f", ""), "b.c": COUNTS % ("g", "")},
+         {"b.c": COUNTS % ("f", "+ 100"), "a.c": COUNTS % ("g", "+ 200")}, DONE, "b.o: variable n comes from a.o", suffix="c"),
+    Case("file that is renamed over another one",
+         {"a.c": COUNTS % ("f", ""), "b.c": COUNTS % ("g", "")}, {"b.c": COUNTS % ("f", "+ 100")}, DONE,
+         "b.o: variable n comes from a.o", suffix="c"),
+    Case("files that are renamed, and a new static of a name that was there",
+         {"a.c": COUNTS % ("f", ""), "b.c": COUNTS % ("g", "")},
+         {"b.c": COUNTS % ("f", ""), "a.c": "static int n = 2; int h(int i) { n += i; return n; }"}, REFUSED,
+         "a.o: variable n may be one that was in b.o before, or a new one", suffix="c"),
+    Case("static that was initialized by the first call",
+         "int c() { return 5; } int f(int i) { static int n = c() + i; return n++; }",
+         "int c() { return 5; } int f(int i) { static int n = 60; return n++ + i; }", REFUSED,
+         "f(int)::n was initialized by the first call, and is from the start now"),
+    Case("what the linker may have put a wrapper before",
+         {"a.c": "int get(int); int f(int i) { return get(i); }", "b.c": "int get(int i) { return i; }",
+          "w.c": "int get(int); int __wrap_get(int i) { return get(i) + 100; }"},
+         {"a.c": "int get(int); int f(int i) { return get(i + 1); }", "b.c": "int get(int i) { return i; }",
+          "w.c": "int get(int); int __wrap_get(int i) { return get(i) + 100; }"},
+         REFUSED, "f uses get, which the program has a wrapper of, __wrap_get", suffix="c"),
 ]
