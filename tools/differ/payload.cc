@@ -226,6 +226,14 @@ void Payload::Need(const Unit& unit) {
       Refuse(unit,
              "holds variables without names, whose values the program has");
     }
+  } else if (unit.is_anonymous() && !unit.symbols.empty() &&
+             !unit.main().Has(SHF_EXECINSTR)) {
+    context_.findings->Note(
+        object_.name(),
+        absl::StrCat(unit.symbols.front()->name,
+                     " holds addresses of labels of a function that has "
+                     "changed: those that the program has put elsewhere lead "
+                     "into the old code"));
   }
   for (const Section* part : unit.parts) {
     CopySection(unit, *part);

@@ -383,6 +383,10 @@ CASES = [
     Case("type that is gone in one update and back in the next one, as it was",
          TYPE % ("a, b", TYPE_USED), TYPE % ("a, b", TYPE_USED), DONE, "changed function f", suffix="c",
          between=TYPE % ("a, b", "return p != 0;")),
+    Case("labels of a function, in a table that is const",
+         *["void* kept; int f(int i) { static void* const t[] = {&&a, &&b}; if (!kept) kept = t[i]; goto *t[i]; "
+           "a: return %s; b: return 2; }" % first for first in ("1", "3")],
+         DONE, "holds addresses of labels of a function that has changed", suffix="c"),
     # Files that have taken each other's names.
     Case("files that are renamed", {"a.c": COUNTS % ("f", ""), "b.c": COUNTS % ("g", "")},
          {"b.c": COUNTS % ("f", "+ 100"), "a.c": COUNTS % ("g", "+ 200")}, DONE, "b.o: variable n comes from a.o", suffix="c"),
