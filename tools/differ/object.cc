@@ -73,6 +73,17 @@ absl::string_view Unit::global_name() const {
   return {};
 }
 
+std::vector<const Symbol*> Unit::thunks() const {
+  std::vector<const Symbol*> found;
+  if (!is_function()) return found;
+  std::copy_if(symbols.begin(), symbols.end(), std::back_inserter(found),
+               [this](const Symbol* symbol) {
+                 return IsThunk(symbol->name) && symbol->value != entry &&
+                        symbol->section == main().index;
+               });
+  return found;
+}
+
 bool Unit::is_constant() const {
   return !main().Has(SHF_WRITE) ||
          absl::StartsWith(main().name, ".data.rel.ro");

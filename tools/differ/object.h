@@ -74,6 +74,10 @@ struct Unit {
   bool is_initializer() const;
   // The name that other objects know it by; empty if there is none.
   absl::string_view global_name() const;
+  // Of a function: thunks that lie in its section (those of COMDAT groups do).
+  // One either jumps to the function, or is a copy of it with an entry of its
+  // own.
+  std::vector<const Symbol*> thunks() const;
 };
 
 class Object {

@@ -96,13 +96,18 @@ void Payload::Choose() {
                    "have the room use it");
             continue;
           }
+          const std::uint32_t flags = FlagsOf(*unit);
           redirected_.push_back(
               {unit.get(),
                {place->image, place->address + unit->old->entry},
-               FlagsOf(*unit)});
-          if (redirected_.back().flags & generated_module::kMustBeQuiescent) {
+               flags,
+               unit->name,
+               unit->global_name(),
+               unit->entry});
+          if (flags & generated_module::kMustBeQuiescent) {
             WatchColdPart(*unit->old, *place, context_);
           }
+          RedirectThunks(*unit, flags);
           is_redirected_.insert(unit.get());
           Need(*unit);
         } else if (unit->main().group.empty()) {
@@ -169,6 +174,25 @@ std::uint32_t Payload::FlagsOf(const Unit& unit) {
                    is_never_left ? " is never left" : " may be running",
                    ": its new version takes effect at its next call"));
   return 0;
+}
+
+void Payload::RedirectThunks(const Unit& unit, std::uint32_t flags) {
+  std::map<absl::string_view, const Symbol*> thunks;  // of either build
+  for (const Symbol* thunk : unit.old->thunks()) thunks[thunk->name] = nullptr;
+  for (const Symbol* thunk : unit.thunks()) thunks[thunk->name] = thunk;
+  for (const auto& [name, thunk] : thunks) {
+    const std::optional<Place> place = PlaceOfThunk(name, unit, context_);
+    if (!place) continue;
+    if (thunk == nullptr) {
+      Refuse(unit, absl::StrCat("has changed, and has no ", Demangle(name),
+                                " beside it any more, by which objects "
+                                "that exist are called: leave it inline, "
+                                "and the bases of its class as they were"));
+      continue;
+    }
+    redirected_.push_back(
+        {&unit, *place, flags, std::string(name), name, thunk->value});
+  }
 }
 
 bool Payload::MayBeHidden(absl::string_view name) const {

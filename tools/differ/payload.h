@@ -95,12 +95,21 @@ void WatchColdPart(const Unit& function, const Place& place,
 // not found.
 void WatchGone(PayloadContext& context);
 
-// A function of what runs that gets a new version.
+// A function of what runs that gets a new version, or a thunk in its section.
 struct RedirectedFunction {
   const Unit* unit;  // of the new build
   Place entry;       // of the old one
   std::uint32_t flags;
+  std::string name;         // linkage name
+  absl::string_view known;  // the name that other objects know it by, or empty
+  std::uint64_t new_entry;  // offset in the section of `unit`
 };
+
+// Where what runs has a thunk in a function's section, if it has an entry of
+// its own there: what only jumps to the function gets nowhere else. `function`
+// is the one that messages name. Refuses one that may be somewhere.
+std::optional<Place> PlaceOfThunk(absl::string_view name, const Unit& function,
+                                  PayloadContext& context);
 
 class NameTable;
 
@@ -162,6 +171,9 @@ class Payload {
   void WriteRedefinitions(NameTable& names);
   void WriteUnits(NameTable& names, std::uint64_t number);
   std::uint32_t FlagsOf(const Unit& unit);
+  // Of a function that is redirected with these flags: its thunks that have
+  // entries of their own. Refuses one that the new build has not there.
+  void RedirectThunks(const Unit& unit, std::uint32_t flags);
   std::optional<Place> PlaceOf(const Unit& unit) const;
   bool MayBeHidden(absl::string_view name) const;
   bool IsBroughtByOther(const Unit& unit) const;

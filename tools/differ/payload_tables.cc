@@ -46,8 +46,7 @@ void Payload::WriteImports(NameTable& names) {
                 field.import.name);
   }
   for (const RedirectedFunction& function : redirected_) {
-    CheckPreemption(function.unit->global_name(), function.entry,
-                    ImportKind::kMayBeOther);
+    CheckPreemption(function.known, function.entry, ImportKind::kMayBeOther);
   }
   for (const auto& checked : checked_names_) {
     generated_module::Import record = {};
@@ -74,10 +73,10 @@ void Payload::WriteRedefinitions(NameTable& names) {
         redefinitions,
         {at + offsetof(generated_module::Redefinition, new_entry), R_X86_64_64,
          writer_.SectionSymbol(section_of_.at(function.unit->main().index)),
-         static_cast<std::int64_t>(function.unit->entry)});
+         static_cast<std::int64_t>(function.new_entry)});
     names.Refer(redefinitions,
                 at + offsetof(generated_module::Redefinition, name),
-                function.unit->name);
+                function.name);
   }
   for (const Unit* unit : included_) {
     if (!BlocksUndo(*unit)) continue;
@@ -99,17 +98,18 @@ void Payload::WriteRedefinitions(NameTable& names) {
 
 void Payload::WriteUnits(NameTable& names, std::uint64_t number) {
   const ObjectWriter::SectionId units = AddTable(writer_, kUnitsSection);
-  // `section`: of this module, if it is there.
-  const auto add = [&](const Unit& unit, const Place& where, RecordKind kind,
-                       const Section& section) {
+  // `section`: of this module, if it is there; the address is in that then.
+  const auto add = [&](const std::string& name, const Place& where,
+                       RecordKind kind, const Section& section) {
     const UnitRecord record = {number, 0, where.address, where.image, kind};
     const std::uint64_t at = writer_.BytesOf(units).size();
     Append(writer_.BytesOf(units), record);
-    names.Refer(units, at + offsetof(UnitRecord, name), unit.name);
+    names.Refer(units, at + offsetof(UnitRecord, name), name);
     if (where.image == kThisModule) {
       writer_.AddRelocation(
           units, {at + offsetof(UnitRecord, address), R_X86_64_64,
-                  writer_.SectionSymbol(section_of_.at(section.index)), 0});
+                  writer_.SectionSymbol(section_of_.at(section.index)),
+                  static_cast<std::int64_t>(where.address)});
     }
   };
   for (const auto& unit : object_.units()) {
@@ -123,17 +123,22 @@ void Payload::WriteUnits(NameTable& names, std::uint64_t number) {
     if (!is_here && unit->is_function() && unit->old != nullptr) {
       where.address += unit->old->entry - unit->entry;
     }
-    add(*unit, where,
+    add(unit->name, where,
         unit->is_global() && !unit->is_separate ? RecordKind::kGlobal
                                                 : RecordKind::kLocal,
         unit->main());
+    for (const Symbol* thunk : unit->thunks()) {
+      if (!is_here || unit->is_separate || thunk->is_local()) continue;
+      add(std::string(thunk->name), {kThisModule, thunk->value},
+          RecordKind::kThunk, unit->main());
+    }
     if (unit->parts.size() > 1 && is_included_.contains(unit.get())) {
-      add(*unit, {kThisModule, 0}, RecordKind::kColdPart, *unit->parts[1]);
+      add(unit->name, {kThisModule, 0}, RecordKind::kColdPart, *unit->parts[1]);
     }
     const auto cold_parts = context_.cold_parts_of.find(unit->old);
     if (cold_parts == context_.cold_parts_of.end()) continue;
     for (const Place& part : cold_parts->second) {
-      add(*unit, part, RecordKind::kColdPart, unit->main());
+      add(unit->name, part, RecordKind::kColdPart, unit->main());
     }
   }
 }

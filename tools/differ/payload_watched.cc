@@ -18,7 +18,8 @@ namespace {
 
 using code_internal::Demangle;
 
-void Refuse(const Unit& function, const char* what, PayloadContext& context) {
+void Refuse(const Unit& function, absl::string_view what,
+            PayloadContext& context) {
   context.findings->Refuse(
       function.object->name(),
       absl::StrCat(what, Demangle(function.name),
@@ -52,6 +53,18 @@ void WatchColdPart(const Unit& function, const Place& place,
   }
 }
 
+std::optional<Place> PlaceOfThunk(absl::string_view name, const Unit& function,
+                                  PayloadContext& context) {
+  const bool may_be_hidden = context.hidden_names.contains(name);
+  const UpdateState& state = *context.state;
+  const std::optional<Place> place = state.Find(name, may_be_hidden);
+  if (!place && may_be_hidden && !state.target().has_symbols()) {
+    Refuse(function, absl::StrCat(Demangle(name), " of "), context);
+  }
+  if (!place || !state.HasRoomAt(*place)) return std::nullopt;
+  return place;
+}
+
 void WatchGone(PayloadContext& context) {
   for (const Unit* unit : context.comparison->gone()) {
     if (unit->is_function() && !unit->is_initializer() && !IsHook(*unit) &&
@@ -73,6 +86,12 @@ void Watch(const Unit& function, PayloadContext& context) {
   const Place& place = found->second;
   context.watched.push_back(
       {{place.image, place.address + function.entry}, function.name});
+  for (const Symbol* thunk : function.thunks()) {
+    const auto of_thunk = PlaceOfThunk(thunk->name, function, context);
+    if (of_thunk) {
+      context.watched.push_back({*of_thunk, std::string(thunk->name)});
+    }
+  }
   WatchColdPart(function, place, context);
 }
 

@@ -144,6 +144,13 @@ absl::Status UpdateState::AddModule(const std::string& path) {
       object.cold_parts[name].push_back(place);
       continue;
     }
+    if (record.kind == RecordKind::kThunk) {
+      globals_.emplace(name, place);
+      if (elf.BytesAt(place.address, kNoOp.size()) == kNoOp) {
+        with_room_.emplace(place.image, place.address);
+      }
+      continue;
+    }
     object.units[name] = place;
     if (is_here && record.kind == RecordKind::kGlobal) {
       globals_.emplace(name, place);
@@ -201,6 +208,14 @@ std::optional<Place> UpdateState::Find(absl::string_view name,
   const auto found = globals_.find(name);
   if (found == globals_.end()) return std::nullopt;
   return found->second;
+}
+
+bool UpdateState::HasRoomAt(const Place& thunk) const {
+  if (thunk.image != 0) {
+    return with_room_.count({thunk.image, thunk.address}) != 0;
+  }
+  const auto entry = target_->elf().BytesAt(thunk.address, kNoOp.size());
+  return entry == kNoOp || entry == kOneByteNoOps;
 }
 
 }  // namespace differ

@@ -19,6 +19,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -54,6 +55,9 @@ enum class RecordKind : std::uint32_t {
   // What was split off a function that has this name: one for each version that
   // it has had.
   kColdPart = 2,
+  // Of a function that the module has brought first, in its section: the
+  // thunk's name and address.
+  kThunk = 3,
 };
 struct UnitRecord {
   std::uint64_t object;   // index in .instar.objects
@@ -127,6 +131,9 @@ class UpdateState {
   // the program.
   std::optional<Place> Find(absl::string_view name, bool may_be_hidden) const;
 
+  // Whether what Find() has found of a thunk has room for a jump at its entry.
+  bool HasRoomAt(const Place& thunk) const;
+
  private:
   struct KnownObject {
     std::uint64_t digest;
@@ -143,6 +150,8 @@ class UpdateState {
   std::map<std::string, std::set<std::uint64_t>> gone_types_;
   std::map<std::string, KnownObject> objects_;  // by their names
   std::map<std::string, Place, std::less<>> globals_;
+  // Thunks of modules that have room at their entries.
+  std::set<std::pair<std::uint32_t, std::uint64_t>> with_room_;
 };
 
 // Of a file's contents.

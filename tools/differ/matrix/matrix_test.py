@@ -233,6 +233,38 @@ class MatrixTest(unittest.TestCase):
                      "--", "literals.o", "thunks.o"])
                 self.assertEqual(self.run_program([module]), ["1121 1108", "1223 2212", "1324 1116"])
 
+    def test_thunks_of_inline_functions(self):
+        """They are copies of their functions: three updates, all undone, and all once more."""
+        def value(version):
+            gift = 100 * (2 + 1000 * version) if version else 0
+            return str(6 + 110 * version + 11000 * (version + 1) + gift)
+
+        for level in "-O0", "-O1", "-O2", "-O3", "-Os":
+            for stripped in False, True:
+                with self.subTest(level, stripped=stripped):
+                    made = [self.build("inline_thunks.cc", version, [level]) for version in range(4)]
+                    self.assertIn("<_ZThn16_N7Product5CentsEv>:\n", run(["objdump", "-d", made[0]]))
+                    self.link([made[0], self.build("chain_main.c", 0, [])], [])
+                    if stripped:
+                        run(["strip", self.path("program")])
+                    modules = []
+                    for version in 1, 2, 3:
+                        modules.append(self.diff(f"update{version}", version - 1, version, "inline_thunks.o", after=modules))
+                    self.assertEqual(self.run_program(modules), [value(v) for v in (0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0)])
+
+    def test_thunk_of_inline_function_on_a_stack(self):
+        objects = [self.build(source, 0, []) for source in ("inline_thunks.cc", "cold_main.c")]
+        for version in 1, 2:
+            self.build("inline_thunks.cc", version, [])
+        self.link(objects, [])
+        modules = [self.diff("first", 0, 1, "inline_thunks.o")]
+        modules.append(self.diff("second", 1, 2, "inline_thunks.o", after=modules))
+        for loaded in 1, 2:
+            said = self.run_program(modules[:loaded])
+            self.assertIn("inside: DEADLINE_EXCEEDED", said[0])
+            self.assertIn("active: non-virtual thunk to Product::Wait()", said[0])
+            self.assertEqual(said[1:], [str(9 + loaded), "outside: loaded"])
+
     def test_ten_updates(self):
         objects = [self.build("chain.c", 0, []), self.build("chain_main.c", 0, [])]
         self.link(objects, [])

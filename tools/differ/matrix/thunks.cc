@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Virtual functions that are called by a base which is not the first, and by a
-// virtual one: through thunks, which lie in the section of their function.
+// virtual one: through thunks, which lie in sections of their own.
 
 struct Weight {
   virtual int Grams() = 0;

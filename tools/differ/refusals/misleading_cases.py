@@ -45,6 +45,14 @@ COUNTS = "static int n; int %s(int i) { n += i; return n %s; }"
 # A type that only what a pointer to void leads to is of.
 TYPE = "#include <stdlib.h>\nvoid* p; struct S { int %s; }; int f(int i) { %s }"
 TYPE_USED = "if (!p) { struct S* s = malloc(sizeof *s); s->a = 5; s->b = i; p = s; } return ((struct S*)p)->a;"
+# Its thunk is a copy of the inline one, in its section; of the other one it has a section of its own.
+SECOND_BASE = """
+struct A { int a = 1; virtual int v() { return a; } };
+struct B { int b = 2; virtual int w() = 0; };
+struct V : A, B { int c = 3; int w() override %s };
+%s
+B* made() { return new V; }
+"""
 
 CASES = [
     # Lambdas and local classes.
@@ -407,4 +415,9 @@ CASES = [
          {"a.c": "int get(int); int f(int i) { return get(i + 1); }", "b.c": "int get(int i) { return i; }",
           "w.c": "int get(int); int __wrap_get(int i) { return get(i) + 100; }"},
          REFUSED, "f uses get, which the program has a wrapper of, __wrap_get", suffix="c"),
+    Case("inline virtual function that is inline no longer, called through another base", SECOND_BASE % ("{ return c; }", ""),
+         SECOND_BASE % (";", "int V::w() { return c + 1; }"), REFUSED,
+         "V::w() has changed, and has no non-virtual thunk to V::w() beside it any more"),
+    Case("virtual function that is inline now, called through another base", SECOND_BASE % (";", "int V::w() { return c + 1; }"),
+         SECOND_BASE % ("{ return c; }", ""), DONE, "2 functions to be redefined"),
 ]
