@@ -206,6 +206,11 @@ std::string Comparison::WhyNotSame(const Unit& a, const Unit& b) {
     return "where its variables are";
   }
   if (a.is_function() && a.entry != b.entry) return "its thunks";
+  // The linker has both in sections of one kind, and lets nobody write the old
+  // one, once the program has been loaded (RELRO).
+  if (b.is_variable() && a.is_constant() && !b.is_constant()) {
+    return "it can be written now";
+  }
   for (std::size_t i = 0; i < a.parts.size(); ++i) {
     std::string why =
         WhyNotSameSection(*a.object, *a.parts[i], *b.object, *b.parts[i]);

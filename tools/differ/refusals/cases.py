@@ -17,6 +17,8 @@ GROWN = (UPDATABLE + "struct P : instar::Updatable<P> { int a = 1; }; int f(P* p
          "int f(P* p) { return p->a + p->b; } P* m() { return new P; } ")
 CONVERTED = "struct V{}; template void instar_generated_convert<&P::%s, V>(instar::AppendedMember*); "
 
+POINTERS = ("static int one(void) { return 1; } struct ops { int (*f)(void); int n; }; static %sstruct ops o = {one, 5}; "
+            "const struct ops* get(void) { return &o; } int f(void) { %sreturn o.f() + o.n; }")
 STRINGS = ", ".join(f'"s{i}"' for i in range(60))
 CASES = [
     Case("nothing", "int f() { return 1; }  // a comment", "int f() { return 1; }  // another", NOTHING,
@@ -199,6 +201,15 @@ CASES = [
          "variable t has other contents", suffix="c"),
     Case("initial value of a pointer", 'char* x = "a"; char* f() { return x; }', 'char* x = "b"; char* f() { return x + 1; }', DONE,
          "variable x keeps its value: only its initial value has changed", suffix="c"),
+    # With pointers it is written by the dynamic linker, and by nobody after that.
+    Case("a constant with pointers is written", POINTERS % ("const ", ""), POINTERS % ("", "o.n++; "), REFUSED,
+         "variable o is written now, and the program has it where nothing can be written", suffix="c"),
+    Case("a constant of a template, with pointers, is written",
+         "template <class T> struct H { static const char* const all[2]; }; template <class T> const char* const H<T>::all[2] = "
+         '{"a", "b"}; const char* f(int i) { return H<int>::all[i]; }',
+         "template <class T> struct H { static const char* all[2]; }; template <class T> const char* H<T>::all[2] = "
+         '{"a", "b"}; const char* f(int i) { H<int>::all[i] = "c"; return H<int>::all[i]; }', REFUSED,
+         "is written now, and the program has it where nothing can be written"),
     Case("a constant is written", "const int x[] = {1, 2}; int f(int i) { return x[i]; } void g(int i) { (void)i; }",
          "int x[] = {1, 2}; int f(int i) { return x[i]; } void g(int i) { x[i]++; }", REFUSED,
          "variable x is written now, and the program has it where nothing can be written", suffix="c"),
