@@ -22,6 +22,7 @@
 #include "tools/differ/files/object_folders.h"
 #include "tools/differ/files/program_objects.h"
 #include "tools/differ/files/source_ages.h"
+#include "tools/differ/judges/folded_functions.h"
 #include "tools/differ/judges/lasting_code.h"
 #include "tools/differ/judges/layout_judge.h"
 #include "tools/differ/judges/never_left.h"
@@ -421,6 +422,8 @@ absl::StatusOr<UpdateReport> MakeUpdate(const UpdateRequest& request) {
   context.wrapped_names = std::move(names.wrapped);
   ModuleTables tables;
   INSTAR_RETURN_IF_ERROR(LocateAll(state, comparison, context, tables));
+  JudgeFolded(comparison, context.place_of, state.target(), names.start.defined,
+              findings);
   const std::vector<std::unique_ptr<Payload>> payloads =
       MakePayloads(tables, context, report);
   for (const Unit* function : watched) Watch(*function, context);

@@ -135,6 +135,26 @@ class MatrixTest(unittest.TestCase):
                 with self.subTest(linker, pie=pie):
                     self.check(link_flags=[pie], linker=f"-fuse-ld={linker}", has=has)
 
+    def test_functions_that_the_linker_has_folded(self):
+        objects = [self.build("folded.c", version, []) for version in (0, 2)]
+        main = self.build("chain_main.c", 0, [])
+        for linker in "gold", "lld":
+            if linker == "gold" and shutil.which("ld.gold") is None:
+                print(f"no ld.{linker}: not shown", flush=True)
+                continue
+            for folds in "all", "safe":
+                with self.subTest(linker, folds=folds):
+                    self.link([objects[0], main], [f"-fuse-ld={linker}", f"-Wl,--icf={folds}"])
+                    of = {line.split()[2]: line.split()[0] for line in run(["nm", self.path("program")]).splitlines()
+                          if len(line.split()) == 3}
+                    self.assertEqual(of["first"] == of["second"], folds == "all")
+                    if folds == "all":
+                        with self.assertRaisesRegex(AssertionError, "refused: folded.o: second has changed, and the program's "
+                                                    "linker has folded it with first, .* without --icf"):
+                            self.diff("update", 0, 2, "folded.o")
+                    else:
+                        self.assertEqual(self.run_program([self.diff("update", 0, 2, "folded.o")]), ["44", "46", "44", "46", "44"])
+
     def test_no_plt(self):
         self.check(["-fno-plt"], has="jmp    *")
         self.check(["-fno-plt", "-O0"], has="R_X86_64_GOTPCRELX\t_Z5outeri")
