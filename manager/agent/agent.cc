@@ -32,7 +32,9 @@
 //
 // Seccomp filters. One that the program lays on all of its threads lies on ours
 // as well. If the process would be ended for what they do under it, they end
-// before, with a word on standard error, and the program goes on without.
+// before, with a word on standard error, and the program goes on without. A
+// child that has laid one is not asked to start a manager: those that were
+// looked at are counted in the name of a mapping, which children have.
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,6 +45,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -57,6 +60,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "base/linux/raw_syscall.h"
+#include "base/linux/seccomp_filter.h"
 #include "base/version.h"
 #include "code/internal/patchable_entries.h"
 #include "manager/control/sleeping_processes.h"
@@ -157,6 +161,22 @@ absl::StatusOr<Manager> MakeManager() {
   options.when_program_has_ended = &EndProgram;
   options.keeps_root = true;
   return Manager::Start(std::move(options));
+}
+
+// For whoever asks a child (manager/control/sleeping_processes.h): all filters
+// that are in force now have been looked at. If the mark cannot be made, no
+// child with filters is asked. It is never read or written, and never taken
+// away: the highest number counts.
+void MarkFilters() {
+  const int filters = CountSeccompFilters();
+  if (filters == 0) return;
+  const std::string name = absl::StrCat(kFiltersMark, filters);
+  constexpr unsigned kNotExecuted = 8;  // MFD_NOEXEC_SEAL, of Linux 6.3
+  int file = memfd_create(name.c_str(), MFD_CLOEXEC | kNotExecuted);
+  if (file < 0) file = memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (file < 0) return;
+  (void)!mmap(nullptr, 1, PROT_NONE, MAP_PRIVATE, file, 0);
+  close(file);
 }
 
 // On one thread of the process, which has set g_managed.
@@ -273,7 +293,10 @@ void ListenForRequests() {
     return;
   }
   ListenForRequests();
-  if (TakeCharge()) StartManager();
+  if (!TakeCharge()) return;
+  StartManager();
+  // It has asked the filters. No other thread of the program has more of them.
+  if (g_manager.load() != nullptr) MarkFilters();
 }
 
 // An update may call exit() while it is applied at the start. Then the manager
@@ -293,14 +316,16 @@ namespace {
 
 using ProgramMain = int (*)(int, char**, char**);
 
-// Of one that is about to be laid on all threads.
-void LookAtFilter(const sock_fprog& filter) {
-  if (g_managed.load() != getpid() || g_manager.load() == nullptr) return;
+// Of one that is about to be laid on all threads: whether the manager goes on,
+// if there is one.
+bool LookAtFilter(const sock_fprog& filter) {
+  if (g_managed.load() != getpid() || g_manager.load() == nullptr) return false;
   const absl::Status may_go_on = Manager::MayGoOnUnder(filter);
-  if (may_go_on.ok()) return;
+  if (may_go_on.ok()) return true;
   const std::lock_guard<std::mutex> lock(g_applies_enabled);
   Say(absl::StrCat("the manager ends: ", may_go_on.message()));
   delete g_manager.exchange(nullptr);
+  return false;
 }
 
 ProgramMain g_main = nullptr;  // the program's; set once, before it is called
@@ -358,15 +383,23 @@ extern "C" __attribute__((visibility("default"))) long syscall(long number,
   long arguments[6];
   for (long& argument : arguments) argument = va_arg(list, long);
   va_end(list);
+  bool is_looked_at = false;
   if (number == SYS_seccomp && arguments[0] == SECCOMP_SET_MODE_FILTER &&
       (arguments[1] & SECCOMP_FILTER_FLAG_TSYNC) != 0 && arguments[2] != 0) {
     const int saved_errno = errno;
-    instar::LookAtFilter(*reinterpret_cast<const sock_fprog*>(arguments[2]));
+    is_looked_at = instar::LookAtFilter(
+        *reinterpret_cast<const sock_fprog*>(arguments[2]));
     errno = saved_errno;
   }
   const long result =
       instar::RawSyscall(number, arguments[0], arguments[1], arguments[2],
                          arguments[3], arguments[4], arguments[5]);
+  // Otherwise the number of a thread that has other ones.
+  if (is_looked_at && result == 0) {
+    const int saved_errno = errno;
+    instar::MarkFilters();
+    errno = saved_errno;
+  }
   if (result >= 0 || result < -4095) return result;
   errno = static_cast<int>(-result);
   return -1;

@@ -12,6 +12,13 @@
 // the handler knows; it starts a manager when it finds the thread that takes
 // the signal waiting in the kernel, and otherwise leaves it to be asked again.
 //
+// The handler makes system calls, for which a seccomp filter may end the
+// process. So the signal is sent only if every thread that can take it has no
+// more filters than the manager of the program was found to start under: the
+// agent leaves their number in the name of a mapping (kFiltersMark). Filters
+// are never taken away, and children have their parent's, so that they are the
+// same ones then.
+//
 // Threads: any. What is found is out of date when it is read.
 
 #ifndef INSTAR_MANAGER_CONTROL_SLEEPING_PROCESSES_H_
@@ -32,6 +39,11 @@ namespace instar {
 // What the signal carries.
 inline constexpr int kWakeValue = 0x1257a7;
 
+// What the agent calls the mapping that says how many seccomp filters it was
+// found to work under, "/memfd:instar-filters-2 (deleted)" for two. Not there:
+// none.
+inline constexpr char kFiltersMark[] = "instar-filters-";
+
 struct SleepingProcess {
   std::string name;  // $INSTAR_NAME, or the executable's
   pid_t pid = 0;
@@ -40,12 +52,16 @@ struct SleepingProcess {
 // Of this user, or, for root, of all; if $INSTAR_SOCKET_DIRECTORY is set, those
 // that were started with the same one, and will listen there.
 std::vector<SleepingProcess> FindSleepingProcesses();
-// The process of this number, wherever it will listen, if it is one.
+// The process of this number, wherever it will listen, if it is one; also one
+// that has the agent and handles SIGURG no more, of which Wake() says so.
 std::optional<SleepingProcess> FindSleepingProcess(pid_t pid);
 
-// Waits until it has a manager. Errors: NotFound (it has ended, or is none),
-// PermissionDenied, DeadlineExceeded (none of its threads has waited in the
-// kernel when it was asked, or its manager could not start).
+// Waits until it has a manager. The signal comes a few times, after pauses that
+// grow to a second: it may be for a handler of the program's own. Errors:
+// NotFound (it has ended, or is none), PermissionDenied, FailedPrecondition (no
+// signal was sent: a seccomp filter might end it, or SIGURG is ignored or at
+// its default), DeadlineExceeded (none of its threads has waited in the kernel
+// when it was asked, all block the signal, or its manager could not start).
 absl::StatusOr<RunningProgram> Wake(const SleepingProcess& process,
                                     std::chrono::nanoseconds limit);
 

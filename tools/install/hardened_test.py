@@ -212,6 +212,14 @@ class HardenedTest(unittest.TestCase):
         self.start(KILLS, NO_PTRACE, mode="deaf")
         self.update_and_undo()
 
+    def test_a_worker_under_the_filter_of_its_service(self):
+        self.start(KILLS, NO_PTRACE, mode="worker_plain", number=1)
+        self.update_and_undo(*self.pid())
+
+    def test_a_worker_of_a_program_that_has_filtered_all_threads(self):
+        self.start(mode="worker_of_filtered", number=1)
+        self.update_and_undo(*self.pid())
+
     # What does not, and says so; the program goes on.
 
     def refuses(self, *parts, chosen=(), code=1, **environment):
@@ -265,6 +273,33 @@ class HardenedTest(unittest.TestCase):
     def test_no_folder_that_can_be_written(self):
         self.start("ProtectSystem=strict", INSTAR_SOCKET_DIRECTORY="")
         self.says_why_there_is_no_manager("Read-only file system", "RuntimeDirectory=")
+
+    def test_a_worker_that_has_laid_a_filter(self):
+        self.start(mode="worker_filter", number=1)
+        self.refuses("has laid a seccomp filter", "docs/hardened_services.md", chosen=self.pid(), code=3)
+
+    def test_a_worker_that_has_laid_a_filter_under_that_of_its_service(self):
+        self.start(KILLS, NO_PTRACE, mode="worker_filter", number=1)
+        self.refuses("has laid a seccomp filter", chosen=self.pid(), code=3)
+
+    def test_a_worker_that_ignores_the_signal(self):
+        self.start(mode="worker_ignore", number=1)
+        self.refuses("it ignores SIGURG", chosen=self.pid(), code=3)
+
+    def test_a_worker_that_has_taken_the_handler_away(self):
+        self.start(mode="worker_default", number=1)
+        self.refuses("SIGURG", "is at its default", chosen=self.pid(), code=3)
+
+    def test_a_worker_that_blocks_the_signal(self):
+        self.start(mode="worker_block", number=1)
+        self.refuses("block SIGURG", chosen=self.pid(), code=3)
+        with open(f"/proc/{self.worker.pid}/status", encoding="ascii") as status:
+            self.assertIn("ShdPnd:\t0000000000000000\n", status.read())
+
+    def test_a_worker_that_handles_the_signal_itself(self):
+        self.start(mode="worker_handle", number=1)
+        self.refuses("handles SIGURG itself", chosen=self.pid(), code=3)
+        self.assertIn(self.worker.urgent(), range(1, 30))
 
     @unittest.skipUnless(os.geteuid() == 0, "only root changes its root")
     def test_a_worker_in_another_root(self):

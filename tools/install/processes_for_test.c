@@ -24,6 +24,13 @@ __attribute__((noinline)) int Price(int count) { return count * 100; }
 static const char* folder;
 static int forks; /* when it is asked for the price of nothing */
 
+static volatile sig_atomic_t urgent; /* how often CountUrgent() was called */
+
+static void CountUrgent(int number) {
+  (void)number;
+  ++urgent;
+}
+
 static void Serve(int number) {
   char path[4096];
   char line[100];
@@ -36,6 +43,11 @@ static void Serve(int number) {
   fprintf(out, "%d\n", (int)getpid());
   fflush(out);
   while (fgets(line, sizeof(line), in) != NULL) {
+    if (strcmp(line, "urgent\n") == 0) {
+      fprintf(out, "%d\n", (int)urgent);
+      fflush(out);
+      continue;
+    }
     if (forks && atoi(line) == 0 && fork() == 0) {
       forks = 0;
       fclose(in);
@@ -68,18 +80,42 @@ static pthread_t StartThread(void* (*body)(void*)) {
   return thread;
 }
 
-/* As libseccomp does it. No program of its own needs that call. */
-static int FilterAllThreads(unsigned answer) {
+static int Filter(unsigned call, unsigned answer, int of_all_threads) {
   struct sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_memfd_create, 0, 1),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
       BPF_STMT(BPF_RET | BPF_K, answer),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
   };
   const struct sock_fprog program = {4, filter};
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                 SECCOMP_FILTER_FLAG_TSYNC, &program) == 0;
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return 0;
+  /* As libseccomp does it. */
+  return of_all_threads
+             ? syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                       SECCOMP_FILTER_FLAG_TSYNC, &program) == 0
+             : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* No program of its own needs that call. */
+static int FilterAllThreads(unsigned answer) {
+  return Filter(SYS_memfd_create, answer, 1);
+}
+
+/* What a worker does first. */
+static void BeWorker(const char* kind) {
+  sigset_t all;
+  if (strcmp(kind, "filter") == 0) {
+    if (!Filter(SYS_clone3, SECCOMP_RET_KILL_PROCESS, 0)) exit(9);
+  } else if (strcmp(kind, "handle") == 0) {
+    signal(SIGURG, &CountUrgent);
+  } else if (strcmp(kind, "ignore") == 0) {
+    signal(SIGURG, SIG_IGN);
+  } else if (strcmp(kind, "default") == 0) {
+    signal(SIGURG, SIG_DFL);
+  } else if (strcmp(kind, "block") == 0) {
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+  }
 }
 
 int main(int argc, char** argv) {
@@ -125,6 +161,18 @@ int main(int argc, char** argv) {
     if (!FilterAllThreads(SECCOMP_RET_ALLOW)) return 9;
   } else if (strcmp(argv[1], "filter_all_threads_strictly") == 0) {
     if (!FilterAllThreads(SECCOMP_RET_KILL_PROCESS)) return 9;
+  } else if (strncmp(argv[1], "worker_", 7) == 0) {
+    if (strcmp(argv[1], "worker_of_filtered") == 0 &&
+        !FilterAllThreads(SECCOMP_RET_ALLOW)) {
+      return 9;
+    }
+    if (fork() == 0) {
+      BeWorker(argv[1] + 7);
+      Serve(1);
+      return 0;
+    }
+    wait(NULL);
+    return 0;
   } else if (strcmp(argv[1], "chroot_worker") == 0) {
     if (fork() == 0) {
       if (chroot(folder) != 0 || chdir("/") != 0) exit(8);

@@ -91,6 +91,11 @@ class Worker:
         self.input.write(f"{count}\n")
         return int(self.output.readline())
 
+    def urgent(self):
+        """How many SIGURG its own handler has seen."""
+        self.input.write("urgent\n")
+        return int(self.output.readline())
+
     def close(self):
         self.input.close()
         self.output.close()
