@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -209,11 +210,16 @@ class ControlServer::Server {
     FileDescriptor client(accept4(socket_->descriptor(), nullptr, nullptr,
                                   SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client.number() < 0) {
-      if (errno == EINTR || errno == ECONNABORTED) return true;
-      if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EBADF) {
+      const int error = errno;
+      if (error == EINTR || error == ECONNABORTED) return true;
+      if (error == EAGAIN || error == EWOULDBLOCK || error == EBADF) {
         return false;
       }
       // No descriptors are left, or no memory: the client stays in the queue.
+      NoteRefusal({-1, geteuid()},
+                  absl::ResourceExhaustedError(absl::StrCat(
+                      "no client can be accepted: ", std::strerror(error),
+                      error == EMFILE ? "; raise the limit (ulimit -n)" : "")));
       accept_again_ = Clock::now() + kAcceptAgain;
       return false;
     }

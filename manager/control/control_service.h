@@ -208,7 +208,8 @@ class ControlService {
   // All of it, the oldest entry first.
   virtual absl::StatusOr<std::vector<JournalEntry>> Journal() = 0;
 
-  // Somebody was turned away, who may ask nothing.
+  // Somebody was turned away, who may ask nothing; or waits to be accepted,
+  // which fails: then it is not known which process that is (-1).
   virtual void Refused(const Requester& who, const absl::Status& why) {
     static_cast<void>(who);
     static_cast<void>(why);

@@ -6,11 +6,14 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "base/linux/deadline.h"
+#include "base/status_macros.h"
 #include "manager/control/report_json.h"
 #include "tools/instarctl/display.h"
 #include "tools/instarctl/output.h"
@@ -20,6 +23,11 @@ namespace instarctl {
 namespace {
 
 using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
+
+// How long a program may be silent when the time limit is over, or a signal has
+// come, and when it is shown that it is.
+constexpr std::chrono::seconds kLongestSilence(5);
 
 // The report on what was asked for by `request`; null: it is not there (yet, or
 // any more), or it cannot be told which one it is: other clients may have asked
@@ -57,6 +65,8 @@ class UpdateCommand {
     if (!id.ok()) {
       return {client_.connection().ok() ? kRefused : kUnreachable, id.status()};
     }
+    until_ = DeadlineAfter(request_.timeout);
+    heard_ = Clock::now();
     while (true) {
       // Most updates are done before anything could be shown.
       const absl::StatusOr<std::optional<Reply>> reply =
@@ -72,19 +82,61 @@ class UpdateCommand {
         return {kRefused, absl::CancelledError("left; the update goes on "
                                                "without us (instarctl log)")};
       }
+      if (IsSilent() && (asked > 0 || Clock::now() >= until_)) return GiveUp();
       const std::optional<Reply> early = Look(*id, asked > 0);
       if (early.has_value()) return End(early->As<UpdateReport>());
     }
   }
 
  private:
+  // It keeps its own time limit if it answers at all.
+  bool IsSilent() const { return Clock::now() - heard_ >= kLongestSilence; }
+
+  // The request stays in the connection, also when that is closed here.
+  UpdateOutcome GiveUp() {
+    display_.Clear();
+    return {kUnreachable,
+            absl::DeadlineExceededError(absl::StrCat(
+                "the program has not answered for ",
+                std::chrono::floor<std::chrono::seconds>(Clock::now() - heard_)
+                    .count(),
+                " s: is it stopped, or can it open no more files (ulimit -n)? "
+                "When it answers again it may still do what was asked for "
+                "(instarctl log)"))};
+  }
+
+  // The reply to a request that was sent before, or now; nothing if it has not
+  // come yet, or a signal came. There is one such request at a time: a program
+  // that does not answer has no use for more.
+  absl::StatusOr<std::optional<StatusReport>> AskForStatus() {
+    if (!status_id_.has_value()) {
+      Request request;
+      request.command = Command::kStatus;
+      INSTAR_ASSIGN_OR_RETURN(status_id_, client_.Send(request));
+    }
+    INSTAR_ASSIGN_OR_RETURN(const std::optional<Reply> reply,
+                            client_.Receive(*status_id_, milliseconds(100)));
+    if (!reply.has_value()) return std::nullopt;
+    status_id_.reset();
+    heard_ = Clock::now();
+    INSTAR_ASSIGN_OR_RETURN(StatusReport status, reply->As<StatusReport>());
+    return std::optional<StatusReport>(std::move(status));
+  }
+
   // Shows what is going on, and cancels it if that was asked for. The reply, if
   // that has come meanwhile: what is pending then is another client's.
   std::optional<Reply> Look(std::int64_t id, bool cancel) {
-    const absl::StatusOr<StatusReport> status = client_.Status();
-    if (!status.ok()) {
+    const absl::StatusOr<std::optional<StatusReport>> asked = AskForStatus();
+    if (!asked.ok()) {
       // A connection that is closed is found out by Run().
-      Show({style_.Bad(std::string(status.status().message()))});
+      Show({style_.Bad(std::string(asked.status().message()))});
+      return std::nullopt;
+    }
+    const std::optional<StatusReport>& status = *asked;
+    if (!status.has_value()) {
+      if (IsSilent()) {
+        Show({style_.Bad("the program does not answer; is it stopped?")});
+      }
       return std::nullopt;
     }
     absl::StatusOr<std::optional<Reply>> reply =
@@ -143,6 +195,9 @@ class UpdateCommand {
   const bool json_;
   const Style style_;
   LiveDisplay display_;
+  Clock::time_point until_;                // of the time limit
+  Clock::time_point heard_;                // when it has last answered
+  std::optional<std::int64_t> status_id_;  // that is outstanding
   bool has_cancelled_ = false;
   absl::Status cancel_error_;
 };

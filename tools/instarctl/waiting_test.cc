@@ -5,7 +5,9 @@
 
 #include <signal.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -13,6 +15,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/control/fake_control_service.h"
+#include "manager/control/socket_directory.h"
 #include "tools/instarctl/running_instarctl.h"
 
 namespace instar {
@@ -120,6 +123,33 @@ TEST_F(WaitingTest, ASecondCtrlCLeaves) {
   EXPECT_EQ(finished.code, 1);
   EXPECT_THAT(finished.err, HasSubstr("the update goes on without us"));
   call.done_update(SampleUpdate());
+}
+
+// As one with no descriptor left: clients connect, and are never accepted.
+class UnansweredTest : public WaitingTest {
+ protected:
+  UnansweredTest() {
+    auto socket = ProgramSocket::Listen("shop");
+    EXPECT_TRUE(socket.ok()) << socket.status();
+    if (socket.ok()) socket_.emplace(*std::move(socket));
+  }
+
+  std::optional<ProgramSocket> socket_;
+};
+
+TEST_F(UnansweredTest, TheTimeLimitHolds) {
+  const Finished finished = RunInstarctl({"load", "--timeout", "0.1", "/m.so"});
+  EXPECT_EQ(finished.code, 3);
+  EXPECT_THAT(finished.err, HasSubstr("the program has not answered for 5 s"));
+}
+
+TEST_F(UnansweredTest, ASignalIsEnough) {
+  Running running = StartInstarctl({"undo", "--timeout", "600"});
+  running.out.WaitFor("the program does not answer");
+  kill(running.pid, SIGTERM);
+  const Finished finished = Finish(running);
+  EXPECT_EQ(finished.code, 3);
+  EXPECT_THAT(finished.err, HasSubstr("it may still do what was asked for"));
 }
 
 TEST_F(WaitingTest, TheProgramEndsMeanwhile) {

@@ -8,6 +8,7 @@
 
 #include <vector>
 
+#include "base/testing/eventually.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/control/control_test/control_server_for_test.h"
@@ -35,7 +36,11 @@ TEST_F(ControlServerTest, WithoutDescriptorsAClientWaits) {
   second.SendRequest(kStatusRequest);
   client.SendRequest(kStatusRequest);
   EXPECT_TRUE(client.Receive().has_value());
+  // Which is said once.
+  EXPECT_TRUE(Eventually([&] { return !service_.refused().empty(); }));
   for (const int descriptor : all) close(descriptor);
+  EXPECT_EQ(service_.refused().size(), 1u);
+  EXPECT_EQ(service_.refused()[0].process, -1);
   EXPECT_TRUE(second.Receive().has_value());
 }
 
