@@ -37,6 +37,7 @@ enum class End {
   kCaptured,
   kIsCaller,
   kNoSignal,
+  kSignalIsTaken,
   kNoTurn,
   kNoMemory,
   kNoThread,
@@ -53,6 +54,12 @@ absl::Status ToStatus(End end, pid_t tid, int error) {
           "a thread cannot hold itself: SnapshotOfCaller() is for that");
     case End::kNoSignal:
       return InterruptionSignal().status();
+    case End::kSignalIsTaken:
+      return absl::FailedPreconditionError(
+          absl::StrCat("thread ", tid, " was not interrupted: signal ",
+                       *InterruptionSignal(),
+                       ", by which threads are, has a handler of the program, "
+                       "installed since it was chosen"));
     case End::kNoTurn:
       return absl::DeadlineExceededError(
           absl::StrCat("thread ", tid,
@@ -82,6 +89,7 @@ End TryInterrupt(pid_t tid, std::chrono::nanoseconds limit, char* room,
   if (tid == static_cast<pid_t>(syscall(SYS_gettid))) return End::kIsCaller;
   const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
   if (!signal.ok()) return End::kNoSignal;
+  if (!stack_internal::IsOurs(*signal)) return End::kSignalIsTaken;
   const auto deadline = DeadlineAfter(limit);
   if (!stack_internal::TakeTurn(deadline)) return End::kNoTurn;
   Answers answers;

@@ -34,8 +34,10 @@
 // Threads: any, for any other thread; but one at a time holds others. The rest
 // wait within their limit, and can be held meanwhile; who holds a thread is not
 // interrupted by anyone. Released by the thread that holds. A real-time signal
-// that has no handler is taken for this when it is first needed. A child of
-// fork() holds nobody.
+// that has no handler is taken for this when it is first needed. A program that
+// resets it later (SIG_DFL, SIG_IGN) finds the handler back when threads are
+// interrupted; one that installs its own is sent none. A child of fork() holds
+// nobody.
 
 #ifndef INSTAR_STACK_INTERRUPTED_THREAD_H_
 #define INSTAR_STACK_INTERRUPTED_THREAD_H_
@@ -60,6 +62,7 @@ class InterruptedThread {
   // DEADLINE_EXCEEDED if it did not arrive within `limit`, which it does not
   // while it blocks the signal or while the system does not run it, or if
   // another thread did not cease to hold threads;
+  // FAILED_PRECONDITION if the program has a handler for the signal by now;
   // INVALID_ARGUMENT for the calling thread; RESOURCE_EXHAUSTED if no signal is
   // free or none can be sent, or if there is no memory.
   static absl::StatusOr<InterruptedThread> Hold(pid_t tid,

@@ -122,6 +122,7 @@ int Rank(const Thread& thread) {
       return 1;
     case State::kNotTaken:
     case State::kNotSent:
+    case State::kSignalIsTaken:
     case State::kReleased:
       break;
   }
@@ -213,6 +214,13 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
   if (!has_turn_) {
     if (!stack_internal::TakeTurn(deadline)) return false;
     has_turn_ = true;
+  }
+  if (!stack_internal::IsOurs(*signal)) {
+    for (Thread& thread : *this) {
+      if (thread.state == State::kAdded) thread.state = State::kSignalIsTaken;
+    }
+    if (held_ == 0) ReturnTurn();
+    return true;
   }
   Answers answers;
   PostAll(&answers, *signal, deadline, deaf);

@@ -49,6 +49,7 @@ class InterruptedThreads {
     kNotTaken,  // it did not take the signal in time: it blocks it, or the
                 // system did not run it; nor could it be traced
     kNotSent,   // no signal can be sent (RLIMIT_SIGPENDING), or no memory
+    kSignalIsTaken,  // nor may any: the program has a handler of its own for it
     kReleased,
   };
 

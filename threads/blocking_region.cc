@@ -16,6 +16,7 @@
 
 #include "base/fork_mutex.h"
 #include "base/linux/deadline.h"
+#include "base/linux/kept_handler.h"
 #include "stack/interrupted_thread.h"
 #include "threads/internal/pending_request.h"
 #include "threads/internal/snapshot_at_call.h"
@@ -31,10 +32,17 @@ bool Send(int signal, pid_t tid) {
   return syscall(SYS_tgkill, getpid(), tid, signal) == 0;
 }
 
+struct sigaction OurAction() {
+  struct sigaction action = {};
+  action.sa_handler = &DoNothing;  // without SA_RESTART
+  return action;
+}
+
 // A real-time signal without a handler, which becomes ours; 0 if there is none.
 int ChooseSignal() {
   // That one is chosen in the same way: not both at once.
   (void)InterruptionSignal();
+  const struct sigaction action = OurAction();
   for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
     struct sigaction current;
     if (sigaction(number, nullptr, &current) != 0) continue;
@@ -43,13 +51,10 @@ int ChooseSignal() {
     if (current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
       continue;
     }
-    struct sigaction action = {};
-    action.sa_handler = &DoNothing;  // without SA_RESTART
     if (sigaction(number, &action, nullptr) != 0) continue;
     // qemu's user mode takes a handler for the last two, which it has not.
     if (Send(number, static_cast<pid_t>(syscall(SYS_gettid)))) return number;
-    action.sa_handler = SIG_DFL;
-    sigaction(number, &action, nullptr);
+    sigaction(number, &current, nullptr);
   }
   return 0;
 }
@@ -57,7 +62,8 @@ int ChooseSignal() {
 bool WakeBySignal(const ThreadRecord& record, void*) {
   static ForkOnce<int> chosen;
   const int signal = chosen.Get(&ChooseSignal);
-  return signal != 0 &&
+  // Unless the program handles it by now.
+  return signal != 0 && KeepHandler(signal, OurAction()) &&
          Send(signal, record.tid.load(std::memory_order_relaxed));
 }
 

@@ -24,6 +24,7 @@
 #include "base/fork_mutex.h"
 #include "base/library_code.h"
 #include "base/linux/futex.h"
+#include "base/linux/kept_handler.h"
 #include "base/linux/thread_registers.h"
 
 namespace instar {
@@ -218,31 +219,31 @@ bool CanBeSent(int signal) {
          errno != EINVAL;
 }
 
+struct sigaction OurAction() {
+  struct sigaction action = {};
+  action.sa_sigaction = &Handle;
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  // Nothing else runs on a stack that is being walked.
+  sigfillset(&action.sa_mask);
+  // Except traps, which the handler does not run into: whoever changes code
+  // refuses while a thread blocks them.
+  sigdelset(&action.sa_mask, SIGTRAP);
+  return action;
+}
+
 absl::StatusOr<int> ChooseSignal() {
+  const struct sigaction action = OurAction();
   for (int number = SIGRTMAX; number >= SIGRTMIN; --number) {
     struct sigaction current;
     if (sigaction(number, nullptr, &current) != 0) continue;
     // By a thread of the parent that had not said so when it was forked.
-    if ((current.sa_flags & SA_SIGINFO) != 0 &&
-        current.sa_sigaction == &Handle) {
-      return number;
-    }
+    if (HasSameHandler(current, action)) return number;
     if (current.sa_handler != SIG_DFL || (current.sa_flags & SA_SIGINFO) != 0) {
       continue;
     }
-    struct sigaction action = {};
-    action.sa_sigaction = &Handle;
-    action.sa_flags = SA_SIGINFO | SA_RESTART;
-    // Nothing else runs on a stack that is being walked.
-    sigfillset(&action.sa_mask);
-    // Except traps, which the handler does not run into: whoever changes code
-    // refuses while a thread blocks them.
-    sigdelset(&action.sa_mask, SIGTRAP);
     if (sigaction(number, &action, nullptr) != 0) continue;
     if (CanBeSent(number)) return number;
-    action.sa_handler = SIG_DFL;
-    action.sa_flags = 0;
-    sigaction(number, &action, nullptr);
+    sigaction(number, &current, nullptr);
   }
   return absl::ResourceExhaustedError(
       "no real-time signal is free to interrupt threads with: every one from "
@@ -279,6 +280,8 @@ const absl::StatusOr<int>& ChosenSignal() {
   static ForkOnce<absl::StatusOr<int>> signal;
   return signal.Get(&ChooseSignal);
 }
+
+bool IsOurs(int signal) { return KeepHandler(signal, OurAction()); }
 
 bool TakeTurn(TimePoint deadline) {
   const auto self = static_cast<std::uint32_t>(syscall(SYS_gettid));

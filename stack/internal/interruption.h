@@ -58,6 +58,10 @@ using TimePoint = std::chrono::steady_clock::time_point;
 
 // The signal; it is chosen at the first call.
 const absl::StatusOr<int>& ChosenSignal();
+// Whether it may be sent: the handler is there, or was put back where the
+// program had reset it; false if the program has one of its own. Before each
+// time that threads are interrupted. Allocates nothing.
+bool IsOurs(int signal);
 
 // Waits for the turn; false if it did not come in time. Who has it may take it
 // again, and returns it as often.

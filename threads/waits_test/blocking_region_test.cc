@@ -115,6 +115,21 @@ TEST(BlockingRegionTest, CallThatWasInterruptedForNothingGoesOn) {
   EXPECT_EQ(result, 1);
 }
 
+// As daemon(7) advises. The signal that interrupts would end the process.
+TEST(BlockingRegionTest, AProgramThatResetsAllSignalsIsNotEnded) {
+  for (int round = 0; round < 2; ++round) {
+    ExpectRebootOutOf(ThreadKind::kPassive, [] { SleepFor(kForEver); });
+    Pipe pipe;
+    ExpectRebootOutOf(ThreadKind::kPassive, [&] {
+      char byte;
+      Blocking([&] { return read(pipe.read_end(), &byte, 1); });
+    });
+    for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) {
+      signal(number, SIG_DFL);
+    }
+  }
+}
+
 TEST(BlockingRegionTest, OrdinaryUpdatesLeaveTheCallAlone) {
   Pipe pipe;
   std::atomic<int> calls{0};

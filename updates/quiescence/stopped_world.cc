@@ -252,6 +252,9 @@ bool StoppedWorld::StopListed(Obstacles& obstacles) {
     if (thread.state == State::kNotSent) {
       return fail(Kind::kNotSent, thread.tid);
     }
+    if (thread.state == State::kSignalIsTaken) {
+      return fail(Kind::kSignalIsTaken, 0);
+    }
   }
   return true;
 }

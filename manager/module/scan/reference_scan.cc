@@ -292,8 +292,8 @@ const char* ReferenceScan::Hold(InterruptedThreads& threads) {
       return "its threads cannot be held: another one holds threads";
     }
     for (const InterruptedThreads::Thread& thread : threads) {
-      if (thread.state == InterruptedThreads::State::kNotTaken ||
-          thread.state == InterruptedThreads::State::kNotSent) {
+      if (thread.state != InterruptedThreads::State::kHeld &&
+          thread.state != InterruptedThreads::State::kEnded) {
         return "one of its threads takes no signal, so that its registers are "
                "not seen";
       }

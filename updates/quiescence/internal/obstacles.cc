@@ -141,6 +141,16 @@ Blocker ToBlocker(const Obstacle& obstacle) {
           "no signal can be sent to it: too many are queued "
           "(RLIMIT_SIGPENDING), or there is no memory";
       break;
+    case Obstacle::Kind::kSignalIsTaken:
+      blocker.reason = absl::StrCat(
+          "threads cannot be stopped: signal ",
+          InterruptionSignal().value_or(0),
+          ", by which they are, has a handler of the program, which was "
+          "installed since the signal was chosen; none was sent");
+      blocker.remedy =
+          "let the program install a handler for no signal that has one "
+          "already, nor for InterruptionSignal()";
+      break;
     case Obstacle::Kind::kNoTurn:
       blocker.reason =
           "another thread holds threads, and did not let them go in time";

@@ -38,16 +38,17 @@ namespace updates_internal {
 
 struct Obstacle {
   enum class Kind {
-    kActive,        // or unknown: see `activity`
-    kSwitching,     // the thread may be in the middle of a switch
-    kDidNotStop,    // the thread did not take the signal
-    kListIsLocked,  // a thread begins or ends having continulets
-    kTooDeep,       // more continulets within continulets than are looked at
-    kNotSent,       // the signal
-    kNoTurn,        // another thread holds threads
-    kNoList,        // of threads
-    kMayAllocate,   // it may own a lock of the allocator
-    kOwnsLock,      // one of this library
+    kActive,         // or unknown: see `activity`
+    kSwitching,      // the thread may be in the middle of a switch
+    kDidNotStop,     // the thread did not take the signal
+    kListIsLocked,   // a thread begins or ends having continulets
+    kTooDeep,        // more continulets within continulets than are looked at
+    kNotSent,        // the signal
+    kSignalIsTaken,  // by the program: it has a handler for it
+    kNoTurn,         // another thread holds threads
+    kNoList,         // of threads
+    kMayAllocate,    // it may own a lock of the allocator
+    kOwnsLock,       // one of this library
   };
   Kind kind = Kind::kActive;
   // The thread; 0 if there is none.
