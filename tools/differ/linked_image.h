@@ -31,7 +31,8 @@ namespace instar {
 namespace differ {
 
 // Where units of an object are: addresses in the image, of the start of each
-// one's section.
+// one's section. A function that may be another object's, a weak one or one of
+// a COMDAT group, is there if it is the same code.
 struct Places {
   absl::flat_hash_map<const Unit*, std::uint64_t> address_of;
   // Of functions that have one: where the section of the cold part is.

@@ -114,9 +114,9 @@ class LinkedImage::Search {
             continue;
           }
           const std::uint64_t address = AddressOf(*linked) - symbol->value;
-          const bool may_be_other = symbol->binding == STB_WEAK &&
-                                    unit->main().group.empty() &&
-                                    unit->is_function();
+          const bool may_be_other =
+              unit->is_function() &&
+              (symbol->binding == STB_WEAK || !unit->main().group.empty());
           if (!may_be_other || IsSame(unit->main(), address)) {
             places.address_of[unit.get()] = address;
           }

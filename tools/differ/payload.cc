@@ -85,6 +85,16 @@ void Payload::Choose() {
                  "changed: that has no effect any more");
           continue;
         }
+        if (IsOfOther(*unit)) {
+          // The object that it is of brings its next version.
+          if (!context_.changed_copies.contains(unit->name)) {
+            Refuse(*unit,
+                   "has changed, and the program has another object's "
+                   "definition of it, with other code, which has not: leave it "
+                   "as it was, or give the two names of their own");
+          }
+          continue;
+        }
         const std::optional<Place> place = PlaceOf(*unit);
         if (place) {
           if (!HasRoomAtEntry(*unit->old)) {
@@ -222,6 +232,11 @@ std::optional<Place> Payload::PlaceOf(const Unit& unit) const {
     }
   }
   return std::nullopt;
+}
+
+bool Payload::IsOfOther(const Unit& unit) const {
+  return unit.is_function() && unit.old != nullptr &&
+         !context_.place_of.contains(unit.old) && PlaceOf(unit).has_value();
 }
 
 bool Payload::IsBroughtByOther(const Unit& unit) const {

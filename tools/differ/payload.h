@@ -71,6 +71,10 @@ struct PayloadContext {
   // these have to be.
   std::map<std::string, std::string> converts_under;
 
+  // Inline functions and the like that change, and of which the program has the
+  // code of an object that is compared: by linkage name.
+  absl::flat_hash_set<std::string> changed_copies;
+
   // Set while payloads are made: which object brings a COMDAT group.
   std::map<std::string, const Object*> brought_by;
   std::vector<WatchedCode> watched;
@@ -175,6 +179,9 @@ class Payload {
   // entries of their own. Refuses one that the new build has not there.
   void RedirectThunks(const Unit& unit, std::uint32_t flags);
   std::optional<Place> PlaceOf(const Unit& unit) const;
+  // Whether what was before is not there, but another object's definition of
+  // the name, with other code: of a weak function, or of an inline one.
+  bool IsOfOther(const Unit& unit) const;
   bool MayBeHidden(absl::string_view name) const;
   bool IsBroughtByOther(const Unit& unit) const;
   void Need(const Unit& unit);

@@ -117,7 +117,7 @@ void Payload::WriteUnits(NameTable& names, std::uint64_t number) {
     const std::optional<Place> place = PlaceOf(*unit);
     const bool is_here = is_included_.contains(unit.get()) &&
                          (!place || IsReplacedConstant(*unit));
-    if (!is_here && !place) continue;
+    if (!is_here && (!place || IsOfOther(*unit))) continue;
     Place where = is_here ? Place{kThisModule, 0} : *place;
     // So that the entry is where it was, wherever the new section has it.
     if (!is_here && unit->is_function() && unit->old != nullptr) {

@@ -4,6 +4,7 @@
 // What has to be on no stack and gets no new version.
 
 #include <algorithm>
+#include <optional>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -77,22 +78,31 @@ void WatchGone(PayloadContext& context) {
 
 void Watch(const Unit& function, PayloadContext& context) {
   const auto found = context.place_of.find(&function);
-  if (found == context.place_of.end()) {
+  std::optional<Place> place;
+  if (found != context.place_of.end()) {
+    place = found->second;
+  } else if (function.is_global() && !function.main().group.empty()) {
+    // Another object's copy, of other code.
+    place = context.state->Find(
+        function.global_name(),
+        context.hidden_names.contains(function.global_name()));
+    if (place) place->address -= function.entry;
+  }
+  if (!place) {
     if (context.complete.count(function.object) == 0) {
       Refuse(function, "", context);
     }
     return;
   }
-  const Place& place = found->second;
   context.watched.push_back(
-      {{place.image, place.address + function.entry}, function.name});
+      {{place->image, place->address + function.entry}, function.name});
   for (const Symbol* thunk : function.thunks()) {
     const auto of_thunk = PlaceOfThunk(thunk->name, function, context);
     if (of_thunk) {
       context.watched.push_back({*of_thunk, std::string(thunk->name)});
     }
   }
-  WatchColdPart(function, place, context);
+  WatchColdPart(function, *place, context);
 }
 
 // A new function would call what the update has changed as if it still were so.

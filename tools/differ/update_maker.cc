@@ -250,6 +250,15 @@ absl::Status LocateAll(const UpdateState& state, const Comparison& comparison,
       tables.objects.push_back({pair.new_object, is_complete});
     }
   }
+  for (const ObjectPair& pair : comparison.pairs()) {
+    if (pair.new_object == nullptr) continue;
+    for (const auto& unit : pair.new_object->units()) {
+      if (unit->is_function() && unit->status == UnitStatus::kChanged &&
+          !unit->main().group.empty() && context.place_of.contains(unit->old)) {
+        context.changed_copies.insert(unit->name);
+      }
+    }
+  }
   return absl::OkStatus();
 }
 

@@ -54,6 +54,20 @@ struct V : A, B { int c = 3; int w() override %s };
 B* made() { return new V; }
 """
 
+
+def two_weak(first, second, third, is_first=False):
+    """Old and new files, of which one changes."""
+    weak = "__attribute__((weak)) int f(void) { return %d; } "
+    files = {"a.c": weak % first + "int a(void) { return f(); }", "b.c": weak % second + "int b(void) { return f(); }"}
+    name = "a.c" if is_first else "b.c"
+    return files, {**files, name: weak % third + f"int {name[0]}(void) {{ return f() + 1; }}"}
+
+
+def two_inline(old, new):
+    text = "inline __attribute__((noinline)) int f(int i) { return i + %s; } int %s(int i) { return f(i); }"
+    return [{name + ".cc": text % (value, name) for name, value in zip("ab", values)} for values in (old, new)]
+
+
 CASES = [
     # Lambdas and local classes.
     Case("both lambdas of a function",
@@ -420,4 +434,13 @@ CASES = [
          "V::w() has changed, and has no non-virtual thunk to V::w() beside it any more"),
     Case("virtual function that is inline now, called through another base", SECOND_BASE % (";", "int V::w() { return c + 1; }"),
          SECOND_BASE % ("{ return c; }", ""), DONE, "2 functions to be redefined"),
+    # One name, two definitions, of which the program has the first.
+    Case("weak function that lost", *two_weak(1, 2, 3), REFUSED,
+         "f has changed, and the program has another object's definition of it", suffix="c"),
+    Case("weak function that won", *two_weak(1, 2, 3, is_first=True), DONE, "changed function f", suffix="c"),
+    Case("inline function that lost", *two_inline(("1", "2"), ("1", "3")), REFUSED,
+         "f(int) has changed, and the program has another object's definition of it"),
+    Case("inline function that won", *two_inline(("1", "2"), ("3", "2")), DONE, "1 function to be redefined"),
+    Case("inline function that lost and one that won", *two_inline(("1", "2"), ("3", "4")), DONE, "1 function to be redefined"),
+    Case("inline function of two objects", *two_inline(("1", "1"), ("3", "3")), DONE, "1 function to be redefined"),
 ]
