@@ -153,7 +153,8 @@ class MatrixTest(unittest.TestCase):
                                                     "linker has folded it with first, .* without --icf"):
                             self.diff("update", 0, 2, "folded.o")
                     else:
-                        self.assertEqual(self.run_program([self.diff("update", 0, 2, "folded.o")]), ["44", "46", "44", "46", "44"])
+                        module = self.diff("update", 0, 2, "folded.o")
+                        self.assertEqual(self.run_program([module]), ["44", "46", "44", "46", "44"])
 
     def test_no_plt(self):
         self.check(["-fno-plt"], has="jmp    *")

@@ -432,7 +432,8 @@ CASES = [
     Case("inline virtual function that is inline no longer, called through another base", SECOND_BASE % ("{ return c; }", ""),
          SECOND_BASE % (";", "int V::w() { return c + 1; }"), REFUSED,
          "V::w() has changed, and has no non-virtual thunk to V::w() beside it any more"),
-    Case("virtual function that is inline now, called through another base", SECOND_BASE % (";", "int V::w() { return c + 1; }"),
+    Case("virtual function that is inline now, called through another base",
+         SECOND_BASE % (";", "int V::w() { return c + 1; }"),
          SECOND_BASE % ("{ return c; }", ""), DONE, "2 functions to be redefined"),
     # One name, two definitions, of which the program has the first.
     Case("weak function that lost", *two_weak(1, 2, 3), REFUSED,
