@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/linux/deadline.h"
 #include "base/linux/maps.h"
+#include "base/linux/signal_reach.h"
 #include "base/linux/tasks.h"
 #include "base/no_allocation.h"
 #include "base/status_macros.h"
@@ -43,6 +44,7 @@ enum class End {
   kNoThread,
   kNotSent,
   kNotTaken,
+  kFiltered,
 };
 
 absl::Status ToStatus(End end, pid_t tid, int error) {
@@ -78,7 +80,14 @@ absl::Status ToStatus(End end, pid_t tid, int error) {
     case End::kNotTaken:
       return absl::DeadlineExceededError(absl::StrCat(
           "thread ", tid, " did not take signal ", *InterruptionSignal(),
-          " in time: it blocks it, or it was not run"));
+          " in time: it blocks it, waits for it (sigwaitinfo() or the like), "
+          "or it was not run"));
+    case End::kFiltered:
+      return absl::FailedPreconditionError(absl::StrCat(
+          "thread ", tid,
+          " was not interrupted: it has seccomp filters that the calling "
+          "thread has not, which might end the process for a system call of "
+          "the handler"));
   }
   return absl::OkStatus();
 }
@@ -90,6 +99,15 @@ End TryInterrupt(pid_t tid, std::chrono::nanoseconds limit, char* room,
   const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
   if (!signal.ok()) return End::kNoSignal;
   if (!stack_internal::IsOurs(*signal)) return End::kSignalIsTaken;
+  switch (ReachOf(tid, *signal)) {
+    case SignalReach::kHandled:
+    case SignalReach::kBlocked:  // perhaps for a moment only
+      break;
+    case SignalReach::kAwaited:
+      return End::kNotTaken;
+    case SignalReach::kFiltered:
+      return End::kFiltered;
+  }
   const auto deadline = DeadlineAfter(limit);
   if (!stack_internal::TakeTurn(deadline)) return End::kNoTurn;
   Answers answers;

@@ -60,9 +60,11 @@ class InterruptedThread {
   // Interrupts the thread `tid` (as gettid() names it) and holds it in its
   // signal handler. NOT_FOUND if there is no such thread in this process;
   // DEADLINE_EXCEEDED if it did not arrive within `limit`, which it does not
-  // while it blocks the signal or while the system does not run it, or if
-  // another thread did not cease to hold threads;
-  // FAILED_PRECONDITION if the program has a handler for the signal by now;
+  // while it blocks the signal, waits for it by sigwaitinfo() or the like, or
+  // while the system does not run it, or if another thread did not cease to
+  // hold threads; FAILED_PRECONDITION if the program has a handler for the
+  // signal by now, or if the thread has more seccomp filters than the calling
+  // one, or SECCOMP_MODE_STRICT;
   // INVALID_ARGUMENT for the calling thread; RESOURCE_EXHAUSTED if no signal is
   // free or none can be sent, or if there is no memory.
   static absl::StatusOr<InterruptedThread> Hold(pid_t tid,

@@ -4,6 +4,7 @@
 #include "stack/interrupted_threads.h"
 
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 
 #include "base/linux/deadline.h"
 #include "base/linux/maps.h"
+#include "base/linux/signal_reach.h"
 #include "base/linux/system_threads.h"
 #include "base/linux/tasks.h"
 
@@ -64,12 +66,7 @@ bool NoteIfOfSystem(pid_t tid) {
   return true;
 }
 
-bool Blocks(pid_t tid, int signal) {
-  return (SignalsBlockedBy(tid).value_or(0) >> (signal - 1) & 1) != 0;
-}
-
-// Threads that were found to block the signal, for the same reason. Each is
-// looked at anew.
+// Threads that were found deaf, for the same reason. Each is looked at anew.
 constexpr int kDeaf = 64;
 std::atomic<pid_t> deaf_threads[kDeaf] = {};
 
@@ -80,8 +77,37 @@ bool IsNotedDeaf(pid_t tid) {
   return false;
 }
 
-bool IsKnownDeaf(pid_t tid, int signal) {
-  return IsNotedDeaf(tid) && Blocks(tid, signal);
+// Threads that the signal reached when they were looked at, each at the place
+// of its number. They are not to be looked at again if they are many.
+constexpr int kHearing = 1 << 15;
+std::atomic<pid_t> hearing_threads[kHearing] = {};
+
+std::atomic<pid_t>& HearingAt(pid_t tid) {
+  return hearing_threads[tid % kHearing];
+}
+
+bool IsNotedHearing(pid_t tid) {
+  return HearingAt(tid).load(std::memory_order_relaxed) == tid;
+}
+
+// Which is noted if it does.
+SignalReach LookAt(pid_t tid, int signal) {
+  const SignalReach reach = ReachOf(tid, signal);
+  if (reach == SignalReach::kHandled) {
+    HearingAt(tid).store(tid, std::memory_order_relaxed);
+  } else if (IsNotedHearing(tid)) {
+    HearingAt(tid).store(0, std::memory_order_relaxed);
+  }
+  return reach;
+}
+
+// As many threads are looked at each time.
+constexpr std::size_t kFew = 64;
+
+// The links of a folder are itself, its parent, and its folders.
+bool AreThreadsFew() {
+  struct stat tasks;
+  return stat("/proc/self/task", &tasks) == 0 && tasks.st_nlink <= kFew + 2;
 }
 
 void NoteDeaf(pid_t tid) {
@@ -90,12 +116,6 @@ void NoteDeaf(pid_t tid) {
   deaf_threads[next.fetch_add(1, std::memory_order_relaxed) % kDeaf].store(
       tid, std::memory_order_relaxed);
 }
-
-// Threads that did not block the signal when FindDeaf() looked, each at the
-// place of its number. It is not to look again: whoever has the number now, and
-// blocks the signal, is found by Hold().
-constexpr int kHearing = 4096;
-std::atomic<pid_t> hearing_threads[kHearing] = {};
 
 // The kernel did not allow the latest attempt to trace. Then threads have all
 // their time to unblock the signal.
@@ -123,6 +143,7 @@ int Rank(const Thread& thread) {
     case State::kNotTaken:
     case State::kNotSent:
     case State::kSignalIsTaken:
+    case State::kFiltered:
     case State::kReleased:
       break;
   }
@@ -164,32 +185,38 @@ bool InterruptedThreads::Add(pid_t tid) {
   return true;
 }
 
-void InterruptedThreads::FindDeaf() {
+void InterruptedThreads::FindDeaf(bool may_wait) {
   const absl::StatusOr<int>& signal = stack_internal::ChosenSignal();
-  if (!signal.ok() || tracing_is_refused.load(std::memory_order_relaxed)) {
-    return;
-  }
+  if (!signal.ok()) return;
+  const bool are_few = AreThreadsFew();
   const auto self = static_cast<pid_t>(syscall(SYS_gettid));
   pid_t found[kDeaf];
   pid_t* end = found;
   VisitTasks([&](pid_t tid) {
-    std::atomic<pid_t>& hearing = hearing_threads[tid % kHearing];
-    if (tid == self || hearing.load(std::memory_order_relaxed) == tid ||
-        IsNotedDeaf(tid) || IsKnownOfSystem(tid)) {
+    if (tid == self || (!are_few && IsNotedHearing(tid)) || IsNotedDeaf(tid) ||
+        IsKnownOfSystem(tid)) {
       return true;
     }
-    if (!Blocks(tid, *signal)) {
-      hearing.store(tid, std::memory_order_relaxed);
-    } else if (!NoteIfOfSystem(tid)) {
-      *end++ = tid;
+    switch (LookAt(tid, *signal)) {
+      case SignalReach::kHandled:
+        break;
+      case SignalReach::kBlocked:
+        if (!NoteIfOfSystem(tid)) *end++ = tid;
+        break;
+      case SignalReach::kAwaited:
+      case SignalReach::kFiltered:
+        NoteDeaf(tid);
+        break;
     }
     return end != found + kDeaf;
   });
+  if (!may_wait || tracing_is_refused.load(std::memory_order_relaxed)) return;
   for (const std::chrono::microseconds pause : kDeafPauses) {
     if (end == found) return;
     std::this_thread::sleep_for(pause);
-    end = std::remove_if(found, end,
-                         [&](pid_t tid) { return !Blocks(tid, *signal); });
+    end = std::remove_if(found, end, [&](pid_t tid) {
+      return LookAt(tid, *signal) == SignalReach::kHandled;
+    });
   }
   std::for_each(found, end, &NoteDeaf);
 }
@@ -223,7 +250,8 @@ bool InterruptedThreads::Hold(std::chrono::nanoseconds limit, Deaf deaf) {
     return true;
   }
   Answers answers;
-  PostAll(&answers, *signal, deadline, deaf);
+  LookBefore(*signal, deaf);
+  PostAll(&answers, *signal, deadline);
   stack_internal::AllPosted(&answers);
   int looks = 0;
   if (!stack_internal::AwaitAnswers(&answers, deadline, [&] {
@@ -274,20 +302,44 @@ void InterruptedThreads::ForgetOfParent() {
   has_turn_ = false;
 }
 
-void InterruptedThreads::PostAll(Answers* answers, int signal,
-                                 stack_internal::TimePoint deadline,
-                                 Deaf deaf) {
-  std::uint32_t scan = 0;
+// Who is not to be sent the signal. One that blocks it is sent it all the same
+// unless it is known to do that for long.
+void InterruptedThreads::LookBefore(int signal, Deaf deaf) {
+  const bool looks_at_each =
+      deaf == Deaf::kLeave &&
+      std::count_if(begin(), end(), [](const Thread& thread) {
+        return thread.state == State::kAdded;
+      }) <= static_cast<std::ptrdiff_t>(kFew);
   for (Thread& thread : *this) {
-    if (thread.state != State::kAdded) continue;
+    if (thread.state != State::kAdded ||
+        (!looks_at_each && IsNotedHearing(thread.tid))) {
+      continue;
+    }
     if (IsKnownOfSystem(thread.tid)) {
       thread.state = State::kEnded;
       continue;
     }
-    if (deaf == Deaf::kTrace && IsKnownDeaf(thread.tid, signal)) {
-      thread.state = State::kNotTaken;
-      continue;
+    switch (LookAt(thread.tid, signal)) {
+      case SignalReach::kHandled:
+        break;
+      case SignalReach::kBlocked:
+        if (IsNotedDeaf(thread.tid)) thread.state = State::kNotTaken;
+        break;
+      case SignalReach::kAwaited:
+        thread.state = State::kNotTaken;
+        break;
+      case SignalReach::kFiltered:
+        thread.state = State::kFiltered;
+        break;
     }
+  }
+}
+
+void InterruptedThreads::PostAll(Answers* answers, int signal,
+                                 stack_internal::TimePoint deadline) {
+  std::uint32_t scan = 0;
+  for (Thread& thread : *this) {
+    if (thread.state != State::kAdded) continue;
     switch (stack_internal::Post(thread.tid, signal, nullptr, 0, answers,
                                  deadline, &scan, &thread.use)) {
       case Outcome::kPosted:
@@ -321,7 +373,8 @@ void InterruptedThreads::CancelEnded(Answers* answers) {
 void InterruptedThreads::CancelDeaf(Answers* answers, int signal) {
   for (Thread& thread : *this) {
     if (thread.state == State::kAdded &&
-        !stack_internal::IsAnswered(thread.use) && Blocks(thread.tid, signal) &&
+        !stack_internal::IsAnswered(thread.use) &&
+        LookAt(thread.tid, signal) != SignalReach::kHandled &&
         stack_internal::Cancel(thread.use, answers)) {
       thread.state = State::kNotTaken;
     }
@@ -331,12 +384,17 @@ void InterruptedThreads::CancelDeaf(Answers* answers, int signal) {
 void InterruptedThreads::TraceDeaf(int signal,
                                    stack_internal::TimePoint deadline) {
   for (Thread& thread : *this) {
-    if (thread.state != State::kNotTaken || !Blocks(thread.tid, signal)) {
+    if (thread.state != State::kNotTaken && thread.state != State::kFiltered) {
       continue;
     }
+    const SignalReach reach = LookAt(thread.tid, signal);
+    if (reach == SignalReach::kHandled) continue;
     NoteDeaf(thread.tid);
     TracedThreads::Registers registers;
-    switch (traced_.Hold(thread.tid, deadline, &registers)) {
+    const auto calls = reach == SignalReach::kFiltered
+                           ? TracedThreads::Calls::kEndWithEintr
+                           : TracedThreads::Calls::kGoOn;
+    switch (traced_.Hold(thread.tid, deadline, &registers, calls)) {
       case TracedThreads::Result::kHeld:
         tracing_is_refused.store(false, std::memory_order_relaxed);
         thread.snapshot = StackSnapshot();

@@ -19,7 +19,8 @@
 // may grow while threads are held. InterruptionSignal() is to be called before
 // the first is held.
 //
-// A thread that blocks the signal is traced instead (Deaf::kTrace), where the
+// A thread that blocks the signal, that waits for it by sigwaitinfo(), or that
+// has seccomp filters of its own is traced instead (Deaf::kTrace), where the
 // kernel allows that (base/linux/traced_threads.h): it then stands still as the
 // others do.
 //
@@ -46,8 +47,11 @@ class InterruptedThreads {
     kHeld,
     kEnded,     // or runs nothing of the program (base/linux/system_threads.h)
                 // it is not, or no longer, in this process, or runs no more
-    kNotTaken,  // it did not take the signal in time: it blocks it, or the
-                // system did not run it; nor could it be traced
+    kNotTaken,  // it did not take the signal in time: it blocks it, waits for
+                // it (sigwaitinfo()), or the system did not run it; nor could
+                // it be traced
+    kFiltered,  // its seccomp filters might end the process, and it could not
+                // be traced: no signal was sent
     kNotSent,   // no signal can be sent (RLIMIT_SIGPENDING), or no memory
     kSignalIsTaken,  // nor may any: the program has a handler of its own for it
     kReleased,
@@ -62,15 +66,20 @@ class InterruptedThreads {
     bool is_traced = false;
     stack_internal::RequestUse use;  // internal
   };
-  // What becomes of threads that block the signal.
+  // What becomes of threads that no signal reaches, or that it must not be sent
+  // to (base/linux/signal_reach.h).
   enum class Deaf { kLeave, kTrace };
 
-  // Finds out which threads of the process block the signal, for Hold() with
-  // Deaf::kTrace: that would take some 14 ms to know it, with the others held.
-  // So does this, if there is one that it does not know, with nobody held; each
-  // thread that does not block it is looked at once. Finds up to 64. Allocates
+  // Finds out which threads of the process those are, for Hold() with
+  // Deaf::kTrace: that would take some 14 ms to know who blocks the signal,
+  // with the others held. So does this, if there is one that it does not know,
+  // with nobody held. It looks at each thread if they are few, up to 64;
+  // otherwise once at each that is none of those, so that what it does to
+  // itself later, by a seccomp filter or sigwaitinfo(), is not seen before the
+  // signal has not been answered. Finds up to 64. Unless it `may_wait`, it does
+  // not find those that block the signal, and takes no such time. Allocates
   // nothing.
-  static void FindDeaf();
+  static void FindDeaf(bool may_wait = true);
 
   InterruptedThreads() = default;
   ~InterruptedThreads();
@@ -81,7 +90,8 @@ class InterruptedThreads {
   // and the calling thread is none. False if there is no memory.
   bool Add(pid_t tid);
 
-  // Holds those that were added since the last time. False,
+  // Holds those that were added since the last time. Without Deaf::kTrace each
+  // is looked at before, as by FindDeaf(), if they are few. False,
   // with nobody more held, if no signal is free or if another thread holds
   // threads and does not let them go within `limit`; else each thread's state
   // says what became of it. Afterwards threads are in the order of their
@@ -110,8 +120,9 @@ class InterruptedThreads {
   void ReturnTurn();
   // In a child of fork(): it holds nobody.
   void ForgetOfParent();
+  void LookBefore(int signal, Deaf deaf);
   void PostAll(stack_internal::Answers* answers, int signal,
-               stack_internal::TimePoint deadline, Deaf deaf);
+               stack_internal::TimePoint deadline);
   void CancelEnded(stack_internal::Answers* answers);
   void CancelDeaf(stack_internal::Answers* answers, int signal);
   void TraceDeaf(int signal, stack_internal::TimePoint deadline);

@@ -91,23 +91,13 @@ FilterAnswer AnswerOf(long result) {
                     : FilterAnswer{};
 }
 
-// The value of a line of /proc/self/status, or -1.
-long Field(const char* status, const char* label) {
-  const char* const found = strstr(status, label);
-  return found == nullptr ? -1 : strtol(found + strlen(label), nullptr, 10);
-}
-
 }  // namespace
 
 int CountSeccompFilters() {
-  char status[8192];
-  if (!ReadTaskFile(static_cast<pid_t>(RawSyscall(SYS_gettid)), "status",
-                    status, sizeof(status))) {
-    return 0;
-  }
-  if (Field(status, "\nSeccomp:\t") != 2) return 0;
-  const long filters = Field(status, "\nSeccomp_filters:\t");
-  return filters > 0 ? static_cast<int>(filters) : 1;
+  const auto status = StatusOfTask(static_cast<pid_t>(RawSyscall(SYS_gettid)));
+  return status.has_value() && status->filters != TaskStatus::kStrict
+             ? status->filters
+             : 0;
 }
 
 void AskSeccompFilter(absl::Span<const SystemCall> calls,

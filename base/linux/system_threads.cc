@@ -5,7 +5,6 @@
 
 #include <signal.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -60,20 +59,7 @@ bool RunsProgramCode(pid_t tid) {
 }
 
 bool IsThreadOfTimers(pid_t tid) {
-  // "NUMBER FIRST_ARGUMENT ... SP PC" of a thread that waits in a system call.
-  char text[256];
-  if (!ReadTaskFile(tid, "syscall", text, sizeof(text))) return false;
-  char* end = nullptr;
-  const long number = std::strtol(text, &end, 10);
-  if (end == text || number != SYS_rt_sigtimedwait) return false;
-  const std::uint64_t set = std::strtoull(end, nullptr, 16);
-  // The memory may be gone by now.
-  std::uint64_t signals = 0;
-  const iovec local = {&signals, sizeof(signals)};
-  const iovec remote = {reinterpret_cast<void*>(set), sizeof(signals)};
-  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) ==
-             static_cast<ssize_t>(sizeof(signals)) &&
-         signals == kTimerSignal;
+  return SignalsAwaitedBy(tid) == kTimerSignal;
 }
 
 }  // namespace instar

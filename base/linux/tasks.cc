@@ -9,9 +9,11 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -80,6 +82,12 @@ class BriefFile {
   struct stat ours_ = {};
 };
 
+// What follows `label`, or null.
+const char* FindField(const char* text, const char* label) {
+  const char* const found = std::strstr(text, label);
+  return found == nullptr ? nullptr : found + std::strlen(label);
+}
+
 }  // namespace
 
 bool VisitTasks(absl::FunctionRef<bool(pid_t tid)> visit) {
@@ -137,13 +145,48 @@ bool HasTaskEnded(pid_t tid) {
          (name_end[2] == 'Z' || name_end[2] == 'X');
 }
 
+std::optional<TaskStatus> StatusOfTask(pid_t tid) {
+  char text[8192];
+  if (!ReadTaskFile(tid, "status", text, sizeof(text))) return std::nullopt;
+  const char* const blocked = FindField(text, "\nSigBlk:\t");
+  if (blocked == nullptr) return std::nullopt;
+  TaskStatus status;
+  status.blocked = std::strtoull(blocked, nullptr, 16);
+  const char* const mode = FindField(text, "\nSeccomp:\t");
+  if (mode == nullptr) return status;
+  if (*mode == '1') status.filters = TaskStatus::kStrict;
+  if (*mode == '2') {
+    const char* const filters = FindField(text, "\nSeccomp_filters:\t");
+    status.filters =
+        filters == nullptr
+            ? 1
+            : std::max(1, static_cast<int>(std::strtol(filters, nullptr, 10)));
+  }
+  return status;
+}
+
 std::optional<std::uint64_t> SignalsBlockedBy(pid_t tid) {
-  char status[4096];
-  if (!ReadTaskFile(tid, "status", status, sizeof(status))) return std::nullopt;
-  constexpr char kField[] = "\nSigBlk:";
-  const char* const field = std::strstr(status, kField);
-  if (field == nullptr) return std::nullopt;
-  return std::strtoull(field + std::strlen(kField), nullptr, 16);
+  const std::optional<TaskStatus> status = StatusOfTask(tid);
+  if (!status.has_value()) return std::nullopt;
+  return status->blocked;
+}
+
+std::uint64_t SignalsAwaitedBy(pid_t tid) {
+  // "NUMBER FIRST_ARGUMENT ... SP PC" of a thread that waits in a system call.
+  char text[256];
+  if (!ReadTaskFile(tid, "syscall", text, sizeof(text))) return 0;
+  char* end = nullptr;
+  const long number = std::strtol(text, &end, 10);
+  if (end == text || number != SYS_rt_sigtimedwait) return 0;
+  const std::uint64_t set = std::strtoull(end, nullptr, 16);
+  // The memory may be gone by now.
+  std::uint64_t signals = 0;
+  const iovec local = {&signals, sizeof(signals)};
+  const iovec remote = {reinterpret_cast<void*>(set), sizeof(signals)};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) ==
+                 static_cast<ssize_t>(sizeof(signals))
+             ? signals
+             : ~std::uint64_t{0};
 }
 
 }  // namespace instar

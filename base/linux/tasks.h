@@ -44,9 +44,26 @@ bool ReadTaskFile(pid_t tid, const char* name, char* text, std::size_t size);
 // knows no such thread.
 bool HasTaskEnded(pid_t tid);
 
-// The signals that a thread blocks, number N as bit N - 1; nothing if that
-// cannot be read. Allocates nothing.
+// Of a thread's status file.
+struct TaskStatus {
+  // The signals that it blocks, number N as bit N - 1; without those that
+  // SignalsAwaitedBy() has.
+  std::uint64_t blocked = 0;
+  // How many seccomp filters bind it; a kernel before 5.9 tells only whether
+  // there are some, which counts as 1.
+  int filters = 0;
+  // In SECCOMP_MODE_STRICT.
+  static constexpr int kStrict = 0x7fffffff;
+};
+
+// Nothing if it cannot be read. Allocates nothing.
+std::optional<TaskStatus> StatusOfTask(pid_t tid);
 std::optional<std::uint64_t> SignalsBlockedBy(pid_t tid);
+
+// The signals that it waits for by sigwait(), sigwaitinfo() or sigtimedwait(),
+// whether it blocks them otherwise or not. 0 if it waits for none, or if the
+// kernel does not tell; all of them if the list is not there any more.
+std::uint64_t SignalsAwaitedBy(pid_t tid);
 
 }  // namespace instar
 

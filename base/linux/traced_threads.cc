@@ -141,6 +141,7 @@ struct TracedThreads::Session {
   // By who asks.
   Order order = Order::kHold;
   pid_t tid = 0;
+  Calls calls = Calls::kGoOn;
   timespec deadline = {0, 0};
   // By the helper.
   Result result = Result::kRefused;
@@ -159,6 +160,27 @@ struct TracedThreads::Session {
 namespace {
 
 std::atomic<const void*> g_session{nullptr};
+
+// Of a thread that was stopped in a system call: whether it would go on by
+// restart_syscall(2). The number is the kernel's ERESTART_RESTARTBLOCK, which
+// programs never see.
+constexpr long kRestartByCall = -516;
+INSTAR_IN_HELPER bool IsToBeRestartedByCall(
+    [[maybe_unused]] const user_regs_struct& registers) {
+#if defined(__x86_64__)
+  return static_cast<long>(registers.orig_rax) >= 0 &&
+         static_cast<long>(registers.rax) == kRestartByCall;
+#else
+  return false;  // see kCanTrace
+#endif
+}
+INSTAR_IN_HELPER void SetResultOfCall(
+    [[maybe_unused]] user_regs_struct& registers,
+    [[maybe_unused]] long result) {
+#if defined(__x86_64__)
+  registers.rax = static_cast<unsigned long long>(result);
+#endif
+}
 
 }  // namespace
 
@@ -203,9 +225,15 @@ INSTAR_IN_HELPER int TracedThreads::Help(void* argument) {
             error = RawSyscall(SYS_ptrace, PTRACE_GETREGSET, s.tid,
                                kRegisterSet, reinterpret_cast<long>(&room));
             s.result = Result::kHeld;
+            if (error == 0 && s.calls == Calls::kEndWithEintr &&
+                IsToBeRestartedByCall(s.registers)) {
+              SetResultOfCall(s.registers, -EINTR);
+              error = RawSyscall(SYS_ptrace, PTRACE_SETREGSET, s.tid,
+                                 kRegisterSet, reinterpret_cast<long>(&room));
+            }
             if (error != 0) {
               RawSyscall(SYS_ptrace, PTRACE_DETACH, s.tid, 0, signal);
-              s.refusal.call = "ptrace(PTRACE_GETREGSET)";
+              s.refusal.call = "ptrace(PTRACE_GETREGSET), or SETREGSET,";
               s.refusal.error = static_cast<int>(-error);
               s.result = error == -ESRCH ? Result::kEnded : Result::kRefused;
             }
@@ -347,7 +375,7 @@ TracedThreads::Result TracedThreads::Ask(pid_t tid, TimePoint deadline) {
 }
 
 TracedThreads::Result TracedThreads::Hold(pid_t tid, TimePoint deadline,
-                                          Registers* registers) {
+                                          Registers* registers, Calls calls) {
   const int saved_errno = errno;
   if (session_ != nullptr && session_->generation != ForkGeneration()) {
     Release();
@@ -358,6 +386,7 @@ TracedThreads::Result TracedThreads::Hold(pid_t tid, TimePoint deadline,
     Refuse("holding more threads", ENOSPC);
   } else {
     session_->order = Session::Order::kHold;
+    session_->calls = calls;
     session_->refusal = Refusal();
     result = Ask(tid, deadline);
     if (result == Result::kRefused && session_->refusal.call != nullptr) {

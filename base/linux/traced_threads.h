@@ -76,9 +76,17 @@ class TracedThreads {
   TracedThreads& operator=(TracedThreads&&) = delete;
   ~TracedThreads() { Release(); }
 
+  // What becomes of a system call that waits, and that the kernel goes on with
+  // by another one, restart_syscall(2): nanosleep(), poll() and a few others.
+  enum class Calls {
+    kGoOn,
+    kEndWithEintr,  // as by a handler, where a seccomp filter may end whoever
+                    // makes that other call
+  };
   // Holds another thread, until one of the following. If one does not stop in
   // time, those that were held before are released.
-  Result Hold(pid_t tid, TimePoint deadline, Registers* registers);
+  Result Hold(pid_t tid, TimePoint deadline, Registers* registers,
+              Calls calls = Calls::kGoOn);
   // Lets one go on; does nothing if it is not held.
   void Release(pid_t tid);
   // All of them. The helper ends. Also by another thread, for one that does not

@@ -73,9 +73,8 @@ StoppedWorld::StoppedWorld(StopOptions options)
 StoppedWorld::~StoppedWorld() { Release(); }
 
 bool StoppedWorld::Stop(Obstacles& obstacles) {
-  if (options_.looks_for_deaf && StopsBySignal() && kSignalsArrive &&
-      InterruptionSignal().ok()) {
-    InterruptedThreads::FindDeaf();
+  if (StopsBySignal() && kSignalsArrive && InterruptionSignal().ok()) {
+    InterruptedThreads::FindDeaf(options_.looks_for_deaf);
   }
   const bool has_stopped = StopThose(obstacles);
   if (has_stopped) all_stopped_ = Clock::now();
@@ -241,9 +240,10 @@ bool StoppedWorld::StopListed(Obstacles& obstacles) {
     if (!interrupted_since_.has_value()) interrupted_since_ = begin;
   }
   for (const InterruptedThreads::Thread& thread : interrupted_) {
-    if (thread.state == State::kNotTaken) {
+    if (thread.state == State::kNotTaken || thread.state == State::kFiltered) {
       Obstacle obstacle;
-      obstacle.kind = Kind::kDidNotStop;
+      obstacle.kind = thread.state == State::kFiltered ? Kind::kFiltered
+                                                       : Kind::kDidNotStop;
       obstacle.tid = thread.tid;
       obstacle.refusal = interrupted_.refusal();
       obstacles.Add(obstacle);

@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/linux/signal_reach.h"
 #include "base/linux/system_threads.h"
 #include "base/linux/tasks.h"
 #include "stack/interrupted_thread.h"
@@ -32,9 +33,10 @@ std::string PlainNameOf(pid_t tid) {
 
 namespace {
 
-bool Blocks(pid_t tid, int signal) {
-  return signal > 0 &&
-         (SignalsBlockedBy(tid).value_or(0) >> (signal - 1) & 1) != 0;
+std::string WhyNotTraced(const Obstacle& obstacle) {
+  return obstacle.refusal.call == nullptr
+             ? "it does not stop for that either"
+             : TracedThreads::ToString(obstacle.refusal);
 }
 
 Blocker ToBlocker(const MissingThread& missing, const std::string& point) {
@@ -102,17 +104,24 @@ Blocker ToBlocker(const Obstacle& obstacle) {
       break;
     case Obstacle::Kind::kDidNotStop: {
       const int signal = InterruptionSignal().value_or(0);
-      if (signal == 0 || !Blocks(obstacle.tid, signal)) {
+      const SignalReach reach = ReachOf(obstacle.tid, signal);
+      if (reach == SignalReach::kHandled) {
         blocker.reason = "it did not stop in time: it was not run";
         break;
       }
+      const bool is_awaited = reach == SignalReach::kAwaited;
       blocker.reason = absl::StrCat(
-          "it did not stop in time: it blocks signal ", signal,
+          "it did not stop in time: it ",
+          is_awaited ? "waits for (sigwaitinfo() or the like)" : "blocks",
+          " signal ", signal,
           ", by which threads are stopped, and it cannot be traced (",
-          obstacle.refusal.call == nullptr
-              ? "it does not stop for that either"
-              : TracedThreads::ToString(obstacle.refusal),
-          "), so that its stack cannot be looked at");
+          WhyNotTraced(obstacle), "), so that its stack cannot be looked at");
+      if (is_awaited) {
+        blocker.remedy =
+            "let it wait for the signals that it handles, without "
+            "InterruptionSignal()";
+        break;
+      }
       if (IsThreadOfTimers(obstacle.tid)) {
         absl::StrAppend(&blocker.reason,
                         "; glibc starts threads by it, of timers "
@@ -129,6 +138,16 @@ Blocker ToBlocker(const Obstacle& obstacle) {
           "OnlyRegisteredThreads()";
       break;
     }
+    case Obstacle::Kind::kFiltered:
+      blocker.reason = absl::StrCat(
+          "it has seccomp filters that the thread which updates has not, so "
+          "that it is not stopped by a signal: they might end the process for "
+          "a system call of the handler; and it cannot be traced (",
+          WhyNotTraced(obstacle), "), so that its stack cannot be looked at");
+      blocker.remedy =
+          "end what forbids tracing; or lay the filter before threads are "
+          "started, or on all of them (SECCOMP_FILTER_FLAG_TSYNC)";
+      break;
     case Obstacle::Kind::kListIsLocked:
       blocker.reason =
           "a thread has just begun, or ceased, to have continulets";
@@ -211,7 +230,7 @@ bool Obstacles::needs_time() const {
   const int signal = InterruptionSignal().value_or(0);
   for (const Obstacle& each : noted_) {
     if (each.kind != Obstacle::Kind::kDidNotStop) continue;
-    return !Blocks(each.tid, signal);
+    return ReachOf(each.tid, signal) == SignalReach::kHandled;
   }
   return false;
 }

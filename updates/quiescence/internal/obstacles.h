@@ -41,6 +41,7 @@ struct Obstacle {
     kActive,         // or unknown: see `activity`
     kSwitching,      // the thread may be in the middle of a switch
     kDidNotStop,     // the thread did not take the signal
+    kFiltered,       // its seccomp filters may not allow what the handler does
     kListIsLocked,   // a thread begins or ends having continulets
     kTooDeep,        // more continulets within continulets than are looked at
     kNotSent,        // the signal
@@ -58,7 +59,7 @@ struct Obstacle {
   const WatchedFunctions* watched = nullptr;  // of `activity`
   Activity activity;
   char continulet[40] = "";
-  // Of kDidNotStop: why the thread could not be traced either.
+  // Of kDidNotStop and kFiltered: why the thread could not be traced either.
   TracedThreads::Refusal refusal;
 };
 
