@@ -84,7 +84,8 @@ struct Surveyor {
 };
 
 // Of the stat file, which is half as expensive as the status file and has of
-// the signals that are blocked the first 31.
+// the signals that are blocked the first 31. Those that a thread waits for by
+// sigwait() are not among these meanwhile: it blocks them when it goes on.
 bool SurveyThread(pid_t thread, void* argument) {
   auto& [survey, self, unread, error] = *static_cast<Surveyor*>(argument);
   // The former changes the code and runs none of it, whatever it blocks; the
@@ -102,7 +103,8 @@ bool SurveyThread(pid_t thread, void* argument) {
   if (HasEnded(stat)) return true;
   ++survey.threads;
   if (const char* const blocked = StatField(stat, 32)) {
-    const uint64_t mask = strtoull(blocked, nullptr, 10);
+    const uint64_t mask =
+        strtoull(blocked, nullptr, 10) | SignalsAwaitedBy(thread);
     if (Blocks(mask, SIGTRAP) && !IsOfSanitizer(mask) &&
         RunsProgramCode(thread) && !TracedThreads::IsHeldByThisThread(thread)) {
       survey.blocks_trap = thread;

@@ -4,6 +4,7 @@
 #include "code/internal/thread_survey.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,6 +17,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "base/linux/tasks.h"
+#include "base/testing/sanitizers.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -86,6 +89,26 @@ TEST_F(ThreadSurveyTest, CountsThreads) {
   EXPECT_EQ(SurveyThreads(survey), absl::OkStatus());
   EXPECT_EQ(survey.threads, before.threads + 1);
   EXPECT_EQ(survey.blocks_trap, 0);
+}
+
+// The kernel does not say then that it blocks them.
+TEST_F(ThreadSurveyTest, AThreadThatWaitsForAllSignalsBlocksTraps) {
+  INSTAR_SKIP_UNDER_TSAN(kSignalsComeLate);
+  std::atomic<pid_t> tid{0};
+  std::thread waiting([&] {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, nullptr);
+    tid = static_cast<pid_t>(syscall(SYS_gettid));
+    while (sigwaitinfo(&all, nullptr) != SIGUSR1) {
+    }
+  });
+  while (tid == 0 || SignalsAwaitedBy(tid) == 0) std::this_thread::yield();
+  ThreadSurvey survey;
+  ASSERT_TRUE(SurveyThreads(survey).ok());
+  EXPECT_EQ(survey.blocks_trap, tid);
+  EXPECT_EQ(syscall(SYS_tgkill, getpid(), tid.load(), SIGUSR1), 0);
+  waiting.join();
 }
 
 TEST_F(ThreadSurveyTest, WithoutADescriptorAThreadIsTakenForRunning) {
