@@ -93,11 +93,11 @@ TEST_F(StartMarkTest, OneOfALivingProcessSaysNothing) {
     // What is forked meanwhile does not keep the lock when this process ends.
     if (fork() == 0) {
       close(ready[1]);
-      static_cast<void>(read(end[0], &byte, 1));
+      (void)!read(end[0], &byte, 1);
       _exit(0);
     }
-    static_cast<void>(write(ready[1], mark.ok() ? "y" : "n", 1));
-    static_cast<void>(read(end[0], &byte, 1));
+    (void)!write(ready[1], mark.ok() ? "y" : "n", 1);
+    (void)!read(end[0], &byte, 1);
     abort();
   }
   close(ready[1]);
