@@ -164,6 +164,8 @@ class Comparison {
       absl::FunctionRef<bool(const Unit&, const Unit&)> fits =
           [](const Unit&, const Unit&) { return true; });
   std::set<std::string> NamedUsersOf(const Unit& used);
+  Units MatchIf(Bucket& bucket,
+                absl::FunctionRef<bool(const Unit&, const Unit&)> fits);
   static bool HaveCommon(const std::set<std::string>& a,
                          const std::set<std::string>& b);
   bool MayHaveSameUsers(const Unit& a, const Unit& b);
@@ -182,7 +184,6 @@ class Comparison {
   StaticScope ScopeOf(const Unit& unit) const;
   std::vector<Bucket> ByScope(std::map<std::string, Bucket> buckets) const;
   void MatchMoved();
-  Units MatchMovedStatics(Bucket& bucket);
   void RemoveMatched(Bucket& bucket);
   void MatchRelinked(const ObjectPair& pair);
   void MatchByOtherNames(const ObjectPair& pair);

@@ -195,29 +195,29 @@ bool Comparison::HaveCommon(const std::set<std::string>& a,
                      [&](const std::string& one) { return b.count(one) != 0; });
 }
 
-void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
-  const auto match_if = [&](const auto& fits) {
-    for (auto unit = bucket.new_units.begin();
-         unit != bucket.new_units.end();) {
-      const auto is_fit = [&](const Unit* old_unit) {
-        return fits(*old_unit, **unit);
-      };
-      const auto found = std::find_if(bucket.old_units.begin(),
-                                      bucket.old_units.end(), is_fit);
-      if (found == bucket.old_units.end() ||
-          std::count_if(bucket.old_units.begin(), bucket.old_units.end(),
-                        is_fit) != 1 ||
-          std::count_if(
-              bucket.new_units.begin(), bucket.new_units.end(),
-              [&](const Unit* other) { return fits(**found, *other); }) != 1) {
-        ++unit;
-        continue;
-      }
-      Pair(*found, *unit);
-      bucket.old_units.erase(found);
-      unit = bucket.new_units.erase(unit);
+// Those of which each fits the other one alone. Returns the new ones.
+Comparison::Units Comparison::MatchIf(
+    Bucket& bucket, absl::FunctionRef<bool(const Unit&, const Unit&)> fits) {
+  Units matched;
+  for (Unit* is : bucket.new_units) {
+    const auto is_fit = [&](const Unit* was) { return fits(*was, *is); };
+    const auto found =
+        std::find_if(bucket.old_units.begin(), bucket.old_units.end(), is_fit);
+    if (found == bucket.old_units.end() ||
+        std::any_of(std::next(found), bucket.old_units.end(), is_fit) ||
+        std::count_if(
+            bucket.new_units.begin(), bucket.new_units.end(),
+            [&](const Unit* other) { return fits(**found, *other); }) != 1) {
+      continue;
     }
-  };
+    Pair(*found, is);
+    if (is->old != nullptr) matched.push_back(is);
+  }
+  RemoveMatched(bucket);
+  return matched;
+}
+
+void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
   const auto match_by = [&](absl::FunctionRef<std::string(const Unit&)> key) {
     MatchByKey(bucket, key);
   };
@@ -266,7 +266,7 @@ void Comparison::MatchBucket(const ObjectPair& pair, Bucket bucket) {
     return;
   }
   match_by(used_by);
-  match_if([&](const Unit& a, const Unit& b) {
+  MatchIf(bucket, [&](const Unit& a, const Unit& b) {
     return HaveCommon(UserKeysOf(a), UserKeysOf(b));
   });
   if (bucket.old_units.empty() || bucket.new_units.empty()) return;

@@ -122,7 +122,12 @@ void Comparison::MatchMoved() {
     }
   }
   for (Bucket& bucket : ByScope(std::move(statics))) {
-    for (const Unit* unit : MatchMovedStatics(bucket)) {
+    // Of each, the one that functions have taken along.
+    const Units found = MatchIf(bucket, [&](const Unit& was, const Unit& is) {
+      return was.object->name() != is.object->name() &&
+             was.main().size == is.main().size && HasMovedUser(was, is);
+    });
+    for (const Unit* unit : found) {
       findings_.Note(
           unit->object->name(),
           absl::StrCat("variable ", Demangle(unit->name), " comes from ",
@@ -142,31 +147,6 @@ void Comparison::MatchMoved() {
                      " before, or a new one. Give it another name if it is "
                      "new, or leave it in its file"));
   }
-}
-
-// Of each, the one that functions have taken along. Returns the new ones.
-Comparison::Units Comparison::MatchMovedStatics(Bucket& bucket) {
-  const auto fits = [&](const Unit& was, const Unit& is) {
-    return was.object->name() != is.object->name() &&
-           was.main().size == is.main().size && HasMovedUser(was, is);
-  };
-  Units matched;
-  for (Unit* is : bucket.new_units) {
-    std::vector<const Unit*> from;
-    for (const Unit* was : bucket.old_units) {
-      if (fits(*was, *is)) from.push_back(was);
-    }
-    if (from.size() == 1 &&
-        std::count_if(bucket.new_units.begin(), bucket.new_units.end(),
-                      [&](const Unit* other) {
-                        return fits(*from.front(), *other);
-                      }) == 1) {
-      Pair(from.front(), is);
-      matched.push_back(is);
-    }
-  }
-  RemoveMatched(bucket);
-  return matched;
 }
 
 // A variable that has got or lost another name, an alias.
